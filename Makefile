@@ -1,0 +1,49 @@
+# Every target works on a fresh clone: what it needs is built first, from requirements.lock.
+PYTHON ?= python3
+# Set UV_TORCH_BACKEND=cpu to install CPU-only builds of torch and torchvision (about 1 GB instead of 6).
+UV_TORCH_BACKEND ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready-$(if $(UV_TORCH_BACKEND),$(UV_TORCH_BACKEND),lock)
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint types format lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: $(STAMP) ## build .venv from requirements.lock (nothing to do when it is up to date)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Scorewise needs Python 3.11 or newer, $(PYTHON) is older: call make with PYTHON=/path/to/python3.11." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet "$$(sed -n 's/^uv==\([^ ]*\).*/uv==\1/p' requirements.lock)"
+ifeq ($(UV_TORCH_BACKEND),)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+else
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) -c requirements.lock hatchling editables
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) --no-build-isolation -c requirements.lock -e '.[dev]'
+endif
+	@rm -f $(VENV)/.ready-*; touch $(STAMP)
+
+demo: $(STAMP) ## train AR-CSM on 8x8 digits, print held-out numbers and where the pictures are
+	@$(BIN)/python src/train.py
+
+test: $(STAMP) ## lint, types and the quick tests (what CI calls)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10 -m "not slow"
+
+test-all: $(STAMP) ## the quick tests and those marked slow
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
+
+format: $(STAMP) ## format the code
+	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .
+
+lock: $(STAMP) ## resolve requirements.lock again from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
+
+clean: ## remove what the targets made, but no run
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,118 @@
+"""MADE: a fully connected network with masks that make it autoregressive (Germain et al. 2015)."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scorewise.backbones.layers import MaskedLinear, activation_named
+from scorewise.ordering import Ordering
+
+
+def hidden_degrees(units: int, dims: int) -> Tensor:
+    """This is how many leading dimensions each hidden unit may see: 1 .. D-1, evenly spread, ascending.
+
+    The last unit always sees D-1 dimensions: consecutive degrees in a layer narrower than D would hide every
+    later dimension from all contexts without any error.
+    """
+    if dims <= 2 or units == 1:
+        return torch.full((units,), max(dims - 1, 1))
+    return 1 + torch.arange(units) * (dims - 2) // (units - 1)
+
+
+class MADE(nn.Module):
+    """This is a masked autoregressive network: CausalFeatures, and a stream of them.
+
+    Args:
+        shape: shape of one example; D is its product.
+        width: features per dimension (F).
+        hidden: sizes of the hidden layers.
+        activation: name of the activation; any, since the derivative in a query does not pass through it.
+        ordering: raster, reverse or random.
+        ordering_seed: seed of the random order.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int,
+        hidden: Sequence[int] = (512, 512),
+        activation: str = "relu",
+        ordering: str = "raster",
+        ordering_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.shape, self.width = tuple(shape), width
+        dims = math.prod(self.shape)
+        self.ordering = Ordering.named(ordering, dims, ordering_seed)
+        position_D = self.ordering.positions() + 1
+        degrees = [position_D, *(hidden_degrees(units, dims) for units in hidden)]
+        self.hidden = nn.ModuleList(MaskedLinear(out[:, None] >= into) for into, out in itertools.pairwise(degrees))
+        # Output d may see hidden units of degree at most (its position - 1): strictly what comes before.
+        self.output = MaskedLinear(position_D.repeat_interleave(width)[:, None] > degrees[-1])
+        self.activation = activation_named(activation)
+
+    def causal_features(self, u_BD: Tensor) -> Tensor:
+        """This is features of every dimension from those before it in the order, shape (B, D, width)."""
+        h = u_BD
+        for layer in self.hidden:
+            h = self.activation(layer(h))
+        h_BDF: Tensor = self.output(h).unflatten(-1, (len(self.ordering), self.width))
+        return h_BDF
+
+    def feature_stream(self) -> "MADEStream":
+        """This is the same features one dimension at a time, for the cost of one forward pass in all."""
+        return MADEStream(self)
+
+
+class MADEStream:
+    """This is the causal features of a MADE while an example is being drawn: a ContextStream.
+
+    Hidden units are sorted by degree, so the units that become final when position p is known are one slice:
+    each push reads every weight once at most, over all pushes one triangular forward pass.
+    """
+
+    def __init__(self, made: MADE) -> None:
+        self.made = made
+        dims = len(made.ordering)
+        # first[l][p]: how many units of hidden layer l have degree <= p
+        self.final = [
+            torch.searchsorted(hidden_degrees(layer.out_features, dims), torch.arange(dims + 1), right=True).tolist()
+            for layer in made.hidden
+        ]
+        self.position = 0
+        self.pre: list[Tensor] = []
+        self.post: list[Tensor] = []
+
+    def start(self, n: int) -> Tensor:
+        """This is the features of the first position for n examples, shape (n, 1, width)."""
+        self.position = 0
+        self.pre = [layer.bias.expand(n, -1).clone() for layer in self.made.hidden]
+        self.post = [torch.zeros_like(pre) for pre in self.pre]
+        return self._features()
+
+    def push(self, x_block: Tensor) -> Tensor:
+        """This is the features of the next position, given the values (n, 1) of the current one."""
+        dim = self.made.ordering.sequence[self.position]
+        self.pre[0] += x_block * self.made.hidden[0].weight[:, dim]
+        self.position += 1
+        for depth, layer in enumerate(self.made.hidden):
+            new = slice(self.final[depth][self.position - 1], self.final[depth][self.position])
+            if new.start == new.stop:
+                continue
+            self.post[depth][:, new] = self.made.activation(self.pre[depth][:, new])
+            if depth + 1 < len(self.pre):
+                following = self.made.hidden[depth + 1]
+                self.pre[depth + 1] += self.post[depth][:, new] @ following.weight[:, new].T
+        return self._features()
+
+    def _features(self) -> Tensor:
+        output, width = self.made.output, self.made.width
+        n = len(self.pre[0])
+        if self.position == len(self.made.ordering):
+            return output.bias.new_empty(n, 0, width)
+        dim = self.made.ordering.sequence[self.position]
+        rows, known = slice(dim * width, (dim + 1) * width), self.final[-1][self.position]
+        return (self.post[-1][:, :known] @ output.weight[rows, :known].T + output.bias[rows]).unsqueeze(1)

@@ -1,0 +1,118 @@
+"""What happens around training steps: averaging, saving, stopping and sample grids."""
+
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
+from torch import Tensor
+
+from scorewise.errors import Stopped
+from scorewise.tracking import MetricsTable
+
+
+class Averaging(WeightAveraging):
+    """This is an exponential moving average of the weights with a warmed-up decay min(decay, (1 + n) / (10 + n)).
+
+    Without the warm-up a short run is dominated by its first weights. Buffers are copied, not averaged:
+    averaging would send integer ones through floating point.
+
+    Args:
+        decay: of the average after warm-up.
+    """
+
+    def __init__(self, decay: float) -> None:
+        @torch.no_grad()
+        def average(averaged: Sequence[Tensor], current: Sequence[Tensor], n: Tensor | int) -> None:
+            weight = 1 - min(decay, (1 + float(n)) / (10 + float(n)))
+            torch._foreach_lerp_(list(averaged), list(current), weight)
+
+        super().__init__(use_buffers=False, multi_avg_fn=average)
+
+
+class ResumePoint(Checkpoint):
+    """This is last.ckpt, from which a run continues: saved every n steps, after every epoch and when asked to stop.
+
+    Ctrl-C or SIGTERM finish the batch, save and end the run; a second Ctrl-C ends it at once.
+
+    Args:
+        path: the file.
+        every_n_steps: what a killed run loses at most.
+        table: metrics.csv, saved with it and rewound on resuming.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int, table: MetricsTable) -> None:
+        self.path, self.every_n_steps, self.table = path, every_n_steps, table
+        self.asked: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This takes over the signals."""
+        try:
+            self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread: signals belong to somebody else
+            self.before = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This forgets what the table holds beyond the step that the run continues from."""
+        self.table.rewind(trainer.global_step - 1)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """This gives the signals back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """This saves inside an epoch; at its end, after validation."""
+        inside = batch_idx + 1 < trainer.num_training_batches
+        # Several processes hear of a signal at different steps, so they agree on it at the regular saves only.
+        asked = self.asked is not None and trainer.world_size == 1
+        if inside and (asked or trainer.global_step % self.every_n_steps == 0):
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This saves at the end of an epoch."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            asked = torch.tensor(self.asked or 0, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.asked = int(asked.item()) or None
+        trainer.save_checkpoint(self.path)
+        self.table.save()
+        if self.asked and not trainer.fit_loop.done:
+            name = signal.Signals(self.asked).name
+            raise Stopped(
+                f"Stopped by {name} and saved after step {trainer.global_step}: the same command continues from there.",
+                self.asked,
+            )
+
+
+class SampleGrids(Callback):
+    """This draws samples.png every few epochs while training.
+
+    Args:
+        draw: draws the picture of the model as it is.
+        every_n_epochs: 0 for never.
+    """
+
+    def __init__(self, draw: Callable[[LightningModule], None], every_n_epochs: int) -> None:
+        self.draw, self.every_n_epochs = draw, every_n_epochs
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This draws with the averaged weights, which validation has put in place."""
+        due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if due and trainer.is_global_zero and not trainer.sanity_checking:
+            self.draw(pl_module)

@@ -1,0 +1,105 @@
+"""What a model can do, as protocols: a capability is having the method.
+
+Conventions, everywhere in Scorewise:
+
+* score: + grad_x log p.  energy: - log p up to a constant.  outlier score: larger means odder.
+* A conditional score s_d = d/dx_d log q(x_d | x_<d) is not entry d of the joint score, which also
+  holds the terms of every later dimension. They are different capabilities.
+* Letters at the end of a name give its axes: B batch, D dimensions (an example, flattened), F features
+  per dimension, K mixture components, G quadrature nodes, L noise levels, M projections or particles.
+* Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Generator, Tensor
+
+
+@runtime_checkable
+class Features(Protocol):
+    """Turns an example into one feature vector that may see all of it."""
+
+    def features(self, u_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CausalFeatures(Protocol):
+    """Turns an example into features per dimension; row d sees only what comes before d in the order."""
+
+    def causal_features(self, u_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class ScoreModel(Protocol):
+    """Has the joint score grad_x log q(x)."""
+
+    def score(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class EnergyModel(Protocol):
+    """Has an energy - log q(x) + constant."""
+
+    def energy(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class ConditionalScoreModel(Protocol):
+    """Has the scores of the one-dimensional conditionals; elementwise in the query."""
+
+    def context(self, x_BD: Tensor) -> Tensor: ...
+
+    def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class NormalisedDensity(Protocol):
+    """Has a normalised log-density, nats per example."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class ConditionalSampler(Protocol):
+    """Draws one dimension exactly from its conditional, given the context of that dimension."""
+
+    def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor: ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Draws examples from the model."""
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor: ...
+
+
+@runtime_checkable
+class ContextStream(Protocol):
+    """Gives contexts block by block in the model's order: one trunk pass for the whole example at most.
+
+    `start` returns the context of the first block, `push` takes the values of the block just drawn and
+    returns the context of the next one (the last push returns an empty block).
+    """
+
+    def start(self, n: int) -> Tensor: ...
+
+    def push(self, x_block: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class StreamsFeatures(Protocol):
+    """A backbone that can give its causal features as a stream."""
+
+    def feature_stream(self) -> ContextStream: ...
+
+
+PLAIN_NAMES: dict[type, str] = {
+    Features: "features of the whole example",
+    CausalFeatures: "causal features",
+    ScoreModel: "a joint score",
+    EnergyModel: "an energy",
+    ConditionalScoreModel: "conditional scores",
+    NormalisedDensity: "a normalised density",
+    ConditionalSampler: "exact draws from its conditionals",
+}
+"""How a sentence to the user names a capability."""

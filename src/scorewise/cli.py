@@ -1,0 +1,146 @@
+"""The commands: train and evaluate. Importing this imports neither torch nor Lightning."""
+
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from scorewise.errors import UserError
+from scorewise.refusals import one_sentence
+
+
+def run(command: str) -> None:
+    """This runs a command with its arguments, and ends the process with a sentence where the user can help it."""
+    from dotenv import load_dotenv
+
+    load_dotenv(Path.cwd() / ".env")
+    sys.exit(main(command))
+
+
+def main(command: str) -> int:
+    """This is a command's exit status; what it has to say is printed."""
+    conf = Path(__file__).parent / "conf"
+    conf = conf if conf.is_dir() else Path(__file__).parents[2] / "conf"
+    task: Callable[[DictConfig], Any] = {"train": train, "eval": evaluate}[command]
+    _failed.clear()
+    debugging = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(_one_job(task))()
+    except Exception as error:
+        sentence = None if debugging else one_sentence(error, conf, command)
+        if sentence is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    finally:
+        if debugging is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+    return _failed[0] if _failed else 0
+
+
+_failed: list[int] = []
+"""Exit statuses of jobs that ended with a sentence; the other jobs of a sweep go on."""
+
+
+def _one_job(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> None:
+        try:
+            task(cfg)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            _failed.append(error.exit_code)
+
+    return job
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def train(cfg: DictConfig) -> None:
+    """This trains one model, or says that this very run is finished."""
+    warnings.showwarning = _show_warning
+    from scorewise import compose, runs
+
+    config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
+    compose.refuse_incompatible(config)
+    _refuse_impossible_launch(config)
+    name = str(config["name"] or "-".join(_typed(config)))
+    folder = runs.claim(stored, _place(config, stored, name), config["resume"])
+    leads = os.environ.get("LOCAL_RANK", "0") == "0"
+    if folder.finished and config["train"] and not config["rerun"]:
+        return _show(folder, "This run is finished (rerun=true runs it again).")
+    if config["rerun"] and config["train"] and leads:
+        folder.clear()
+
+    from scorewise import console, training
+
+    if leads:
+        console.show_config(stored, f"{name}/{folder.identity}")
+        resuming = config["train"] and folder.last.is_file()
+        console.say(f"{'resuming' if resuming else 'run folder'}: {folder.path}")
+    training.run(config, stored, folder, name)
+    if leads:
+        _show(folder, "")
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """This tests a finished run again, on this machine's data."""
+    warnings.showwarning = _show_warning
+    from scorewise import console, evaluation, runs
+
+    metrics, conventions = evaluation.run(runs.plain(cfg))
+    console.show_results(metrics, conventions)
+
+
+def _typed(config: dict[str, Any]) -> list[str]:
+    from scorewise.compose import option_name
+
+    head = option_name("head", config["head"]["_target_"])
+    parts = [option_name(group, config[group]["_target_"]) for group in ("objective", "backbone", "data")]
+    if head in ("gaussian", "mixture", "energy"):
+        parts.insert(2, head)
+    if "name" in config["data"]:
+        parts[-1] = str(config["data"]["name"])
+    return parts
+
+
+def _place(config: dict[str, Any], stored: dict[str, Any], name: str) -> Path:
+    """This is where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or multirun/<sweep>/<hash8>."""
+    from scorewise import runs
+
+    job = HydraConfig.get()
+    if str(job.mode) == "RunMode.MULTIRUN":
+        return Path(job.sweep.dir).absolute() / runs.identity(stored)
+    if job.run.dir != ".":
+        return Path(job.runtime.output_dir)
+    return Path(config["paths"]["runs"]).absolute() / name / runs.identity(stored)
+
+
+def _refuse_impossible_launch(config: dict[str, Any]) -> None:
+    multirun = str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
+    if multirun and str(config["trainer"]["strategy"]) == "ddp":
+        raise UserError(
+            "trainer.strategy=ddp inside a sweep would start the whole sweep once per process: "
+            "use trainer.strategy=ddp_fork on CPUs, or one run per command on GPUs."
+        )
+
+
+def _show(folder: Any, sentence: str) -> None:
+    from scorewise import console
+
+    if sentence:
+        console.say(sentence)
+    summary = folder.summary()
+    console.show_results(summary.get("metrics", {}), summary.get("conventions", {}))
+    written = {"loss curve": "curves.png", "samples": "samples.png", "run folder": ""}
+    console.show_paths({name: folder.path / file for name, file in written.items()})

@@ -1,0 +1,228 @@
+"""From a config to parts that fit each other: what does not compose is refused in one sentence."""
+
+import math
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from hydra.errors import CompactHydraException
+
+from scorewise.backbones.layers import ACTIVATIONS, PIECEWISE_LINEAR
+from scorewise.capabilities import PLAIN_NAMES
+from scorewise.data.source import Source
+from scorewise.errors import UserError
+from scorewise.heads.model import Model
+from scorewise.objectives.objective import Objective
+from scorewise.store import assemble, import_class
+
+Config = dict[str, Any]
+BATCHING = ("smoothing", "batch_size", "epochs")
+"""Settings of the data group that are not the data set's own."""
+
+
+class IncompatibleChoice(UserError, CompactHydraException):
+    """Two choices do not fit each other."""
+
+
+def conf_dir() -> Path:
+    """This is the folder of Scorewise's own configs: inside the package when installed, else beside src/."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+@cache
+def _targets(group: str) -> dict[str, str]:
+    """This is option name -> target of a config group."""
+    files = sorted((conf_dir() / group).glob("*.yaml"))
+    return {file.stem: yaml.safe_load(file.read_text())["_target_"] for file in files}
+
+
+def option_name(group: str, target: str) -> str:
+    """This is the option that a user types for a target; the target itself for a class of their own."""
+    return next((name for name, known in _targets(group).items() if known == target), target)
+
+
+def _part(group: str, name: str) -> Config:
+    settings: Config = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
+    return settings
+
+
+def _class(config: Config, group: str, kind: type | None = None) -> type:
+    target = config[group].get("_target_")
+    found = import_class(str(target))
+    if kind is not None and not issubclass(found, kind):
+        raise IncompatibleChoice(
+            f"{group}._target_={target} is not a subclass of scorewise's {kind.__name__}: "
+            f"use {group}={_or(_targets(group))}."
+        )
+    return found
+
+
+def _has_any(cls: type, needs: tuple[type, ...]) -> bool:
+    return any(issubclass(cls, need) for need in needs) if needs else True
+
+
+def _named(needs: tuple[type, ...]) -> str:
+    return " or ".join(PLAIN_NAMES[need] for need in needs)
+
+
+def _or(names: Any) -> str:
+    names = list(names)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _that_have(group: str, needs: tuple[type, ...]) -> list[str]:
+    """This is the options of a group whose classes have at least one of the capabilities."""
+    real = {name: target for name, target in _targets(group).items() if target != "auto"}
+    return [name for name, target in real.items() if _has_any(import_class(target), needs)]
+
+
+def settle(config: Config) -> Config:
+    """This is the config with head=auto and sampler=auto replaced by what they stand for.
+
+    Raises:
+        IncompatibleChoice: no head of the objective's list fits the backbone.
+    """
+    config = dict(config)
+    objective, backbone = _class(config, "objective", Objective), _class(config, "backbone")
+    if config["head"]["_target_"] == "auto":
+        wanted = {name: import_class(_targets("head")[name]) for name in objective.heads}  # type: ignore[attr-defined]
+        fitting = [name for name, cls in wanted.items() if _has_any(backbone, cls.needs)]
+        if not fitting:
+            needs = tuple(dict.fromkeys(need for cls in wanted.values() for need in cls.needs))
+            raise IncompatibleChoice(
+                f"objective={option_name('objective', config['objective']['_target_'])} needs a backbone with "
+                f"{_named(needs)}; backbone={option_name('backbone', config['backbone']['_target_'])} has none. "
+                f"Use backbone={_or(_that_have('backbone', needs))}."
+            )
+        config["head"] = _part("head", fitting[0])
+    if config["sampler"]["_target_"] == "auto":
+        head = _class(config, "head", Model)
+        for name in ("exact", "langevin_1d", "langevin"):
+            if _has_any(head, import_class(_targets("sampler")[name]).needs):  # type: ignore[attr-defined]
+                config["sampler"] = _part("sampler", name)
+                break
+    return config
+
+
+def refuse_incompatible(config: Config) -> None:
+    """This refuses choices that do not fit, before any data is read or weight allocated.
+
+    Walks data -> backbone -> head -> objective, sampler and task on the classes alone.
+
+    Raises:
+        IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
+    """
+    _class(config, "data", Source)
+    objective, head = _class(config, "objective", Objective), _class(config, "head", Model)
+    backbone, sampler, task = (_class(config, group) for group in ("backbone", "sampler", "task"))
+    chosen = {
+        group: option_name(group, config[group]["_target_"])
+        for group in ("objective", "head", "backbone", "sampler", "task")
+    }
+
+    def require(who: str, needs: tuple[type, ...], group: str, has: type) -> None:
+        if not _has_any(has, needs):
+            thing = "backbone" if group == "backbone" else "model"
+            raise IncompatibleChoice(
+                f"{who}={chosen[who]} needs a {thing} with {_named(needs)}; {group}={chosen[group]} has none. "
+                f"Use {group}={_or(_that_have(group, needs))}."
+            )
+
+    require("head", head.needs, "backbone", backbone)
+    require("objective", objective.needs, "head", head)  # type: ignore[attr-defined]
+    require("sampler", getattr(sampler, "needs", ()), "head", head)
+    require("task", getattr(task, "needs", ()), "head", head)
+    _refuse_kinks(config, objective, chosen)
+    if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
+        raise IncompatibleChoice(
+            "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs: "
+            "use trainer=ddp."
+        )
+
+
+def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
+    smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
+    through_backbone = objective.differentiates_backbone and chosen["head"] in ("score", "energy")
+    for group, differentiated in (("head", objective.differentiates_query), ("backbone", through_backbone)):
+        activation = config[group].get("activation")
+        if differentiated and activation in PIECEWISE_LINEAR:
+            raise IncompatibleChoice(
+                f"objective={chosen['objective']} differentiates the score, and {group}.activation={activation} has "
+                f"no second derivative, so its gradient would be wrong without any error. "
+                f"Use {group}.activation={_or(smooth)}."
+            )
+
+
+class Parts(NamedTuple):
+    """This is everything that a run is built from."""
+
+    source: Source
+    model: Model
+    objective: Objective
+    recipe: Config
+
+
+def _built(config: Config, group: str, without: tuple[str, ...] = ()) -> Any:
+    settings = {key: value for key, value in config[group].items() if key != "_target_" and key not in without}
+    try:
+        return import_class(config[group]["_target_"])(**settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{group}={option_name(group, config[group]['_target_'])} cannot be built: {error}.") from error
+
+
+def build_source(config: Config) -> Source:
+    """This is the data set of a config; it reads nothing yet."""
+    source: Source = _built(config, "data", BATCHING)
+    return source
+
+
+def build(config: Config, seed: int) -> Parts:
+    """This is the parts of a settled config; weights are drawn with the seed.
+
+    Raises:
+        UserError: a setting is unknown or out of range.
+    """
+    import torch
+
+    source = build_source(config)
+    objective: Objective = _built(config, "objective")
+    smoothing = float(config["data"]["smoothing"])
+    if smoothing < 0:
+        raise UserError(f"data.smoothing={smoothing} must not be negative: it is a standard deviation.")
+    recipe = {
+        "shape": list(source.shape),
+        "mean": source.mean,
+        "std": source.std,
+        "noise": math.hypot(smoothing, objective.noise),
+        **{part: dict(config[part]) for part in ("backbone", "head", "sampler")},
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = assemble(recipe, import_class)
+    if smoothing == 0 and source.repeats and objective.differentiates_query:
+        name = option_name("objective", config["objective"]["_target_"])
+        warnings.warn(
+            f"data.smoothing=0 on data with repeated values: objective={name} has no minimum there (its loss falls "
+            "without bound where the density has spikes or jumps, and dequantising does not help); "
+            "use data.smoothing=0.3, say.",
+            stacklevel=2,
+        )
+    return Parts(source, model, objective, recipe)
+
+
+def build_task(config: Config, parts: Parts, seed: int) -> Any:
+    """This is the LightningModule of a settled config."""
+    settings = {key: value for key, value in config["task"].items() if key != "_target_"}
+    return import_class(config["task"]["_target_"])(
+        parts.model,
+        parts.objective,
+        _built(config, "optim"),
+        parts.source,
+        smoothing=float(config["data"]["smoothing"]),
+        seed=seed,
+        **settings,
+    )

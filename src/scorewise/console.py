@@ -1,0 +1,50 @@
+"""What a terminal shows: the config, the results, and where they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+console = Console(soft_wrap=True, highlight=False)
+
+
+def show_config(config: Mapping[str, Any], title: str) -> None:
+    """This prints a config as a tree."""
+    tree = Tree(title)
+    for section, value in config.items():
+        if isinstance(value, Mapping):
+            branch = tree.add(section)
+            for key, setting in value.items():
+                branch.add(f"{key}: {setting}", style="dim" if key == "_target_" else "")
+        else:
+            tree.add(f"{section}: {value}")
+    console.print(tree, markup=False)
+
+
+def show_results(metrics: Mapping[str, float], conventions: Mapping[str, str]) -> None:
+    """This prints held-out numbers with their standard errors and what they mean."""
+    rows = Table(title="held-out numbers (test split)", title_justify="left")
+    rows.add_column("metric")
+    rows.add_column("value", justify="right")
+    rows.add_column("s.e.", justify="right")
+    rows.add_column("what it is")
+    for name, value in metrics.items():
+        if name.endswith("_se"):
+            continue
+        error = metrics.get(f"{name}_se")
+        rows.add_row(name, f"{value:.4f}", "" if error is None else f"{error:.4f}", conventions.get(name, ""))
+    console.print(rows, markup=False)
+
+
+def show_paths(paths: Mapping[str, Path]) -> None:
+    """This prints the paths of what was written."""
+    for name, path in paths.items():
+        console.print(f"{name:>12}: {path}", markup=False)
+
+
+def say(sentence: str) -> None:
+    """This prints one sentence."""
+    console.print(sentence, markup=False)

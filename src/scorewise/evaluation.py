@@ -1,0 +1,41 @@
+"""Testing a finished run again."""
+
+from typing import Any
+
+import torch
+from lightning import Trainer
+
+from scorewise import compose
+from scorewise.data.datamodule import ScoreData
+from scorewise.store import load, local_folder, read_config, table
+from scorewise.training import TRAINER_SETTINGS, conventions, quieten
+
+
+def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """This is the held-out numbers of a finished run, and what they mean.
+
+    Args:
+        config: run (a folder), trainer and paths.
+
+    Raises:
+        UserError: the folder is missing, unfinished, damaged or refused.
+    """
+    quieten()
+    folder = local_folder(config["run"])
+    stored = read_config(folder, table())
+    model = load(folder)
+    for key in ("root", "cache"):
+        if stored["data"]["_target_"].startswith("scorewise.data.images.") and "Digits" not in stored["data"]["_target_"]:
+            stored["data"][key] = config["paths"]["data" if key == "root" else "cache"]
+    double = str(stored["trainer"]["precision"]).startswith("64")
+    torch.set_default_dtype(torch.float64 if double else torch.float32)
+    parts = compose.build(stored, int(stored["seed"]))._replace(model=model)
+    task = compose.build_task(stored, parts, int(stored["seed"]))
+    settings = {key: value for key, value in config["trainer"].items() if key not in ("_target_", "max_epochs")}
+    trainer = Trainer(**TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
+    (results,) = trainer.test(task, data, verbose=False)
+    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()}
+    objective = compose.option_name("objective", stored["objective"]["_target_"])
+    texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective)
+    return metrics, texts

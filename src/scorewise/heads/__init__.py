@@ -1,0 +1,10 @@
+"""Heads: a head on a backbone is a model."""
+
+from scorewise.heads.conditional_score import ConditionalScore
+from scorewise.heads.energy import Energy
+from scorewise.heads.gaussian import Gaussian
+from scorewise.heads.mixture import Mixture
+from scorewise.heads.model import CausalModel, Model
+from scorewise.heads.score import Score
+
+__all__ = ["CausalModel", "ConditionalScore", "Energy", "Gaussian", "Mixture", "Model", "Score"]

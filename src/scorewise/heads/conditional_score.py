@@ -1,0 +1,62 @@
+"""The head of AR-CSM: one small network, shared by all dimensions, from [context, query] to a score."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scorewise.backbones.layers import activation_named, perceptron
+from scorewise.heads.forms import ScoreForm
+from scorewise.heads.model import CausalModel
+
+
+class ConditionalScore(CausalModel):
+    """This is an autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel.
+
+    Args:
+        backbone: causal features; their width is the size c of a context vector.
+        hidden: sizes of the hidden layers of the shared head.
+        activation: smooth for objectives that differentiate the score in its query.
+        form: raw, denoiser, edm or auto (see `forms`).
+        context: numbers per context vector; must be the backbone's width.
+        mean, std, noise: of the data, see `Model`.
+
+    Raises:
+        ValueError: unknown activation or form.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "silu",
+        form: str = "auto",
+        context: int | None = None,
+        mean: float = 0.0,
+        std: float = 1.0,
+        noise: float = 0.0,
+    ) -> None:
+        super().__init__(backbone, mean=mean, std=std, noise=noise)
+        self.form = ScoreForm(form, std, noise)
+        width = self.backbone.width
+        if context is not None and context != width:
+            raise ValueError(f"context={context}, but the backbone gives {width} features per dimension")
+        self.of_context = nn.Linear(width, hidden[0])
+        self.of_query = nn.Parameter(torch.empty(hidden[0]).uniform_(-1, 1))
+        self.first = activation_named(activation)
+        self.rest = perceptron(hidden, activation)
+        self.last = nn.Linear(hidden[-1], 1)
+
+    @staticmethod
+    def width_needed(**settings: Any) -> int | None:
+        """This is the size of a context vector."""
+        return int(settings.get("context", 12))
+
+    def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is s_d(c_d, q_d), shape of q; elementwise in q, leading axes of q broadcast (eq. in section 4.1)."""
+        u_BD = self.standardise(q_BD)
+        h = self.first(self.of_context(c_BDF) + u_BD.unsqueeze(-1) * self.of_query)
+        net_BD = self.last(self.rest(h)).squeeze(-1)
+        return self.form(net_BD, u_BD) / self.scale

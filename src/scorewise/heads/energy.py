@@ -1,0 +1,37 @@
+"""A scalar energy, with its score by automatic differentiation."""
+
+from torch import Tensor, nn
+
+from scorewise.capabilities import Features
+from scorewise.gradients import score_of_log_density
+from scorewise.heads.model import Model
+
+
+class Energy(Model):
+    """This is an energy-based model: EnergyModel, and ScoreModel through its gradient.
+
+    Args:
+        backbone: features of the whole example; smooth.
+        confining: adds |u|^2 / 2, so that the model starts as a Gaussian and its density can be normalised
+            when the network grows slower than that.
+        mean, std, noise: of the data, see `Model`.
+    """
+
+    needs = (Features,)
+
+    def __init__(
+        self, backbone: nn.Module, *, confining: bool = True, mean: float = 0.0, std: float = 1.0, noise: float = 0.0
+    ) -> None:
+        super().__init__(backbone, mean=mean, std=std, noise=noise)
+        self.confining = confining
+        self.last = nn.Linear(self.backbone.width, 1, bias=False)  # an energy is defined up to a constant
+
+    def energy(self, x_BD: Tensor) -> Tensor:
+        """This is E(x) = - log q(x) + constant, shape (B,)."""
+        u_BD = self.standardise(x_BD)
+        net_B = self.last(self.backbone.features(u_BD)).squeeze(-1)
+        return net_B + 0.5 * u_BD.square().sum(-1) if self.confining else net_B
+
+    def score(self, x_BD: Tensor) -> Tensor:
+        """This is - grad_x E(x), shape of x."""
+        return score_of_log_density(lambda x: -self.energy(x), x_BD)

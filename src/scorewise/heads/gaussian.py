@@ -1,0 +1,55 @@
+"""Gaussian conditionals: the tractable baseline with one mode per dimension."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from scorewise.heads.model import CausalModel
+
+
+class Gaussian(CausalModel):
+    """This is a product of Gaussian conditionals: NormalisedDensity, ConditionalScoreModel, ConditionalSampler.
+
+    Args:
+        backbone: causal features of width 2: mean and log standard deviation, in standard units.
+        mean, std, noise: of the data, see `Model`.
+
+    Raises:
+        ValueError: the backbone's width is not 2.
+    """
+
+    LOG_STD = (-7.0, 5.0)
+
+    def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
+        super().__init__(backbone, mean=mean, std=std, noise=noise)
+        if self.backbone.width != 2:
+            raise ValueError(f"a Gaussian head reads 2 features per dimension, the backbone gives {backbone.width}")
+
+    @staticmethod
+    def width_needed(**settings: Any) -> int | None:
+        """This is 2: a mean and a log standard deviation."""
+        return 2
+
+    def _moments(self, c_BDF: Tensor) -> tuple[Tensor, Tensor]:
+        mu_BD, log_std_BD = c_BDF.unbind(-1)
+        return mu_BD, log_std_BD.clamp(*self.LOG_STD)
+
+    def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is (mu - q) / var, shape of q."""
+        mu_BD, log_std_BD = self._moments(c_BDF)
+        return (mu_BD - self.standardise(q_BD)) * torch.exp(-2 * log_std_BD) / self.scale
+
+    def log_prob(self, x_BD: Tensor) -> Tensor:
+        """This is log q(x) in nats, shape (B,)."""
+        mu_BD, log_std_BD = self._moments(self.context(x_BD))
+        z_BD = (self.standardise(x_BD) - mu_BD) * torch.exp(-log_std_BD)
+        log_q_BD = -0.5 * z_BD.square() - log_std_BD - 0.5 * math.log(2 * math.pi) - self.scale.log()
+        return log_q_BD.sum(-1)
+
+    def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is an exact draw per context, shape (B, D)."""
+        mu_BD, log_std_BD = self._moments(c_BDF)
+        z_BD = torch.randn(mu_BD.shape, generator=generator, dtype=mu_BD.dtype).to(mu_BD.device)
+        return self.mean + self.scale * (mu_BD + log_std_BD.exp() * z_BD)

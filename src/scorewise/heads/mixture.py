@@ -1,0 +1,77 @@
+"""Conditionals that are mixtures of logistics: the tractable baseline with many modes per dimension."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from scorewise.heads.model import CausalModel
+
+
+class Mixture(CausalModel):
+    """This is a product of logistic-mixture conditionals: NormalisedDensity, ConditionalScoreModel, ConditionalSampler.
+
+    Args:
+        backbone: causal features of width 3 K: logits, locations and log-scales, in standard units.
+        components: K, logistics per conditional.
+        mean, std, noise: of the data, see `Model`.
+
+    Raises:
+        ValueError: the backbone's width is not 3 K.
+    """
+
+    LOG_SCALE = (-7.0, 5.0)
+
+    def __init__(
+        self, backbone: nn.Module, *, components: int = 10, mean: float = 0.0, std: float = 1.0, noise: float = 0.0
+    ) -> None:
+        super().__init__(backbone, mean=mean, std=std, noise=noise)
+        if self.backbone.width != 3 * components:
+            raise ValueError(
+                f"a mixture of {components} logistics reads {3 * components} features per dimension, "
+                f"the backbone gives {backbone.width}"
+            )
+        # Equal components never part: the locations start spread over the bulk of the data.
+        self.register_buffer("spread", torch.linspace(-1.5, 1.5, components) if components > 1 else torch.zeros(1))
+        self.spread: Tensor
+
+    @staticmethod
+    def width_needed(**settings: Any) -> int | None:
+        """This is 3 K: logit, location and log-scale of every component."""
+        return 3 * int(settings.get("components", 10))
+
+    def _parts(self, c_BDF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits_BDK, location_BDK, log_scale_BDK = c_BDF.chunk(3, dim=-1)
+        log_weight_BDK = functional.log_softmax(logits_BDK, dim=-1)
+        return log_weight_BDK, location_BDK + self.spread, (log_scale_BDK - 1.0).clamp(*self.LOG_SCALE)
+
+    def _log_density(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is log q(q_d | c_d), shape of q: log f = -z - 2 softplus(-z) - log b, even in z."""
+        log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
+        z_BDK = (self.standardise(q_BD).unsqueeze(-1) - location_BDK) * torch.exp(-log_scale_BDK)
+        log_f_BDK = z_BDK - 2 * functional.softplus(z_BDK) - log_scale_BDK
+        return torch.logsumexp(log_weight_BDK + log_f_BDK, dim=-1) - self.scale.log()
+
+    def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is d/dq log q(q | c), shape of q: responsibilities times - tanh(z/2) / b."""
+        log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
+        z_BDK = (self.standardise(q_BD).unsqueeze(-1) - location_BDK) * torch.exp(-log_scale_BDK)
+        log_f_BDK = z_BDK - 2 * functional.softplus(z_BDK) - log_scale_BDK
+        share_BDK = torch.softmax(log_weight_BDK + log_f_BDK, dim=-1)
+        return (share_BDK * -torch.tanh(z_BDK / 2) * torch.exp(-log_scale_BDK)).sum(-1) / self.scale
+
+    def log_prob(self, x_BD: Tensor) -> Tensor:
+        """This is log q(x) in nats, shape (B,)."""
+        return self._log_density(x_BD, self.context(x_BD)).sum(-1)
+
+    def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is an exact draw per context, shape (B, D): choose a component, invert its distribution function."""
+        log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
+        u_BDK = torch.rand(log_weight_BDK.shape, generator=generator, dtype=c_BDF.dtype).to(c_BDF.device)
+        k_BD1 = (log_weight_BDK - torch.log(-torch.log(u_BDK))).argmax(-1, keepdim=True)  # Gumbel-max
+        u_BD = torch.rand(k_BD1.shape[:-1], generator=generator, dtype=c_BDF.dtype).to(c_BDF.device)
+        location_BD = location_BDK.gather(-1, k_BD1).squeeze(-1)
+        scale_BD = log_scale_BDK.gather(-1, k_BD1).squeeze(-1).exp()
+        tiny = torch.finfo(c_BDF.dtype).eps
+        return self.mean + self.scale * (location_BD + scale_BD * torch.logit(u_BD, eps=tiny))

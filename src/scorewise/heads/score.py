@@ -1,0 +1,31 @@
+"""A vector field for the joint score."""
+
+from torch import Tensor, nn
+
+from scorewise.capabilities import Features
+from scorewise.heads.forms import ScoreForm
+from scorewise.heads.model import Model
+
+
+class Score(Model):
+    """This is a free vector field for grad_x log q(x): ScoreModel. It need not be the gradient of anything.
+
+    Args:
+        backbone: features of the whole example.
+        form: raw, denoiser, edm or auto (see `forms`).
+        mean, std, noise: of the data, see `Model`.
+    """
+
+    needs = (Features,)
+
+    def __init__(
+        self, backbone: nn.Module, *, form: str = "auto", mean: float = 0.0, std: float = 1.0, noise: float = 0.0
+    ) -> None:
+        super().__init__(backbone, mean=mean, std=std, noise=noise)
+        self.form = ScoreForm(form, std, noise)
+        self.last = nn.Linear(self.backbone.width, self.dims)
+
+    def score(self, x_BD: Tensor) -> Tensor:
+        """This is the joint score, shape of x."""
+        u_BD = self.standardise(x_BD)
+        return self.form(self.last(self.backbone.features(u_BD)), u_BD) / self.scale

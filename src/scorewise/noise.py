@@ -1,0 +1,83 @@
+"""Random numbers that depend on (seed, epoch, example index) and on nothing else.
+
+A training run draws all its noise here, never from a global generator: resuming is exact, and the numbers
+do not depend on how the examples are grouped into batches or spread over processes.
+"""
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _shift(z: Tensor, bits: int) -> Tensor:
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """This is the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
+    z = (z ^ _shift(z, 30)) * _MIX_1
+    z = (z ^ _shift(z, 27)) * _MIX_2
+    return z ^ _shift(z, 31)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """This is the random numbers that belong to one batch.
+
+    Every method is a pure function: the same draws asked twice give the same numbers. Use `fork` to get
+    numbers for another purpose.
+
+    Args:
+        key_B: one 64-bit key per example.
+    """
+
+    key_B: Tensor
+
+    @classmethod
+    def of(cls, seed: int, epoch: int | Tensor, index_B: Tensor) -> "Draws":
+        """This is the draws of the examples `index_B` in one epoch (-1: the same numbers in every epoch)."""
+        key_B = _mix(torch.full_like(index_B, seed, dtype=torch.int64) * _GOLDEN + 1)
+        key_B = _mix(key_B + (torch.zeros_like(key_B) + epoch + 2) * _MIX_1)
+        return cls(_mix(key_B + index_B.to(torch.int64) * _GOLDEN))
+
+    @classmethod
+    def fresh(cls, n: int, generator: torch.Generator | None = None) -> "Draws":
+        """This is new draws for n examples, for use without a data set."""
+        return cls(torch.randint(-(2**62), 2**62, (n,), generator=generator))
+
+    def fork(self, purpose: str) -> "Draws":
+        """This is independent draws of the same examples for another purpose."""
+        return Draws(_mix(self.key_B ^ (zlib.crc32(purpose.encode()) * _GOLDEN % 2**62)))
+
+    def __len__(self) -> int:
+        return self.key_B.shape[0]
+
+    def uniform(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """This is uniform numbers strictly between 0 and 1, shape (B, *shape)."""
+        dtype = dtype or torch.get_default_dtype()
+        counter = torch.arange(1, math.prod(shape) + 1, device=self.key_B.device) * _GOLDEN
+        bits = _shift(_mix(self.key_B[:, None] + counter), 12)
+        u = (bits.to(torch.float64) + 0.5) * 2.0**-52
+        return u.to(dtype).clamp(max=1 - torch.finfo(dtype).eps / 2).reshape(len(self), *shape)
+
+    def normal(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """This is standard normal numbers, shape (B, *shape) (Box and Muller 1958)."""
+        dtype = dtype or torch.get_default_dtype()
+        count = math.prod(shape)
+        half = (count + 1) // 2
+        u = self.uniform(2 * half, dtype=torch.float64).to(dtype)
+        radius, angle = (-2 * u[:, :half].log()).sqrt(), 2 * math.pi * u[:, half:]
+        z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
+        return z[:, :count].reshape(len(self), *shape)
+
+    def choice(self, weights: Tensor, *, dtype: torch.dtype = torch.float64) -> Tensor:
+        """This is one index per example, drawn with the given weights (K,); shape (B,)."""
+        edges = torch.cumsum(weights.to(dtype) / weights.sum(), 0)
+        return torch.searchsorted(edges, self.uniform(dtype=dtype)).clamp(max=len(weights) - 1)

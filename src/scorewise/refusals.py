@@ -1,0 +1,68 @@
+"""What Hydra and our own code refuse, as one sentence each."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from scorewise.errors import UserError
+
+
+def one_sentence(error: BaseException, conf: Path, command: str) -> str | None:
+    """This is what to tell the user about an error, or None where it is not theirs to mend.
+
+    Args:
+        error: what was raised.
+        conf: the folder of configs.
+        command: train or eval.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _of_hydra(error, conf, command)
+    return None
+
+
+def _close(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _of_hydra(error: BaseException, conf: Path, command: str) -> str:
+    text = "\n".join(str(part) for part in (error, error.__cause__) if part)
+    if match := re.search(r"Could not find '(?:.*/)?([\w.-]+)/([\w.-]+)'", text):
+        group, option = match.groups()
+        known = sorted(file.stem for file in (conf / group).glob("*.yaml"))
+        return f"{group}={option} is no option of {group}: use one of {', '.join(known)}{_close(option, known)}"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match.group(1), conf, command)
+    if match := re.search(r"(?:Key|key) '([^']+)' (?:is )?not in", text):
+        return _unknown_key(match.group(1), conf, command)
+    if match := re.search(r"No match in the defaults list|Could not load '([^']+)'", text):
+        name = match.group(1) or text.split("'")[1] if "'" in text else text
+        return _unknown_key(str(name), conf, command)
+    if match := re.search(r"[Mm]issing mandatory value: ?(\S*)", text):
+        return f"{match.group(1) or 'run'} must be given: python src/{command}.py {match.group(1) or 'run'}=..."
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
+
+
+def _unknown_key(key: str, conf: Path, command: str) -> str:
+    import yaml
+
+    root, _, rest = key.partition(".")
+    groups = sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
+    main = yaml.safe_load((conf / f"{command}.yaml").read_text())
+    top = sorted({*groups, *main} - {"defaults", "hydra"})
+    if root not in top or not rest:
+        return f"{key} is no setting of Scorewise{_close(root, top) or ': the groups are ' + ', '.join(groups) + '.'}"
+    known = sorted({name for file in (conf / root).glob("*.yaml") for name in yaml.safe_load(file.read_text()) or {}})
+    known = [name for name in known if name not in ("_target_", "defaults")]
+    hint = _close(rest, known)
+    if not hint and root in ("head", "sampler") and rest in known:
+        hint = f": with {root}=auto it has no settings of its own, so choose {root}=... first"
+    elif hint.endswith(f"did you mean {rest}?"):
+        hint = f": the chosen {root} does not have it"
+    return f"{key} is no setting of the chosen {root}{hint or ': there are ' + ', '.join(known)}"

@@ -1,0 +1,169 @@
+"""What a run folder is: identity, resolved config, resume, skip, summary."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.resolvers import oc
+
+from scorewise import __version__
+from scorewise.errors import UserError
+from scorewise.store import local_folder, read_config, table
+
+Config = dict[str, Any]
+CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "seed", "trainer")
+"""Sections of a config that decide what a run computes."""
+PLUMBING = {"data": ("root", "cache"), "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler")}
+"""Settings in them that do not."""
+FROM_ENVIRONMENT = "(from the environment)"
+
+
+@contextmanager
+def _without_environment() -> Iterator[None]:
+    OmegaConf.register_new_resolver("oc.env", lambda *_: FROM_ENVIRONMENT, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def plain(cfg: DictConfig) -> Config:
+    """This is a config as plain resolved values, for computing with."""
+    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def storable(cfg: DictConfig) -> Config:
+    """This is a config as plain resolved values without any value from the environment and without paths."""
+    with _without_environment():
+        config = plain(cfg)
+    config.pop("paths", None)
+    for section, keys in PLUMBING.items():
+        if section == "data":
+            config[section] = {key: value for key, value in config[section].items() if key not in keys}
+    return config
+
+
+def what_counts(config: Config) -> Config:
+    """This is the part of a config that decides what a run computes."""
+    return {
+        section: {key: value for key, value in part.items() if key not in PLUMBING.get(section, ())}
+        if isinstance(part := config[section], dict)
+        else part
+        for section in CHANGES_RESULTS
+    }
+
+
+def identity(config: Config) -> str:
+    """This is eight hexadecimal digits of what a run computes, the package version included."""
+    text = json.dumps([what_counts(config), __version__], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def differences(one: Config, other: Config, path: str = "") -> list[str]:
+    """This is the dotted names of the settings in which two configs differ."""
+    found: list[str] = []
+    for key in sorted({*one, *other}):
+        here = f"{path}.{key}" if path else key
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, here)
+        elif a != b:
+            found.append(here)
+    return found
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """This is the folder of one run.
+
+    Args:
+        path: the folder.
+        identity: of the config that it is for.
+    """
+
+    path: Path
+    identity: str
+
+    @property
+    def last(self) -> Path:
+        """This is the checkpoint to resume from."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """This is the best checkpoint by the task's monitor."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def finished(self) -> bool:
+        """This says whether the run has ended and written its summary."""
+        return bool(self.summary().get("finished"))
+
+    def summary(self) -> dict[str, Any]:
+        """This is the run's summary.json, or nothing."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / "summary.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return found
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """This writes summary.json, whole or not at all."""
+        partial = self.path / "summary.json.partial"
+        partial.write_text(json.dumps(summary, indent=2) + "\n")
+        os.replace(partial, self.path / "summary.json")
+
+    def write_config(self, config: Config) -> None:
+        """This writes our resolved config.yaml."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def clear(self) -> None:
+        """This removes what an earlier run of the same config left here."""
+        for name in ("checkpoints", "tensorboard", "wandb"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("summary.json", "metrics.csv", "weights.safetensors", "samples.png", "curves.png"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def claim(config: Config, path: Path, resume: str | None) -> RunFolder:
+    """This is the folder of a run: found again by the same config, resumed, or new.
+
+    Args:
+        config: settled and storable.
+        path: where a new run goes.
+        resume: a folder to continue, or None.
+
+    Raises:
+        UserError: the folder belongs to another config.
+    """
+    mine = identity(config)
+    folder = RunFolder(local_folder(resume) if resume else path, mine)
+    if (folder.path / "config.yaml").is_file():
+        theirs = read_config(folder.path, _trusting_own(config))
+        if identity(theirs) != mine:
+            changed = differences(what_counts(theirs), what_counts(config)) or ["the package version"]
+            asked = f"resume={resume}" if resume else str(folder.path)
+            raise UserError(
+                f"{asked} is a run with another {', '.join(changed)}: a run continues only with its own config, "
+                "so change that back or use a new folder."
+            )
+    elif resume:
+        raise UserError(f"resume={resume} holds no config.yaml: give the folder of an unfinished run.")
+    return folder
+
+
+def _trusting_own(config: Config) -> Any:
+    """This is the table of classes plus those that the user's own command names."""
+    find, named = table(), {part["_target_"] for part in config.values() if isinstance(part, dict) and "_target_" in part}
+    return lambda target: object if target in named else find(target)

@@ -1,0 +1,66 @@
+"""Ancestral sampling: one dimension at a time, in the model's order."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Generator, Tensor
+
+from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel
+from scorewise.sampling.langevin import standard_normal, step_size
+
+
+class Ancestral(ABC):
+    """This is a sampler that draws x_d given x_<d for every d, with one context evaluation per dimension."""
+
+    @abstractmethod
+    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is a draw of the dimensions with the given contexts, shape (n, block)."""
+
+    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+        """This is n examples, shape (n, D)."""
+        x_BD = model.mean.expand(n, model.dims).clone()
+        stream = model.context_stream()
+        c_BDF, done = stream.start(n), 0
+        while c_BDF.shape[1]:
+            dims = list(model.ordering.sequence[done : done + c_BDF.shape[1]])
+            x_BD[:, dims] = self.draw_block(model, c_BDF, generator)
+            c_BDF, done = stream.push(x_BD[:, dims]), done + len(dims)
+        return x_BD
+
+
+class Exact(Ancestral):
+    """This is exact draws from conditionals that can be drawn from in closed form."""
+
+    needs = (ConditionalSampler,)
+
+    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is one exact draw per context."""
+        x_BD: Tensor = model.conditional_sample(c_BDF, generator)
+        return x_BD
+
+
+class Langevin1d(Ancestral):
+    """This is one-dimensional Langevin dynamics per dimension (AR-CSM, section 4.2).
+
+    Inside the loop x <- x + a s_d(c_d, x) + sqrt(2 a) z only the head runs.
+
+    Args:
+        steps: steps per dimension.
+        step: a in units of sigma^2 (of the variance, where the modelled law has no noise).
+    """
+
+    needs = (ConditionalScoreModel,)
+
+    def __init__(self, steps: int = 100, step: float = 0.5) -> None:
+        self.steps, self.step = steps, step
+
+    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is the end of one chain per context, started from a Gaussian with the moments of the data."""
+        a = step_size(self.step, model)
+        q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
+        q_BD = q_BD + model.scale * standard_normal(q_BD, generator)
+        for _ in range(self.steps):
+            q_BD = (
+                q_BD + a * model.conditional_score(q_BD, c_BDF) + (2 * a) ** 0.5 * standard_normal(q_BD, generator)
+            )
+        return q_BD

@@ -1,0 +1,44 @@
+"""Langevin dynamics on all dimensions at once."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from scorewise.capabilities import ScoreModel
+
+
+def standard_normal(like: Tensor, generator: Generator | None) -> Tensor:
+    """This is standard normal numbers of the shape, type and device of a tensor."""
+    device = generator.device if generator is not None else like.device
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+
+
+def step_size(step: float, model: Any) -> float:
+    """This is a = step * sigma^2 of the law that is modelled, or step * variance where it has no noise."""
+    return step * float(model.noise**2 if model.noise > 0 else model.scale**2)
+
+
+class Langevin:
+    """This is unadjusted Langevin dynamics x <- x + a s(x) + sqrt(2 a) z on the joint score.
+
+    Never use it on conditional scores: they are not the joint score.
+
+    Args:
+        steps: number of steps.
+        step: a in units of sigma^2 (of the variance, where the modelled law has no noise).
+    """
+
+    needs = (ScoreModel,)
+
+    def __init__(self, steps: int = 500, step: float = 0.1) -> None:
+        self.steps, self.step = steps, step
+
+    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+        """This is n examples (n, D), started from a Gaussian with the moments of the data."""
+        a = step_size(self.step, model)
+        x_BD = model.mean.expand(n, model.dims).clone()
+        x_BD = x_BD + model.scale * standard_normal(x_BD, generator)
+        for _ in range(self.steps):
+            x_BD = x_BD + a * model.score(x_BD).detach() + (2 * a) ** 0.5 * standard_normal(x_BD, generator)
+        return x_BD

@@ -1,0 +1,214 @@
+"""Building models from recipes, and loading them from folders without executing anything in them."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scorewise.errors import UserError
+from scorewise.heads.model import Model
+
+CLASSES = (
+    "scorewise.backbones.made.MADE",
+    "scorewise.backbones.mlp.MLP",
+    "scorewise.data.images.Cifar10",
+    "scorewise.data.images.Digits",
+    "scorewise.data.images.FashionMnist",
+    "scorewise.data.images.Mnist",
+    "scorewise.data.synthetic.GaussianData",
+    "scorewise.data.synthetic.Mixture1d",
+    "scorewise.data.synthetic.Toy2d",
+    "scorewise.heads.conditional_score.ConditionalScore",
+    "scorewise.heads.energy.Energy",
+    "scorewise.heads.gaussian.Gaussian",
+    "scorewise.heads.mixture.Mixture",
+    "scorewise.heads.score.Score",
+    "scorewise.objectives.csm.CSM",
+    "scorewise.objectives.dsm.DSM",
+    "scorewise.objectives.mle.MLE",
+    "scorewise.objectives.sm.SM",
+    "scorewise.sampling.ancestral.Exact",
+    "scorewise.sampling.ancestral.Langevin1d",
+    "scorewise.sampling.langevin.Langevin",
+    "scorewise.tasks.density.DensityEstimation",
+    "scorewise.tasks.optimisation.Optimisation",
+)
+"""Every class that a stored config may name, exactly so."""
+NAMES_ONLY = (
+    "lightning.Trainer",
+    "lightning.pytorch.loggers.TensorBoardLogger",
+    "lightning.pytorch.loggers.WandbLogger",
+    "none",
+)
+"""What a run's config may also name; nothing is built from these names."""
+
+FindClass = Callable[[str], type]
+
+
+def qualified_name(cls: type) -> str:
+    """This is a class's name as a `_target_` spells it."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def import_class(target: str) -> type:
+    """This is the class at an exact module path; only for names that are trusted.
+
+    Raises:
+        UserError: there is no class of that name.
+    """
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"_target_={target} cannot be imported ({error}): name a class as package.module.Class.") from error
+    if not isinstance(found, type):
+        raise UserError(f"_target_={target} is not a class: name a class as package.module.Class.")
+    return found
+
+
+def table(classes: Sequence[type] = ()) -> FindClass:
+    """This is a look-up in Scorewise's own classes and those handed in; it imports no other name.
+
+    Args:
+        classes: a user's own classes.
+    """
+    own = {qualified_name(cls): cls for cls in classes}
+
+    def find(target: str) -> type:
+        if target in own:
+            return own[target]
+        if target in CLASSES:
+            return import_class(target)
+        raise UserError(
+            f"this config names {target}, which is none of Scorewise's classes, so nothing was loaded: "
+            "if it is a class of yours, hand it over with load(folder, classes=[...])."
+        )
+
+    return find
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _leaves(value, f"{path}[{i}]")
+    else:
+        yield path, node
+
+
+def refuse_unsafe(config: Any, find: FindClass, origin: str) -> None:
+    """This refuses a stored config that names anything outside the table, or holds an interpolation.
+
+    Raises:
+        UserError: what was found, and where.
+    """
+    if not isinstance(config, Mapping):
+        raise UserError(f"{origin} is not a Scorewise config (a mapping was expected): give another folder.")
+    for path, value in _leaves(config):
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"{origin} holds the interpolation {value!r} at {path}: stored configs are plain values.")
+        if path.rpartition(".")[2] in ("_target_", "_args_", "_recursive_", "_partial_") and (
+            not isinstance(value, str) or value not in NAMES_ONLY
+        ):
+            find(str(value))
+
+
+def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
+    """This is an untrained model from its recipe: shape, mean, std, noise, backbone, head and sampler.
+
+    Args:
+        recipe: plain values; backbone, head and sampler are mappings with a `_target_`.
+        find: turns a target into a class.
+
+    Raises:
+        UserError: a setting is unknown or out of range.
+    """
+    backbone, head, sampler = (dict(recipe[part]) for part in ("backbone", "head", "sampler"))
+    backbone_class, head_class, sampler_class = (find(part.pop("_target_")) for part in (backbone, head, sampler))
+    try:
+        width = head_class.width_needed(**head)  # type: ignore[attr-defined]
+        given = {} if width is None else {"width": width}
+        model: Model = head_class(
+            backbone_class(shape=recipe["shape"], **given, **backbone),
+            mean=recipe["mean"],
+            std=recipe["std"],
+            noise=recipe["noise"],
+            **head,
+        )
+        model.sampler = sampler_class(**sampler)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"this model cannot be built: {error}.") from error
+    model.recipe = dict(recipe)
+    return model
+
+
+def read_config(folder: Path, find: FindClass) -> dict[str, Any]:
+    """This is the config.yaml of a folder, checked.
+
+    Raises:
+        UserError: no such file, not YAML, or unsafe.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no config.yaml: give the folder of a run or of a saved model.")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as plain YAML ({type(error).__name__}): nothing was loaded.") from error
+    refuse_unsafe(config, find, str(path))
+    if "model" not in config:
+        raise UserError(f"{path} has no model section: give the folder of a run or of a saved model.")
+    return dict(config)
+
+
+def local_folder(folder: str | Path) -> Path:
+    """This is a folder on this machine.
+
+    Raises:
+        UserError: a URL, or no such folder.
+    """
+    if "://" in str(folder):
+        raise UserError(f"{folder} is an address, and Scorewise loads from folders only: download it first.")
+    path = Path(folder)
+    if not path.is_dir():
+        raise UserError(f"{folder} is not a folder: give the folder of a run or of a saved model.")
+    return path
+
+
+def load(folder: str | Path, classes: Sequence[type] = ()) -> Model:
+    """This is a trained model from a run folder or a folder written by `model.save`.
+
+    It reads config.yaml (plain values; only classes of Scorewise's own table or handed in) and
+    weights.safetensors (plain numbers). Nothing in the folder is executed.
+
+    Args:
+        folder: on this machine.
+        classes: your own classes that the config names.
+
+    Raises:
+        UserError: what is missing, damaged or refused.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path, find = local_folder(folder), table(classes)
+    config = read_config(path, find)
+    weights = path / "weights.safetensors"
+    if not weights.is_file():
+        pickled = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.suffix in (".pt", ".pth", ".bin"))
+        raise UserError(
+            f"{path} holds no weights.safetensors"
+            + (f", and pickled weights ({pickled[0]}) are not loaded" if pickled else "")
+            + ": finish the run first, or give a folder written by model.save."
+        )
+    model = assemble(config["model"], find)
+    try:
+        model.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{weights} does not fit its config or is damaged ({reason}): nothing was loaded.") from error
+    return model.eval()

@@ -1,0 +1,69 @@
+"""Density estimation: held-out numbers that can be compared between objectives."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, ScoreModel
+from scorewise.data.datamodule import Batch
+from scorewise.objectives.csm import CSM
+from scorewise.objectives.objective import score_field
+from scorewise.tasks.score_task import ScoreTask
+
+
+def bits_per_dim(nats_B: Tensor, dims: int, log_volume: float) -> Tensor:
+    """This is a negative log-density in bits per dimension, in the data's own units.
+
+    Args:
+        nats_B: - log q(x) in the scale that models see.
+        dims: D.
+        log_volume: log |d own units / d model scale| of one example, nats.
+    """
+    return (nats_B + log_volume) / (dims * math.log(2))
+
+
+@final
+class DensityEstimation(ScoreTask):
+    """This is fitting a density or its score, and reporting how well.
+
+    Test metrics, each with its standard error: the objective's own loss; csm (eq. 5) for conditional scores;
+    nll in nats and bits_per_dim for normalised densities, both of the smoothed data; fisher_error
+    = 1/2 E|s - s*|^2 against the known score of the smoothed law and fisher_error_clean against that of the
+    clean law on clean data.
+    """
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """This collects every number that the model and the data allow."""
+        if not len(batch.x_BD):
+            return
+        x_BD, draws = self.smoothed(batch)
+        self.report("loss", self.objective(self.model, x_BD, draws).per_example)
+        if isinstance(self.model, ConditionalScoreModel):
+            self.report("csm", CSM()(self.model, x_BD, draws).per_example)
+        if isinstance(self.model, NormalisedDensity):
+            nll_B = -self.model.log_prob(x_BD)
+            self.report("nll", nll_B)
+            self.report("bits_per_dim", bits_per_dim(nll_B, self.source.dims, self.source.log_volume))
+        if self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel):
+            self.report("fisher_error", self.fisher_error(x_BD, self.smoothing))
+            self.report("fisher_error_clean", self.fisher_error(batch.x_BD, 0.0))
+
+    def fisher_error(self, x_BD: Tensor, smoothing: float) -> Tensor:
+        """This is |s - s*|^2 / 2 per example, joint or conditional as the model is, for the law with this noise."""
+        assert self.source.law is not None
+        law = self.source.law.smoothed(smoothing) if smoothing else self.source.law
+        with torch.no_grad():
+            s_BD = score_field(self.model)(x_BD).double().cpu()
+        if isinstance(self.model, ConditionalScoreModel):
+            true_BD = law.conditional_score(x_BD.cpu(), self.model.ordering.sequence)  # type: ignore[attr-defined]
+        else:
+            true_BD = law.score(x_BD.cpu())
+        return (0.5 * (s_BD - true_BD).square().sum(-1)).to(x_BD.device)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """This is log q(x) in nats per clean example where the model has it, else its score field."""
+        if isinstance(self.model, NormalisedDensity):
+            return self.model.log_prob(batch.x_BD)
+        return score_field(self.model)(batch.x_BD).detach()

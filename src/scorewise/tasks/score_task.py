@@ -1,0 +1,117 @@
+"""What every task shares: the model, its objective, and one training and one validation step."""
+
+from abc import ABC
+from typing import Any, ClassVar
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torchmetrics import CatMetric, MeanMetric
+
+from scorewise.data.datamodule import Batch
+from scorewise.data.source import Source
+from scorewise.errors import UserError
+from scorewise.heads.model import Model
+from scorewise.noise import Draws
+from scorewise.objectives.objective import Objective
+from scorewise.tasks.optimisation import Optimisation
+
+
+class NotFinite(UserError):
+    """A loss or a gradient is not finite, so the step was not taken."""
+
+
+class ScoreTask(LightningModule, ABC):
+    """This is a model that is trained with an objective on smoothed data.
+
+    Args:
+        model: head on backbone.
+        objective: how it is fitted.
+        optimisation: how parameters move.
+        source: the data set, for its scale and, where known, its law.
+        smoothing: standard deviation of the Gaussian noise that belongs to the data.
+        seed: of all noise.
+        monitor: name of the metric that decides which checkpoint is best.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = ()
+
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        optimisation: Optimisation,
+        source: Source,
+        *,
+        smoothing: float,
+        seed: int,
+        monitor: str = "val/loss",
+    ) -> None:
+        super().__init__()
+        self.model, self.objective, self.optimisation, self.source = model, objective, optimisation, source
+        self.smoothing, self.seed, self.monitor = smoothing, seed, monitor
+        self.val_loss = MeanMetric()
+        self.held_out: dict[str, CatMetric] = {}
+
+    def smoothed(self, batch: Batch) -> tuple[Tensor, Draws]:
+        """This is the batch with its noise, and the draws of its examples."""
+        draws = Draws.of(self.seed, batch.epoch_B, batch.index_B)
+        if self.smoothing == 0:
+            return batch.x_BD, draws
+        z_BD = draws.fork("smoothing").normal(batch.x_BD.shape[1], dtype=batch.x_BD.dtype)
+        return batch.x_BD + self.smoothing * z_BD, draws
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """This is one step on the mean loss, scaled to order one per dimension.
+
+        Raises:
+            NotFinite: the loss is not finite.
+        """
+        x_BD, draws = self.smoothed(batch)
+        loss = self.objective(self.model, x_BD, draws)
+        if not torch.isfinite(loss.total):
+            raise NotFinite(f"the loss became {loss.total.item()} at step {self.global_step + 1}")
+        self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=len(x_BD))
+        for name, value in loss.logs.items():
+            self.log(f"train/{name}", value, batch_size=len(x_BD))
+        return loss.total * (self.objective.gain(self.model) / self.model.dims)
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """This clips the gradient's norm.
+
+        Raises:
+            NotFinite: the norm is not finite; the weights are still those of the step before.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimisation.clip)
+        if not torch.isfinite(norm):
+            raise NotFinite(f"the gradient became {norm.item()} at step {self.global_step + 1}")
+        self.log("train/grad_norm", norm)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """This is the objective's own loss on held-out examples, with noise that is fixed per example."""
+        if len(batch.x_BD):
+            x_BD, draws = self.smoothed(batch)
+            self.val_loss.update(self.objective(self.model, x_BD, draws).per_example)
+        self.log("val/loss", self.val_loss, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """This is the optimiser and its schedule by step."""
+        optimizer = self.optimisation.optimizer(self.parameters())
+        scheduler = self.optimisation.scheduler(optimizer, self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def report(self, name: str, values_B: Tensor) -> None:
+        """This collects one held-out number per example; its mean and standard error are logged at the end."""
+        metric = self.held_out.setdefault(name, CatMetric().to(self.device))
+        metric.update(values_B.detach().double())
+
+    def on_test_start(self) -> None:
+        """This forgets the numbers of an earlier test."""
+        self.held_out = {}
+
+    def on_test_epoch_end(self) -> None:
+        """This logs the mean and the standard error of every held-out number."""
+        for name, metric in self.held_out.items():
+            values_B = torch.as_tensor(metric.compute()).reshape(-1)
+            self.log(f"test/{name}", values_B.mean())
+            self.log(f"test/{name}_se", values_B.std() / len(values_B) ** 0.5)

@@ -1,0 +1,107 @@
+"""Where numbers go while a run is on: metrics.csv always, other loggers by choice."""
+
+import csv
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger
+
+
+class MetricsTable(Logger):
+    """This is metrics.csv: one row per logged step, one column per metric, continued when a run is resumed.
+
+    Args:
+        path: the file; its folder exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path.is_file():
+            with path.open(newline="") as file:
+                self.rows = list(csv.DictReader(file))
+
+    @property
+    def name(self) -> str:
+        """This is the logger's name."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """This is empty: a run folder holds one table."""
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """This does nothing: config.yaml holds the settings."""
+
+    def rewind(self, step: int) -> None:
+        """This forgets the rows after a step, which a resumed run writes again."""
+        self.rows = [row for row in self.rows if int(row["step"]) <= step]
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """This adds a row, or fills the last one when it is of the same step."""
+        values = {name: value for name, value in metrics.items() if name != "epoch"}
+        if not values:
+            return
+        if not self.rows or int(self.rows[-1]["step"]) != (step or 0):
+            self.rows.append({"step": step or 0})
+        if "epoch" in metrics:
+            self.rows[-1]["epoch"] = int(metrics["epoch"])
+        self.rows[-1].update(values)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """This writes the table; a reader never sees half of it."""
+        columns = ["step", "epoch", *sorted({name for row in self.rows for name in row} - {"step", "epoch"})]
+        partial = self.path.with_suffix(".csv.partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, self.path)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """This writes the table."""
+        self.save()
+
+
+def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """This is (step, value) pairs by metric name, from a metrics.csv."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if name not in ("step", "epoch") and value:
+                    curves.setdefault(name, []).append((int(row["step"]), float(value)))
+    return curves
+
+
+def extra_logger(settings: dict[str, Any], folder: Path, name: str, tags: list[str], config: Any) -> Logger | None:
+    """This is the chosen logger beside metrics.csv, or None."""
+    match settings.get("_target_"):
+        case "lightning.pytorch.loggers.TensorBoardLogger":
+            from lightning.pytorch.loggers import TensorBoardLogger
+
+            return TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
+        case "lightning.pytorch.loggers.WandbLogger":
+            from lightning.pytorch.loggers import WandbLogger
+
+            return WandbLogger(
+                project=settings["project"],
+                name=f"{name}/{folder.name}",
+                group=name,
+                save_dir=folder,
+                mode=settings["mode"],
+                tags=tags,
+                config=config,
+                id=folder.name,
+                resume="allow",
+            )
+        case _:
+            return None
