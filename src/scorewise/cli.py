@@ -72,13 +72,13 @@ def train(cfg: DictConfig) -> None:
     from scorewise import compose, runs
 
     config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
-    compose.refuse_incompatible(config)
-    _refuse_impossible_launch(config)
     name = str(config["name"] or "-".join(_typed(config)))
     folder = runs.claim(stored, _place(config, stored, name), config["resume"])
     leads = os.environ.get("LOCAL_RANK", "0") == "0"
     if folder.finished and config["train"] and not config["rerun"]:
         return _show(folder, "This run is finished (rerun=true runs it again).")
+    compose.refuse_incompatible(config)
+    _refuse_impossible_launch(config)
     if config["rerun"] and config["train"] and leads:
         folder.clear()
 

@@ -12,7 +12,7 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 
-from scorewise import __version__, compose, plots
+from scorewise import __version__, compose
 from scorewise.callbacks import Averaging, ResumePoint, SampleGrids
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.source import Source
@@ -66,6 +66,8 @@ def conventions(source: Source, smoothing: float, objective: str) -> dict[str, s
 
 def draw_samples(model: Model, source: Source, count: int, seed: int, path: Path) -> None:
     """This draws samples.png: examples from the model and, where the law has noise, their denoised copies."""
+    from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
+
     x_BD = model.sample(count, torch.Generator().manual_seed(seed))
     panels = {"samples of the smoothed law" if model.noise else "samples": x_BD}
     if model.noise:
@@ -179,10 +181,10 @@ class Training:
     @rank_zero_only
     def finish(self, metrics: dict[str, float], seconds: float, finished: bool) -> None:
         """This writes weights, pictures and summary."""
+        from scorewise import plots
+
         model = self.task.model.eval()
-        weights_only_card = self.folder.path
-        model.recipe = self.parts.recipe
-        model.save(weights_only_card)
+        model.save(self.folder.path)
         self.folder.write_config(self.stored)  # the whole config, of which the recipe is a part
         self.table.save()
         objective = compose.option_name("objective", self.config["objective"]["_target_"])
