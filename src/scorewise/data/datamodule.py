@@ -1,0 +1,134 @@
+"""Batches of any data set, for Lightning."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from scorewise.data.source import Source, Split
+from scorewise.errors import UserError
+
+
+class Batch(NamedTuple):
+    """This is a batch of clean examples.
+
+    Args:
+        x_BD: examples in the scale that models see.
+        index_B: their places in the split, which their random numbers follow.
+        epoch_B: the epoch, or -1 in validation and test, where noise is fixed per example.
+    """
+
+    x_BD: Tensor
+    index_B: Tensor
+    epoch_B: Tensor
+
+
+class Batches:
+    """This is a loader whose order is a function of (seed, epoch), and that resumes inside an epoch.
+
+    A global batch is cut into equal parts, one per process; held-out splits are dealt out without repeating any
+    example.
+    """
+
+    def __init__(
+        self, source: Source, split: Split, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.source, self.split, self.seed = source, split, seed
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+        self.epoch, self.position, self.resumed = 0, 0, False
+        if split == "train":
+            self.sampler = self  # where Lightning looks for set_epoch
+
+    def __len__(self) -> int:
+        count = self.source.count(self.split)
+        return count // self.batch_size if self.split == "train" else -(-count // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """This sets the epoch that the next iteration belongs to."""
+        self.epoch = epoch
+
+    def state_dict(self) -> dict[str, int]:
+        """This is how far into the epoch the loader is."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """This makes the next iteration start where the saved one was."""
+        self.position, self.resumed = state["position"] % max(len(self), 1), True
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.resumed:
+            self.position = 0
+        self.resumed = False
+        order: Tensor | None = None
+        while self.position < len(self):
+            if order is None:
+                order = self._order()
+            chunk = order[self.position * self.batch_size : (self.position + 1) * self.batch_size]
+            index_B = chunk[self.rank :: self.world_size]
+            self.position += 1
+            epoch = self.epoch if self.split == "train" else -1
+            x_BD = self.source.examples(self.split, index_B, epoch, self.seed)
+            yield Batch(x_BD, index_B, torch.full_like(index_B, epoch))
+
+    def _order(self) -> Tensor:
+        count = self.source.count(self.split)
+        if self.split != "train":
+            return torch.arange(count)
+        seed = hash((self.seed, self.epoch)) % 2**63
+        return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+class ScoreData(LightningDataModule):
+    """This is a data set as Lightning wants it.
+
+    Args:
+        source: the data set.
+        batch_size: examples per optimiser step, over all processes.
+        seed: of the order of training examples.
+
+    Raises:
+        UserError: the batch is larger than the training set or does not divide over the processes.
+    """
+
+    def __init__(self, source: Source, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.source, self.batch_size, self.seed = source, batch_size, seed
+
+    def prepare_data(self) -> None:
+        """This downloads and unpacks, in one process per machine."""
+        self.source.prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        """This refuses sizes that do not fit."""
+        count = self.source.count("train")
+        if not 0 < self.batch_size <= count:
+            raise UserError(
+                f"data.batch_size={self.batch_size} does not fit {count} training examples: use 1 to {count}."
+            )
+        processes = self.trainer.world_size if self.trainer else 1
+        if self.batch_size % processes:
+            raise UserError(
+                f"data.batch_size={self.batch_size} does not divide over {processes} processes: use a multiple."
+            )
+
+    def _batches(self, split: Split) -> Batches:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Batches(self.source, split, self.batch_size, self.seed, rank, world_size)
+
+    def train_dataloader(self) -> Batches:
+        """This is training batches in a new order each epoch."""
+        return self._batches("train")
+
+    def val_dataloader(self) -> Batches:
+        """This is the validation split."""
+        return self._batches("val")
+
+    def test_dataloader(self) -> Batches:
+        """This is the test split."""
+        return self._batches("test")
+
+    def predict_dataloader(self) -> Batches:
+        """This is the test split again."""
+        return self._batches("test")

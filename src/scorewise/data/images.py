@@ -1,0 +1,214 @@
+"""Image data sets, in [-1, 1]."""
+
+import os
+import shutil
+import tempfile
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorewise.data.source import FixedSource, Split, split_at_random
+from scorewise.errors import UserError
+
+
+def data_root(root: str | None) -> Path:
+    """This is the folder where data is looked for: the given one, else $SCOREWISE_DATA, else data/."""
+    return Path(root or os.environ.get("SCOREWISE_DATA") or "data").expanduser().absolute()
+
+
+def cache_root(cache: str | None) -> Path:
+    """This is the folder for what is unpacked or downloaded: given, else $SCOREWISE_CACHE, else the user's cache."""
+    from platformdirs import user_cache_dir
+
+    return Path(cache or os.environ.get("SCOREWISE_CACHE") or user_cache_dir("scorewise")).expanduser().absolute()
+
+
+class Digits(FixedSource):
+    """This is the 1,797 real 8x8 digits that ship inside scikit-learn, grey levels 0 to 16; no download."""
+
+    shape = (1, 8, 8)
+    mean, std = -0.3895, 0.7521
+    units_per_step, unit, repeats = 8.0, "grey levels 0 to 16", True
+    offset = 8.0
+
+    def read(self) -> dict[Split, Tensor]:
+        """This is 1,297 training, 200 validation and 300 test images."""
+        from sklearn.datasets import load_digits
+
+        pixels = torch.from_numpy(load_digits().data).to(torch.uint8)
+        train, val, test = split_at_random(len(pixels), (1297, 200, 300))
+        return {"train": pixels[train], "val": pixels[val], "test": pixels[test]}
+
+
+class TorchvisionImages(FixedSource):
+    """This is a data set that torchvision reads, downloads and checks.
+
+    Files are looked for in `root`, which is only read; what is missing is downloaded, and everything is unpacked
+    in `cache`.
+
+    Args:
+        root: folder with the files as torchvision lays them out; None: $SCOREWISE_DATA or data/.
+        cache: folder to unpack into; None: $SCOREWISE_CACHE or the user's cache folder.
+    """
+
+    units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
+    offset = 127.5
+    name: str
+    held_out: int
+    packed: tuple[tuple[str, str], ...]
+    """Path below the root and md5 of every packed file."""
+    unpacked: tuple[str, ...]
+    """Paths below the root of what torchvision reads."""
+
+    def __init__(self, root: str | None = None, cache: str | None = None) -> None:
+        super().__init__()
+        self.root, self.cache = data_root(root), cache_root(cache)
+
+    @abstractmethod
+    def torchvision_class(self) -> Any:
+        """This is the class in torchvision.datasets."""
+
+    @property
+    def _ready(self) -> Path:
+        return self.cache / self.name
+
+    def prepare(self) -> None:
+        """This puts the unpacked files into the cache, from the root where it has them, else by download.
+
+        Raises:
+            UserError: a file is damaged, or it is neither there nor to be downloaded.
+        """
+        if all((self._ready / path).is_file() for path in self.unpacked):
+            return
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.cache) as staging_name:
+            staging = Path(staging_name)
+            self._copy_from_root(staging)
+            self._complete(staging)
+            if self._ready.exists():  # another process was faster, or an earlier one left only part
+                shutil.rmtree(self._ready, ignore_errors=True)
+            try:
+                os.replace(staging, self._ready)
+            except OSError:
+                if not self._ready.is_dir():
+                    raise
+            staging.mkdir(exist_ok=True)  # for the context manager to remove
+
+    def _copy_from_root(self, staging: Path) -> None:
+        from torchvision.datasets.utils import check_integrity
+
+        for path, md5 in self.packed:
+            packed = self.root / path
+            if not packed.is_file():
+                continue
+            if not check_integrity(str(packed), md5):
+                raise UserError(f"{packed} is damaged (its md5 is not {md5}): replace the file or remove it.")
+            (staging / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(packed, staging / path)
+        if all((self.root / path).is_file() for path in self.unpacked):
+            for path in self.unpacked:
+                (staging / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(self.root / path, staging / path)
+
+    def _complete(self, staging: Path) -> None:
+        try:
+            self.torchvision_class()(str(staging), download=True)
+        except (OSError, RuntimeError, EOFError) as error:
+            expected = ", ".join(path for path, _ in self.packed)
+            raise UserError(
+                f"data={self.name} is not in {self.root} and could not be downloaded ({type(error).__name__}): "
+                f"put {expected} below that folder (or set SCOREWISE_DATA), or use data=digits, which needs no file."
+            ) from error
+
+    def read(self) -> dict[Split, Tensor]:
+        """This is the pixels of every split; validation is taken from the training set.
+
+        Raises:
+            UserError: a file is damaged or missing.
+        """
+        self.prepare()
+        try:
+            fitting, test = (self._pixels(train) for train in (True, False))
+        except (OSError, RuntimeError, ValueError, AssertionError, EOFError, KeyError) as error:
+            files = ", ".join(str(self._ready / path) for path in self.unpacked)
+            raise UserError(
+                f"data={self.name} cannot be read ({type(error).__name__}), one of {files} is damaged: remove it."
+            ) from error
+        train, val = split_at_random(len(fitting), (len(fitting) - self.held_out, self.held_out))
+        return {"train": fitting[train], "val": fitting[val], "test": test}
+
+    def _pixels(self, train: bool) -> Tensor:
+        images = torch.as_tensor(self.torchvision_class()(str(self._ready), train=train, download=False).data)
+        if images.ndim == 4:  # height, width, channel
+            images = images.permute(0, 3, 1, 2)
+        return images.reshape(len(images), -1)
+
+
+def _idx_files(folder: str, md5s: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    unpacked = tuple(f"{folder}/raw/{name}" for name in names)
+    return tuple((f"{path}.gz", md5) for path, md5 in zip(unpacked, md5s, strict=True)), unpacked
+
+
+class Mnist(TorchvisionImages):
+    """This is MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
+
+    name, shape, held_out = "mnist", (1, 28, 28), 5_000
+    mean, std = -0.7386, 0.6162
+    packed, unpacked = _idx_files(
+        "MNIST",
+        (
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+    )
+
+    def torchvision_class(self) -> Any:
+        """This is torchvision.datasets.MNIST."""
+        from torchvision.datasets import MNIST
+
+        return MNIST
+
+
+class FashionMnist(TorchvisionImages):
+    """This is Fashion-MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
+
+    name, shape, held_out = "fashion_mnist", (1, 28, 28), 5_000
+    mean, std = -0.4279, 0.7060
+    packed, unpacked = _idx_files(
+        "FashionMNIST",
+        (
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    )
+
+    def torchvision_class(self) -> Any:
+        """This is torchvision.datasets.FashionMNIST."""
+        from torchvision.datasets import FashionMNIST
+
+        return FashionMNIST
+
+
+class Cifar10(TorchvisionImages):
+    """This is CIFAR-10: 32x32 RGB, 45,000 training, 5,000 validation and 10,000 test images."""
+
+    name, shape, held_out = "cifar10", (3, 32, 32), 5_000
+    mean, std = -0.0532, 0.5017
+    packed = (("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),)
+    unpacked = tuple(
+        f"cifar-10-batches-py/{part}" for part in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+    )
+
+    def torchvision_class(self) -> Any:
+        """This is torchvision.datasets.CIFAR10."""
+        from torchvision.datasets import CIFAR10
+
+        return CIFAR10

@@ -1,0 +1,121 @@
+"""What a data set is: examples by split and index, in the scale that models see."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from scorewise.data.laws import GaussianMixtureLaw
+from scorewise.noise import Draws
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class Source(ABC):
+    """This is a data set.
+
+    Attributes:
+        shape: of one example.
+        mean, std: of all entries of the clean data, in the scale that models see.
+        units_per_step: how many of the data's own units one unit of that scale is.
+        unit: what the data's own unit is called.
+        repeats: whether values repeat exactly (raw pixels), so that score matching needs noise.
+        law: the distribution itself, where it is known.
+    """
+
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+    units_per_step: float = 1.0
+    unit: str = "the data's own units"
+    repeats: bool = False
+    law: GaussianMixtureLaw | None = None
+
+    @property
+    def dims(self) -> int:
+        """This is D, the numbers in one example."""
+        return math.prod(self.shape)
+
+    @property
+    def log_volume(self) -> float:
+        """This is log |d own units / d model scale| of one example, nats: what a density's unit costs."""
+        return self.dims * math.log(self.units_per_step)
+
+    def prepare(self) -> None:
+        """This makes the data available on this machine (download, unpack); once per machine."""
+
+    @abstractmethod
+    def count(self, split: Split) -> int:
+        """This is the number of examples in a split."""
+
+    @abstractmethod
+    def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
+        """This is clean examples (B, D) in the scale that models see."""
+
+
+class FixedSource(Source):
+    """This is a data set held in memory: raw values (N, D) per split, and the scale to see them in.
+
+    Attributes:
+        offset: the raw value that becomes zero.
+    """
+
+    offset: float = 0.0
+
+    def __init__(self) -> None:
+        self._raw: dict[Split, Tensor] = {}
+
+    @abstractmethod
+    def read(self) -> dict[Split, Tensor]:
+        """This is the raw values of every split, in the data's own units."""
+
+    def raw(self, split: Split) -> Tensor:
+        """This is the raw values of a split, read once."""
+        if not self._raw:
+            self._raw = self.read()
+        return self._raw[split]
+
+    def count(self, split: Split) -> int:
+        """This is the number of examples in a split."""
+        return len(self.raw(split))
+
+    def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
+        """This is clean examples (B, D) in the scale that models see; the same in every epoch."""
+        raw_BD = self.raw(split)[index_B].to(torch.get_default_dtype())
+        return (raw_BD - self.offset) / self.units_per_step
+
+
+class SampledSource(Source):
+    """This is a data set that is drawn from a known recipe: new training examples in every epoch, fixed others.
+
+    Args:
+        examples_per_epoch: training examples per epoch.
+        held_out: examples in each of val and test.
+    """
+
+    def __init__(self, examples_per_epoch: int, held_out: int) -> None:
+        self.examples_per_epoch, self.held_out = examples_per_epoch, held_out
+
+    @abstractmethod
+    def sample(self, draws: Draws) -> Tensor:
+        """This is one example per draw, shape (B, D)."""
+
+    def count(self, split: Split) -> int:
+        """This is the number of examples in a split."""
+        return self.examples_per_epoch if split == "train" else self.held_out
+
+    def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
+        """This is examples (B, D); those of val and test depend on nothing but their index."""
+        held_out = {"val": -1, "test": -2}
+        draws = Draws.of(seed, epoch, index_B) if split == "train" else Draws.of(held_out[split], -1, index_B)
+        return self.sample(draws.fork("data")).to(torch.get_default_dtype())
+
+
+def split_at_random(n: int, sizes: Sequence[int]) -> list[Tensor]:
+    """This is disjoint index sets of the given sizes, the same on every machine."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(2020))
+    return list(order[: sum(sizes)].split(list(sizes)))
