@@ -76,7 +76,8 @@ def train(cfg: DictConfig) -> None:
     folder = runs.claim(stored, _place(config, stored, name), config["resume"])
     leads = os.environ.get("LOCAL_RANK", "0") == "0"
     if folder.finished and config["train"] and not config["rerun"]:
-        return _show(folder, "This run is finished (rerun=true runs it again).")
+        _show(folder, "This run is finished (rerun=true runs it again).")
+        return
     compose.refuse_incompatible(config)
     _refuse_impossible_launch(config)
     if config["rerun"] and config["train"] and leads:

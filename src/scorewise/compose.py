@@ -61,6 +61,10 @@ def _class(config: Config, group: str, kind: type | None = None) -> type:
     return found
 
 
+def _needs(cls: Any) -> tuple[type, ...]:
+    return tuple(getattr(cls, "needs", ()))
+
+
 def _has_any(cls: type, needs: tuple[type, ...]) -> bool:
     return any(issubclass(cls, need) for need in needs) if needs else True
 
@@ -90,9 +94,9 @@ def settle(config: Config) -> Config:
     objective, backbone = _class(config, "objective", Objective), _class(config, "backbone")
     if config["head"]["_target_"] == "auto":
         wanted = {name: import_class(_targets("head")[name]) for name in objective.heads}  # type: ignore[attr-defined]
-        fitting = [name for name, cls in wanted.items() if _has_any(backbone, cls.needs)]
+        fitting = [name for name, cls in wanted.items() if _has_any(backbone, _needs(cls))]
         if not fitting:
-            needs = tuple(dict.fromkeys(need for cls in wanted.values() for need in cls.needs))
+            needs = tuple(dict.fromkeys(need for cls in wanted.values() for need in _needs(cls)))
             raise IncompatibleChoice(
                 f"objective={option_name('objective', config['objective']['_target_'])} needs a backbone with "
                 f"{_named(needs)}; backbone={option_name('backbone', config['backbone']['_target_'])} has none. "
@@ -102,7 +106,7 @@ def settle(config: Config) -> Config:
     if config["sampler"]["_target_"] == "auto":
         head = _class(config, "head", Model)
         for name in ("exact", "langevin_1d", "langevin"):
-            if _has_any(head, import_class(_targets("sampler")[name]).needs):  # type: ignore[attr-defined]
+            if _has_any(head, _needs(import_class(_targets("sampler")[name]))):
                 config["sampler"] = _part("sampler", name)
                 break
     return config
@@ -132,10 +136,10 @@ def refuse_incompatible(config: Config) -> None:
                 f"Use {group}={_or(_that_have(group, needs))}."
             )
 
-    require("head", head.needs, "backbone", backbone)
-    require("objective", objective.needs, "head", head)  # type: ignore[attr-defined]
-    require("sampler", getattr(sampler, "needs", ()), "head", head)
-    require("task", getattr(task, "needs", ()), "head", head)
+    require("head", _needs(head), "backbone", backbone)
+    require("objective", _needs(objective), "head", head)
+    require("sampler", _needs(sampler), "head", head)
+    require("task", _needs(task), "head", head)
     _refuse_kinks(config, objective, chosen)
     if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
         raise IncompatibleChoice(

@@ -25,14 +25,19 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     stored = read_config(folder, table())
     model = load(folder)
     for key in ("root", "cache"):
-        if stored["data"]["_target_"].startswith("scorewise.data.images.") and "Digits" not in stored["data"]["_target_"]:
+        if (
+            stored["data"]["_target_"].startswith("scorewise.data.images.")
+            and "Digits" not in stored["data"]["_target_"]
+        ):
             stored["data"][key] = config["paths"]["data" if key == "root" else "cache"]
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     parts = compose.build(stored, int(stored["seed"]))._replace(model=model)
     task = compose.build_task(stored, parts, int(stored["seed"]))
     settings = {key: value for key, value in config["trainer"].items() if key not in ("_target_", "max_epochs")}
-    trainer = Trainer(**TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer = Trainer(
+        **TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
     (results,) = trainer.test(task, data, verbose=False)
     metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()}

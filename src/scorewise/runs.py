@@ -165,5 +165,8 @@ def claim(config: Config, path: Path, resume: str | None) -> RunFolder:
 
 def _trusting_own(config: Config) -> Any:
     """This is the table of classes plus those that the user's own command names."""
-    find, named = table(), {part["_target_"] for part in config.values() if isinstance(part, dict) and "_target_" in part}
+    find, named = (
+        table(),
+        {part["_target_"] for part in config.values() if isinstance(part, dict) and "_target_" in part},
+    )
     return lambda target: object if target in named else find(target)

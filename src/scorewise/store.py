@@ -62,7 +62,9 @@ def import_class(target: str) -> type:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"_target_={target} cannot be imported ({error}): name a class as package.module.Class.") from error
+        raise UserError(
+            f"_target_={target} cannot be imported ({error}): name a class as package.module.Class."
+        ) from error
     if not isinstance(found, type):
         raise UserError(f"_target_={target} is not a class: name a class as package.module.Class.")
     return found
@@ -179,7 +181,7 @@ def local_folder(folder: str | Path) -> Path:
     return path
 
 
-def load(folder: str | Path, classes: Sequence[type] = ()) -> Model:
+def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
     """This is a trained model from a run folder or a folder written by `model.save`.
 
     It reads config.yaml (plain values; only classes of Scorewise's own table or handed in) and
@@ -188,6 +190,9 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Model:
     Args:
         folder: on this machine.
         classes: your own classes that the config names.
+
+    Returns:
+        a `Model` with the methods of its head: conditional_score, score, log_prob, sample ...
 
     Raises:
         UserError: what is missing, damaged or refused.
@@ -199,7 +204,9 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Model:
     config = read_config(path, find)
     weights = path / "weights.safetensors"
     if not weights.is_file():
-        pickled = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.suffix in (".pt", ".pth", ".bin"))
+        pickled = sorted(
+            str(file.relative_to(path)) for file in path.rglob("*") if file.suffix in (".pt", ".pth", ".bin")
+        )
         raise UserError(
             f"{path} holds no weights.safetensors"
             + (f", and pickled weights ({pickled[0]}) are not loaded" if pickled else "")

@@ -127,9 +127,7 @@ class Training:
         callbacks: list[Callback] = [
             ResumePoint(self.folder.last, int(chosen["save_every_n_steps"]), self.table),
             SampleGrids(self._draw_while_training, int(chosen["sample_every_n_epochs"])),
-            ModelCheckpoint(
-                self.folder.best.parent, "best", monitor=monitor, mode="min", enable_version_counter=False
-            ),
+            ModelCheckpoint(self.folder.best.parent, "best", monitor=monitor, mode="min", enable_version_counter=False),
         ]
         if decay := self.task.optimisation.ema_decay:
             callbacks.append(Averaging(decay))
@@ -158,7 +156,11 @@ class Training:
         try:
             self.trainer.fit(self.task, self.data, ckpt_path=resume, weights_only=True)
         except NotFinite as error:
-            good = f"the last good checkpoint is {self.folder.last}" if self.folder.last.is_file() else "none was saved yet"
+            good = (
+                f"the last good checkpoint is {self.folder.last}"
+                if self.folder.last.is_file()
+                else "none was saved yet"
+            )
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
         except (pickle.UnpicklingError, EOFError) as error:
             raise _refused_checkpoint(self.folder.last) from error

@@ -66,6 +66,7 @@ class MaskedLinear(nn.Linear):
         self._mask_the_gradient()  # hooks of a parameter do not survive copying or pickling
 
     def forward(self, h: Tensor) -> Tensor:
+        """This is the layer's output."""
         return functional.linear(h, self.weight, self.bias)
 
 

@@ -54,10 +54,15 @@ class MADE(nn.Module):
         self.output = MaskedLinear(position_D.repeat_interleave(width)[:, None] > degrees[-1])
         self.activation = activation_named(activation)
 
+    @property
+    def layers(self) -> list[MaskedLinear]:
+        """This is the hidden layers."""
+        return [layer for layer in self.hidden if isinstance(layer, MaskedLinear)]
+
     def causal_features(self, u_BD: Tensor) -> Tensor:
         """This is features of every dimension from those before it in the order, shape (B, D, width)."""
         h = u_BD
-        for layer in self.hidden:
+        for layer in self.layers:
             h = self.activation(layer(h))
         h_BDF: Tensor = self.output(h).unflatten(-1, (len(self.ordering), self.width))
         return h_BDF
@@ -80,7 +85,7 @@ class MADEStream:
         # first[l][p]: how many units of hidden layer l have degree <= p
         self.final = [
             torch.searchsorted(hidden_degrees(layer.out_features, dims), torch.arange(dims + 1), right=True).tolist()
-            for layer in made.hidden
+            for layer in made.layers
         ]
         self.position = 0
         self.pre: list[Tensor] = []
@@ -89,23 +94,23 @@ class MADEStream:
     def start(self, n: int) -> Tensor:
         """This is the features of the first position for n examples, shape (n, 1, width)."""
         self.position = 0
-        self.pre = [layer.bias.expand(n, -1).clone() for layer in self.made.hidden]
+        self.pre = [layer.bias.expand(n, -1).clone() for layer in self.made.layers]
         self.post = [torch.zeros_like(pre) for pre in self.pre]
         return self._features()
 
     def push(self, x_block: Tensor) -> Tensor:
         """This is the features of the next position, given the values (n, 1) of the current one."""
         dim = self.made.ordering.sequence[self.position]
-        self.pre[0] += x_block * self.made.hidden[0].weight[:, dim]
+        layers = self.made.layers
+        self.pre[0] += x_block * layers[0].weight[:, dim]
         self.position += 1
-        for depth, layer in enumerate(self.made.hidden):
+        for depth in range(len(layers)):
             new = slice(self.final[depth][self.position - 1], self.final[depth][self.position])
             if new.start == new.stop:
                 continue
             self.post[depth][:, new] = self.made.activation(self.pre[depth][:, new])
             if depth + 1 < len(self.pre):
-                following = self.made.hidden[depth + 1]
-                self.pre[depth + 1] += self.post[depth][:, new] @ following.weight[:, new].T
+                self.pre[depth + 1] += self.post[depth][:, new] @ layers[depth + 1].weight[:, new].T
         return self._features()
 
     def _features(self) -> Tensor:

@@ -204,7 +204,8 @@ class Cifar10(TorchvisionImages):
     mean, std = -0.0532, 0.5017
     packed = (("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),)
     unpacked = tuple(
-        f"cifar-10-batches-py/{part}" for part in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+        f"cifar-10-batches-py/{part}"
+        for part in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
     )
 
     def torchvision_class(self) -> Any:

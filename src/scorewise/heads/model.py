@@ -5,7 +5,7 @@ import math
 from abc import ABC
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 import yaml
@@ -19,7 +19,8 @@ from scorewise.ordering import Ordering
 class DrawsSamples(Protocol):
     """What a model's sampler has: a rule that draws n examples (n, D) from the model."""
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor: ...
+    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+        """This is n examples, shape (n, D)."""
 
 
 class Model(nn.Module, ABC):
@@ -41,8 +42,8 @@ class Model(nn.Module, ABC):
 
     def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
         super().__init__()
-        self.backbone: Any = backbone
-        self.shape: tuple[int, ...] = tuple(self.backbone.shape)
+        self.backbone = cast(Any, backbone)
+        self.shape: tuple[int, ...] = tuple(cast(Any, backbone).shape)
         self.dims = math.prod(self.shape)
         self.noise = noise
         self.register_buffer("mean", torch.tensor(float(mean)))
@@ -85,7 +86,7 @@ class Model(nn.Module, ABC):
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
-        recipe = json.loads(json.dumps(self.recipe))  # plain numbers, lists and names only
+        recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
         (folder / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
         (folder / "README.md").write_text(self.card())
         return folder

@@ -60,7 +60,5 @@ class Langevin1d(Ancestral):
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + model.scale * standard_normal(q_BD, generator)
         for _ in range(self.steps):
-            q_BD = (
-                q_BD + a * model.conditional_score(q_BD, c_BDF) + (2 * a) ** 0.5 * standard_normal(q_BD, generator)
-            )
+            q_BD = q_BD + a * model.conditional_score(q_BD, c_BDF) + (2 * a) ** 0.5 * standard_normal(q_BD, generator)
         return q_BD

@@ -19,7 +19,9 @@ def tweedie(model: Any, x_BD: Tensor) -> Tensor:
     """
     with torch.no_grad():
         if isinstance(model, ConditionalScoreModel):
-            return x_BD + model.noise**2 * model.conditional_score(x_BD, model.context(x_BD))
-        if isinstance(model, ScoreModel):
-            return x_BD + model.noise**2 * model.score(x_BD)
-    raise ValueError(f"{type(model).__name__} has no score to denoise with")
+            s_BD = model.conditional_score(x_BD, model.context(x_BD))
+        elif isinstance(model, ScoreModel):
+            s_BD = model.score(x_BD)
+        else:
+            raise ValueError(f"{type(model).__name__} has no score to denoise with")
+        return x_BD + model.noise**2 * s_BD

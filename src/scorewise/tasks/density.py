@@ -1,13 +1,14 @@
 """Density estimation: held-out numbers that can be compared between objectives."""
 
 import math
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, ScoreModel
 from scorewise.data.datamodule import Batch
+from scorewise.heads.model import CausalModel
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
 from scorewise.tasks.score_task import ScoreTask
@@ -57,7 +58,7 @@ class DensityEstimation(ScoreTask):
         with torch.no_grad():
             s_BD = score_field(self.model)(x_BD).double().cpu()
         if isinstance(self.model, ConditionalScoreModel):
-            true_BD = law.conditional_score(x_BD.cpu(), self.model.ordering.sequence)  # type: ignore[attr-defined]
+            true_BD = law.conditional_score(x_BD.cpu(), cast(CausalModel, self.model).ordering.sequence)
         else:
             true_BD = law.score(x_BD.cpu())
         return (0.5 * (s_BD - true_BD).square().sum(-1)).to(x_BD.device)

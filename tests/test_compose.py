@@ -1,0 +1,196 @@
+"""The composition matrix: every cell is allowed or refused with its sentence."""
+
+import itertools
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+from scorewise import compose, runs
+from scorewise.compose import IncompatibleChoice
+from scorewise.errors import UserError
+from scorewise.store import CLASSES, NAMES_ONLY
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def options(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def config_of(*overrides: str, command: str = "train") -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return runs.plain(hydra_compose(command, list(overrides)))
+
+
+def settled(*overrides: str) -> dict[str, Any]:
+    config = compose.settle(config_of(*overrides))
+    compose.refuse_incompatible(config)
+    return config
+
+
+def head_of(*overrides: str) -> str:
+    return compose.option_name("head", settled(*overrides)["head"]["_target_"])
+
+
+THREE_CHOICES = {
+    ("csm", "made"): "conditional_score",
+    ("dsm", "made"): "conditional_score",
+    ("mle", "made"): "mixture",
+    ("sm", "made"): "conditional_score",
+    ("dsm", "mlp"): "score",
+    ("sm", "mlp"): "score",
+    ("csm", "mlp"): "objective=csm needs a backbone with causal features; backbone=mlp has none. Use backbone=made.",
+    ("mle", "mlp"): "objective=mle needs a backbone with causal features; backbone=mlp has none. Use backbone=made.",
+}
+
+
+@pytest.mark.parametrize(("objective", "backbone"), itertools.product(options("objective"), options("backbone")))
+def test_three_choices(objective: str, backbone: str) -> None:
+    expected = THREE_CHOICES[objective, backbone]
+    choice = (f"objective={objective}", f"backbone={backbone}")
+    if " " not in expected:
+        assert head_of(*choice) == expected
+        return
+    with pytest.raises(IncompatibleChoice) as refused:
+        settled(*choice)
+    assert str(refused.value) == expected
+
+
+NEEDS = {"made": {"conditional_score", "gaussian", "mixture"}, "mlp": {"score", "energy"}}
+FITS = {
+    "csm": {"conditional_score", "gaussian", "mixture"},
+    "mle": {"gaussian", "mixture"},
+    "dsm": {"conditional_score", "gaussian", "mixture", "score", "energy"},
+    "sm": {"conditional_score", "gaussian", "mixture", "score", "energy"},
+}
+HEADS = [name for name in options("head") if name != "auto"]
+MATRIX = list(itertools.product(options("objective"), options("backbone"), HEADS))
+
+
+@pytest.mark.parametrize(("objective", "backbone", "head"), MATRIX)
+def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
+    choice = (f"objective={objective}", f"backbone={backbone}", f"head={head}")
+    if head in NEEDS[backbone] and head in FITS[objective]:
+        assert head_of(*choice) == head
+        return
+    with pytest.raises(IncompatibleChoice) as refused:
+        settled(*choice)
+    sentence = str(refused.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    if head not in NEEDS[backbone]:
+        assert sentence.startswith(f"head={head} needs a backbone with")
+        assert f"backbone={backbone} has none. Use backbone=" in sentence
+    else:
+        assert sentence.startswith(f"objective={objective} needs a model with")
+        assert all(name in sentence.split("Use head=")[1] for name in FITS[objective])
+
+
+@pytest.mark.parametrize(
+    ("choice", "sampler"),
+    [
+        (("objective=csm",), "langevin_1d"),
+        (("objective=mle",), "exact"),
+        (("objective=dsm", "backbone=mlp"), "langevin"),
+        (("objective=csm", "head=mixture", "sampler=langevin_1d"), "langevin_1d"),
+    ],
+)
+def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
+    assert compose.option_name("sampler", settled(*choice)["sampler"]["_target_"]) == sampler
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        (
+            ("sampler=exact",),
+            "sampler=exact needs a model with exact draws from its conditionals; head=conditional_score",
+        ),
+        (("sampler=langevin",), "sampler=langevin needs a model with a joint score; head=conditional_score has none"),
+        (
+            ("objective=sm", "backbone=mlp", "backbone.activation=relu"),
+            "backbone.activation=relu has no second derivative",
+        ),
+        (("head=conditional_score", "head.activation=relu"), "head.activation=relu has no second derivative"),
+        (("trainer.strategy=fsdp",), "trainer.strategy=fsdp cannot"),
+        (("objective._target_=os.system",), "_target_=os.system is not a class"),
+        (("objective._target_=collections.OrderedDict",), "is not a subclass of scorewise's Objective"),
+        (("objective._target_=nowhere.Nothing",), "_target_=nowhere.Nothing cannot be imported"),
+    ],
+)
+def test_other_refusals(choice: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError) as refused:
+        settled(*choice)
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_kinks_are_fine_where_nothing_is_differentiated() -> None:
+    settled("objective=csm", "backbone.activation=relu")
+    settled("objective=dsm", "backbone=mlp", "backbone.activation=relu")
+    settled("objective=dsm", "head=conditional_score", "head.activation=relu")
+
+
+def test_every_option_of_every_group_composes() -> None:
+    for group in ("data", "backbone", "head", "sampler", "optim", "trainer", "logger", "callbacks", "debug"):
+        for option in options(group):
+            config = config_of(f"{group}={option}")
+            assert config["seed"] == 0
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_is_built(experiment: str) -> None:
+    config = settled(f"experiment={experiment}", "data.batch_size=8")
+    parts = compose.build(config, 0)
+    assert parts.model.shape == parts.source.shape
+
+
+def test_every_target_is_in_the_loaders_table() -> None:
+    for file in CONF.rglob("*.yaml"):
+        for line in file.read_text().splitlines():
+            if line.startswith("_target_:"):
+                target = line.split()[1]
+                assert target in {*CLASSES, *NAMES_ONLY, "auto"}, file
+
+
+def test_raw_pixels_without_noise_warn() -> None:
+    with pytest.warns(UserWarning, match="no minimum there"):
+        compose.build(settled("data.smoothing=0"), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compose.build(settled("data.smoothing=0", "objective=mle"), 0)
+        compose.build(settled("data=gaussian", "data.smoothing=0"), 0)
+        compose.build(settled(), 0)
+
+
+def test_settings_out_of_range_are_one_sentence() -> None:
+    for overrides in (
+        ("data.smoothing=-1",),
+        ("objective=dsm", "objective.sigma=0"),
+        ("head=conditional_score", "head.form=edm", "data.smoothing=0"),
+        ("backbone.ordering=zigzag",),
+        ("data=toy2d", "data.name=cube"),
+        ("data=gaussian", "data.covariance=[[1,2],[2,1]]"),
+    ):
+        with pytest.raises(UserError) as refused:
+            compose.build(settled(*overrides), 0)
+        assert "\n" not in str(refused.value)
+
+
+def test_weights_follow_the_seed_and_nothing_else() -> None:
+    config = settled("debug=tiny")
+    first = compose.build(config, 1).model.state_dict()
+    torch.randn(10)
+    again, other = (compose.build(config, seed).model.state_dict() for seed in (1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_noise_of_the_model_is_that_of_its_law() -> None:
+    assert compose.build(settled("objective=dsm", "objective.sigma=0.4"), 0).model.noise == pytest.approx(0.5)
+    assert compose.build(settled(), 0).model.noise == 0.3

@@ -1,0 +1,42 @@
+"""Random numbers that depend on nothing but seed, epoch and index."""
+
+import torch
+
+from scorewise.noise import Draws
+
+
+def test_numbers_do_not_depend_on_how_examples_are_grouped() -> None:
+    index = torch.arange(64)
+    whole = Draws.of(3, 5, index).normal(7)
+    parts = torch.cat([Draws.of(3, 5, part).normal(7) for part in (index[::2], index[1::2])])
+    torch.testing.assert_close(whole[torch.cat([index[::2], index[1::2]])], parts, rtol=0, atol=0)
+    torch.testing.assert_close(whole, Draws.of(3, torch.full((64,), 5), index).normal(7), rtol=0, atol=0)
+
+
+def test_seed_epoch_index_and_purpose_all_matter() -> None:
+    base = Draws.of(0, 0, torch.arange(8))
+    others = [Draws.of(1, 0, torch.arange(8)), Draws.of(0, 1, torch.arange(8)), Draws.of(0, 0, torch.arange(8) + 8)]
+    for other in [*others, base.fork("a"), base.fork("b"), base.fork("a").fork("b")]:
+        assert not (other.normal(5) == base.normal(5)).any()
+
+
+def test_distribution() -> None:
+    draws = Draws.of(0, 0, torch.arange(200_000))
+    z = draws.normal(3, dtype=torch.float64)
+    assert z.mean(0).abs().max() < 0.01
+    assert (z.std(0) - 1).abs().max() < 0.01
+    assert ((z**4).mean(0) - 3).abs().max() < 0.1
+    assert (torch.corrcoef(z.T) - torch.eye(3)).abs().max() < 0.01
+    neighbours = torch.corrcoef(torch.stack([z[:-1, 0], z[1:, 0]]))[0, 1]
+    assert abs(neighbours) < 0.01
+    u = draws.uniform(2)
+    assert u.min() > 0
+    assert u.max() < 1
+    assert (torch.histc(u[:, 0], 20, 0, 1) / 10_000 - 1).abs().max() < 0.05
+    chosen = draws.choice(torch.tensor([0.2, 0.5, 0.3]))
+    assert (torch.bincount(chosen) / 200_000 - torch.tensor([0.2, 0.5, 0.3])).abs().max() < 0.01
+
+
+def test_fresh_draws_follow_a_generator() -> None:
+    one, two = (Draws.fresh(4, torch.Generator().manual_seed(7)).normal(3) for _ in range(2))
+    torch.testing.assert_close(one, two, rtol=0, atol=0)
