@@ -24,7 +24,7 @@ def test_digits() -> None:
     splits = [every(source, split) for split in ("train", "val", "test")]
     assert [len(x) for x in splits] == [1297, 200, 300]
     x = torch.cat(splits)
-    assert (x.min(), x.max()) == (-1, 1)
+    assert (float(x.min()), float(x.max())) == (-1.0, 1.0)
     assert float(splits[0].mean()) == pytest.approx(source.mean, abs=2e-3)
     assert float(splits[0].std()) == pytest.approx(source.std, abs=2e-3)
     from sklearn.datasets import load_digits
@@ -145,7 +145,7 @@ def test_a_truncated_unpacked_file_names_the_file(tmp_path: Path) -> None:
     for path in Mnist.unpacked:
         (tmp_path / "data" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / path).write_bytes(b"\x00\x00\x08\x03\x00\x00")
-    with pytest.raises(UserError, match="train-images-idx3-ubyte.*damaged"):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte.*damaged"):
         Mnist(str(tmp_path / "data"), str(tmp_path / "cache")).read()
 
 

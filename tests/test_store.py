@@ -99,7 +99,7 @@ class Evil:
 def test_pickled_weights_are_not_loaded(saved: Path) -> None:
     (saved / "weights.safetensors").unlink()
     (saved / "weights.pt").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(UserError, match="pickled weights .* are not loaded"):
+    with pytest.raises(UserError, match=r"pickled weights .* are not loaded"):
         load(saved)
 
 
@@ -125,7 +125,7 @@ def test_damage_is_one_sentence(saved: Path) -> None:
     with pytest.raises(UserError, match="not a Scorewise config"):
         load(saved)
     (saved / "config.yaml").unlink()
-    with pytest.raises(UserError, match="no config.yaml"):
+    with pytest.raises(UserError, match=r"no config\.yaml"):
         load(saved)
     with pytest.raises(UserError, match="not a folder"):
         load(saved / "nothing")

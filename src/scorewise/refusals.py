@@ -58,11 +58,14 @@ def _unknown_key(key: str, conf: Path, command: str) -> str:
     top = sorted({*groups, *main} - {"defaults", "hydra"})
     if root not in top or not rest:
         return f"{key} is no setting of Scorewise{_close(root, top) or ': the groups are ' + ', '.join(groups) + '.'}"
-    known = sorted({name for file in (conf / root).glob("*.yaml") for name in yaml.safe_load(file.read_text()) or {}})
-    known = [name for name in known if name not in ("_target_", "defaults")]
-    hint = _close(rest, known)
-    if not hint and root in ("head", "sampler") and rest in known:
-        hint = f": with {root}=auto it has no settings of its own, so choose {root}=... first"
-    elif hint.endswith(f"did you mean {rest}?"):
-        hint = f": the chosen {root} does not have it"
-    return f"{key} is no setting of the chosen {root}{hint or ': there are ' + ', '.join(known)}"
+    settings = {file.stem: _settings(file) for file in sorted((conf / root).glob("*.yaml"))}
+    if having := [option for option, names in settings.items() if rest.partition(".")[0] in names]:
+        return f"{key} is no setting of the chosen {root}: choose {root}={' or '.join(having)} first"
+    known = sorted(set().union(*settings.values()))
+    return f"{key} is no setting of {root}{_close(rest, known) or ': there are ' + ', '.join(known)}"
+
+
+def _settings(file: Path) -> set[str]:
+    import yaml
+
+    return set(yaml.safe_load(file.read_text()) or {}) - {"_target_", "defaults"}

@@ -105,6 +105,9 @@ class Training:
 
     def _trainer(self, name: str) -> Trainer:
         settings = {key: value for key, value in self.config["trainer"].items() if key != "_target_"}
+        for key in ("max_epochs", "max_steps", "accumulate_grad_batches"):
+            if not isinstance(settings[key], int):
+                raise UserError(f"trainer.{key}={settings[key]} must be a whole number.")
         extra = extra_logger(self.config["logger"], self.folder.path, name, self.config["tags"], self.stored)
         try:
             return Trainer(
@@ -151,6 +154,8 @@ class Training:
             UserError: the loss is not finite, or the checkpoint is not plain numbers.
         """
         resume = self.folder.last if self.folder.last.is_file() else None
+        if resume:
+            refuse_unreadable(resume)
         if self.trainer.is_global_zero:
             self.folder.write_config(self.stored)
         try:
@@ -162,12 +167,6 @@ class Training:
                 else "none was saved yet"
             )
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
-        except (pickle.UnpicklingError, EOFError) as error:
-            raise _refused_checkpoint(self.folder.last) from error
-        except RuntimeError as error:
-            if "PytorchStreamReader" in str(error) or "weights_only" in str(error).lower():
-                raise _refused_checkpoint(self.folder.last) from error
-            raise
         if self.folder.best.is_file():
             self.task.load_state_dict(torch.load(self.folder.best, weights_only=True)["state_dict"])
 
@@ -213,10 +212,27 @@ class Training:
         self.folder.write_summary(summary)
 
 
-def _refused_checkpoint(path: Path) -> UserError:
-    return UserError(
-        f"{path} is damaged or holds more than plain numbers, so it was not loaded: remove it to start the run again."
-    )
+def refuse_unreadable(checkpoint: Path) -> None:
+    """This refuses a checkpoint that is damaged or that would execute something when loaded.
+
+    Raises:
+        UserError: which file.
+    """
+    try:
+        torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise UserError(
+            f"{checkpoint} is damaged or holds more than plain numbers, so it was not loaded: "
+            "remove it to start the run again."
+        ) from error
 
 
 def choices(config: Config) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Image data sets, in [-1, 1]."""
 
 import os
+import pickle
 import shutil
 import tempfile
 from abc import abstractmethod
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from scorewise.data.source import FixedSource, Split, split_at_random
 from scorewise.errors import UserError
+
+DAMAGE = (ValueError, AssertionError, KeyError, IndexError, EOFError, pickle.UnpicklingError)
+"""What torchvision raises on a file that it cannot parse."""
 
 
 def data_root(root: str | None) -> Path:
@@ -116,7 +120,9 @@ class TorchvisionImages(FixedSource):
     def _complete(self, staging: Path) -> None:
         try:
             self.torchvision_class()(str(staging), download=True)
-        except (OSError, RuntimeError, EOFError) as error:
+        except DAMAGE as error:
+            raise self._damaged(self.root, error) from error
+        except (OSError, RuntimeError) as error:
             expected = ", ".join(path for path, _ in self.packed)
             raise UserError(
                 f"data={self.name} is not in {self.root} and could not be downloaded ({type(error).__name__}): "
@@ -132,13 +138,16 @@ class TorchvisionImages(FixedSource):
         self.prepare()
         try:
             fitting, test = (self._pixels(train) for train in (True, False))
-        except (OSError, RuntimeError, ValueError, AssertionError, EOFError, KeyError) as error:
-            files = ", ".join(str(self._ready / path) for path in self.unpacked)
-            raise UserError(
-                f"data={self.name} cannot be read ({type(error).__name__}), one of {files} is damaged: remove it."
-            ) from error
+        except (*DAMAGE, OSError, RuntimeError) as error:
+            raise self._damaged(self._ready, error) from error
         train, val = split_at_random(len(fitting), (len(fitting) - self.held_out, self.held_out))
         return {"train": fitting[train], "val": fitting[val], "test": test}
+
+    def _damaged(self, folder: Path, error: Exception) -> UserError:
+        files = ", ".join(str(folder / path) for path in self.unpacked)
+        return UserError(
+            f"data={self.name} cannot be read ({type(error).__name__}): one of {files} is damaged, remove it."
+        )
 
     def _pixels(self, train: bool) -> Tensor:
         images = torch.as_tensor(self.torchvision_class()(str(self._ready), train=train, download=False).data)

@@ -1,0 +1,280 @@
+"""The commands, in this process."""
+
+import csv
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import Outcome
+
+import scorewise
+
+Command = Callable[..., Outcome]
+FILES = {"config.yaml", "metrics.csv", "summary.json", "curves.png", "samples.png", "weights.safetensors", "README.md"}
+
+
+def test_a_run_folder_and_what_is_in_it(command: Command) -> None:
+    ended = command("debug=tiny", "trainer.max_steps=-1", "trainer.limit_train_batches=6", "trainer.max_epochs=2")
+    assert ended.status == 0, ended.err
+    run = ended.run
+    assert {path.name for path in run.iterdir()} == FILES | {"checkpoints"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert run.parent.name == "csm-made-digits"
+    assert len(run.name) == 8
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["finished"]
+    assert summary["choices"]["head"] == "conditional_score"
+    assert summary["choices"]["sampler"] == "langevin_1d"
+    assert set(summary["metrics"]) == {"loss", "loss_se", "csm", "csm_se"}
+    assert summary["metrics"]["loss"] == summary["metrics"]["csm"]
+    assert "N(0, 0.3^2)" in summary["conventions"]["csm"]
+    rows = list(csv.DictReader((run / "metrics.csv").open()))
+    assert {"step", "epoch", "train/loss", "val/loss", "train/grad_norm"} <= set(rows[0])
+    assert "objective" in ended.out
+    assert "held-out numbers" in ended.out
+    assert str(run / "samples.png") in ended.out.replace("\n", "")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["head"]["_target_"].endswith("ConditionalScore")
+    assert "paths" not in config
+    model = scorewise.load(run)
+    assert model.sample(3, generator=torch.Generator().manual_seed(0)).shape == (3, 64)
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    averaged = {name.removeprefix("model."): value for name, value in best["state_dict"].items()}
+    raw = {name.removeprefix("model."): value for name, value in best["current_model_state"].items()}
+    assert all(torch.equal(value, averaged[name]) for name, value in model.state_dict().items())
+    assert any(not torch.equal(value, raw[name]) for name, value in model.state_dict().items())
+
+
+def test_a_finished_run_is_not_run_again(command: Command) -> None:
+    first = command("debug=tiny")
+    assert first.status == 0, first.err
+    before = {path: path.stat().st_mtime_ns for path in first.run.rglob("*")}
+    again = command("debug=tiny")
+    assert again.status == 0
+    assert "is finished (rerun=true runs it again)" in again.out
+    assert {path: path.stat().st_mtime_ns for path in first.run.rglob("*")} == before
+    forced = command("debug=tiny", "rerun=true")
+    assert forced.status == 0
+    assert (first.run / "summary.json").stat().st_mtime_ns != before[first.run / "summary.json"]
+    other = command("debug=tiny", "seed=1")
+    assert len(list(other.folder.glob("runs/*/*"))) == 2
+
+
+def test_a_given_folder_is_respected_and_belongs_to_one_config(command: Command) -> None:
+    first = command("debug=tiny", "hydra.run.dir=here/it/is")
+    assert first.status == 0, first.err
+    assert {path.name for path in (first.folder / "here/it/is").iterdir()} == FILES | {"checkpoints"}
+    assert not (first.folder / "runs").exists()
+    second = command("debug=tiny", "hydra.run.dir=here/it/is", "optim.lr=0.1")
+    assert second.status == 1
+    assert "is a run with another optim.lr" in second.err
+
+
+def test_the_users_sweep(command: Command) -> None:
+    ended = command("-m", "objective=dsm", "objective.sigma=0.05,0.1,0.3", "data=digits", "debug=tiny")
+    assert ended.status == 0, ended.err
+    configs = [yaml.safe_load(path.read_text()) for path in ended.folder.glob("multirun/sweep/*/config.yaml")]
+    assert sorted(config["objective"]["sigma"] for config in configs) == [0.05, 0.1, 0.3]
+    assert {config["head"]["_target_"].rpartition(".")[2] for config in configs} == {"ConditionalScore"}
+
+
+def test_one_failing_cell_of_a_sweep_does_not_stop_the_others(command: Command) -> None:
+    ended = command("-m", "objective=dsm", "objective.sigma=0.1,-1,0.3", "debug=tiny")
+    assert ended.status == 1
+    assert "objective.sigma=-1" in ended.err
+    assert len(list(ended.folder.glob("multirun/sweep/*/summary.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("objektive=csm",), "objektive is no setting of Scorewise; did you mean objective?"),
+        (("data.smothing=1",), "data.smothing is no setting of data; did you mean smoothing?"),
+        (
+            ("objective=cms",),
+            "objective=cms is no option of objective: use one of csm, dsm, mle, sm; did you mean",
+        ),
+        (("objective=csm", "backbone=mlp"), "objective=csm needs a backbone with causal features; backbone=mlp has"),
+        (
+            ("head.form=raw",),
+            "head.form is no setting of the chosen head: choose head=conditional_score or score",
+        ),
+        (("optim.lr=-1",), "optim.lr=-1"),
+        (("data.batch_size=100000",), "data.batch_size=100000 does not fit 1297 training examples"),
+        (("resume=https://example.org/run",), "is an address"),
+        (("resume=nowhere",), "nowhere is not a folder"),
+        (("trainer.max_epochs=many", "debug=tiny"), "trainer.max_epochs=many must be a whole number"),
+        (("data=toy2d", "data.name=cube"), "data.name=cube is none of"),
+        (("-m", "trainer.strategy=ddp", "seed=0,1"), "use trainer.strategy=ddp_fork"),
+    ],
+)
+def test_bad_input_is_one_sentence(command: Command, arguments: tuple[str, ...], sentence: str) -> None:
+    ended = command(*arguments)
+    assert ended.status != 0
+    assert sentence in ended.err
+    assert "Traceback" not in ended.err
+    assert len(set(ended.err.strip().splitlines())) == 1, ended.err
+    assert not list(ended.folder.rglob("*.ckpt"))
+
+
+def test_no_files_and_no_network_is_one_sentence(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from test_data import no_network
+
+    no_network(monkeypatch)
+    monkeypatch.setenv("SCOREWISE_CACHE", "cache")
+    ended = command("data=mnist", "paths.data=elsewhere")
+    assert ended.status == 1
+    (sentence,) = ended.err.strip().splitlines()
+    assert f"is not in {ended.folder / 'elsewhere'}" in sentence
+    assert "MNIST/raw/train-images-idx3-ubyte.gz" in sentence
+    assert "use data=digits" in sentence
+
+
+def test_an_unexpected_error_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    import scorewise.training
+
+    def bug(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(scorewise.training, "run", bug)
+    with pytest.raises(ZeroDivisionError):
+        command("debug=tiny")
+
+
+def test_nothing_of_the_environment_is_stored(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "very-secret")
+    ended = command("debug=tiny", "tags=['${oc.env:MY_KEY}']", "name='${oc.env:MY_KEY}'", "hydra.run.dir=here")
+    assert ended.status == 0, ended.err
+    stored = (ended.folder / "here" / "config.yaml").read_text()
+    assert "very-secret" not in stored
+    assert "(from the environment)" in stored
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("objective=csm",),
+        ("objective=csm", "head=mixture"),
+        ("objective=csm", "head=gaussian"),
+        ("objective=mle",),
+        ("objective=dsm",),
+        ("objective=dsm", "backbone=mlp"),
+        ("objective=dsm", "backbone=mlp", "head=energy"),
+        ("objective=sm", "backbone=mlp"),
+        ("objective=sm", "backbone=mlp", "head=energy"),
+        ("objective=sm", "backbone=made"),
+    ],
+)
+@pytest.mark.parametrize("data", ["gaussian", "mixture1d"])
+def test_every_family_trains_tests_and_predicts(command: Command, choice: tuple[str, ...], data: str) -> None:
+    ended = command("debug=tiny", f"data={data}", *choice)
+    assert ended.status == 0, ended.err
+    metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
+    assert {"loss", "fisher_error", "fisher_error_clean"} <= set(metrics)
+    assert (
+        ("nll" in metrics)
+        == ("bits_per_dim" in metrics)
+        == ("head=gaussian" in choice or "mle" in ended.run.parent.name or "head=mixture" in choice)
+    )
+    assert ("csm" in metrics) == ("backbone=mlp" not in choice)
+    assert all(torch.tensor(value).isfinite() for value in metrics.values())
+
+
+def test_predict(command: Command) -> None:
+    """A density predicts log-densities, a score model its field; also under the trainer."""
+    from lightning import Trainer
+    from test_compose import settled
+
+    from scorewise import compose
+    from scorewise.data.datamodule import ScoreData
+
+    for choice, shape in ((("objective=mle",), (5000,)), (("objective=csm",), (5000, 10))):
+        config = settled("data=gaussian", "debug=tiny", *choice)
+        parts = compose.build(config, 0)
+        task = compose.build_task(config, parts, 0)
+        trainer = Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, inference_mode=False
+        )
+        predicted = torch.cat(trainer.predict(task, ScoreData(parts.source, 500, 0)))
+        assert predicted.shape == shape
+        assert not predicted.requires_grad
+
+
+def test_evaluation_finds_the_same_numbers(command: Command) -> None:
+    trained = command("debug=tiny", "data=gaussian", "trainer.limit_test_batches=null", "data.held_out=64")
+    metrics = json.loads((trained.run / "summary.json").read_text())["metrics"]
+    tested = command(f"run={trained.run}", name="eval")
+    assert tested.status == 0, tested.err
+    assert f"{metrics['csm']:.4f}" in tested.out
+    assert f"{metrics['fisher_error']:.4f}" in tested.out
+    assert command("run=nowhere", name="eval").status == 1
+    assert "run must be given" in command(name="eval").err
+
+
+def test_resume_and_evaluation_refuse_what_a_stranger_wrote(command: Command) -> None:
+    run = command("debug=tiny").run
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["objective"]["_target_"] = "torch.optim.swa_utils.torch.hub.load"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    for ended in (command("debug=tiny", f"resume={run}", "rerun=true"), command(f"run={run}", name="eval")):
+        assert ended.status == 1
+        assert "torch.optim.swa_utils.torch.hub.load" in ended.err
+
+
+def test_a_pickled_checkpoint_is_not_executed(command: Command) -> None:
+    import pickle
+
+    from test_store import Evil
+
+    run = command("debug=tiny").run
+    (run / "summary.json").unlink()
+    for content in (pickle.dumps(Evil()), b"half"):
+        (run / "checkpoints" / "last.ckpt").write_bytes(content)
+        ended = command("debug=tiny")
+        assert ended.status == 1
+        assert "last.ckpt is damaged or holds more than plain numbers" in ended.err
+
+
+def test_train_false_tests_the_finished_weights(command: Command) -> None:
+    first = command("debug=tiny")
+    before = json.loads((first.run / "summary.json").read_text())["metrics"]
+    again = command("debug=tiny", "train=false")
+    assert again.status == 0, again.err
+    assert json.loads((first.run / "summary.json").read_text())["metrics"] == pytest.approx(before)
+
+
+@pytest.mark.parametrize("logger", ["tensorboard", "wandb"])
+def test_loggers(command: Command, logger: str) -> None:
+    extra = ("logger.mode=disabled",) if logger == "wandb" else ()
+    ended = command("debug=tiny", f"logger={logger}", *extra)
+    assert ended.status == 0, ended.err
+    if logger == "tensorboard":
+        assert list(ended.run.glob("tensorboard/**/events*"))
+
+
+def test_early_stopping(command: Command) -> None:
+    ended = command(
+        "debug=tiny", "callbacks=early_stopping", "callbacks.patience=1", "callbacks.progress=false", "optim.lr=1e-9",
+        "trainer.max_steps=-1", "trainer.limit_train_batches=1", "trainer.max_epochs=40", "optim.ema_decay=0",
+        "callbacks.sample_every_n_epochs=0",
+    )  # fmt: skip
+    assert ended.status == 0, ended.err
+    assert json.loads((ended.run / "summary.json").read_text())["steps"] < 40
+
+
+def test_help_is_quick() -> None:
+    import subprocess
+    import sys
+
+    script = Path(__file__).parents[1] / "src" / "train.py"
+    started = time.monotonic()
+    ended = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert "objective: csm, dsm, mle, sm" in ended.stdout
+    assert time.monotonic() - started < 3 * (1 + os.getloadavg()[0])
