@@ -1,7 +1,8 @@
 """What happens around training steps: averaging, saving, stopping and sample grids."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -11,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from torch import Tensor
 
+from scorewise.data.datamodule import Batches
 from scorewise.errors import Stopped
 from scorewise.tracking import MetricsTable
 
@@ -34,6 +36,23 @@ class Averaging(WeightAveraging):
         super().__init__(use_buffers=False, multi_avg_fn=average)
 
 
+@contextmanager
+def _batch_completed(trainer: Trainer) -> Iterator[None]:
+    """This is the trainer's progress with the current batch counted, which Lightning does only after its hooks.
+
+    Without it a run that is resumed inside an epoch would be one batch behind its own data.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    loop.batch_progress.increment_completed()
+    loop._batches_that_stepped += 1
+    try:
+        yield
+    finally:
+        loop._batches_that_stepped -= 1
+        loop.batch_progress.current.completed -= 1
+        loop.batch_progress.total.completed -= 1
+
+
 class ResumePoint(Checkpoint):
     """This is last.ckpt, from which a run continues: saved every n steps, after every epoch and when asked to stop.
 
@@ -54,19 +73,27 @@ class ResumePoint(Checkpoint):
         self.asked = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """This takes over the signals."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This takes over the signals and puts loader and table where the run continues from."""
         try:
             self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:  # not in the main thread: signals belong to somebody else
             self.before = {}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """This forgets what the table holds beyond the step that the run continues from."""
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        loader = trainer.train_dataloader
+        assert isinstance(loader, Batches)
+        loader.load_state_dict({"position": done if done < trainer.num_training_batches else 0})
         self.table.rewind(trainer.global_step - 1)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """This gives the signals back."""
+        self._give_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """This gives the signals back."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
@@ -79,7 +106,8 @@ class ResumePoint(Checkpoint):
         # Several processes hear of a signal at different steps, so they agree on it at the regular saves only.
         asked = self.asked is not None and trainer.world_size == 1
         if inside and (asked or trainer.global_step % self.every_n_steps == 0):
-            self._save(trainer)
+            with _batch_completed(trainer):
+                self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """This saves at the end of an epoch."""

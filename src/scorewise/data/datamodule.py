@@ -55,7 +55,7 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """This makes the next iteration start where the saved one was."""
-        self.position, self.resumed = state["position"] % max(len(self), 1), True
+        self.position, self.resumed = state["position"], True
 
     def __iter__(self) -> Iterator[Batch]:
         if not self.resumed:

@@ -1,0 +1,152 @@
+"""Stopping, killing and resuming: the same weights to the bit, the same table."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import Outcome
+from scorewise.tasks.score_task import ScoreTask
+
+Command = Callable[..., Outcome]
+# 5 batches an epoch, 3 epochs, a save every 2 steps.
+SMALL = (
+    "debug=tiny", "trainer.max_steps=-1", "trainer.max_epochs=3", "trainer.limit_train_batches=5",
+    "callbacks.sample_every_n_epochs=0", "trainer.limit_val_batches=null",
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of ours runs after it."""
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
+    """This does something in the middle of the given training step, once."""
+    original, done = ScoreTask.training_step, []
+
+    def training_step(self: Any, batch: Any, batch_idx: int) -> Any:
+        if self.global_step + 1 == step and not done:
+            done.append(step)
+            action()
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(ScoreTask, "training_step", training_step)
+
+
+def kill() -> None:
+    raise Killed
+
+
+def same_results(one: Path, two: Path) -> None:
+    a, b = load_file(one / "weights.safetensors"), load_file(two / "weights.safetensors")
+    assert all(torch.equal(value, b[name]) for name, value in a.items())
+    last = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (one, two)]
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(value, last[1][part][name]) for name, value in last[0][part].items())
+    assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize("step", [2, 3, 4, 5, 6, 8, 10, 11, 15])
+def test_a_killed_run_ends_as_if_nothing_had_happened(
+    command: Command, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    whole = command(*SMALL, "hydra.run.dir=whole", "optim.schedule=cosine")
+    assert whole.status == 0, whole.err
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        at_step(patch, step, kill)
+        command(*SMALL, "hydra.run.dir=parts")
+    assert not (whole.folder / "parts" / "weights.safetensors").exists()
+    resumed = command(*SMALL, "hydra.run.dir=parts")
+    assert resumed.status == 0, resumed.err
+    assert ("resuming:" in resumed.out) == (step > 2), "a save after step 2 is what a run can resume from"
+    same_results(whole.folder / "whole", whole.folder / "parts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("step", [4, 5])
+def test_signals_finish_the_batch_and_save(
+    command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, step: int
+) -> None:
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda: os.kill(os.getpid(), number))
+        stopped = command(*SMALL, "hydra.run.dir=parts")
+    assert stopped.status == 128 + number
+    assert f"Stopped by {number.name} and saved after step {step}" in stopped.err
+    assert "Traceback" not in stopped.err
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
+    saved = torch.load(stopped.folder / "parts" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == step
+    assert command(*SMALL, "hydra.run.dir=parts").status == 0
+    assert command(*SMALL, "hydra.run.dir=whole").status == 0
+    same_results(stopped.folder / "whole", stopped.folder / "parts")
+
+
+def test_resume_by_folder_and_with_a_changed_config(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        at_step(patch, 8, kill)
+        command(*SMALL, "hydra.run.dir=parts")
+    changed = command(*SMALL, "resume=parts", "optim.lr=0.5", "data.smoothing=0.2")
+    assert changed.status == 1
+    assert "resume=parts is a run with another data.smoothing, optim.lr" in changed.err
+    assert command(*SMALL, "resume=parts").status == 0
+    assert command(*SMALL, "hydra.run.dir=whole").status == 0
+    same_results(changed.folder / "whole", changed.folder / "parts")
+    assert not (changed.folder / "runs").exists()
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scorewise.objectives import CSM
+
+    calls = []
+
+    def explode(self: Any, model: Any, x_BD: Any, draws: Any) -> Any:
+        if torch.is_grad_enabled():
+            calls.append(1)
+        value = original(self, model, x_BD, draws)
+        return value * float("nan") if len(calls) == 7 else value
+
+    original = CSM.per_example
+    monkeypatch.setattr(CSM, "per_example", explode)
+    ended = command(*SMALL, "hydra.run.dir=here")
+    assert ended.status == 1
+    assert "the loss became nan at step 7" in ended.err
+    assert f"the last good checkpoint is {ended.folder / 'here/checkpoints/last.ckpt'}" in ended.err
+    assert "Traceback" not in ended.err
+    saved = torch.load(ended.folder / "here/checkpoints/last.ckpt", weights_only=True)
+    assert all(value.isfinite().all() for value in saved["state_dict"].values())
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(command: Command) -> None:
+    ended = command(*SMALL, "data=gaussian", "data.std=1e-30", "hydra.run.dir=here", "trainer.precision=32-true")
+    assert ended.status == 1
+    assert re.search(r"the (loss|gradient) became (nan|inf|-inf) at step 1", ended.err)
+    assert "none was saved yet" in ended.err
+
+
+def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> None:
+    """kill -9 from outside, at whatever moment it comes."""
+    script = Path(__file__).parents[1] / "src" / "train.py"
+    settings = [*SMALL, "hydra.run.dir=parts", "trainer.max_epochs=40"]
+    process = subprocess.Popen([sys.executable, str(script), *settings], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert last.is_file()
+    assert command(*settings).status == 0
+    assert command(*SMALL, "hydra.run.dir=whole", "trainer.max_epochs=40").status == 0
+    same_results(tmp_path / "whole", tmp_path / "parts")
