@@ -1,6 +1,6 @@
 # Every target works on a fresh clone: what it needs is built first, from requirements.lock.
 PYTHON ?= python3
-# Set UV_TORCH_BACKEND=cpu to install CPU-only builds of torch and torchvision (about 1 GB instead of 6).
+# UV_TORCH_BACKEND=cpu installs CPU-only builds of torch and torchvision (about 1 GB instead of 6).
 UV_TORCH_BACKEND ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,9 @@ endif
 	@rm -f $(VENV)/.ready-*; touch $(STAMP)
 
 demo: $(STAMP) ## train AR-CSM on 8x8 digits, print held-out numbers and where the pictures are
+	@echo "1/2  the baseline, a MADE with Gaussian conditionals: python src/train.py experiment=gaussian_digits"
+	@$(BIN)/python src/train.py experiment=gaussian_digits
+	@echo "2/2  AR-CSM: python src/train.py"
 	@$(BIN)/python src/train.py
 
 test: $(STAMP) ## lint, types and the quick tests (what CI calls)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import Outcome
 from safetensors.torch import load_file
 
-from conftest import Outcome
 from scorewise.tasks.score_task import ScoreTask
 
 Command = Callable[..., Outcome]

@@ -8,19 +8,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
-console = Console(soft_wrap=True, highlight=False)
+console = Console(highlight=False)
 
 
 def show_config(config: Mapping[str, Any], title: str) -> None:
-    """This prints a config as a tree."""
+    """This prints a config as a tree, one branch per group."""
     tree = Tree(title)
     for section, value in config.items():
         if isinstance(value, Mapping):
-            branch = tree.add(section)
-            for key, setting in value.items():
-                branch.add(f"{key}: {setting}", style="dim" if key == "_target_" else "")
-        else:
-            tree.add(f"{section}: {value}")
+            name = str(value.get("_target_", "")).rpartition(".")[2]
+            branch = tree.add(f"{section}: {name}" if name else section)
+            if settings := [f"{key}={setting}" for key, setting in value.items() if key != "_target_"]:
+                branch.add("  ".join(settings), style="dim")
+    tree.add(
+        "  ".join(f"{key}={value}" for key, value in config.items() if not isinstance(value, Mapping)), style="dim"
+    )
     console.print(tree, markup=False)
 
 
@@ -42,9 +44,9 @@ def show_results(metrics: Mapping[str, float], conventions: Mapping[str, str]) -
 def show_paths(paths: Mapping[str, Path]) -> None:
     """This prints the paths of what was written."""
     for name, path in paths.items():
-        console.print(f"{name:>12}: {path}", markup=False)
+        console.print(f"{name:>12}: {path}", markup=False, soft_wrap=True)
 
 
 def say(sentence: str) -> None:
     """This prints one sentence."""
-    console.print(sentence, markup=False)
+    console.print(sentence, markup=False, soft_wrap=True)

@@ -35,8 +35,8 @@ def loss_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path, t
     if shown:
         low, high = min(shown), max(shown)
         axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
+        axes.legend(frameon=False)
     axes.set(xlabel="step", ylabel="loss per example (sum over dimensions)", title=title)
-    axes.legend(frameon=False)
     axes.grid(alpha=0.25)
     _save(figure, path)
 

@@ -1,0 +1,36 @@
+"""Two processes end where one does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import Outcome
+from safetensors.torch import load_file
+
+SETTINGS = (
+    "debug=tiny", "data=digits", "data.batch_size=64", "trainer.precision=64-true", "trainer.max_steps=20",
+    "trainer.max_epochs=4", "trainer.limit_train_batches=8", "trainer.limit_val_batches=null",
+    "trainer.limit_test_batches=null", "callbacks.sample_every_n_epochs=0",
+)  # fmt: skip
+
+
+def test_two_processes_end_with_the_weights_of_one(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    script = Path(__file__).parents[1] / "src" / "train.py"
+    two = [*SETTINGS, "trainer=ddp", "trainer.accelerator=cpu", "hydra.run.dir=two"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [sys.executable, str(script), *two], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    one = command(*SETTINGS, "hydra.run.dir=one")
+    assert one.status == 0, one.err
+    a, b = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert max(float((a[name] - b[name]).abs().max()) for name in a) < 1e-8
+    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two")]
+    assert summaries[0]["steps"] == summaries[1]["steps"] == 20
+    assert summaries[0]["identity"] == summaries[1]["identity"]
+    for name, value in summaries[0]["metrics"].items():
+        assert abs(value - summaries[1]["metrics"][name]) < 1e-6, name

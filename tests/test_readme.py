@@ -1,0 +1,62 @@
+"""What the README shows works as it stands."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Outcome
+
+import scorewise
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def block(language: str, contains: str) -> str:
+    found = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if contains in text]
+    assert len(found) == 1, f"{len(found)} {language} blocks contain {contains}"
+    return found[0]
+
+
+def test_the_worked_example(command: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my/conf/objective").mkdir(parents=True)
+    (tmp_path / "my/rcsm.py").write_text(block("python", "class RegularisedCSM"))
+    (tmp_path / "my/conf/objective/rcsm.yaml").write_text(block("yaml", "rcsm.RegularisedCSM"))
+    shown = block("bash", "PYTHONPATH=my python src/train.py")
+    arguments = shown.split("src/train.py ")[1].replace("$PWD", str(tmp_path)).replace('"', "").split()
+    monkeypatch.syspath_prepend(str(tmp_path / "my"))
+    ended = command(*arguments, "debug=tiny")
+    assert ended.status == 0, ended.err
+    assert yaml.safe_load((ended.run / "config.yaml").read_text())["objective"]["strength"] == 0.01
+    assert "is finished" in command(*arguments, "debug=tiny").out
+    from rcsm import RegularisedCSM  # type: ignore[import-not-found]
+
+    with pytest.raises(scorewise.errors.UserError, match=r"rcsm\.RegularisedCSM"):
+        scorewise.load(ended.run)
+    assert scorewise.load(ended.run, classes=[RegularisedCSM]).sample(2).shape == (2, 64)
+    refused = command(*arguments, "backbone=mlp")
+    assert "needs a backbone with causal features; backbone=mlp has none" in refused.err
+
+
+def test_the_commands_compose() -> None:
+    from test_compose import settled
+
+    commands = re.findall(
+        r"^python src/train\.py(.*?)(?:#.*)?$", block("bash", "objective=csm head=mixture"), re.MULTILINE
+    )
+    assert len(commands) == 6
+    for arguments in commands:
+        settled(*(re.sub(r"=([^,]*),.*", r"=\1", word) for word in arguments.split() if word != "-m"))
+
+
+def test_every_file_that_it_names_is_there() -> None:
+    root = Path(__file__).parents[1]
+    assert (root / "docs/figures/demo_samples.png").is_file()
+    for name in ("backbones", "heads", "objectives", "sampling", "data", "tasks"):
+        assert (root / "src/scorewise" / name).is_dir()
+    for name in ("capabilities", "compose", "gradients", "noise", "ordering", "training", "callbacks", "tracking"):
+        assert (root / f"src/scorewise/{name}.py").is_file()
+    assert len(README.splitlines()) < 190
+    for line in README.splitlines():
+        assert not re.search(r"[A-Z]+_(TABLE|SENTENCE)", line), line
