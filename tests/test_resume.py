@@ -31,7 +31,8 @@ class Killed(BaseException):
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
     """This does something in the middle of the given training step, once."""
-    original, done = ScoreTask.training_step, []
+    original = ScoreTask.training_step
+    done: list[int] = []
 
     def training_step(self: Any, batch: Any, batch_idx: int) -> Any:
         if self.global_step + 1 == step and not done:
@@ -61,9 +62,10 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
 ) -> None:
     whole = command(*SMALL, "hydra.run.dir=whole", "optim.schedule=cosine")
     assert whole.status == 0, whole.err
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         at_step(patch, step, kill)
-        command(*SMALL, "hydra.run.dir=parts")
+        with pytest.raises(Killed):
+            command(*SMALL, "hydra.run.dir=parts")
     assert not (whole.folder / "parts" / "weights.safetensors").exists()
     resumed = command(*SMALL, "hydra.run.dir=parts")
     assert resumed.status == 0, resumed.err
@@ -92,9 +94,10 @@ def test_signals_finish_the_batch_and_save(
 
 
 def test_resume_by_folder_and_with_a_changed_config(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         at_step(patch, 8, kill)
-        command(*SMALL, "hydra.run.dir=parts")
+        with pytest.raises(Killed):
+            command(*SMALL, "hydra.run.dir=parts")
     changed = command(*SMALL, "resume=parts", "optim.lr=0.5", "data.smoothing=0.2")
     assert changed.status == 1
     assert "resume=parts is a run with another data.smoothing, optim.lr" in changed.err
