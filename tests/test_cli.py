@@ -111,6 +111,7 @@ def test_one_failing_cell_of_a_sweep_does_not_stop_the_others(command: Command) 
         (("resume=nowhere",), "nowhere is not a folder"),
         (("trainer.max_epochs=many", "debug=tiny"), "trainer.max_epochs=many must be a whole number"),
         (("data=toy2d", "data.name=cube"), "data.name=cube is none of"),
+        (("trainer.limit_train_batches=0.01",), "the trainer refuses these settings: You requested to check 0.01"),
         (("-m", "trainer.strategy=ddp", "seed=0,1"), "use trainer.strategy=ddp_fork"),
     ],
 )

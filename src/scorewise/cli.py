@@ -1,10 +1,12 @@
 """The commands: train and evaluate. Importing this imports neither torch nor Lightning."""
 
 import functools
+import gc
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,16 @@ def _one_job(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]
     return job
 
 
+@contextmanager
+def _importing() -> Iterator[None]:
+    """This pauses garbage collection: importing makes many objects and drops few, and a tenth of it was collecting."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
@@ -69,7 +81,8 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
 def train(cfg: DictConfig) -> None:
     """This trains one model, or says that this very run is finished."""
     warnings.showwarning = _show_warning
-    from scorewise import compose, runs
+    with _importing():
+        from scorewise import compose, console, runs
 
     config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
     name = str(config["name"] or "-".join(_typed(config)))
@@ -78,12 +91,12 @@ def train(cfg: DictConfig) -> None:
     if folder.finished and config["train"] and not config["rerun"]:
         _show(folder, "This run is finished (rerun=true runs it again).")
         return
-    compose.refuse_incompatible(config)
-    _refuse_impossible_launch(config)
+    with _importing():
+        compose.refuse_incompatible(config)
+        _refuse_impossible_launch(config)
+        from scorewise import training
     if config["rerun"] and config["train"] and leads:
         folder.clear()
-
-    from scorewise import console, training
 
     if leads:
         console.show_config(stored, f"{name}/{folder.identity}")

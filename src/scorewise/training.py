@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 
@@ -121,10 +122,6 @@ class Training:
             )
         except (TypeError, ValueError) as error:
             raise UserError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
-        except Exception as error:
-            if type(error).__name__ == "MisconfigurationException":
-                raise UserError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
-            raise
 
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
@@ -244,13 +241,16 @@ def choices(config: Config) -> dict[str, str]:
 
 def run(config: Config, stored: Config, folder: RunFolder, name: str) -> dict[str, float]:
     """This is one run from start to end; its held-out numbers."""
-    training = Training(config, stored, folder, name)
-    started = time.monotonic()
-    if config["train"]:
-        training.fit()
-    else:
-        training.take_finished_weights()
-    seconds = time.monotonic() - started
-    metrics = training.test() if config["test"] else {}
+    try:
+        training = Training(config, stored, folder, name)
+        started = time.monotonic()
+        if config["train"]:
+            training.fit()
+        else:
+            training.take_finished_weights()
+        seconds = time.monotonic() - started
+        metrics = training.test() if config["test"] else {}
+    except MisconfigurationException as error:  # Lightning's word for settings that cannot work together
+        raise UserError(f"the trainer refuses these settings: {' '.join(str(error).split())}") from error
     training.finish(metrics, seconds, finished=True)
     return metrics
