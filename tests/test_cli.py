@@ -187,7 +187,7 @@ def test_every_family_trains_tests_and_predicts(command: Command, choice: tuple[
     assert all(torch.tensor(value).isfinite() for value in metrics.values())
 
 
-def test_predict(command: Command) -> None:
+def test_predict(tmp_path: Path) -> None:
     """A density predicts log-densities, a score model its field; also under the trainer."""
     from lightning import Trainer
     from test_compose import settled
@@ -195,12 +195,24 @@ def test_predict(command: Command) -> None:
     from scorewise import compose
     from scorewise.data.datamodule import ScoreData
 
-    for choice, shape in ((("objective=mle",), (5000,)), (("objective=csm",), (5000, 10))):
+    field = (5000, 10)
+    for choice, shape in (
+        (("objective=mle",), (5000,)),
+        (("objective=csm", "head=gaussian"), (5000,)),
+        (("objective=csm",), field),
+        (("objective=sm", "backbone=mlp"), field),
+        (("objective=dsm", "backbone=mlp", "head=energy"), field),
+    ):
         config = settled("data=gaussian", "debug=tiny", *choice)
         parts = compose.build(config, 0)
         task = compose.build_task(config, parts, 0)
         trainer = Trainer(
-            accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, inference_mode=False
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            inference_mode=False,
+            default_root_dir=tmp_path,
         )
         predicted = torch.cat(trainer.predict(task, ScoreData(parts.source, 500, 0)))
         assert predicted.shape == shape

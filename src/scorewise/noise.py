@@ -27,6 +27,18 @@ def _mix(z: Tensor) -> Tensor:
     return z ^ _shift(z, 31)
 
 
+def normal_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """This is standard normal numbers of the shape, type and device of a tensor, from a generator of any device."""
+    device = like.device if generator is None else generator.device
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+
+
+def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """This is uniform numbers in [0, 1) of the shape, type and device of a tensor, from a generator of any device."""
+    device = like.device if generator is None else generator.device
+    return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+
+
 @dataclass(frozen=True)
 class Draws:
     """This is the random numbers that belong to one batch.

@@ -19,9 +19,13 @@ from scorewise.errors import UserError
 from scorewise.store import local_folder, read_config, table
 
 Config = dict[str, Any]
-CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "seed", "trainer")
+CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "seed", "trainer", "callbacks")
 """Sections of a config that decide what a run computes."""
-PLUMBING = {"data": ("root", "cache"), "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler")}
+PLUMBING = {
+    "data": ("root", "cache"),
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler"),
+    "callbacks": ("save_every_n_steps", "sample_every_n_epochs", "samples", "progress"),
+}
 """Settings in them that do not."""
 FROM_ENVIRONMENT = "(from the environment)"
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scorewise.data.source import Source, Split
 from scorewise.errors import UserError
+from scorewise.noise import Draws
 
 
 class Batch(NamedTuple):
@@ -76,8 +77,8 @@ class Batches:
         count = self.source.count(self.split)
         if self.split != "train":
             return torch.arange(count)
-        seed = hash((self.seed, self.epoch)) % 2**63
-        return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        seed = Draws.of(self.seed, self.epoch, torch.tensor([0])).fork("order").key_B.item()
+        return torch.randperm(count, generator=torch.Generator().manual_seed(int(seed)))
 
 
 class ScoreData(LightningDataModule):

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from scorewise.heads.model import CausalModel
+from scorewise.noise import normal_like
 
 
 class Gaussian(CausalModel):
@@ -51,5 +52,4 @@ class Gaussian(CausalModel):
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """This is an exact draw per context, shape (B, D)."""
         mu_BD, log_std_BD = self._moments(c_BDF)
-        z_BD = torch.randn(mu_BD.shape, generator=generator, dtype=mu_BD.dtype).to(mu_BD.device)
-        return self.mean + self.scale * (mu_BD + log_std_BD.exp() * z_BD)
+        return self.mean + self.scale * (mu_BD + log_std_BD.exp() * normal_like(mu_BD, generator))

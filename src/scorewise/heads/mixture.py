@@ -7,6 +7,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from scorewise.heads.model import CausalModel
+from scorewise.noise import uniform_like
 
 
 class Mixture(CausalModel):
@@ -68,10 +69,10 @@ class Mixture(CausalModel):
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """This is an exact draw per context, shape (B, D): choose a component, invert its distribution function."""
         log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
-        u_BDK = torch.rand(log_weight_BDK.shape, generator=generator, dtype=c_BDF.dtype).to(c_BDF.device)
+        u_BDK = uniform_like(log_weight_BDK, generator)
         k_BD1 = (log_weight_BDK - torch.log(-torch.log(u_BDK))).argmax(-1, keepdim=True)  # Gumbel-max
-        u_BD = torch.rand(k_BD1.shape[:-1], generator=generator, dtype=c_BDF.dtype).to(c_BDF.device)
         location_BD = location_BDK.gather(-1, k_BD1).squeeze(-1)
+        u_BD = uniform_like(location_BD, generator)
         scale_BD = log_scale_BDK.gather(-1, k_BD1).squeeze(-1).exp()
         tiny = torch.finfo(c_BDF.dtype).eps
         return self.mean + self.scale * (location_BD + scale_BD * torch.logit(u_BD, eps=tiny))

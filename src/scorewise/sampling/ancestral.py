@@ -6,7 +6,8 @@ from typing import Any
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel
-from scorewise.sampling.langevin import standard_normal, step_size
+from scorewise.noise import normal_like
+from scorewise.sampling.langevin import step_size
 
 
 class Ancestral(ABC):
@@ -58,7 +59,7 @@ class Langevin1d(Ancestral):
         """This is the end of one chain per context, started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
-        q_BD = q_BD + model.scale * standard_normal(q_BD, generator)
+        q_BD = q_BD + model.scale * normal_like(q_BD, generator)
         for _ in range(self.steps):
-            q_BD = q_BD + a * model.conditional_score(q_BD, c_BDF) + (2 * a) ** 0.5 * standard_normal(q_BD, generator)
+            q_BD = q_BD + a * model.conditional_score(q_BD, c_BDF) + (2 * a) ** 0.5 * normal_like(q_BD, generator)
         return q_BD

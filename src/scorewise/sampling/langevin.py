@@ -2,16 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ScoreModel
-
-
-def standard_normal(like: Tensor, generator: Generator | None) -> Tensor:
-    """This is standard normal numbers of the shape, type and device of a tensor."""
-    device = generator.device if generator is not None else like.device
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+from scorewise.noise import normal_like
 
 
 def step_size(step: float, model: Any) -> float:
@@ -38,7 +32,7 @@ class Langevin:
         """This is n examples (n, D), started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         x_BD = model.mean.expand(n, model.dims).clone()
-        x_BD = x_BD + model.scale * standard_normal(x_BD, generator)
+        x_BD = x_BD + model.scale * normal_like(x_BD, generator)
         for _ in range(self.steps):
-            x_BD = x_BD + a * model.score(x_BD).detach() + (2 * a) ** 0.5 * standard_normal(x_BD, generator)
+            x_BD = x_BD + a * model.score(x_BD).detach() + (2 * a) ** 0.5 * normal_like(x_BD, generator)
         return x_BD
