@@ -1,14 +1,14 @@
 # Every target works on a fresh clone: what it needs is built first, from requirements.lock.
 PYTHON ?= python3
-# UV_TORCH_BACKEND=cpu installs CPU-only builds of torch and torchvision (about 1 GB instead of 6).
+# UV_TORCH_BACKEND=cpu installs CPU-only builds of torch and torchvision (about 1 GB instead of 6); make clean first to change over.
 UV_TORCH_BACKEND ?=
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready-$(if $(UV_TORCH_BACKEND),$(UV_TORCH_BACKEND),lock)
+STAMP := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint types format lock clean
+.PHONY: help setup demo test test-all format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ else
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) -c requirements.lock hatchling editables
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) --no-build-isolation -c requirements.lock -e '.[dev]'
 endif
-	@rm -f $(VENV)/.ready-*; touch $(STAMP)
+	@touch $(STAMP)
 
 demo: $(STAMP) ## train AR-CSM on 8x8 digits, print held-out numbers and where the pictures are
 	@echo "1/2  the baseline, a MADE with Gaussian conditionals: python src/train.py experiment=gaussian_digits"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAveraging
 from torch import Tensor
 
 from scorewise.data.datamodule import Batches
@@ -119,13 +119,36 @@ class ResumePoint(Checkpoint):
             torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
             self.asked = int(asked.item()) or None
         trainer.save_checkpoint(self.path)
-        self.table.save()
+        self.table.write()
         if self.asked and not trainer.fit_loop.done:
             name = signal.Signals(self.asked).name
             raise Stopped(
                 f"Stopped by {name} and saved after step {trainer.global_step}: the same command continues from there.",
                 self.asked,
             )
+
+
+class Best(ModelCheckpoint):
+    """This is best.ckpt, by the task's monitor; it keeps its record when the run folder has been moved.
+
+    Args:
+        path: the file.
+        monitor: name of the metric; smaller is better.
+    """
+
+    def __init__(self, path: Path, monitor: str) -> None:
+        super().__init__(path.parent, path.stem, monitor=monitor, mode="min", enable_version_counter=False)
+        self.path = path
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """This restores the record, with the paths of where the folder is now."""
+        here = str(self.path)
+        moved = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
+        super().load_state_dict(
+            {**state_dict, **moved, "best_k_models": dict.fromkeys([here], state_dict["best_model_score"])}
+            if state_dict["best_model_path"]
+            else {**state_dict, "dirpath": self.dirpath}
+        )
 
 
 class SampleGrids(Callback):
@@ -139,8 +162,8 @@ class SampleGrids(Callback):
     def __init__(self, draw: Callable[[LightningModule], None], every_n_epochs: int) -> None:
         self.draw, self.every_n_epochs = draw, every_n_epochs
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """This draws with the averaged weights, which validation has put in place."""
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This draws with the averaged weights: it stands before `Averaging`, which takes them away in this hook."""
         due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        if due and trainer.is_global_zero and not trainer.sanity_checking:
+        if due and trainer.is_global_zero:
             self.draw(pl_module)

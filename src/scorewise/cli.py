@@ -58,10 +58,19 @@ def _one_job(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]
         try:
             task(cfg)
         except UserError as error:
-            print(error, file=sys.stderr)
+            if _leads():
+                print(error, file=sys.stderr)
             _failed.append(error.exit_code)
+        except KeyboardInterrupt:
+            print("Stopped before training: nothing is lost.", file=sys.stderr)
+            _failed.append(130)
 
     return job
+
+
+def _leads() -> bool:
+    """This says whether this process speaks for all processes of a run."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 @contextmanager
@@ -86,16 +95,16 @@ def train(cfg: DictConfig) -> None:
 
     config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
     name = str(config["name"] or "-".join(_typed(config)))
-    folder = runs.claim(stored, _place(config, stored, name), config["resume"])
-    leads = os.environ.get("LOCAL_RANK", "0") == "0"
+    folder = runs.claim(config, stored, _place(config, name), config["resume"])
+    leads = _leads()
     if folder.finished and config["train"] and not config["rerun"]:
-        _show(folder, "This run is finished (rerun=true runs it again).")
+        _show(folder, "This run is finished (rerun=true runs it again, train=false tests and samples it again).")
         return
     with _importing():
         compose.refuse_incompatible(config)
         _refuse_impossible_launch(config)
         from scorewise import training
-    if config["rerun"] and config["train"] and leads:
+    if config["rerun"] and config["train"] and leads and folder.finished:
         folder.clear()
 
     if leads:
@@ -128,16 +137,16 @@ def _typed(config: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _place(config: dict[str, Any], stored: dict[str, Any], name: str) -> Path:
+def _place(config: dict[str, Any], name: str) -> Path:
     """This is where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or multirun/<sweep>/<hash8>."""
     from scorewise import runs
 
     job = HydraConfig.get()
     if str(job.mode) == "RunMode.MULTIRUN":
-        return Path(job.sweep.dir).absolute() / runs.identity(stored)
+        return Path(job.sweep.dir).absolute() / runs.identity(config)
     if job.run.dir != ".":
         return Path(job.runtime.output_dir)
-    return Path(config["paths"]["runs"]).absolute() / name / runs.identity(stored)
+    return Path(config["paths"]["runs"]).absolute() / name / runs.identity(config)
 
 
 def _refuse_impossible_launch(config: dict[str, Any]) -> None:

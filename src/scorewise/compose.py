@@ -120,6 +120,7 @@ def refuse_incompatible(config: Config) -> None:
     Raises:
         IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
     """
+    _refuse_numbers(config)
     _class(config, "data", Source)
     objective, head = _class(config, "objective", Objective), _class(config, "head", Model)
     backbone, sampler, task = (_class(config, group) for group in ("backbone", "sampler", "task"))
@@ -148,15 +149,59 @@ def refuse_incompatible(config: Config) -> None:
         )
 
 
+WHOLE_NUMBERS = {
+    "seed": 0,
+    "data.batch_size": 1,
+    "data.epochs": 1,
+    "data.dims": 1,
+    "data.held_out": 2,
+    "data.examples_per_epoch": 1,
+    "backbone.ordering_seed": 0,
+    "callbacks.save_every_n_steps": 1,
+    "callbacks.sample_every_n_epochs": 0,
+    "callbacks.samples": 1,
+    "callbacks.patience": 1,
+    "trainer.max_epochs": 1,
+    "trainer.max_steps": -1,
+    "trainer.check_val_every_n_epoch": 1,
+}
+"""Settings that are whole numbers, where they are given, and the least they may be."""
+SIZES = ("backbone.hidden", "head.hidden")
+
+
+def _setting(config: Config, path: str) -> Any:
+    section, _, key = path.partition(".")
+    return config[section].get(key) if key else config[section]
+
+
+def _refuse_numbers(config: Config) -> None:
+    for path, least in WHOLE_NUMBERS.items():
+        value = _setting(config, path)
+        given = value is not None or path == "seed"
+        if given and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise UserError(f"{path}={value} must be a whole number of at least {least}.")
+    for path in SIZES:
+        sizes = _setting(config, path)
+        if sizes is not None and not (
+            isinstance(sizes, list) and sizes and all(isinstance(n, int) and n > 0 for n in sizes)
+        ):
+            raise UserError(f"{path}={sizes} must be a list of positive whole numbers, one per hidden layer.")
+    smoothing = config["data"]["smoothing"]
+    if not isinstance(smoothing, int | float) or smoothing < 0:
+        raise UserError(f"data.smoothing={smoothing} must be a number of at least 0: it is a standard deviation.")
+
+
 def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
     smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
-    through_backbone = objective.differentiates_backbone and chosen["head"] in ("score", "energy")
+    joint = chosen["head"] in ("score", "energy")
+    through_backbone = chosen["head"] == "energy" or (objective.differentiates_backbone and joint)
     for group, differentiated in (("head", objective.differentiates_query), ("backbone", through_backbone)):
         activation = config[group].get("activation")
         if differentiated and activation in PIECEWISE_LINEAR:
             raise IncompatibleChoice(
-                f"objective={chosen['objective']} differentiates the score, and {group}.activation={activation} has "
-                f"no second derivative, so its gradient would be wrong without any error. "
+                f"objective={chosen['objective']} with head={chosen['head']} differentiates twice, and "
+                f"{group}.activation={activation} has no second derivative, so its gradient would be wrong without any "
+                "error. "
                 f"Use {group}.activation={_or(smooth)}."
             )
 
@@ -195,8 +240,6 @@ def build(config: Config, seed: int) -> Parts:
     source = build_source(config)
     objective: Objective = _built(config, "objective")
     smoothing = float(config["data"]["smoothing"])
-    if smoothing < 0:
-        raise UserError(f"data.smoothing={smoothing} must not be negative: it is a standard deviation.")
     recipe = {
         "shape": list(source.shape),
         "mean": source.mean,
@@ -221,12 +264,16 @@ def build(config: Config, seed: int) -> Parts:
 def build_task(config: Config, parts: Parts, seed: int) -> Any:
     """This is the LightningModule of a settled config."""
     settings = {key: value for key, value in config["task"].items() if key != "_target_"}
-    return import_class(config["task"]["_target_"])(
-        parts.model,
-        parts.objective,
-        _built(config, "optim"),
-        parts.source,
-        smoothing=float(config["data"]["smoothing"]),
-        seed=seed,
-        **settings,
-    )
+    optimisation = _built(config, "optim")
+    try:
+        return import_class(config["task"]["_target_"])(
+            parts.model,
+            parts.objective,
+            optimisation,
+            parts.source,
+            smoothing=float(config["data"]["smoothing"]),
+            seed=seed,
+            **settings,
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"task={option_name('task', config['task']['_target_'])} cannot be built: {error}.") from error

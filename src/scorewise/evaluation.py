@@ -7,6 +7,8 @@ from lightning import Trainer
 
 from scorewise import compose
 from scorewise.data.datamodule import ScoreData
+from scorewise.errors import UserError
+from scorewise.runs import CHANGES_RESULTS
 from scorewise.store import load, local_folder, read_config, table
 from scorewise.training import TRAINER_SETTINGS, conventions, quieten
 
@@ -22,7 +24,15 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     """
     quieten()
     folder = local_folder(config["run"])
-    stored = read_config(folder, table())
+    find = table()
+    stored = read_config(folder, find)
+    if missing := [section for section in CHANGES_RESULTS if section not in stored]:
+        raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
+    for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
+        find(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
+    compose.refuse_incompatible(stored)
+    double = str(stored["trainer"]["precision"]).startswith("64")
+    torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder)
     for key in ("root", "cache"):
         if (
@@ -30,11 +40,10 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
             and "Digits" not in stored["data"]["_target_"]
         ):
             stored["data"][key] = config["paths"]["data" if key == "root" else "cache"]
-    double = str(stored["trainer"]["precision"]).startswith("64")
-    torch.set_default_dtype(torch.float64 if double else torch.float32)
     parts = compose.build(stored, int(stored["seed"]))._replace(model=model)
     task = compose.build_task(stored, parts, int(stored["seed"]))
     settings = {key: value for key, value in config["trainer"].items() if key not in ("_target_", "max_epochs")}
+    settings["precision"] = stored["trainer"]["precision"]
     trainer = Trainer(
         **TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )

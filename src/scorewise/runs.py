@@ -130,7 +130,9 @@ class RunFolder:
     def write_config(self, config: Config) -> None:
         """This writes our resolved config.yaml."""
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        partial = self.path / "config.yaml.partial"
+        partial.write_text(yaml.safe_dump({**config, "identity": self.identity}, sort_keys=False))
+        os.replace(partial, self.path / "config.yaml")
 
     def clear(self) -> None:
         """This removes what an earlier run of the same config left here."""
@@ -140,23 +142,28 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
 
-def claim(config: Config, path: Path, resume: str | None) -> RunFolder:
+def claim(config: Config, stored: Config, path: Path, resume: str | None) -> RunFolder:
     """This is the folder of a run: found again by the same config, resumed, or new.
 
     Args:
-        config: settled and storable.
+        config: settled.
+        stored: the same as it is written to the folder.
         path: where a new run goes.
         resume: a folder to continue, or None.
 
     Raises:
-        UserError: the folder belongs to another config.
+        UserError: the folder belongs to another config, or to something else.
     """
     mine = identity(config)
     folder = RunFolder(local_folder(resume) if resume else path, mine)
     if (folder.path / "config.yaml").is_file():
         theirs = read_config(folder.path, _trusting_own(config))
-        if identity(theirs) != mine:
-            changed = differences(what_counts(theirs), what_counts(config)) or ["the package version"]
+        if theirs.get("identity") != mine:
+            if missing := [section for section in CHANGES_RESULTS if section not in theirs]:
+                raise UserError(
+                    f"{folder.path} is not a run (its config.yaml has no {missing[0]}): use another folder."
+                )
+            changed = differences(what_counts(theirs), what_counts(stored)) or ["package version or environment"]
             asked = f"resume={resume}" if resume else str(folder.path)
             raise UserError(
                 f"{asked} is a run with another {', '.join(changed)}: a run continues only with its own config, "
@@ -164,6 +171,8 @@ def claim(config: Config, path: Path, resume: str | None) -> RunFolder:
             )
     elif resume:
         raise UserError(f"resume={resume} holds no config.yaml: give the folder of an unfinished run.")
+    elif folder.path.is_dir() and any(folder.path.iterdir()):
+        raise UserError(f"{folder.path} holds other files and no run: use a new folder.")
     return folder
 
 

@@ -1,10 +1,12 @@
 """Building models from recipes, and loading them from folders without executing anything in them."""
 
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from scorewise.errors import UserError
@@ -110,13 +112,14 @@ def refuse_unsafe(config: Any, find: FindClass, origin: str) -> None:
     """
     if not isinstance(config, Mapping):
         raise UserError(f"{origin} is not a Scorewise config (a mapping was expected): give another folder.")
+    named: list[tuple[bool, str]] = []
     for path, value in _leaves(config):
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{origin} holds the interpolation {value!r} at {path}: stored configs are plain values.")
-        if path.rpartition(".")[2] in ("_target_", "_args_", "_recursive_", "_partial_") and (
-            not isinstance(value, str) or value not in NAMES_ONLY
-        ):
-            find(str(value))
+        if (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path)) and value not in NAMES_ONLY:
+            named.append((key[1] != "_target_", str(value)))
+    for _, target in sorted(named):  # Hydra's own keys (_target_, _args_ ...) hold a name of the table and nothing else
+        find(target)
 
 
 def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
@@ -129,9 +132,9 @@ def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
     Raises:
         UserError: a setting is unknown or out of range.
     """
-    backbone, head, sampler = (dict(recipe[part]) for part in ("backbone", "head", "sampler"))
-    backbone_class, head_class, sampler_class = (find(part.pop("_target_")) for part in (backbone, head, sampler))
     try:
+        backbone, head, sampler = (dict(recipe[part]) for part in ("backbone", "head", "sampler"))
+        backbone_class, head_class, sampler_class = (find(part.pop("_target_")) for part in (backbone, head, sampler))
         width = head_class.width_needed(**head)  # type: ignore[attr-defined]
         given = {} if width is None else {"width": width}
         model: Model = head_class(
@@ -142,9 +145,10 @@ def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
             **head,
         )
         model.sampler = sampler_class(**sampler)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"this model cannot be built: {error}.") from error
-    model.recipe = dict(recipe)
+        model.recipe = dict(recipe)
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"this model cannot be built ({type(error).__name__}): {reason}.") from error
     return model
 
 
@@ -214,7 +218,10 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
         )
     model = assemble(config["model"], find)
     try:
-        model.load_state_dict(load_file(weights))
+        numbers = load_file(weights)
+        if any(value.dtype == torch.float64 for value in numbers.values()):
+            model.double()
+        model.load_state_dict(numbers)
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{weights} does not fit its config or is damaged ({reason}): nothing was loaded.") from error

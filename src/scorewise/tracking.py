@@ -2,12 +2,18 @@
 
 import csv
 import os
+import time
+import warnings
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
+
+from scorewise.errors import UserError
+
+SECONDS_BETWEEN_WRITES = 5.0
 
 
 class MetricsTable(Logger):
@@ -21,8 +27,13 @@ class MetricsTable(Logger):
         super().__init__()
         self.path = path
         self.rows: list[dict[str, Any]] = []
-        if path.is_file():
-            with path.open(newline="") as file:
+        self.written = 0.0
+        self.reload()
+
+    def reload(self) -> None:
+        """This takes the rows that are in the file, which another process may have written."""
+        if self.path.is_file():
+            with self.path.open(newline="") as file:
                 self.rows = list(csv.DictReader(file))
 
     @property
@@ -54,9 +65,15 @@ class MetricsTable(Logger):
             self.rows[-1]["epoch"] = int(metrics["epoch"])
         self.rows[-1].update(values)
 
-    @rank_zero_only
     def save(self) -> None:
+        """This writes the table every few seconds; Lightning asks after every row."""
+        if time.monotonic() - self.written > SECONDS_BETWEEN_WRITES:
+            self.write()
+
+    @rank_zero_only
+    def write(self) -> None:
         """This writes the table; a reader never sees half of it."""
+        self.written = time.monotonic()
         columns = ["step", "epoch", *sorted({name for row in self.rows for name in row} - {"step", "epoch"})]
         partial = self.path.with_suffix(".csv.partial")
         with partial.open("w", newline="") as file:
@@ -68,7 +85,7 @@ class MetricsTable(Logger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """This writes the table."""
-        self.save()
+        self.write()
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
@@ -82,26 +99,49 @@ def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
-def extra_logger(settings: dict[str, Any], folder: Path, name: str, tags: list[str], config: Any) -> Logger | None:
-    """This is the chosen logger beside metrics.csv, or None."""
+def extra_logger(
+    settings: dict[str, Any], folder: Path, identity: str, name: str, tags: list[str], config: Any
+) -> Logger | None:
+    """This is the chosen logger beside metrics.csv, or None.
+
+    Raises:
+        UserError: an unknown mode of W&B.
+    """
     match settings.get("_target_"):
         case "lightning.pytorch.loggers.TensorBoardLogger":
             from lightning.pytorch.loggers import TensorBoardLogger
 
             return TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
         case "lightning.pytorch.loggers.WandbLogger":
+            import wandb
             from lightning.pytorch.loggers import WandbLogger
 
-            return WandbLogger(
+            if settings["mode"] not in ("online", "offline", "disabled"):
+                raise UserError(f"logger.mode={settings['mode']} is none of online, offline, disabled.")
+            logger = WandbLogger(
                 project=settings["project"],
-                name=f"{name}/{folder.name}",
+                name=f"{name}/{identity}",
                 group=name,
                 save_dir=folder,
                 mode=settings["mode"],
                 tags=tags,
                 config=config,
-                id=folder.name,
+                id=identity,
                 resume="allow",
             )
+            try:
+                logger.experiment  # noqa: B018  (starts the run, so that trouble shows here)
+            except (wandb.Error, OSError) as error:
+                warnings.warn(f"W&B is not available ({error}), so this run logs to metrics.csv only.", stacklevel=2)
+                return None
+            return logger
         case _:
             return None
+
+
+def close_loggers(settings: dict[str, Any]) -> None:
+    """This ends what a run leaves open, or the next run of a sweep would log into it."""
+    if settings.get("_target_") == "lightning.pytorch.loggers.WandbLogger":
+        import wandb
+
+        wandb.finish()

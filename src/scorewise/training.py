@@ -2,28 +2,34 @@
 
 import logging
 import pickle
+import signal
+import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.loggers import Logger
+from safetensors.torch import load_file
 
 from scorewise import __version__, compose
-from scorewise.callbacks import Averaging, ResumePoint, SampleGrids
+from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.source import Source
-from scorewise.errors import UserError
+from scorewise.errors import Stopped, UserError
 from scorewise.heads.model import Model
 from scorewise.runs import Config, RunFolder
 from scorewise.sampling.denoise import tweedie
-from scorewise.store import load
 from scorewise.tasks.score_task import NotFinite, ScoreTask
-from scorewise.tracking import MetricsTable, extra_logger, read_metrics
+from scorewise.tracking import MetricsTable, close_loggers, extra_logger, read_metrics
 
 TRAINER_SETTINGS: dict[str, Any] = {
     "inference_mode": False,  # evaluation differentiates the score
@@ -100,22 +106,29 @@ class Training:
         self.task: ScoreTask = compose.build_task(config, self.parts, self.seed)
         self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
         self.stored = {**stored, "model": self.parts.recipe}
-        folder.path.mkdir(parents=True, exist_ok=True)
-        (folder.path / "checkpoints").mkdir(exist_ok=True)
+        if rank_zero_only.rank == 0:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if config["train"]:
+                folder.write_config(self.stored)
+        (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         self.table = MetricsTable(folder.path / "metrics.csv")
         self.trainer = self._trainer(name)
 
     def _trainer(self, name: str) -> Trainer:
         settings = {key: value for key, value in self.config["trainer"].items() if key != "_target_"}
-        for key in ("max_epochs", "max_steps", "accumulate_grad_batches"):
-            if not isinstance(settings[key], int):
-                raise UserError(f"trainer.{key}={settings[key]} must be a whole number.")
-        extra = extra_logger(self.config["logger"], self.folder.path, name, self.config["tags"], self.stored)
+        loggers: list[Logger] = []
+        if self.config["train"]:
+            extra = extra_logger(
+                self.config["logger"], self.folder.path, self.folder.identity, name, self.stored["tags"], self.stored
+            )
+            loggers = [self.table, *([extra] if extra else [])]
+        if settings["profiler"]:
+            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
         try:
             return Trainer(
                 **TRAINER_SETTINGS,
                 **settings,
-                logger=[self.table, *([extra] if extra else [])],
+                logger=loggers,
                 callbacks=self._callbacks(),
                 default_root_dir=self.folder.path,
                 enable_progress_bar=bool(self.config["callbacks"]["progress"]),
@@ -128,7 +141,7 @@ class Training:
         callbacks: list[Callback] = [
             ResumePoint(self.folder.last, int(chosen["save_every_n_steps"]), self.table),
             SampleGrids(self._draw_while_training, int(chosen["sample_every_n_epochs"])),
-            ModelCheckpoint(self.folder.best.parent, "best", monitor=monitor, mode="min", enable_version_counter=False),
+            Best(self.folder.best, monitor),
         ]
         if decay := self.task.optimisation.ema_decay:
             callbacks.append(Averaging(decay))
@@ -152,10 +165,9 @@ class Training:
             UserError: the loss is not finite, or the checkpoint is not plain numbers.
         """
         resume = self.folder.last if self.folder.last.is_file() else None
-        if resume:
-            refuse_unreadable(resume)
-        if self.trainer.is_global_zero:
-            self.folder.write_config(self.stored)
+        for checkpoint in (self.folder.last, self.folder.best):
+            if checkpoint.is_file():
+                refuse_unreadable(checkpoint)
         try:
             self.trainer.fit(self.task, self.data, ckpt_path=resume, weights_only=True)
         except NotFinite as error:
@@ -165,45 +177,54 @@ class Training:
                 else "none was saved yet"
             )
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
-        if self.folder.best.is_file():
-            self.task.load_state_dict(torch.load(self.folder.best, weights_only=True)["state_dict"])
+        # Both hold the averaged weights; a run that ended before its first validation has no best.
+        kept = self.folder.best if self.folder.best.is_file() else self.folder.last
+        self.task.load_state_dict(torch.load(kept, weights_only=True, map_location="cpu")["state_dict"])
 
     def take_finished_weights(self) -> None:
-        """This takes the weights of the finished run instead of training."""
-        self.task.model.load_state_dict(load(self.folder.path).state_dict())
+        """This takes the weights of the finished run instead of training.
+
+        Raises:
+            UserError: it is not finished.
+        """
+        weights = self.folder.path / "weights.safetensors"
+        if not weights.is_file():
+            raise UserError(f"train=false tests a finished run, and {self.folder.path} is none: train it first.")
+        self.task.model.load_state_dict(load_file(weights))
 
     def test(self) -> dict[str, float]:
         """This is the held-out numbers by name."""
-        (results,) = self.trainer.test(self.task, self.data, verbose=False)
-        return {name.removeprefix("test/"): float(value) for name, value in results.items()}
+        self.table.reload()
+        results = self.trainer.test(self.task, self.data, verbose=False)
+        return {name.removeprefix("test/"): float(value) for name, value in (results[0] if results else {}).items()}
 
     @rank_zero_only
-    def finish(self, metrics: dict[str, float], seconds: float, finished: bool) -> None:
+    def finish(self, metrics: dict[str, float], seconds: float) -> None:
         """This writes weights, pictures and summary."""
         from scorewise import plots
 
         model = self.task.model.eval()
-        model.save(self.folder.path)
-        self.folder.write_config(self.stored)  # the whole config, of which the recipe is a part
-        self.table.save()
+        model.save_weights(self.folder.path / "weights.safetensors")
+        (self.folder.path / "README.md").write_text(model.card())
         objective = compose.option_name("objective", self.config["objective"]["_target_"])
         curves = read_metrics(self.folder.path / "metrics.csv")
         plots.loss_curves(curves, self.folder.path / "curves.png", f"objective={objective}")
         self._draw(model)
+        before = self.folder.summary()  # of the training whose weights are only tested again
         summary = {
-            "finished": finished,
+            "finished": True,
             "identity": self.folder.identity,
             "choices": choices(self.config),
             "seed": self.seed,
-            "tags": self.config["tags"],
-            "steps": self.trainer.global_step,
+            "tags": self.stored["tags"],
+            "steps": self.trainer.global_step if self.config["train"] else before.get("steps"),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "seconds": round(seconds, 1),
-            "metrics": metrics,
+            "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
+            "metrics": metrics or before.get("metrics", {}),
             "conventions": {
                 name: text
                 for name, text in conventions(self.parts.source, self.task.smoothing, objective).items()
-                if name in metrics
+                if name in (metrics or before.get("metrics", {}))
             },
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
         }
@@ -217,7 +238,8 @@ def refuse_unreadable(checkpoint: Path) -> None:
         UserError: which file.
     """
     try:
-        torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        if not {"state_dict", "loops", "optimizer_states"} <= set(torch.load(checkpoint, weights_only=True, mmap=True)):
+            raise KeyError("state_dict")
     except (
         pickle.UnpicklingError,
         RuntimeError,
@@ -239,18 +261,47 @@ def choices(config: Config) -> dict[str, str]:
     return {group: compose.option_name(group, config[group]["_target_"]) for group in groups}
 
 
-def run(config: Config, stored: Config, folder: RunFolder, name: str) -> dict[str, float]:
-    """This is one run from start to end; its held-out numbers."""
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """This ends the run with a sentence when it is asked to stop outside of training steps.
+
+    Raises:
+        Stopped: by Ctrl-C or SIGTERM.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        raise Stopped(f"Stopped by {name}: the same command continues from the last save.", number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        training = Training(config, stored, folder, name)
-        started = time.monotonic()
-        if config["train"]:
-            training.fit()
-        else:
-            training.take_finished_weights()
-        seconds = time.monotonic() - started
-        metrics = training.test() if config["test"] else {}
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(config: Config, stored: Config, folder: RunFolder, name: str) -> None:
+    """This is one run from start to end.
+
+    Raises:
+        UserError: what the user can mend.
+    """
+    try:
+        with stoppable():
+            training = Training(config, stored, folder, name)
+            started = time.monotonic()
+            if config["train"]:
+                training.fit()
+            else:
+                training.take_finished_weights()
+            seconds = time.monotonic() - started
+            metrics = training.test() if config["test"] else {}
+            training.finish(metrics, seconds)
     except MisconfigurationException as error:  # Lightning's word for settings that cannot work together
         raise UserError(f"the trainer refuses these settings: {' '.join(str(error).split())}") from error
-    training.finish(metrics, seconds, finished=True)
-    return metrics
+    finally:
+        close_loggers(config["logger"])

@@ -34,11 +34,18 @@ class Batches:
     """
 
     def __init__(
-        self, source: Source, split: Split, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        source: Source,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        frozen: bool = False,
     ) -> None:
         self.source, self.split, self.seed = source, split, seed
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
-        self.epoch, self.position, self.resumed = 0, 0, False
+        self.epoch, self.position, self.resumed, self.frozen = 0, 0, False, frozen
         if split == "train":
             self.sampler = self  # where Lightning looks for set_epoch
 
@@ -47,8 +54,8 @@ class Batches:
         return count // self.batch_size if self.split == "train" else -(-count // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """This sets the epoch that the next iteration belongs to."""
-        self.epoch = epoch
+        """This sets the epoch that the next iteration belongs to; a frozen loader stays in the first."""
+        self.epoch = 0 if self.frozen else epoch
 
     def state_dict(self) -> dict[str, int]:
         """This is how far into the epoch the loader is."""
@@ -116,7 +123,8 @@ class ScoreData(LightningDataModule):
 
     def _batches(self, split: Split) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(self.source, split, self.batch_size, self.seed, rank, world_size)
+        frozen = bool(self.trainer and self.trainer.overfit_batches)
+        return Batches(self.source, split, self.batch_size, self.seed, rank, world_size, frozen)
 
     def train_dataloader(self) -> Batches:
         """This is training batches in a new order each epoch."""

@@ -1,5 +1,6 @@
 """Image data sets, in [-1, 1]."""
 
+import math
 import os
 import pickle
 import shutil
@@ -16,6 +17,18 @@ from scorewise.errors import UserError
 
 DAMAGE = (ValueError, AssertionError, KeyError, IndexError, EOFError, pickle.UnpicklingError)
 """What torchvision raises on a file that it cannot parse."""
+
+
+def idx_is_whole(path: Path) -> bool:
+    """This says whether a file is in the idx format of MNIST and as long as its header says."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
+        return False
+    sizes = [int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(content[3])]
+    return len(content) == 4 + 4 * content[3] + math.prod(sizes)
 
 
 def data_root(root: str | None) -> Path:
@@ -85,21 +98,30 @@ class TorchvisionImages(FixedSource):
         Raises:
             UserError: a file is damaged, or it is neither there nor to be downloaded.
         """
-        if all((self._ready / path).is_file() for path in self.unpacked):
+        if self._whole(self._ready):
             return
-        self.cache.mkdir(parents=True, exist_ok=True)
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{self.cache} cannot be made ({error.strerror}): set SCOREWISE_CACHE to a folder that can be written."
+            ) from error
         with tempfile.TemporaryDirectory(dir=self.cache) as staging_name:
             staging = Path(staging_name)
             self._copy_from_root(staging)
             self._complete(staging)
-            if self._ready.exists():  # another process was faster, or an earlier one left only part
-                shutil.rmtree(self._ready, ignore_errors=True)
+            if self._whole(self._ready):  # another process was faster, and may be reading already
+                return
+            shutil.rmtree(self._ready, ignore_errors=True)  # an earlier one left only part
             try:
                 os.replace(staging, self._ready)
             except OSError:
                 if not self._ready.is_dir():
                     raise
             staging.mkdir(exist_ok=True)  # for the context manager to remove
+
+    def _whole(self, folder: Path) -> bool:
+        return all((folder / path).is_file() for path in self.unpacked)
 
     def _copy_from_root(self, staging: Path) -> None:
         from torchvision.datasets.utils import check_integrity
@@ -112,7 +134,7 @@ class TorchvisionImages(FixedSource):
                 raise UserError(f"{packed} is damaged (its md5 is not {md5}): replace the file or remove it.")
             (staging / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(packed, staging / path)
-        if all((self.root / path).is_file() for path in self.unpacked):
+        if self._whole(self.root):
             for path in self.unpacked:
                 (staging / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(self.root / path, staging / path)
@@ -123,6 +145,8 @@ class TorchvisionImages(FixedSource):
         except DAMAGE as error:
             raise self._damaged(self.root, error) from error
         except (OSError, RuntimeError) as error:
+            if self._whole(staging):  # nothing was missing, so a file is at fault
+                raise self._damaged(self.root, error) from error
             expected = ", ".join(path for path, _ in self.packed)
             raise UserError(
                 f"data={self.name} is not in {self.root} and could not be downloaded ({type(error).__name__}): "
@@ -144,10 +168,8 @@ class TorchvisionImages(FixedSource):
         return {"train": fitting[train], "val": fitting[val], "test": test}
 
     def _damaged(self, folder: Path, error: Exception) -> UserError:
-        files = ", ".join(str(folder / path) for path in self.unpacked)
-        return UserError(
-            f"data={self.name} cannot be read ({type(error).__name__}): one of {files} is damaged, remove it."
-        )
+        files = " or ".join(str(folder / path) for path in self.unpacked if not idx_is_whole(folder / path))
+        return UserError(f"data={self.name} cannot be read ({type(error).__name__}): {files} is damaged, remove it.")
 
     def _pixels(self, train: bool) -> Tensor:
         images = torch.as_tensor(self.torchvision_class()(str(self._ready), train=train, download=False).data)

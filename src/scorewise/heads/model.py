@@ -79,17 +79,20 @@ class Model(nn.Module, ABC):
         """
         if not self.recipe:
             raise ValueError(
-                "this model was put together by hand and has no recipe: save its state_dict() yourself, "
-                "or build it with scorewise.build(recipe)"
+                "this model was put together by hand and has no recipe: set model.recipe, as scorewise.store.assemble "
+                "takes it, or save its state_dict() yourself"
             )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        self.save_weights(folder / "weights.safetensors")
         recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
         (folder / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
         (folder / "README.md").write_text(self.card())
         return folder
+
+    def save_weights(self, path: Path) -> None:
+        """This writes the weights alone, as plain numbers."""
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path)
 
     def card(self) -> str:
         """This is the model card: what the model is, in Markdown."""

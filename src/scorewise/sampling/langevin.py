@@ -9,8 +9,11 @@ from scorewise.noise import normal_like
 
 
 def step_size(step: float, model: Any) -> float:
-    """This is a = step * sigma^2 of the law that is modelled, or step * variance where it has no noise."""
-    return step * float(model.noise**2 if model.noise > 0 else model.scale**2)
+    """This is a = step * sigma^2 of the law that is modelled.
+
+    Where it has no noise, sigma^2 is a twentieth of the variance of the data: modes may be that much narrower.
+    """
+    return step * float(model.noise**2 if model.noise > 0 else model.scale**2 / 20)
 
 
 class Langevin:
@@ -20,7 +23,7 @@ class Langevin:
 
     Args:
         steps: number of steps.
-        step: a in units of sigma^2 (of the variance, where the modelled law has no noise).
+        step: a in units of sigma^2, see `step_size`.
     """
 
     needs = (ScoreModel,)

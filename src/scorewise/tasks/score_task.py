@@ -35,6 +35,7 @@ class ScoreTask(LightningModule, ABC):
     """
 
     needs: ClassVar[tuple[type, ...]] = ()
+    monitors: ClassVar[tuple[str, ...]] = ("val/loss",)
 
     def __init__(
         self,
@@ -48,6 +49,8 @@ class ScoreTask(LightningModule, ABC):
         monitor: str = "val/loss",
     ) -> None:
         super().__init__()
+        if monitor not in self.monitors:
+            raise ValueError(f"task.monitor={monitor} is none of {', '.join(self.monitors)}")
         self.model, self.objective, self.optimisation, self.source = model, objective, optimisation, source
         self.smoothing, self.seed, self.monitor = smoothing, seed, monitor
         self.val_loss = MeanMetric()
@@ -69,7 +72,8 @@ class ScoreTask(LightningModule, ABC):
         """
         x_BD, draws = self.smoothed(batch)
         loss = self.objective(self.model, x_BD, draws)
-        if not torch.isfinite(loss.total):
+        # Among several processes the gradient tells all of them at the same time.
+        if self.trainer.world_size == 1 and not torch.isfinite(loss.total):
             raise NotFinite(f"the loss became {loss.total.item()} at step {self.global_step + 1}")
         self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=len(x_BD))
         for name, value in loss.logs.items():
