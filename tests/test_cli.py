@@ -154,7 +154,7 @@ def test_nothing_of_the_environment_is_stored(command: Command, monkeypatch: pyt
     assert ended.status == 0, ended.err
     stored = (ended.folder / "here" / "config.yaml").read_text()
     assert "very-secret" not in stored
-    assert "(from the environment)" in stored
+    assert "from the environment" in stored
 
 
 @pytest.mark.parametrize(
@@ -291,3 +291,61 @@ def test_help_is_quick() -> None:
     assert ended.returncode == 0
     assert "objective: csm, dsm, mle, sm" in ended.stdout
     assert time.monotonic() - started < 3 * (1 + os.getloadavg()[0])
+
+
+def test_the_slides_mixture_at_its_defaults_ends(command: Command) -> None:
+    ended = command("data=mixture1d", "data.epochs=1", "callbacks.progress=false")
+    assert ended.status == 0, ended.err
+    x = scorewise.load(ended.run).sample(500, torch.Generator().manual_seed(0))
+    assert x.abs().max() < 6
+    assert 0.3 < float((x > 0).float().mean()) < 0.9
+
+
+def test_a_double_precision_run_is_tested_and_loaded_in_it(command: Command) -> None:
+    trained = command("debug=tiny", "data=gaussian", "trainer.precision=64-true")
+    assert command(f"run={trained.run}", name="eval").status == 0
+    assert scorewise.load(trained.run).sample(2).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "seed=abc", "seed=null", "data.smoothing=abc", "data.batch_size=abc", "callbacks.save_every_n_steps=0",
+        "callbacks.samples=0", "trainer.check_val_every_n_epoch=0", "backbone.hidden=[]", "backbone.hidden=[-5]",
+        "task.monitor=val/foo", "logger=wandb logger.mode=foo", "trainer.precision=7",
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(command: Command, setting: str) -> None:
+    ended = command("debug=tiny", *setting.split())
+    assert ended.status == 1
+    assert "Traceback" not in ended.err
+    assert setting.split()[-1].split("=")[0].split(".")[-1] in ended.err
+    assert len(set(ended.err.strip().splitlines())) == 1, ended.err
+
+
+def test_a_config_that_names_a_logger_as_objective_is_refused(command: Command) -> None:
+    run = command("debug=tiny").run
+    whole = (run / "config.yaml").read_text()
+    config = yaml.safe_load(whole)
+    config["objective"] = {"_target_": "lightning.pytorch.loggers.WandbLogger", "save_dir": "/nowhere"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    ended = command(f"run={run}", name="eval")
+    assert ended.status == 1
+    assert "lightning.pytorch.loggers.WandbLogger" in ended.err
+    (run / "config.yaml").write_text(yaml.safe_dump({"model": yaml.safe_load(whole)["model"]}))
+    for refused in (command(f"run={run}", name="eval"), command("debug=tiny", f"hydra.run.dir={run}")):
+        assert refused.status == 1
+        assert "is no run" in refused.err
+
+
+def test_values_of_the_environment_count_without_being_stored(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in ("1", "2"):
+        monkeypatch.setenv("SEEDX", seed)
+        ended = command("debug=tiny", "seed='${oc.decode:${oc.env:SEEDX}}'", "tags=['${oc.env:SEEDX}']")
+        assert ended.status == 0, ended.err
+        assert "is finished" not in ended.out
+    runs = list(ended.folder.glob("runs/*/*/summary.json"))
+    assert len(runs) == 2
+    assert all(json.loads(path.read_text())["tags"] == ["from the environment"] for path in runs)

@@ -52,7 +52,7 @@ def same_results(one: Path, two: Path) -> None:
     assert all(torch.equal(value, b[name]) for name, value in a.items())
     last = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (one, two)]
     for part in ("state_dict", "current_model_state"):
-        assert all(torch.equal(value, last[1][part][name]) for name, value in last[0][part].items())
+        assert all(torch.equal(value, last[1][part][name]) for name, value in last[0].get(part, {}).items())
     assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
 
 
@@ -153,3 +153,77 @@ def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> Non
     assert command(*settings).status == 0
     assert command(*SMALL, "hydra.run.dir=whole", "trainer.max_epochs=40").status == 0
     same_results(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_killed_after_training_keeps_the_averaged_weights(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With and without a validation: debug=tiny ends before its first one."""
+    from scorewise.training import Training
+
+    def killed(self: Any) -> Any:
+        raise Killed
+
+    for settings in (SMALL, ("debug=tiny",)):
+        assert command(*settings, "hydra.run.dir=whole", "rerun=true", f"name={len(settings)}").status == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(Training, "test", killed)
+            with pytest.raises(Killed):
+                command(*settings, "hydra.run.dir=parts")
+        ended = command(*settings, "hydra.run.dir=parts")
+        assert ended.status == 0, ended.err
+        one, two = ended.folder / "whole", ended.folder / "parts"
+        a, b = load_file(one / "weights.safetensors"), load_file(two / "weights.safetensors")
+        assert all(torch.equal(value, b[name]) for name, value in a.items())
+        one.rename(ended.folder / f"whole{len(settings)}")
+        two.rename(ended.folder / f"parts{len(settings)}")
+
+
+def test_a_moved_folder_keeps_its_best_weights(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    worse = ("optim.lr=0.5", "optim.schedule=constant", "optim.ema_decay=0", "optim.clip=100")
+    with monkeypatch.context() as patch:
+        at_step(patch, 12, kill)
+        with pytest.raises(Killed):
+            command(*SMALL, *worse, "hydra.run.dir=parts")
+    folder = Path.cwd()
+    (folder / "parts").rename(folder / "moved")
+    assert command(*SMALL, *worse, "resume=moved").status == 0
+    assert command(*SMALL, *worse, "hydra.run.dir=whole").status == 0
+    same_results(folder / "whole", folder / "moved")
+
+
+def test_stopping_while_testing_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scorewise.tasks import DensityEstimation
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with monkeypatch.context() as patch:
+            patch.setattr(DensityEstimation, "test_step", lambda *_, n=number: os.kill(os.getpid(), n))
+            stopped = command(*SMALL, "hydra.run.dir=here")
+        assert stopped.status == 128 + number
+        assert f"Stopped by {number.name}" in stopped.err
+        assert "Traceback" not in stopped.err
+    assert command(*SMALL, "hydra.run.dir=here").status == 0
+
+
+def test_a_stopped_rerun_is_continued_and_strange_folders_are_left_alone(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = command(*SMALL)
+    assert first.status == 0
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        at_step(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert command(*SMALL, "rerun=true").status == 128 + signal.SIGTERM
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, lambda: steps.append(5))
+        at_step(patch, 4, lambda: steps.append(4))
+        assert command(*SMALL, "rerun=true").status == 0
+    assert steps == [5]
+    mine = first.folder / "project"
+    (mine / "checkpoints").mkdir(parents=True)
+    (mine / "README.md").write_text("mine")
+    for extra in ((), ("rerun=true",)):
+        refused = command(*SMALL, "hydra.run.dir=project", *extra)
+        assert refused.status == 1
+        assert "holds other files and no run" in refused.err
+    assert (mine / "README.md").read_text() == "mine"

@@ -138,3 +138,22 @@ def test_a_users_own_class_is_handed_in(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="classes="):
         load(folder)
     assert isinstance(load(folder, classes=[MyMADE]).backbone, MyMADE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model["backbone"].pop("_target_"),
+        lambda model: model.pop("backbone"),
+        lambda model: model.update(backbone="x"),
+        lambda model: model["backbone"].update(hidden=[-5]),
+        lambda model: model.update(head={"_target_": "scorewise.data.images.Cifar10"}),
+        lambda model: model["head"].update(_target_=["os.system"]),
+        lambda model: model["head"].update(_target_={"a": "os.system"}),
+    ],
+)
+def test_broken_recipes_are_one_sentence(saved: Path, change: Any) -> None:
+    rewrite(saved, lambda config: change(config["model"]))
+    with pytest.raises(UserError) as refused:
+        load(saved)
+    assert "\n" not in str(refused.value)

@@ -27,7 +27,7 @@ PLUMBING = {
     "callbacks": ("save_every_n_steps", "sample_every_n_epochs", "samples", "progress"),
 }
 """Settings in them that do not."""
-FROM_ENVIRONMENT = "(from the environment)"
+FROM_ENVIRONMENT = "from the environment"
 
 
 @contextmanager
@@ -160,9 +160,7 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
         theirs = read_config(folder.path, _trusting_own(config))
         if theirs.get("identity") != mine:
             if missing := [section for section in CHANGES_RESULTS if section not in theirs]:
-                raise UserError(
-                    f"{folder.path} is not a run (its config.yaml has no {missing[0]}): use another folder."
-                )
+                raise UserError(f"{folder.path} is no run (its config.yaml has no {missing[0]}): use another folder.")
             changed = differences(what_counts(theirs), what_counts(stored)) or ["package version or environment"]
             asked = f"resume={resume}" if resume else str(folder.path)
             raise UserError(
