@@ -62,7 +62,7 @@ def test_a_saved_model_comes_back(saved: Path) -> None:
 def test_strange_targets_are_refused_by_name(saved: Path, target: str, place: str, monkeypatch: Any) -> None:
     def change(config: dict[str, Any]) -> None:
         if place == "callbacks.0":
-            config["callbacks"] = [{"_target_": target, "_args_": ["touch /tmp/scorewise-was-here"]}]
+            config["callbacks"] = [{"_target_": target, "_args_": ["touch scorewise-was-here"]}]
         else:
             config["model"][place.split(".")[1]] = {"_target_": target}
 
