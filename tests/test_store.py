@@ -1,6 +1,8 @@
 """Loading executes nothing, and says what it refuses."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,17 @@ def test_yaml_objects_are_refused(saved: Path) -> None:
 def test_addresses_are_refused(address: str) -> None:
     with pytest.raises(UserError, match="is an address"):
         load(address)
+
+
+def test_loading_a_run_imports_no_lightning(saved: Path) -> None:
+    rewrite(saved, lambda config: config.update(task={"_target_": "scorewise.tasks.density.DensityEstimation"}))
+    code = (
+        f"import sys, scorewise; scorewise.load({str(saved)!r}).sample(2);"
+        "heavy = {'lightning', 'hydra', 'torchvision', 'matplotlib'} & set(sys.modules); assert not heavy, heavy"
+    )
+    package = Path(scorewise.__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", code], cwd=package, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 class Evil:

@@ -9,7 +9,7 @@ from scorewise import compose
 from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.runs import CHANGES_RESULTS
-from scorewise.store import load, local_folder, read_config, table
+from scorewise.store import load, local_folder, read_config, refuse_unknown
 from scorewise.training import TRAINER_SETTINGS, conventions, quieten
 
 
@@ -24,12 +24,11 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     """
     quieten()
     folder = local_folder(config["run"])
-    find = table()
-    stored = read_config(folder, find)
+    stored = read_config(folder, refuse_unknown)
     if missing := [section for section in CHANGES_RESULTS if section not in stored]:
         raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
     for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
-        find(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
+        refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
     compose.refuse_incompatible(stored)
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)

@@ -72,6 +72,19 @@ def import_class(target: str) -> type:
     return found
 
 
+def refuse_unknown(target: str, classes: Sequence[type] = ()) -> None:
+    """This refuses a name that is neither one of Scorewise's classes nor of those handed in; it imports nothing.
+
+    Raises:
+        UserError: the name.
+    """
+    if target not in CLASSES and target not in {qualified_name(cls) for cls in classes}:
+        raise UserError(
+            f"this config names {target}, which is none of Scorewise's classes, so nothing was loaded: "
+            "if it is a class of yours, hand it over with load(folder, classes=[...])."
+        )
+
+
 def table(classes: Sequence[type] = ()) -> FindClass:
     """This is a look-up in Scorewise's own classes and those handed in; it imports no other name.
 
@@ -81,14 +94,8 @@ def table(classes: Sequence[type] = ()) -> FindClass:
     own = {qualified_name(cls): cls for cls in classes}
 
     def find(target: str) -> type:
-        if target in own:
-            return own[target]
-        if target in CLASSES:
-            return import_class(target)
-        raise UserError(
-            f"this config names {target}, which is none of Scorewise's classes, so nothing was loaded: "
-            "if it is a class of yours, hand it over with load(folder, classes=[...])."
-        )
+        refuse_unknown(target, classes)
+        return own[target] if target in own else import_class(target)
 
     return find
 
@@ -104,7 +111,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def refuse_unsafe(config: Any, find: FindClass, origin: str) -> None:
+def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> None:
     """This refuses a stored config that names anything outside the table, or holds an interpolation.
 
     Raises:
@@ -119,7 +126,7 @@ def refuse_unsafe(config: Any, find: FindClass, origin: str) -> None:
         if (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path)) and value not in NAMES_ONLY:
             named.append((key[1] != "_target_", str(value)))
     for _, target in sorted(named):  # Hydra's own keys (_target_, _args_ ...) hold a name of the table and nothing else
-        find(target)
+        check(target)
 
 
 def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
@@ -152,8 +159,8 @@ def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
     return model
 
 
-def read_config(folder: Path, find: FindClass) -> dict[str, Any]:
-    """This is the config.yaml of a folder, checked.
+def read_config(folder: Path, check: Callable[[str], None]) -> dict[str, Any]:
+    """This is the config.yaml of a folder; every class that it names has passed the check.
 
     Raises:
         UserError: no such file, not YAML, or unsafe.
@@ -165,7 +172,7 @@ def read_config(folder: Path, find: FindClass) -> dict[str, Any]:
         config = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as plain YAML ({type(error).__name__}): nothing was loaded.") from error
-    refuse_unsafe(config, find, str(path))
+    refuse_unsafe(config, check, str(path))
     if "model" not in config:
         raise UserError(f"{path} has no model section: give the folder of a run or of a saved model.")
     return dict(config)
@@ -205,7 +212,7 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
     from safetensors.torch import load_file
 
     path, find = local_folder(folder), table(classes)
-    config = read_config(path, find)
+    config = read_config(path, lambda target: refuse_unknown(target, classes))
     weights = path / "weights.safetensors"
     if not weights.is_file():
         pickled = sorted(
