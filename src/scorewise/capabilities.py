@@ -30,10 +30,24 @@ class CausalFeatures(Protocol):
 
 
 @runtime_checkable
+class NoisyFeatures(Protocol):
+    """Turns an example and its noise level into features per dimension; every row may see the whole example."""
+
+    def noisy_features(self, u_BD: Tensor, log_sigma_B: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class ScoreModel(Protocol):
     """Has the joint score grad_x log q(x)."""
 
     def score(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class NoisyScoreModel(Protocol):
+    """Has the joint score of the law at every noise level of a ladder."""
+
+    def noisy_score(self, x_BD: Tensor, sigma_B: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
@@ -50,6 +64,25 @@ class ConditionalScoreModel(Protocol):
     def context(self, x_BD: Tensor) -> Tensor: ...
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class NoisyConditionalScoreModel(Protocol):
+    """Has the scores of the one-dimensional conditionals, the query at any noise level of a ladder.
+
+    The context is always at the smallest level.
+    """
+
+    def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class ConditionalEnergyModel(Protocol):
+    """Has unnormalised conditionals - log q(x_d | x_<d) + constant(x_<d), and a proposal close to them."""
+
+    def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
+
+    def proposal_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
@@ -96,7 +129,11 @@ class StreamsFeatures(Protocol):
 PLAIN_NAMES: dict[type, str] = {
     Features: "features of the whole example",
     CausalFeatures: "causal features",
+    NoisyFeatures: "noise-conditional features",
     ScoreModel: "a joint score",
+    NoisyScoreModel: "a joint score at every noise level",
+    NoisyConditionalScoreModel: "conditional scores at every noise level",
+    ConditionalEnergyModel: "conditional energies",
     EnergyModel: "an energy",
     ConditionalScoreModel: "conditional scores",
     NormalisedDensity: "a normalised density",

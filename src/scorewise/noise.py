@@ -39,6 +39,22 @@ def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 
 
+def geometric_ladder(largest: float, smallest: float, levels: int) -> tuple[float, ...]:
+    """This is noise levels from the largest down to the smallest, with a constant ratio (Song and Ermon 2019).
+
+    Raises:
+        ValueError: not 0 < smallest <= largest, or no level.
+    """
+    if not 0 < smallest <= largest or levels < 1:
+        raise ValueError(
+            f"a ladder of {levels} noise levels from {largest:g} down to {smallest:g} needs at least one level and "
+            "0 < smallest <= largest"
+        )
+    if levels == 1:
+        return (smallest,)
+    return tuple(largest * (smallest / largest) ** (i / (levels - 1)) for i in range(levels))
+
+
 @dataclass(frozen=True)
 class Draws:
     """This is the random numbers that belong to one batch.
@@ -93,3 +109,8 @@ class Draws:
         """This is one index per example, drawn with the given weights (K,); shape (B,)."""
         edges = torch.cumsum(weights.to(dtype) / weights.sum(), 0)
         return torch.searchsorted(edges, self.uniform(dtype=dtype)).clamp(max=len(weights) - 1)
+
+
+def smoothing_noise(draws: Draws, like_BD: Tensor) -> Tensor:
+    """This is the standard normal numbers that smooth these examples, shape (B, D): x = clean + smoothing * them."""
+    return draws.fork("smoothing").normal(like_BD.shape[1], dtype=like_BD.dtype)

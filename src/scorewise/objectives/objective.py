@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, ScoreModel
+from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, ScoreModel
+from scorewise.gradients import score_of_log_density
 from scorewise.noise import Draws
 
 
@@ -43,10 +44,44 @@ class Objective(ABC):
     differentiates_backbone: ClassVar[bool] = False
     noise: float = 0.0
     """Standard deviation of the noise that the objective itself adds to the data."""
+    references: int = 0
+    """How many training examples the objective keeps for itself, see `refer_to`."""
+
+    @classmethod
+    def needs_with(cls, **settings: Any) -> tuple[type, ...]:
+        """This is `needs` under the given settings."""
+        return cls.needs
+
+    @classmethod
+    def heads_with(cls, **settings: Any) -> tuple[str, ...]:
+        """This is `heads` under the given settings."""
+        return cls.heads
 
     @abstractmethod
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is the loss of every example, shape (B,), differentiable in the parameters."""
+
+    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is what ranks models on held-out examples, shape (B,): the loss itself, where that does."""
+        return self.per_example(model, x_BD, draws)
+
+    def numbers(self, loss_B: Tensor) -> Mapping[str, Tensor]:
+        """This is further named numbers per example that follow from the loss, such as its value in another scale."""
+        return {}
+
+    def refer_to(self, x_ND: Tensor) -> None:
+        """This gives the objective its reference examples, smoothed as the data are."""
+
+    def state(self) -> dict[str, Tensor]:
+        """This is what the objective remembers between steps, for checkpoints."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """This takes back what `state` gave."""
+
+    def warning(self, dims: int) -> str | None:
+        """This is what a user should know before training on examples of D dimensions, if anything."""
+        return None
 
     def gain(self, model: Any) -> float:
         """This is the factor that brings the loss per dimension to order one, for clipping at a fixed norm."""
@@ -56,7 +91,8 @@ class Objective(ABC):
         """This is the loss of a batch; weights default to 1/B."""
         loss_B = self.per_example(model, x_BD, draws)
         weight_B = torch.full_like(loss_B, 1 / len(loss_B)) if weight_B is None else weight_B
-        return Loss((weight_B * loss_B).sum(), loss_B.detach())
+        logs = {name: (weight_B * value_B).sum() for name, value_B in self.numbers(loss_B.detach()).items()}
+        return Loss((weight_B * loss_B).sum(), loss_B.detach(), logs)
 
 
 def score_gain(model: Any) -> float:
@@ -64,9 +100,60 @@ def score_gain(model: Any) -> float:
     return float(model.noise**2 if model.noise > 0 else model.scale**2)
 
 
-def score_field(model: Any) -> Callable[[Tensor], Tensor]:
-    """This is the vector field of a model: conditional scores where it has them, else the joint score."""
-    if isinstance(model, ConditionalScoreModel):
+def score_field(model: Any, field: str = "auto") -> Callable[[Tensor], Tensor]:
+    """This is the vector field of a model.
+
+    Args:
+        model: with conditional scores, a joint score or a normalised density.
+        field: conditional (scores of the one-dimensional conditionals), joint (grad_x log q(x)), or auto:
+            conditional scores where the model has them, else the joint score.
+    """
+    if field != "joint" and isinstance(model, ConditionalScoreModel):
         return lambda x_BD: model.conditional_score(x_BD, model.context(x_BD))
-    assert isinstance(model, ScoreModel)
-    return model.score
+    if isinstance(model, ScoreModel):
+        return model.score
+    assert isinstance(model, NormalisedDensity)
+    return lambda x_BD: score_of_log_density(model.log_prob, x_BD)
+
+
+class FieldObjective(Objective, ABC):
+    """This is an objective that fits a vector field, be it the joint score or the conditional scores.
+
+    Args:
+        field: joint, conditional or auto, see `score_field`.
+
+    Raises:
+        ValueError: no such field.
+    """
+
+    needs = (ScoreModel, ConditionalScoreModel)
+    heads = ("score", "conditional_score")
+    NEEDS: ClassVar[Mapping[str, tuple[type, ...]]] = {
+        "auto": (ScoreModel, ConditionalScoreModel),
+        "joint": (ScoreModel, NormalisedDensity),
+        "conditional": (ConditionalScoreModel,),
+    }
+    HEADS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "auto": ("score", "conditional_score"),
+        "joint": ("score", "mixture"),
+        "conditional": ("conditional_score",),
+    }
+
+    def __init__(self, field: str = "auto") -> None:
+        if field not in self.NEEDS:
+            raise ValueError(f"objective.field={field} is none of {', '.join(self.NEEDS)}")
+        self.field = field
+
+    @classmethod
+    def needs_with(cls, field: str = "auto", **settings: Any) -> tuple[type, ...]:
+        """This is what the chosen field needs."""
+        return cls.NEEDS.get(field, cls.needs)
+
+    @classmethod
+    def heads_with(cls, field: str = "auto", **settings: Any) -> tuple[str, ...]:
+        """This is the heads that carry the chosen field."""
+        return cls.HEADS.get(field, cls.heads)
+
+    def field_of(self, model: Any) -> Callable[[Tensor], Tensor]:
+        """This is the vector field that is fitted."""
+        return score_field(model, self.field)

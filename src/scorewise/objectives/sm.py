@@ -7,7 +7,7 @@ from torch import Tensor
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.gradients import exact_trace
 from scorewise.noise import Draws
-from scorewise.objectives.objective import Objective, score_field, score_gain
+from scorewise.objectives.objective import FieldObjective, score_gain
 
 
 class SM(Objective):

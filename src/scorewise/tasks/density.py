@@ -40,7 +40,10 @@ class DensityEstimation(ScoreTask):
         if not len(batch.x_BD):
             return
         x_BD, draws = self.smoothed(batch)
-        self.report("loss", self.objective(self.model, x_BD, draws).per_example)
+        loss_B = self.objective.held_out(self.model, x_BD, draws).detach()
+        self.report("loss", loss_B)
+        for name, value_B in self.objective.numbers(loss_B).items():
+            self.report(name, value_B)
         if isinstance(self.model, ConditionalScoreModel):
             self.report("csm", CSM()(self.model, x_BD, draws).per_example)
         if isinstance(self.model, NormalisedDensity):

@@ -12,7 +12,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
-from scorewise.noise import Draws
+from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.objective import Objective
 from scorewise.tasks.optimisation import Optimisation
 
@@ -61,8 +61,23 @@ class ScoreTask(LightningModule, ABC):
         draws = Draws.of(self.seed, batch.epoch_B, batch.index_B)
         if self.smoothing == 0:
             return batch.x_BD, draws
-        z_BD = draws.fork("smoothing").normal(batch.x_BD.shape[1], dtype=batch.x_BD.dtype)
-        return batch.x_BD + self.smoothing * z_BD, draws
+        return batch.x_BD + self.smoothing * smoothing_noise(draws, batch.x_BD), draws
+
+    def setup(self, stage: str) -> None:
+        """This gives the objective its reference examples, the same in every stage and process."""
+        if n := min(self.objective.references, self.source.count("train")):
+            index_B = torch.arange(n)
+            x_BD = self.source.examples("train", index_B, 0, self.seed)
+            x_BD, _ = self.smoothed(Batch(x_BD, index_B, torch.zeros_like(index_B)))
+            self.objective.refer_to(x_BD.to(self.device))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """This saves what the objective remembers."""
+        checkpoint["objective"] = self.objective.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """This restores what the objective remembers."""
+        self.objective.restore(checkpoint["objective"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This is one step on the mean loss, scaled to order one per dimension.
@@ -95,7 +110,7 @@ class ScoreTask(LightningModule, ABC):
         """This is the objective's own loss on held-out examples, with noise that is fixed per example."""
         if len(batch.x_BD):
             x_BD, draws = self.smoothed(batch)
-            self.val_loss.update(self.objective(self.model, x_BD, draws).per_example)
+            self.val_loss.update(self.objective.held_out(self.model, x_BD, draws).detach())
         self.log("val/loss", self.val_loss, prog_bar=True)
 
     def configure_optimizers(self) -> Any:

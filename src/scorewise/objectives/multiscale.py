@@ -1,0 +1,53 @@
+"""What objectives over a ladder of noise levels share."""
+
+import math
+from abc import ABC
+
+import torch
+from torch import Tensor
+
+from scorewise.noise import Draws, geometric_ladder
+from scorewise.objectives.objective import Objective
+
+
+class Multiscale(Objective, ABC):
+    """This is an objective that fits scores at a ladder of noise levels.
+
+    Levels are the whole noise of the law, the data's own smoothing included: x at level sigma has the smoothing and
+    another sqrt(sigma^2 - smoothing^2) on top, so the smallest level can be the very law of other objectives.
+
+    Args:
+        sigma_max: the largest level.
+        sigma_min: the smallest level; None for the smoothing itself.
+        levels: rungs of the geometric ladder.
+        smoothing: of the data.
+
+    Raises:
+        ValueError: no ladder, or one that begins below the smoothing.
+    """
+
+    def __init__(self, sigma_max: float, sigma_min: float | None, levels: int, smoothing: float) -> None:
+        if sigma_min is None and smoothing == 0:
+            raise ValueError(
+                "objective.sigma_min=null takes data.smoothing as the smallest noise level, and that is 0: "
+                "give objective.sigma_min, or smooth the data"
+            )
+        smallest = smoothing if sigma_min is None else sigma_min
+        if smallest < smoothing:
+            raise ValueError(
+                f"objective.sigma_min={sigma_min:g} is less noise than data.smoothing={smoothing:g} already puts there: "
+                "lower data.smoothing"
+            )
+        self.smoothing = smoothing
+        self.levels = geometric_ladder(sigma_max, smallest, levels)
+        self.noise = math.sqrt(smallest**2 - smoothing**2)
+
+    def extra(self, sigma: Tensor) -> Tensor:
+        """This is the standard deviation of what must be added to smoothed data to reach the levels sigma."""
+        return (sigma.square() - self.smoothing**2).clamp(min=0).sqrt()
+
+    def rungs(self, draws: Draws, *shape: int, dtype: torch.dtype) -> Tensor:
+        """This is one level per entry, uniform over the ladder, shape (B, *shape)."""
+        ladder_L = torch.tensor(self.levels, dtype=dtype, device=draws.key_B.device)
+        index = (draws.uniform(*shape) * len(self.levels)).long().clamp(max=len(self.levels) - 1)
+        return ladder_L[index]
