@@ -4,26 +4,23 @@ from typing import Any
 
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.gradients import exact_trace
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldObjective, score_gain
 
 
-class SM(Objective):
+class SM(FieldObjective):
     """This is implicit score matching, J of section 2.2 of Autoregressive Score Matching: |s|^2 / 2 + tr(ds/dx).
 
     The trace takes D backward passes. On conditional scores the Jacobian is triangular and the value is J_CSM.
     """
 
-    needs = (ScoreModel, ConditionalScoreModel)
-    heads = ("score", "conditional_score")
     differentiates_query = True
     differentiates_backbone = True
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is J of every example, shape (B,)."""
-        s_BD, trace_B = exact_trace(score_field(model), x_BD)
+        s_BD, trace_B = exact_trace(self.field_of(model), x_BD)
         return 0.5 * s_BD.square().sum(-1) + trace_B
 
     def gain(self, model: Any) -> float:
