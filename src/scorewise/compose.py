@@ -11,14 +11,17 @@ import yaml
 from hydra.errors import CompactHydraException
 
 from scorewise.backbones.layers import ACTIVATIONS, PIECEWISE_LINEAR
-from scorewise.capabilities import PLAIN_NAMES
+from scorewise.capabilities import PLAIN_NAMES, NoisyConditionalScoreModel, NoisyScoreModel
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
+from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.store import assemble, import_class
 
 Config = dict[str, Any]
+AUTO_SAMPLERS = ("exact", "annealed_langevin_1d", "annealed_langevin", "resampling", "langevin_1d", "langevin")
+"""What sampler=auto tries, in order."""
 BATCHING = ("smoothing", "batch_size", "epochs")
 """Settings of the data group that are not the data set's own."""
 
@@ -65,8 +68,22 @@ def _needs(cls: Any) -> tuple[type, ...]:
     return tuple(getattr(cls, "needs", ()))
 
 
+def _of_objective(config: Config, method: str) -> Any:
+    """This is what the objective class says about itself under its settings."""
+    settings = {key: value for key, value in config["objective"].items() if key != "_target_"}
+    return getattr(_class(config, "objective", Objective), method)(**settings)
+
+
 def _has_any(cls: type, needs: tuple[type, ...]) -> bool:
     return any(issubclass(cls, need) for need in needs) if needs else True
+
+
+def _has_levels(head: type) -> bool:
+    return issubclass(head, NoisyScoreModel) or issubclass(head, NoisyConditionalScoreModel)
+
+
+def _multiscale_objectives() -> list[str]:
+    return [name for name, target in _targets("objective").items() if issubclass(import_class(target), Multiscale)]
 
 
 def _named(needs: tuple[type, ...]) -> str:
@@ -91,9 +108,9 @@ def settle(config: Config) -> Config:
         IncompatibleChoice: no head of the objective's list fits the backbone.
     """
     config = dict(config)
-    objective, backbone = _class(config, "objective", Objective), _class(config, "backbone")
+    backbone = _class(config, "backbone")
     if config["head"]["_target_"] == "auto":
-        wanted = {name: import_class(_targets("head")[name]) for name in objective.heads}  # type: ignore[attr-defined]
+        wanted = {name: import_class(_targets("head")[name]) for name in _of_objective(config, "heads_with")}
         fitting = [name for name, cls in wanted.items() if _has_any(backbone, _needs(cls))]
         if not fitting:
             needs = tuple(dict.fromkeys(need for cls in wanted.values() for need in _needs(cls)))
@@ -105,7 +122,7 @@ def settle(config: Config) -> Config:
         config["head"] = _part("head", fitting[0])
     if config["sampler"]["_target_"] == "auto":
         head = _class(config, "head", Model)
-        for name in ("exact", "langevin_1d", "langevin"):
+        for name in AUTO_SAMPLERS:
             if _has_any(head, _needs(import_class(_targets("sampler")[name]))):
                 config["sampler"] = _part("sampler", name)
                 break
@@ -138,7 +155,12 @@ def refuse_incompatible(config: Config) -> None:
             )
 
     require("head", _needs(head), "backbone", backbone)
-    require("objective", _needs(objective), "head", head)
+    require("objective", _of_objective(config, "needs_with"), "head", head)
+    if _has_levels(head) and not issubclass(objective, Multiscale):
+        raise IncompatibleChoice(
+            f"head={chosen['head']} learns scores at a ladder of noise levels, and objective={chosen['objective']} has "
+            f"none. Use objective={_or(_multiscale_objectives())}."
+        )
     require("sampler", _needs(sampler), "head", head)
     require("task", _needs(task), "head", head)
     _refuse_kinks(config, objective, chosen)
@@ -193,8 +215,9 @@ def _refuse_numbers(config: Config) -> None:
 
 def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
     smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
-    joint = chosen["head"] in ("score", "energy")
-    through_backbone = chosen["head"] == "energy" or (objective.differentiates_backbone and joint)
+    # The joint field of a normalised density is a gradient through the whole network, as the score of an energy is.
+    gradient = chosen["head"] == "energy" or (config["objective"].get("field") == "joint" and chosen["head"] != "score")
+    through_backbone = gradient or (objective.differentiates_backbone and chosen["head"] == "score")
     for group, differentiated in (("head", objective.differentiates_query), ("backbone", through_backbone)):
         activation = config[group].get("activation")
         if differentiated and activation in PIECEWISE_LINEAR:
@@ -240,11 +263,13 @@ def build(config: Config, seed: int) -> Parts:
     source = build_source(config)
     objective: Objective = _built(config, "objective")
     smoothing = float(config["data"]["smoothing"])
+    levels = {"levels": list(objective.levels)} if isinstance(objective, Multiscale) else {}
     recipe = {
         "shape": list(source.shape),
         "mean": source.mean,
         "std": source.std,
         "noise": math.hypot(smoothing, objective.noise),
+        **levels,
         **{part: dict(config[part]) for part in ("backbone", "head", "sampler")},
     }
     with torch.random.fork_rng(devices=[]):
@@ -258,6 +283,8 @@ def build(config: Config, seed: int) -> Parts:
             "use data.smoothing=0.3, say.",
             stacklevel=2,
         )
+    if warning := objective.warning(source.dims):
+        warnings.warn(warning, stacklevel=2)
     return Parts(source, model, objective, recipe)
 
 

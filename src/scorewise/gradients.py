@@ -37,7 +37,7 @@ def elementwise_derivative(
         q: where to evaluate it.
         keep_graph: keep the graph of the results; None keeps it when the caller has gradients enabled.
     """
-    keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled() if keep_graph is None else keep_graph
+    keep = _wants_graph() if keep_graph is None else keep_graph
     with gradient_scope():
         q_leaf = leaf(q)
         value = f(q_leaf)
@@ -47,31 +47,91 @@ def elementwise_derivative(
 
 def score_of_log_density(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) -> Tensor:
     """This is grad_x of a per-example log-density (or minus an energy), shape of x."""
-    keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    keep = _wants_graph()
     with gradient_scope():
-        # An x that already belongs to a graph stays in it: the trace of the score differentiates through here.
-        x_leaf = x_BD if keep and x_BD.requires_grad else leaf(x_BD)
-        (score,) = torch.autograd.grad(log_density(x_leaf).sum(), x_leaf, create_graph=keep)
-    return score
+        x = x_BD.clone() if x_BD.is_inference() else x_BD
+        score: Tensor = torch.func.grad(lambda y_BD: log_density(y_BD).sum())(x)
+    return score if keep else score.detach()
 
 
-def exact_trace(field: Callable[[Tensor], Tensor], x_BD: Tensor) -> tuple[Tensor, Tensor]:
-    """This is a vector field and the trace of its Jacobian, by D backward passes (Hyvarinen 2005).
+TRACES = ("passes", "stacked", "forward")
+
+
+def exact_trace(
+    field: Callable[[Tensor], Tensor], x_BD: Tensor, method: str = "passes", chunk: int = 16
+) -> tuple[Tensor, Tensor]:
+    """This is a vector field and the trace of its Jacobian (Hyvarinen 2005).
+
+    Args:
+        field: from (B, D) to (B, D), every example by itself.
+        x_BD: where.
+        method: passes (D backward passes), stacked (all D tangents in one forward-mode pass: D times the
+            activations in memory) or forward (the same, `chunk` tangents at a time).
+        chunk: tangents per forward-mode pass.
 
     Returns:
         field (B, D) and trace (B,).
+
+    Raises:
+        ValueError: no such method.
     """
-    keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    if method not in TRACES:
+        raise ValueError(f"trace={method} is none of {', '.join(TRACES)}")
+    keep = _wants_graph()
     with gradient_scope():
         x_leaf = leaf(x_BD)
         s_BD = field(x_leaf)
-        trace_B = torch.zeros_like(s_BD[:, 0])
-        for d in range(s_BD.shape[1]):
-            if not s_BD.requires_grad:
-                break
-            (row_BD,) = torch.autograd.grad(
-                s_BD[:, d].sum(), x_leaf, create_graph=keep, retain_graph=True, allow_unused=True
-            )
-            if row_BD is not None:
-                trace_B = trace_B + row_BD[:, d]
+        if method == "passes":
+            trace_B = _trace_by_passes(s_BD, x_leaf, keep)
+        else:
+            trace_B = _trace_by_tangents(field, x_leaf.detach(), None if method == "stacked" else chunk)
     return (s_BD, trace_B) if keep else (s_BD.detach(), trace_B.detach())
+
+
+def _trace_by_passes(s_BD: Tensor, x_leaf: Tensor, keep: bool) -> Tensor:
+    trace_B = torch.zeros_like(s_BD[:, 0])
+    for d in range(s_BD.shape[1]):
+        if not s_BD.requires_grad:
+            break
+        (row_BD,) = torch.autograd.grad(
+            s_BD[:, d].sum(), x_leaf, create_graph=keep, retain_graph=True, allow_unused=True
+        )
+        if row_BD is not None:
+            trace_B = trace_B + row_BD[:, d]
+    return trace_B
+
+
+def _trace_by_tangents(field: Callable[[Tensor], Tensor], x_BD: Tensor, chunk: int | None) -> Tensor:
+    def entry_B(direction_D: Tensor) -> Tensor:
+        tangent_BD: Tensor = torch.func.jvp(field, (x_BD,), (direction_D.expand_as(x_BD),))[1]
+        return (tangent_BD * direction_D).sum(-1)
+
+    basis_DD = torch.eye(x_BD.shape[1], dtype=x_BD.dtype, device=x_BD.device)
+    diagonal_DB: Tensor = torch.vmap(entry_B, chunk_size=chunk)(basis_DD)
+    return diagonal_DB.sum(0)
+
+
+def sliced_trace(field: Callable[[Tensor], Tensor], x_BD: Tensor, v_MBD: Tensor) -> tuple[Tensor, Tensor]:
+    """This is a vector field and v^T (ds/dx) v for M projections, by M backward passes (Song et al. 2019).
+
+    Returns:
+        field (B, D) and the quadratic forms (M, B).
+    """
+    keep = _wants_graph()
+    with gradient_scope():
+        x_leaf = leaf(x_BD)
+        s_BD = field(x_leaf)
+        forms = []
+        for v_BD in v_MBD:
+            along = (s_BD * v_BD).sum()
+            if not along.requires_grad:
+                forms.append(torch.zeros_like(s_BD[:, 0]))
+                continue
+            (row_BD,) = torch.autograd.grad(along, x_leaf, create_graph=keep, retain_graph=True)
+            forms.append((row_BD * v_BD).sum(-1))  # (v^T J) v is v^T J v for any J, symmetric or not
+        form_MB = torch.stack(forms)
+    return (s_BD, form_MB) if keep else (s_BD.detach(), form_MB.detach())
+
+
+def _wants_graph() -> bool:
+    return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

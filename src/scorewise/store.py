@@ -15,6 +15,8 @@ from scorewise.heads.model import Model
 CLASSES = (
     "scorewise.backbones.made.MADE",
     "scorewise.backbones.mlp.MLP",
+    "scorewise.backbones.noisy_mlp.NoisyMLP",
+    "scorewise.backbones.unet.UNet",
     "scorewise.data.images.Cifar10",
     "scorewise.data.images.Digits",
     "scorewise.data.images.FashionMnist",
@@ -22,18 +24,33 @@ CLASSES = (
     "scorewise.data.synthetic.GaussianData",
     "scorewise.data.synthetic.Mixture1d",
     "scorewise.data.synthetic.Toy2d",
+    "scorewise.heads.conditional_energy.ConditionalEnergy",
     "scorewise.heads.conditional_score.ConditionalScore",
     "scorewise.heads.energy.Energy",
     "scorewise.heads.gaussian.Gaussian",
     "scorewise.heads.mixture.Mixture",
+    "scorewise.heads.noisy_conditional_score.NoisyConditionalScore",
+    "scorewise.heads.noisy_score.NoisyScore",
     "scorewise.heads.score.Score",
+    "scorewise.objectives.aem.AEM",
     "scorewise.objectives.csm.CSM",
+    "scorewise.objectives.csm_annealed.CSMAnnealed",
+    "scorewise.objectives.csm_dsm.CSMDSM",
     "scorewise.objectives.dsm.DSM",
+    "scorewise.objectives.dsm_multiscale.DSMMultiscale",
+    "scorewise.objectives.esm.ESM",
+    "scorewise.objectives.fd_ssm.FDSSM",
     "scorewise.objectives.mle.MLE",
+    "scorewise.objectives.pcd.PCD",
     "scorewise.objectives.sm.SM",
+    "scorewise.objectives.ssm.SSM",
+    "scorewise.objectives.ssm_vr.SSMVR",
     "scorewise.sampling.ancestral.Exact",
     "scorewise.sampling.ancestral.Langevin1d",
+    "scorewise.sampling.annealed_langevin.AnnealedLangevin",
+    "scorewise.sampling.annealed_langevin_1d.AnnealedLangevin1d",
     "scorewise.sampling.langevin.Langevin",
+    "scorewise.sampling.resampling.Resampling",
     "scorewise.tasks.density.DensityEstimation",
     "scorewise.tasks.optimisation.Optimisation",
 )
@@ -130,7 +147,7 @@ def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> Non
 
 
 def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
-    """This is an untrained model from its recipe: shape, mean, std, noise, backbone, head and sampler.
+    """This is an untrained model from its recipe: shape, mean, std, noise, levels, backbone, head and sampler.
 
     Args:
         recipe: plain values; backbone, head and sampler are mappings with a `_target_`.
@@ -144,11 +161,13 @@ def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
         backbone_class, head_class, sampler_class = (find(part.pop("_target_")) for part in (backbone, head, sampler))
         width = head_class.width_needed(**head)  # type: ignore[attr-defined]
         given = {} if width is None else {"width": width}
+        levels = {"levels": recipe["levels"]} if "levels" in recipe else {}
         model: Model = head_class(
             backbone_class(shape=recipe["shape"], **given, **backbone),
             mean=recipe["mean"],
             std=recipe["std"],
             noise=recipe["noise"],
+            **levels,
             **head,
         )
         model.sampler = sampler_class(**sampler)

@@ -1,15 +1,15 @@
 """Denoising score matching (Vincent 2011)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.noise import Draws
-from scorewise.objectives.objective import Objective, score_field
+from scorewise.objectives.objective import FieldObjective
 
 
-class DSM(Objective):
+class DSM(FieldObjective):
     """This is |s(x + sigma z) + z / sigma|^2 / 2, the DSM formula of the slides (its plus sign is right).
 
     It learns the score of the data blurred once more by sigma: on a Gaussian of variance v the slope is
@@ -17,25 +17,30 @@ class DSM(Objective):
 
     Args:
         sigma: standard deviation of the perturbation, in the scale of the data.
+        sigma_power: p of the loss sigma^p |...|^2 / 2: 0 is Vincent's scale, 2 that of NCSN, 4 that of the published
+            code of sliced score matching. `loss_unscaled` is always logged in Vincent's.
+        field: joint, conditional or auto.
 
     Raises:
-        ValueError: sigma is not positive.
+        ValueError: sigma is not positive, or no such field.
     """
 
-    needs = (ScoreModel, ConditionalScoreModel)
-    heads = ("score", "conditional_score")
-
-    def __init__(self, sigma: float) -> None:
+    def __init__(self, sigma: float, sigma_power: float = 0.0, field: str = "auto") -> None:
+        super().__init__(field)
         if not sigma > 0:
             raise ValueError(f"objective.sigma={sigma} must be positive: DSM divides by it")
-        self.noise = sigma
+        self.noise, self.scale = sigma, sigma**sigma_power
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,), in Vincent's scale."""
+        """This is the loss of every example, shape (B,)."""
         z_BD = draws.fork("dsm").normal(x_BD.shape[1], dtype=x_BD.dtype)
-        s_BD = score_field(model)(x_BD + self.noise * z_BD)
-        return 0.5 * (s_BD + z_BD / self.noise).square().sum(-1)
+        s_BD = self.field_of(model)(x_BD + self.noise * z_BD)
+        return self.scale * 0.5 * (s_BD + z_BD / self.noise).square().sum(-1)
+
+    def numbers(self, loss_B: Tensor) -> Mapping[str, Tensor]:
+        """This is the loss in Vincent's scale."""
+        return {"loss_unscaled": loss_B / self.scale}
 
     def gain(self, model: Any) -> float:
-        """This is sigma^2, which makes the target of order one at every sigma."""
-        return self.noise**2
+        """This is what makes the target of order one at every sigma, whatever the scale."""
+        return self.noise**2 / self.scale

@@ -35,8 +35,8 @@ class Multiscale(Objective, ABC):
         smallest = smoothing if sigma_min is None else sigma_min
         if smallest < smoothing:
             raise ValueError(
-                f"objective.sigma_min={sigma_min:g} is less noise than data.smoothing={smoothing:g} already puts there: "
-                "lower data.smoothing"
+                f"objective.sigma_min={sigma_min:g} is less noise than data.smoothing={smoothing:g} already puts "
+                "there: lower data.smoothing"
             )
         self.smoothing = smoothing
         self.levels = geometric_ladder(sigma_max, smallest, levels)

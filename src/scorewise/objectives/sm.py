@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scorewise.gradients import exact_trace
+from scorewise.gradients import TRACES, exact_trace
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldObjective, score_gain
 
@@ -12,17 +12,49 @@ from scorewise.objectives.objective import FieldObjective, score_gain
 class SM(FieldObjective):
     """This is implicit score matching, J of section 2.2 of Autoregressive Score Matching: |s|^2 / 2 + tr(ds/dx).
 
-    The trace takes D backward passes. On conditional scores the Jacobian is triangular and the value is J_CSM.
+    On conditional scores the Jacobian is triangular and the value is J_CSM. On an energy it reads
+    |grad E|^2 / 2 - tr(Hess E) (the slides print a square and a plus there).
+
+    Args:
+        trace: passes (D backward passes), stacked (D tangents at once) or forward (`chunk` tangents at a time).
+        chunk: tangents per pass of trace=forward.
+        field: joint, conditional or auto.
+
+    Raises:
+        ValueError: no such trace or field, or a chunk below 1.
     """
 
     differentiates_query = True
     differentiates_backbone = True
+    LARGE = 100
+
+    def __init__(self, trace: str = "passes", chunk: int = 16, field: str = "auto") -> None:
+        super().__init__(field)
+        if trace not in TRACES:
+            raise ValueError(f"objective.trace={trace} is none of {', '.join(TRACES)}")
+        if chunk < 1:
+            raise ValueError(f"objective.chunk={chunk} must be at least 1: it counts tangents per pass")
+        self.trace, self.chunk = trace, chunk
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is J of every example, shape (B,)."""
-        s_BD, trace_B = exact_trace(self.field_of(model), x_BD)
+        s_BD, trace_B = exact_trace(self.field_of(model), x_BD, self.trace, self.chunk)
         return 0.5 * s_BD.square().sum(-1) + trace_B
 
     def gain(self, model: Any) -> float:
         """This is sigma^2 of the smoothed law."""
         return score_gain(model)
+
+    def warning(self, dims: int) -> str | None:
+        """This is the expected cost where D is large."""
+        if dims < self.LARGE:
+            return None
+        cost = {
+            "passes": f"{dims} backward passes",
+            "stacked": f"a pass over {dims} stacked tangents (and {dims} times the activations in memory)",
+            "forward": f"{-(-dims // self.chunk)} forward-mode passes of {self.chunk} tangents",
+        }[self.trace]
+        return (
+            f"objective=sm takes {cost} per step on {dims} dimensions, where objective=ssm_vr takes one and "
+            "objective=csm one through the head."
+        )

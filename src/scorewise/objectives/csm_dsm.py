@@ -1,0 +1,44 @@
+"""The derivative-free twin of composite score matching on smoothed data."""
+
+from typing import Any
+
+from torch import Tensor
+
+from scorewise.capabilities import ConditionalScoreModel
+from scorewise.noise import Draws, smoothing_noise
+from scorewise.objectives.objective import Objective, score_field
+
+
+class CSMDSM(Objective):
+    """This is sum_d (s_d(x) + z_d / sigma)^2 / 2, where x = clean + sigma z is the smoothed data itself.
+
+    On the law with data.smoothing it differs from CSM (eq. 5 of the AR-CSM paper) by a constant of the data, D / 2
+    sigma^2 in expectation, so both have the same minimum; it needs no derivative of the score. Unlike `dsm` it adds
+    no noise of its own.
+
+    Args:
+        smoothing: sigma, of the data.
+
+    Raises:
+        ValueError: the data are not smoothed.
+    """
+
+    needs = (ConditionalScoreModel,)
+    heads = ("conditional_score",)
+
+    def __init__(self, smoothing: float) -> None:
+        if not smoothing > 0:
+            raise ValueError(
+                "objective=csm_dsm regresses on the noise of smoothed data, and data.smoothing is 0: "
+                "use objective=csm, or smooth the data"
+            )
+        self.smoothing = smoothing
+
+    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the loss of every example, shape (B,)."""
+        z_BD = smoothing_noise(draws, x_BD)
+        return 0.5 * (score_field(model)(x_BD) + z_BD / self.smoothing).square().sum(-1)
+
+    def gain(self, model: Any) -> float:
+        """This is sigma^2, which makes the target of order one."""
+        return self.smoothing**2

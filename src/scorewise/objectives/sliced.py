@@ -1,0 +1,70 @@
+"""What sliced objectives share: random projections of the scores."""
+
+import math
+from abc import ABC
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from scorewise.noise import Draws
+from scorewise.objectives.objective import FieldObjective, score_gain
+
+PROJECTIONS = ("gaussian", "rademacher", "sphere", "unit_sphere")
+
+
+def projections(law: str, draws: Draws, count: int, dims: int, dtype: torch.dtype) -> Tensor:
+    """This is M random directions per example, shape (M, B, D).
+
+    Args:
+        law: gaussian, rademacher, sphere (of radius sqrt(D)) or unit_sphere. E[v v^T] is I, but I / D for the last.
+        draws: of the batch.
+        count: M.
+        dims: D.
+        dtype: of the result.
+    """
+    if law == "rademacher":
+        return (draws.uniform(count, dims) < 0.5).to(dtype).mul(2).sub(1).transpose(0, 1)
+    v_MBD = draws.normal(count, dims, dtype=dtype).transpose(0, 1)
+    if law == "gaussian":
+        return v_MBD
+    return v_MBD / v_MBD.norm(dim=-1, keepdim=True) * (math.sqrt(dims) if law == "sphere" else 1.0)
+
+
+class Sliced(FieldObjective, ABC):
+    """This is an objective that looks at scores along random directions.
+
+    Args:
+        projection: law of the directions, one of `LEGAL`.
+        projections: M, directions per example.
+        field: joint, conditional or auto.
+
+    Raises:
+        ValueError: a law that would change what is minimised, no such field, or fewer than one projection.
+    """
+
+    differentiates_query = True
+    differentiates_backbone = True
+    LEGAL: ClassVar[tuple[str, ...]] = PROJECTIONS
+
+    def __init__(self, projection: str = "rademacher", projections: int = 1, field: str = "auto") -> None:
+        super().__init__(field)
+        if projection not in PROJECTIONS:
+            raise ValueError(f"objective.projection={projection} is none of {', '.join(PROJECTIONS)}")
+        if projection not in self.LEGAL:
+            raise ValueError(
+                f"objective.projection={projection} has E[v v^T] = I / D, and this objective needs I, or it would "
+                "weigh its two terms wrongly: use objective.projection="
+                f"{', '.join(self.LEGAL[:-1])} or {self.LEGAL[-1]}"
+            )
+        if projections < 1:
+            raise ValueError(f"objective.projections={projections} must be at least 1")
+        self.projection, self.projections = projection, projections
+
+    def directions(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the directions of a batch, shape (M, B, D)."""
+        return projections(self.projection, draws.fork("slices"), self.projections, x_BD.shape[1], x_BD.dtype)
+
+    def gain(self, model: Any) -> float:
+        """This is sigma^2 of the smoothed law."""
+        return score_gain(model)
