@@ -1,4 +1,4 @@
-"""The commands: train and evaluate. Importing this imports neither torch nor Lightning."""
+"""The commands: train, evaluate and reproduce. Importing this imports neither torch nor Lightning."""
 
 import functools
 import gc
@@ -30,7 +30,7 @@ def main(command: str) -> int:
     """This is a command's exit status; what it has to say is printed."""
     conf = Path(__file__).parent / "conf"
     conf = conf if conf.is_dir() else Path(__file__).parents[2] / "conf"
-    task: Callable[[DictConfig], Any] = {"train": train, "eval": evaluate}[command]
+    task: Callable[[DictConfig], Any] = {"train": train, "eval": evaluate, "reproduce": reproduce}[command]
     _failed.clear()
     debugging = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
@@ -123,6 +123,15 @@ def evaluate(cfg: DictConfig) -> None:
 
     metrics, conventions = evaluation.run(runs.plain(cfg))
     console.show_results(metrics, conventions)
+
+
+def reproduce(cfg: DictConfig) -> None:
+    """This reproduces one figure or table of the sources."""
+    warnings.showwarning = _show_warning
+    with _importing():
+        from scorewise import reproduce as figures
+
+    figures.run(cfg)
 
 
 def _typed(config: dict[str, Any]) -> list[str]:

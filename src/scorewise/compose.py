@@ -122,7 +122,7 @@ def settle(config: Config) -> Config:
         config["head"] = _part("head", fitting[0])
     if config["sampler"]["_target_"] == "auto":
         head = _class(config, "head", Model)
-        for name in AUTO_SAMPLERS:
+        for name in [name for name in AUTO_SAMPLERS if name in _targets("sampler")]:
             if _has_any(head, _needs(import_class(_targets("sampler")[name]))):
                 config["sampler"] = _part("sampler", name)
                 break

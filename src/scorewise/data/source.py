@@ -90,15 +90,16 @@ class FixedSource(Source):
 
 
 class SampledSource(Source):
-    """This is a data set that is drawn from a known recipe: new training examples in every epoch, fixed others.
+    """This is a data set that is drawn from a known recipe.
 
     Args:
         examples_per_epoch: training examples per epoch.
         held_out: examples in each of val and test.
+        fresh: new training examples in every epoch; else those of the first one again.
     """
 
-    def __init__(self, examples_per_epoch: int, held_out: int) -> None:
-        self.examples_per_epoch, self.held_out = examples_per_epoch, held_out
+    def __init__(self, examples_per_epoch: int, held_out: int, fresh: bool = True) -> None:
+        self.examples_per_epoch, self.held_out, self.fresh = examples_per_epoch, held_out, fresh
 
     @abstractmethod
     def sample(self, draws: Draws) -> Tensor:
@@ -111,6 +112,7 @@ class SampledSource(Source):
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is examples (B, D); those of val and test depend on nothing but their index."""
         held_out = {"val": -1, "test": -2}
+        epoch = epoch if self.fresh else 0
         draws = Draws.of(seed, epoch, index_B) if split == "train" else Draws.of(held_out[split], -1, index_B)
         return self.sample(draws.fork("data")).to(torch.get_default_dtype())
 

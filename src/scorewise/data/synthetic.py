@@ -21,7 +21,7 @@ class GaussianData(SampledSource):
         std: standard deviation of every entry.
         correlation: rho, with correlation rho^|i - j| between entries i and j.
         covariance: the whole matrix, instead of std and correlation.
-        examples_per_epoch, held_out: see `SampledSource`.
+        examples_per_epoch, held_out, fresh: see `SampledSource`.
 
     Raises:
         UserError: no covariance matrix.
@@ -36,8 +36,9 @@ class GaussianData(SampledSource):
         covariance: Sequence[Sequence[float]] | None = None,
         examples_per_epoch: int = 20_000,
         held_out: int = 5_000,
+        fresh: bool = True,
     ) -> None:
-        super().__init__(examples_per_epoch, held_out)
+        super().__init__(examples_per_epoch, held_out, fresh)
         self.shape, self.mean, self.std = (dims,), mean, std
         if covariance is None:
             lag_DD = (torch.arange(dims)[:, None] - torch.arange(dims)).abs()
@@ -63,8 +64,8 @@ class Mixture1d(SampledSource):
     shape = (1,)
     mean, std = 0.4, 2.0015
 
-    def __init__(self, examples_per_epoch: int = 20_000, held_out: int = 5_000) -> None:
-        super().__init__(examples_per_epoch, held_out)
+    def __init__(self, examples_per_epoch: int = 20_000, held_out: int = 5_000, fresh: bool = True) -> None:
+        super().__init__(examples_per_epoch, held_out, fresh)
         means_KD, variances = torch.tensor([[2.0], [-2.0]]), torch.tensor([0.5, 0.2]) ** 2
         self.law = GaussianMixtureLaw(torch.tensor([0.6, 0.4]), means_KD, variances[:, None, None])
 
@@ -155,7 +156,7 @@ class Toy2d(SampledSource):
 
     Args:
         name: one of `TOYS`.
-        examples_per_epoch, held_out: see `SampledSource`.
+        examples_per_epoch, held_out, fresh: see `SampledSource`.
 
     Raises:
         UserError: no such density.
@@ -164,8 +165,10 @@ class Toy2d(SampledSource):
     shape = (2,)
     mean = 0.0
 
-    def __init__(self, name: str = "rings", examples_per_epoch: int = 20_000, held_out: int = 10_000) -> None:
-        super().__init__(examples_per_epoch, held_out)
+    def __init__(
+        self, name: str = "rings", examples_per_epoch: int = 20_000, held_out: int = 10_000, fresh: bool = True
+    ) -> None:
+        super().__init__(examples_per_epoch, held_out, fresh)
         if name not in TOYS:
             raise UserError(f"data.name={name} is none of the two-dimensional densities {', '.join(TOYS)}.")
         if name in _LAWS:

@@ -1,5 +1,6 @@
 """Langevin dynamics on all dimensions at once."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Generator, Tensor
@@ -14,6 +15,15 @@ def step_size(step: float, model: Any) -> float:
     Where it has no noise, sigma^2 is a twentieth of the variance of the data: modes may be that much narrower.
     """
     return step * float(model.noise**2 if model.noise > 0 else model.scale**2 / 20)
+
+
+def langevin(
+    score: Callable[[Tensor], Tensor], x_BD: Tensor, a: float, steps: int, generator: Generator | None
+) -> Tensor:
+    """This is x after so many steps of x <- x + a s(x) + sqrt(2 a) z (unadjusted Langevin dynamics)."""
+    for _ in range(steps):
+        x_BD = x_BD + a * score(x_BD).detach() + (2 * a) ** 0.5 * normal_like(x_BD, generator)
+    return x_BD
 
 
 class Langevin:
@@ -36,6 +46,4 @@ class Langevin:
         a = step_size(self.step, model)
         x_BD = model.mean.expand(n, model.dims).clone()
         x_BD = x_BD + model.scale * normal_like(x_BD, generator)
-        for _ in range(self.steps):
-            x_BD = x_BD + a * model.score(x_BD).detach() + (2 * a) ** 0.5 * normal_like(x_BD, generator)
-        return x_BD
+        return langevin(model.score, x_BD, a, self.steps, generator)

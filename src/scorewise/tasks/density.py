@@ -1,7 +1,7 @@
 """Density estimation: held-out numbers that can be compared between objectives."""
 
 import math
-from typing import cast, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor
@@ -46,17 +46,28 @@ class DensityEstimation(ScoreTask):
             self.report(name, value_B)
         if isinstance(self.model, ConditionalScoreModel):
             self.report("csm", CSM()(self.model, x_BD, draws).per_example)
-        if isinstance(self.model, NormalisedDensity):
-            nll_B = -self.model.log_prob(x_BD)
-            self.report("nll", nll_B)
-            self.report("bits_per_dim", bits_per_dim(nll_B, self.source.dims, self.source.log_volume))
-        if self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel):
-            self.report("fisher_error", self.fisher_error(x_BD, self.smoothing))
-            self.report("fisher_error_clean", self.fisher_error(batch.x_BD, 0.0))
+        for name, value_B in self.comparable(x_BD).items():
+            self.report(name, value_B)
+            if name == "nll":
+                self.report("bits_per_dim", bits_per_dim(value_B, self.source.dims, self.source.log_volume))
+            if name == "fisher_error":
+                self.report("fisher_error_clean", self.fisher_error(batch.x_BD, 0.0))
 
-    def fisher_error(self, x_BD: Tensor, smoothing: float) -> Tensor:
+    def comparable_names(self) -> tuple[str, ...]:
+        """This is nll for normalised densities and fisher_error where the law is known."""
+        known = self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel)
+        return (*(["nll"] if isinstance(self.model, NormalisedDensity) else []), *(["fisher_error"] if known else []))
+
+    def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """This is nll and fisher_error per smoothed example, where model and data have them."""
+        model: Any = self.model
+        numbers = {"nll": lambda: -model.log_prob(x_BD), "fisher_error": lambda: self.fisher_error(x_BD)}
+        return {name: numbers[name]() for name in self.comparable_names()}
+
+    def fisher_error(self, x_BD: Tensor, smoothing: float | None = None) -> Tensor:
         """This is |s - s*|^2 / 2 per example, joint or conditional as the model is, for the law with this noise."""
         assert self.source.law is not None
+        smoothing = self.smoothing if smoothing is None else smoothing
         law = self.source.law.smoothed(smoothing) if smoothing else self.source.law
         with torch.no_grad():
             s_BD = score_field(self.model)(x_BD).double().cpu()

@@ -1,11 +1,12 @@
 """What every task shares: the model, its objective, and one training and one validation step."""
 
 from abc import ABC
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning import LightningModule
 from torch import Tensor
+from torch.nn import ModuleDict
 from torchmetrics import CatMetric, MeanMetric
 
 from scorewise.data.datamodule import Batch
@@ -54,6 +55,7 @@ class ScoreTask(LightningModule, ABC):
         self.model, self.objective, self.optimisation, self.source = model, objective, optimisation, source
         self.smoothing, self.seed, self.monitor = smoothing, seed, monitor
         self.val_loss = MeanMetric()
+        self.val_means = ModuleDict({name: MeanMetric() for name in self.comparable_names()})
         self.held_out: dict[str, CatMetric] = {}
 
     def smoothed(self, batch: Batch) -> tuple[Tensor, Draws]:
@@ -111,7 +113,19 @@ class ScoreTask(LightningModule, ABC):
         if len(batch.x_BD):
             x_BD, draws = self.smoothed(batch)
             self.val_loss.update(self.objective.held_out(self.model, x_BD, draws).detach())
+            for name, value_B in self.comparable(x_BD).items():
+                cast(MeanMetric, self.val_means[name]).update(value_B.detach())
         self.log("val/loss", self.val_loss, prog_bar=True)
+        for name, mean in self.val_means.items():
+            self.log(f"val/{name}", mean)
+
+    def comparable_names(self) -> tuple[str, ...]:
+        """This is the names of `comparable`."""
+        return ()
+
+    def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """This is numbers per smoothed example that can be compared between objectives, cheap enough for validation."""
+        return {}
 
     def configure_optimizers(self) -> Any:
         """This is the optimiser and its schedule by step."""

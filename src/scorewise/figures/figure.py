@@ -1,0 +1,138 @@
+"""What a figure is: measurements on trained models, a picture, and claims with what was seen."""
+
+import hashlib
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+
+Measured = TypeVar("Measured")
+
+
+class Run(Protocol):
+    """This is a finished training, as figures see it."""
+
+    @property
+    def seed(self) -> int:
+        """This is the seed of the training."""
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """This is its summary.json."""
+
+    @property
+    def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """This is its metrics by name, as (step, value)."""
+
+    @property
+    def model(self) -> Any:
+        """This is the trained model, loaded from its folder."""
+
+    @property
+    def source(self) -> Any:
+        """This is the data set that it was trained on."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """This is rows of numbers with a caption that states units and conventions."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """This is one sentence that a figure must show, whether it holds, and the numbers that decide it."""
+
+    sentence: str
+    holds: bool
+    measured: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """This is everything that a figure found; `data` holds what the picture is drawn from."""
+
+    tables: Sequence[Table]
+    claims: Sequence[Claim]
+    notes: Sequence[str] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """This is the same as JSON can hold it."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return found
+
+
+class Bench:
+    """This is where a figure works: its finished trainings, and measurements that are made once.
+
+    Args:
+        folder: for measurements.
+        runs: finished trainings by name, one per seed.
+        version: of whatever makes an earlier measurement out of date.
+        say: prints a line of progress.
+    """
+
+    def __init__(
+        self, folder: Path, runs: Mapping[str, Sequence[Run]], version: str, say: Callable[[str], None] = print
+    ) -> None:
+        self.folder, self.runs, self.version, self.say = folder, runs, version, say
+
+    def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]) -> Measured:
+        """This is a measurement (plain numbers, lists and mappings), taken from the folder when it was made before."""
+        text = json.dumps([settings, self.version], sort_keys=True, default=str)
+        path = self.folder / f"{name.replace('/', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+        if path.is_file():
+            found: Measured = json.loads(path.read_text())
+            return found
+        started = time.monotonic()
+        measured = measure()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(measured))
+        os.replace(partial, path)
+        self.say(f"  measured {name} in {time.monotonic() - started:.0f} s")
+        again: Measured = json.loads(path.read_text())
+        return again
+
+
+class Figure(ABC):
+    """This is one figure or table of the sources: how it is measured and how it is drawn.
+
+    Numbers of a budget come to the constructor; trainings are listed in the figure's config.
+    """
+
+    title: ClassVar[str]
+
+    @abstractmethod
+    def measure(self, bench: Bench) -> Results:
+        """This is tables, claims and the data of the picture."""
+
+    @abstractmethod
+    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+        """This draws the picture from the data of the results."""
+
+    def save(self, data: Mapping[str, Any], path: Path) -> None:
+        """This writes the picture."""
+        canvas = Canvas(layout="constrained")
+        FigureCanvasAgg(canvas)
+        self.draw(data, canvas)
+        canvas.savefig(path, dpi=110)
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """This is the mean and the standard deviation over repetitions (0 for one)."""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return mean, 0.0
+    return mean, (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5

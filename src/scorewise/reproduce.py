@@ -1,0 +1,155 @@
+"""Reproducing a figure: its trainings, its measurements, its picture and its numbers."""
+
+import itertools
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra import compose as hydra_compose
+from omegaconf import DictConfig, OmegaConf
+
+from scorewise import __version__, compose, console, runs
+from scorewise.data.source import Source
+from scorewise.errors import UserError
+from scorewise.figures.figure import Bench, Figure
+from scorewise.store import import_class, load
+from scorewise.tracking import read_metrics
+
+QUIETLY = ("callbacks.progress=false", "callbacks.sample_every_n_epochs=0")
+Config = dict[str, Any]
+
+
+class Training(NamedTuple):
+    """This is one training that a figure asks for."""
+
+    name: str
+    seed: int
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """This is a finished training: a `Run` of figures."""
+
+    seed: int
+    folder: runs.RunFolder
+    config: Config
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """This is its summary.json."""
+        return self.folder.summary()
+
+    @cached_property
+    def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """This is its metrics by name, as (step, value)."""
+        return read_metrics(self.folder.path / "metrics.csv")
+
+    @property
+    def model(self) -> Any:
+        """This is the trained model."""
+        return load(self.folder.path)
+
+    @property
+    def source(self) -> Source:
+        """This is its data set."""
+        source = compose.build_source(self.config)
+        source.prepare()
+        return source
+
+
+def listed(figure: Config, budget: Config) -> Iterator[Training]:
+    """This is the trainings of a figure under a budget: every combination of `each`, every seed."""
+    each: dict[str, list[Any]] = {**figure.get("each", {}), **budget.get("each", {})}
+    shared = [*QUIETLY, *figure.get("shared", []), *budget.get("shared", [])]
+    for values in itertools.product(*each.values()):
+        names = dict(zip(each, values, strict=True))
+        for name, overrides in figure.get("trainings", {}).items():
+            more = budget.get("trainings", {}).get(name, [])
+            words = tuple(str(word).format(**names) for word in (*shared, *overrides, *more))
+            for seed in range(budget.get("seeds", 1)):
+                yield Training(name.format(**names), seed, (*words, f"seed={seed}"))
+
+
+def trained(asked: Training, place: Path) -> FinishedRun:
+    """This is a training's finished run: found finished, resumed, or run now.
+
+    Raises:
+        UserError: what the user can mend.
+    """
+    cfg: DictConfig = hydra_compose("train", list(asked.overrides))
+    config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
+    path = place / asked.name.replace("/", "-") / runs.identity(config)
+    folder = runs.claim(config, stored, path, None)
+    if not folder.finished:
+        from scorewise import training  # Lightning takes seconds, and some figures train nothing
+
+        compose.refuse_incompatible(config)
+        training.run(config, stored, folder, asked.name)
+    return FinishedRun(asked.seed, folder, config)
+
+
+def run(cfg: DictConfig) -> Path:
+    """This reproduces one figure under one budget and returns the JSON file with its numbers.
+
+    Raises:
+        UserError: no such budget, or what a training refuses.
+    """
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    settings, wanted = dict(config["figure"]), str(config["budget"])
+    name = str(settings["name"])
+    if wanted not in settings["budgets"]:
+        raise UserError(f"budget={wanted} is no budget of figure={name}: use {' or '.join(settings['budgets'])}.")
+    budget = settings["budgets"][wanted]
+    if wanted == "gpu" and not torch.cuda.is_available():
+        raise UserError("budget=gpu needs a CUDA device, and there is none here: use budget=cpu.")
+    place = Path(config["paths"]["runs"]).absolute() / "figures" / f"{name}-{wanted}"
+    started = time.monotonic()
+    finished: dict[str, list[FinishedRun]] = {}
+    trainings = list(listed(settings, budget))
+    for i, asked in enumerate(trainings, 1):
+        begun = time.monotonic()
+        finished.setdefault(asked.name, []).append(trained(asked, place))
+        console.say(f"[{i}/{len(trainings)}] {asked.name} seed={asked.seed}: {time.monotonic() - begun:.0f} s")
+    torch.set_default_dtype(torch.float32)
+    figure: Figure = import_class(settings["_target_"])(**budget.get("settings", {}))
+    bench = Bench(place / "measured", finished, __version__, console.say)
+    results = figure.measure(bench).plain()
+    # A tiny budget tries the code; its numbers are no result.
+    pictures, numbers = (place, place) if wanted == "tiny" else (Path("docs/figures"), Path("docs/results"))
+    for folder in (pictures, numbers):
+        folder.mkdir(parents=True, exist_ok=True)
+    figure.save(results["data"], pictures / f"{name}.png")
+    found = {
+        "figure": name,
+        "title": figure.title,
+        "command": f"python src/reproduce.py figure={name} budget={wanted}",
+        "budget": budget,
+        **results,
+        "minutes_of_training": round(sum(run.summary["seconds"] for few in finished.values() for run in few) / 60, 1),
+        "machine": machine(),
+        "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
+    }
+    path = numbers / f"{name}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(found, indent=1) + "\n")
+    os.replace(partial, path)
+    for claim in results["claims"]:
+        console.say(f"{'holds' if claim['holds'] else 'FALLS SHORT'}: {claim['sentence']} ({claim['measured']})")
+    console.say(f"{time.monotonic() - started:.0f} s in all")
+    console.show_paths({"picture": pictures / f"{name}.png", "numbers": path})
+    return path
+
+
+def machine() -> str:
+    """This is what the numbers were made on, without any name."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {device}"
