@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,12 +123,14 @@ def run(cfg: DictConfig) -> Path:
     torch.set_default_dtype(torch.float32)
     figure: Figure = import_class(settings["_target_"])(**budget.get("settings", {}))
     bench = Bench(place / "measured", finished, __version__, console.say)
-    results = figure.measure(bench).plain()
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch's own, from inside its forward mode
+    measured = figure.measure(bench)
+    results = measured.plain()
     # A tiny budget tries the code; its numbers are no result.
     pictures, numbers = (place, place) if wanted == "tiny" else (Path("docs/figures"), Path("docs/results"))
     for folder in (pictures, numbers):
         folder.mkdir(parents=True, exist_ok=True)
-    figure.save(results["data"], pictures / f"{name}.png")
+    figure.save(measured, pictures / f"{name}.png")
     found = {
         "figure": name,
         "title": figure.title,

@@ -49,6 +49,7 @@ def quieten() -> None:
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*LeafSpec.*",
         ".*litlogger.*",
+        ".*torch.jit.script.*",
         ".*The number of training batches.*",
         ".*GPU available but not used.*",
         ".*lr_scheduler.step\\(\\).*before.*optimizer.step.*",

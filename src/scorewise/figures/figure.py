@@ -60,16 +60,26 @@ class Claim:
 
 @dataclass(frozen=True)
 class Results:
-    """This is everything that a figure found; `data` holds what the picture is drawn from."""
+    """This is everything that a figure found.
+
+    Args:
+        tables, claims, notes: for readers.
+        data: further numbers that the picture is drawn from.
+        arrays: what the picture shows and no file of numbers should hold, such as samples.
+    """
 
     tables: Sequence[Table]
     claims: Sequence[Claim]
     notes: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """This is the same as JSON can hold it."""
-        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        """This is the same as JSON can hold it, without the arrays."""
+        tables, claims = ([asdict(part) for part in parts] for parts in (self.tables, self.claims))
+        found: dict[str, Any] = json.loads(
+            json.dumps({"tables": tables, "claims": claims, "notes": self.notes, "data": self.data})
+        )
         return found
 
 
@@ -120,13 +130,13 @@ class Figure(ABC):
 
     @abstractmethod
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws the picture from the data of the results."""
+        """This draws the picture from the data and the arrays of the results."""
 
-    def save(self, data: Mapping[str, Any], path: Path) -> None:
+    def save(self, results: Results, path: Path) -> None:
         """This writes the picture."""
         canvas = Canvas(layout="constrained")
         FigureCanvasAgg(canvas)
-        self.draw(data, canvas)
+        self.draw({**results.plain()["data"], **results.arrays}, canvas)
         canvas.savefig(path, dpi=110)
 
 
@@ -136,3 +146,11 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     if len(values) == 1:
         return mean, 0.0
     return mean, (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+
+
+def thinned(curve: Sequence[tuple[int, float]], most: int = 400) -> list[tuple[int, float]]:
+    """This is a curve with at most so many points, evenly picked, the last one kept."""
+    if len(curve) <= most:
+        return list(curve)
+    picked = [curve[i * (len(curve) - 1) // (most - 1)] for i in range(most)]
+    return [(step, float(f"{value:.6g}")) for step, value in picked]

@@ -71,7 +71,7 @@ class SlidesExample33(Figure):
         return Results(
             [
                 Table(
-                    f"Modes of {self.chains} chains from U[-3, 3]; annealed chains end in the law with the smallest noise.",
+                    f"Modes of {self.chains} chains from U[-3, 3]; annealed ones end in the law with the least noise.",
                     ("chains", "weight right", "mean right", "std right", "mean left", "std left"),
                     rows,
                 )
