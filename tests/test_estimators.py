@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from scorewise.backbones import MLP
+from scorewise.backbones import MADE, MLP
 from scorewise.capabilities import NormalisedDensity, ScoreModel
 from scorewise.estimators import KDE, Spectral, Stein
 from scorewise.gradients import score_of_log_density
-from scorewise.heads import Energy, Score
+from scorewise.heads import ConditionalScore, Energy, Mixture, Score
 from scorewise.noise import Draws
 from scorewise.objectives import DSM
 from scorewise.objectives.esm import ESM
+from scorewise.objectives.objective import score_field
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -340,11 +341,20 @@ def test_esm_without_references_and_with_impossible_settings() -> None:
 
 
 def test_esm_fits_only_a_joint_score() -> None:
-    from scorewise.backbones import MADE
-    from scorewise.heads import ConditionalScore
-
     assert ESM.needs == (ScoreModel, NormalisedDensity)
     assert not any(isinstance(ConditionalScore(MADE((2,), 2, (4,))), need) for need in ESM.needs)
+    model, x = Mixture(MADE((2,), 9, (8,)), components=3), normal(6, 2)
+    with torch.no_grad():
+        model.backbone.output.bias.normal_()
+    esm = ESM(0.5)
+    esm.refer_to(normal(30, 2))
+    blurred = x + 0.5 * draws(6).fork("esm").normal(2)
+    by_joint, by_conditional = (
+        0.5 * (field(blurred) - esm.kde.score(blurred)).square().sum(-1).detach()
+        for field in (score_field(model, "joint"), score_field(model, "conditional"))
+    )
+    torch.testing.assert_close(esm(model, x, draws(6)).per_example, by_joint)
+    assert (by_joint - by_conditional).abs().max() > 1e-3
 
 
 def test_golden_esm() -> None:
