@@ -1,0 +1,43 @@
+"""The Stein gradient estimator (Li and Turner 2018)."""
+
+import torch
+from torch import Tensor
+
+from scorewise.estimators.kernel import (
+    check_bandwidth,
+    kernel,
+    kernel_bandwidth,
+    kernel_gradient,
+    squared_distances,
+)
+
+
+class Stein:
+    """This is - (K + eta I)^-1 <grad, K>: the scores at samples of which only the samples are known.
+
+    It follows from Stein's identity E[k(y, x) grad log p(x) + grad_x k(y, x)] = 0, at every sample y, with a ridge.
+    The default eta is the published one. From 100 samples of N(0, I) its error is hardly below that of an estimate of
+    zero in one dimension (.76 against .80) and above it in eight (3.6 against 2.7); eta = 1 gives .31 and .93.
+
+    Args:
+        eta: the ridge, positive.
+        bandwidth: of the kernel; a positive number in the scale of the data, or median.
+
+    Raises:
+        ValueError: eta is not positive, no such rule, or a number that is not positive.
+    """
+
+    def __init__(self, eta: float = 0.001, bandwidth: str | float = "median") -> None:
+        check_bandwidth(bandwidth, ("median",))
+        if not eta > 0:
+            raise ValueError(f"eta={eta} must be positive: samples that coincide have a singular kernel matrix")
+        self.eta, self.bandwidth = eta, bandwidth
+
+    @torch.no_grad()
+    def score_at(self, x_MD: Tensor) -> Tensor:
+        """This is + grad log p at the samples, shape of x, no graph; leading axes are separate sets of samples."""
+        square_MM = squared_distances(x_MD, x_MD)
+        h = kernel_bandwidth(self.bandwidth, square_MM)
+        k_MM = kernel(square_MM, h)
+        ridge_MM = self.eta * torch.eye(x_MD.shape[-2], dtype=x_MD.dtype, device=x_MD.device)
+        return -torch.linalg.solve(k_MM + ridge_MM, kernel_gradient(x_MD, k_MM, h))
