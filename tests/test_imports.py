@@ -25,7 +25,17 @@ MAY_IMPORT = {
     "data": BASE,
     "tasks": BASE | {"backbones", "heads", "objectives", "sampling", "data"},
 }
-MATHEMATICS = ("backbones", "heads", "objectives", "estimators", "sampling", "gradients", "noise", "ordering", "capabilities")
+MATHEMATICS = (
+    "backbones",
+    "heads",
+    "objectives",
+    "estimators",
+    "sampling",
+    "gradients",
+    "noise",
+    "ordering",
+    "capabilities",
+)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -67,9 +67,9 @@ class Fig3a(Figure):
         for name, curve in data["curves"].items():
             steps, values = zip(*curve, strict=True)
             axes.plot([step + 1 for step in steps], values, "o-" if name in ("CSM", FLOOR) else "o--", ms=3, label=name)
-        values = sorted(curve[-1][1] for curve in data["curves"].values())
-        low, high = values[0], values[-1]
-        axes.set_ylim(low - 0.1 * (high - low), min(high, low + 20 * (values[1] - low + 1)) + 0.35 * (high - low))
+        ends = sorted(curve[-1][1] for curve in data["curves"].values())
+        span = ends[-1] - ends[0]
+        axes.set_ylim(ends[0] - 0.1 * span, ends[-1] + 0.35 * span)
         axes.set(xlabel="step", ylabel="validation NLL, nats per example", title=self.title)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8)

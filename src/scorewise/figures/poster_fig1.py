@@ -75,8 +75,8 @@ class PosterFig1(Figure):
             ],
             [
                 "The poster does not name its two densities. Normalising on a grid removes its 'modes of unrealistic "
-                "height'; what remains is that score matching sees the relative weight of separated modes only through the "
-                "density between them, which is why the data are smoothed.",
+                "height'; what remains is that score matching sees the relative weight of separated modes only through "
+                "the density between them, which is why the data are smoothed.",
             ],
             {"distances": distances},
             {"grids": grids},
