@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all format lock clean
+.PHONY: help setup demo test test-all results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: $(STAMP) ## lint, types and the quick tests (what CI calls)
 test-all: $(STAMP) ## the quick tests and those marked slow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
+
+results: $(STAMP) ## build docs/results.md from docs/results/*.json
+	@$(BIN)/python -m scorewise.report
 
 format: $(STAMP) ## format the code
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .

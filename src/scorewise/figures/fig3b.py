@@ -146,7 +146,7 @@ class Fig3b(Figure):
                 axes.set(xticks=[], yticks=[])
                 if i == 0:
                     size = data["parameters"].get(name)
-                    axes.set_title(name + (f"\\n{size:,} parameters" if size else ""), fontsize=8)
+                    axes.set_title(name + (f"\n{size:,} parameters" if size else ""), fontsize=8)
                 axes.set_ylabel(toy if j == 0 else "", fontsize=8)
                 if j:
                     axes.set_xlabel(f"SWD {mean_and_spread(data['swd'][toy][name])[0]:.3f}", fontsize=7)

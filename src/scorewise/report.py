@@ -1,0 +1,78 @@
+"""docs/results.md: every figure's numbers, built from docs/results/*.json; nothing in it is typed by hand."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ORDER = ("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "ncsn_mnist", "poster_fig1", "poster_table1", "slides_example33")
+HEAD = """# Results
+
+Built by `make results` from `docs/results/*.json`; each of those was written by the command beside its picture.
+A claim that falls short stays here with what was measured. "budget" says how long a figure was allowed to train.
+"""
+
+
+def cell(value: Any) -> str:
+    """This is a table cell: numbers with four significant digits."""
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def table(found: Mapping[str, Any]) -> list[str]:
+    """This is a table with its caption, in Markdown."""
+    lines = [found["caption"], "", f"| {' | '.join(found['columns'])} |", "|" + "---|" * len(found["columns"])]
+    return [*lines, *(f"| {' | '.join(cell(value) for value in row)} |" for row in found["rows"]), ""]
+
+
+def section(found: Mapping[str, Any]) -> list[str]:
+    """This is one figure, in Markdown."""
+    name = found["figure"]
+    trained = f"{found['minutes_of_training']:g} minutes of training, " if found["minutes_of_training"] else ""
+    lines = [f"## {name}: {found['title']}", "", f"`{found['command']}` ({trained}{found['machine']})", ""]
+    lines += [f"![{name}](figures/{name}.png)", ""]
+    for part in found["tables"]:
+        lines += table(part)
+    for claim in found["claims"]:
+        lines.append(
+            f"- **{'holds' if claim['holds'] else 'falls short'}**: {claim['sentence']} ({claim['measured']})."
+        )
+    lines.append("")
+    for note in found["notes"]:
+        lines += [note, ""]
+    return lines
+
+
+def page(results: Sequence[Mapping[str, Any]]) -> str:
+    """This is the whole page; figures that it does not know come last."""
+    known = sorted(results, key=lambda found: ORDER.index(found["figure"]) if found["figure"] in ORDER else len(ORDER))
+    lines = [HEAD, "| figure | claims that hold | command |", "|---|---|---|"]
+    for found in known:
+        holding = sum(claim["holds"] for claim in found["claims"])
+        lines.append(
+            f"| [{found['figure']}](#{_anchor(found)}) | {holding} of {len(found['claims'])} | `{found['command']}` |"
+        )
+    lines.append("")
+    for found in known:
+        lines += section(found)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _anchor(found: Mapping[str, Any]) -> str:
+    heading = f"{found['figure']}: {found['title']}".lower()
+    return "".join(letter for letter in heading.replace(" ", "-") if letter.isalnum() or letter in "-_")
+
+
+def main(docs: Path) -> int:
+    """This writes results.md; the exit status says whether there was anything to write."""
+    files = sorted((docs / "results").glob("*.json"))
+    if not files:
+        print(f"{docs / 'results'} holds no results: run python src/reproduce.py figure=fig2 first.", file=sys.stderr)
+        return 1
+    (docs / "results.md").write_text(page([json.loads(file.read_text()) for file in files]))
+    print(docs / "results.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path("docs")))
