@@ -1,0 +1,50 @@
+"""Denoising score matching over a ladder of noise levels (Song and Ermon 2019)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import NoisyScoreModel
+from scorewise.noise import Draws, smoothing_noise
+from scorewise.objectives.multiscale import Multiscale
+
+
+class DSMMultiscale(Multiscale):
+    """This is sigma^2 |s(x~, sigma) + (x~ - clean) / sigma^2|^2 / 2 at a rung drawn per example (NCSN, eq. 5 and 6).
+
+    The slides' first line of it has s(x) and q(x, x~) instead of s(x~, sigma) and q(x~ | x). Here x~ = x + extra z is
+    made from the smoothed x, and the clean example is recovered from x and the noise that smoothed it, so that x~
+    given the clean example has exactly the noise sigma. On a Gaussian of variance v the slope is
+    -1 / (v + sigma^2), and the loss at a rung has the minimum (D / 2) v / (v + sigma^2), D / 2 at most.
+
+    Args:
+        sigma_max: the largest level.
+        sigma_min: the smallest level; None for the smoothing itself.
+        levels: rungs of the geometric ladder.
+        smoothing: of the data.
+    """
+
+    needs = (NoisyScoreModel,)
+    heads = ("noisy_score",)
+
+    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the loss of every example at a rung of its own, shape (B,)."""
+        return self._at(self.rungs(draws.fork("level"), dtype=x_BD.dtype), model, x_BD, draws)
+
+    def per_level(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the loss of every example at every rung, largest level first, shape (L, B)."""
+        sigmas = [torch.full_like(x_BD[:, 0], level) for level in self.levels]
+        return torch.stack([self._at(sigma_B, model, x_BD, draws, f"rung {i}") for i, sigma_B in enumerate(sigmas)])
+
+    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the mean over all rungs, shape (B,): the expected loss, less noisy than one rung per example."""
+        return self.per_level(model, x_BD, draws).mean(0)
+
+    def _at(self, sigma_B: Tensor, model: Any, x_BD: Tensor, draws: Draws, rung: str = "rung") -> Tensor:
+        """This is the loss of every example at the given levels, shape (B,)."""
+        clean_BD = x_BD - self.smoothing * smoothing_noise(draws, x_BD) if self.smoothing > 0 else x_BD
+        z_BD = draws.fork(rung).normal(x_BD.shape[1], dtype=x_BD.dtype)
+        noisy_BD, sigma_B1 = x_BD + self.extra(sigma_B)[:, None] * z_BD, sigma_B[:, None]
+        s_BD = model.noisy_score(noisy_BD, sigma_B)
+        return 0.5 * (sigma_B1 * s_BD + (noisy_BD - clean_BD) / sigma_B1).square().sum(-1)
