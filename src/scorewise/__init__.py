@@ -4,31 +4,100 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scorewise.backbones import MADE, MLP
-    from scorewise.heads import ConditionalScore, Energy, Gaussian, Mixture, Score
+    from scorewise.backbones import MADE, MLP, NoisyMLP, UNet
+    from scorewise.estimators import KDE, Spectral, Stein
+    from scorewise.heads import (
+        ConditionalEnergy,
+        ConditionalScore,
+        Energy,
+        Gaussian,
+        Mixture,
+        NoisyConditionalScore,
+        NoisyScore,
+        Score,
+    )
     from scorewise.noise import Draws
-    from scorewise.objectives import CSM, DSM, MLE, SM
-    from scorewise.sampling import Exact, Langevin, Langevin1d, tweedie
+    from scorewise.objectives import (
+        AEM,
+        CSM,
+        CSMDSM,
+        DSM,
+        ESM,
+        FDSSM,
+        MLE,
+        PCD,
+        SM,
+        SSM,
+        SSMVR,
+        CSMAnnealed,
+        DSMMultiscale,
+    )
+    from scorewise.sampling import (
+        AnnealedLangevin,
+        AnnealedLangevin1d,
+        Exact,
+        Langevin,
+        Langevin1d,
+        Resampling,
+        tweedie,
+    )
     from scorewise.store import load
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "backbones": ("MADE", "MLP"),
-    "heads": ("ConditionalScore", "Energy", "Gaussian", "Mixture", "Score"),
+    "backbones": ("MADE", "MLP", "NoisyMLP", "UNet"),
+    "estimators": ("KDE", "Spectral", "Stein"),
+    "heads": (
+        "ConditionalEnergy",
+        "ConditionalScore",
+        "Energy",
+        "Gaussian",
+        "Mixture",
+        "NoisyConditionalScore",
+        "NoisyScore",
+        "Score",
+    ),
     "noise": ("Draws",),
-    "objectives": ("CSM", "DSM", "MLE", "SM"),
-    "sampling": ("Exact", "Langevin", "Langevin1d", "tweedie"),
+    "objectives": (
+        "AEM",
+        "CSM",
+        "CSMAnnealed",
+        "CSMDSM",
+        "DSM",
+        "DSMMultiscale",
+        "ESM",
+        "FDSSM",
+        "MLE",
+        "PCD",
+        "SM",
+        "SSM",
+        "SSMVR",
+    ),
+    "sampling": ("AnnealedLangevin", "AnnealedLangevin1d", "Exact", "Langevin", "Langevin1d", "Resampling", "tweedie"),
     "store": ("load",),
 }
 __all__ = [
+    "AEM",
     "CSM",
+    "CSMDSM",
     "DSM",
+    "ESM",
+    "FDSSM",
+    "KDE",
     "MADE",
     "MLE",
     "MLP",
+    "PCD",
     "SM",
+    "SSM",
+    "SSMVR",
+    "AnnealedLangevin",
+    "AnnealedLangevin1d",
+    "CSMAnnealed",
+    "ConditionalEnergy",
     "ConditionalScore",
+    "DSMMultiscale",
     "Draws",
     "Energy",
     "Exact",
@@ -36,7 +105,14 @@ __all__ = [
     "Langevin",
     "Langevin1d",
     "Mixture",
+    "NoisyConditionalScore",
+    "NoisyMLP",
+    "NoisyScore",
+    "Resampling",
     "Score",
+    "Spectral",
+    "Stein",
+    "UNet",
     "load",
     "tweedie",
 ]

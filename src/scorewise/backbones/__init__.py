@@ -2,5 +2,12 @@
 
 from scorewise.backbones.made import MADE
 from scorewise.backbones.mlp import MLP
+from scorewise.backbones.noisy_mlp import NoisyMLP
+from scorewise.backbones.unet import UNet
 
-__all__ = ["MADE", "MLP"]
+__all__ = [
+    "MADE",
+    "MLP",
+    "NoisyMLP",
+    "UNet",
+]

@@ -5,6 +5,18 @@ from scorewise.heads.energy import Energy
 from scorewise.heads.gaussian import Gaussian
 from scorewise.heads.mixture import Mixture
 from scorewise.heads.model import CausalModel, Model
+from scorewise.heads.noisy_conditional_score import NoisyConditionalScore
+from scorewise.heads.noisy_score import NoisyScore
 from scorewise.heads.score import Score
 
-__all__ = ["CausalModel", "ConditionalScore", "Energy", "Gaussian", "Mixture", "Model", "Score"]
+__all__ = [
+    "CausalModel",
+    "ConditionalScore",
+    "Energy",
+    "Gaussian",
+    "Mixture",
+    "Model",
+    "NoisyConditionalScore",
+    "NoisyScore",
+    "Score",
+]

@@ -1,9 +1,30 @@
 """Objectives: ways of fitting a model to data, one file each."""
 
 from scorewise.objectives.csm import CSM
+from scorewise.objectives.csm_annealed import CSMAnnealed
+from scorewise.objectives.csm_dsm import CSMDSM
 from scorewise.objectives.dsm import DSM
+from scorewise.objectives.dsm_multiscale import DSMMultiscale
+from scorewise.objectives.esm import ESM
+from scorewise.objectives.fd_ssm import FDSSM
 from scorewise.objectives.mle import MLE
 from scorewise.objectives.objective import Loss, Objective
 from scorewise.objectives.sm import SM
+from scorewise.objectives.ssm import SSM
+from scorewise.objectives.ssm_vr import SSMVR
 
-__all__ = ["CSM", "DSM", "MLE", "SM", "Loss", "Objective"]
+__all__ = [
+    "CSM",
+    "CSMDSM",
+    "DSM",
+    "ESM",
+    "FDSSM",
+    "MLE",
+    "SM",
+    "SSM",
+    "SSMVR",
+    "CSMAnnealed",
+    "DSMMultiscale",
+    "Loss",
+    "Objective",
+]

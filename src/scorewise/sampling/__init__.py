@@ -1,7 +1,18 @@
 """Samplers: rules that draw examples from a model."""
 
 from scorewise.sampling.ancestral import Ancestral, Exact, Langevin1d
+from scorewise.sampling.annealed_langevin import AnnealedLangevin
+from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.langevin import Langevin, langevin
 
-__all__ = ["Ancestral", "Exact", "Langevin", "Langevin1d", "langevin", "tweedie"]
+__all__ = [
+    "Ancestral",
+    "AnnealedLangevin",
+    "AnnealedLangevin1d",
+    "Exact",
+    "Langevin",
+    "Langevin1d",
+    "langevin",
+    "tweedie",
+]

@@ -22,7 +22,7 @@ class AnnealedLangevin:
 
     needs = (NoisyScoreModel,)
 
-    def __init__(self, steps: int = 100, step: float = 0.2) -> None:
+    def __init__(self, steps: int = 100, step: float = 0.1) -> None:
         self.steps, self.step = steps, step
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:

@@ -1,0 +1,218 @@
+"""Sliced objectives and exact traces: expectations, legality, limits."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from laws import TrueConditionals, gaussian_law
+from test_objectives import draws, fit, relative_error
+from torch import Tensor
+
+from scorewise.backbones import MADE, MLP
+from scorewise.gradients import exact_trace, sliced_trace
+from scorewise.heads import ConditionalScore, Energy, Gaussian, Mixture, Score
+from scorewise.noise import Draws
+from scorewise.objectives import CSM, DSM, FDSSM, SM, SSM, SSMVR, Objective
+from scorewise.objectives.objective import score_field
+from scorewise.objectives.sliced import PROJECTIONS, projections
+
+pytestmark = pytest.mark.usefixtures("double")
+
+SMOOTH: dict[str, Any] = {
+    "score": lambda dims: Score(MLP((dims,), (16, 16)), std=1.3),
+    "energy": lambda dims: Energy(MLP((dims,), (16, 16)), std=1.3),
+    "conditional_score": lambda dims: ConditionalScore(MADE((dims,), 4, (16,), "tanh"), noise=0.5),
+    "gaussian": lambda dims: Gaussian(MADE((dims,), 2, (16,), "tanh")),
+    "mixture": lambda dims: Mixture(MADE((dims,), 9, (16,), "tanh"), components=3),
+}
+
+
+def jacobians(model: Any, x_BD: Tensor, field: str = "auto") -> Tensor:
+    """This is an independent derivation of ds/dx per example."""
+    s = score_field(model, field)
+    return torch.stack([torch.autograd.functional.jacobian(lambda y: s(y[None])[0], x) for x in x_BD])
+
+
+@pytest.mark.parametrize("head", SMOOTH)
+@pytest.mark.parametrize("trace", ["passes", "stacked", "forward"])
+def test_every_trace_is_that_of_the_jacobian(head: str, trace: str) -> None:
+    model, x = SMOOTH[head](5), torch.randn(3, 5)
+    expected = jacobians(model, x).diagonal(dim1=1, dim2=2).sum(-1)
+    s, found = exact_trace(score_field(model), x, trace, chunk=2)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(s, score_field(model)(x))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    passes, other = (
+        torch.autograd.grad(SM(way, chunk=2)(model, x, draws(3)).total, parameters, allow_unused=True)
+        for way in ("passes", trace)
+    )
+    for one, two in zip(passes, other, strict=True):
+        assert (one is None) == (two is None)
+        if one is not None and two is not None:
+            torch.testing.assert_close(one, two)
+    with torch.no_grad():
+        torch.testing.assert_close(exact_trace(score_field(model), x, trace, chunk=2)[1], expected)
+
+
+def test_energies_against_their_hessian() -> None:
+    """SM of an energy is |grad E|^2 / 2 - tr Hess E, and SSM (v . grad E)^2 / 2 - v Hess E v: both signs by hand."""
+    model, x = SMOOTH["energy"](4), torch.randn(3, 4)
+    hessian = torch.stack([torch.autograd.functional.hessian(lambda y: model.energy(y[None])[0], row) for row in x])
+    gradient = torch.stack([torch.autograd.functional.jacobian(lambda y: model.energy(y[None])[0], row) for row in x])
+    sm = 0.5 * gradient.square().sum(-1) - hessian.diagonal(dim1=1, dim2=2).sum(-1)
+    torch.testing.assert_close(SM()(model, x, draws(3)).per_example, sm)
+    objective = SSM("gaussian")
+    v = objective.directions(x, draws(3))[0]
+    ssm = 0.5 * (gradient * v).sum(-1).square() - torch.einsum("bi,bij,bj->b", v, hessian, v)
+    torch.testing.assert_close(objective(model, x, draws(3)).per_example, ssm)
+    v = (objective := SSMVR("gaussian")).directions(x, draws(3))[0]
+    ssm_vr = 0.5 * gradient.square().sum(-1) - torch.einsum("bi,bij,bj->b", v, hessian, v)
+    torch.testing.assert_close(objective(model, x, draws(3)).per_example, ssm_vr)
+
+
+@pytest.mark.parametrize("law", PROJECTIONS)
+def test_projections_have_their_second_moments(law: str) -> None:
+    v_BD = projections(law, draws(100_000), 1, 3, torch.float64)[0]
+    expected = torch.eye(3) / (3 if law == "unit_sphere" else 1)
+    assert (v_BD.mT @ v_BD / len(v_BD) - expected).abs().max() < 0.02
+    many_MBD = projections(law, draws(5), 4, 3, torch.float64)
+    assert many_MBD.shape == (4, 5, 3)
+    assert torch.equal(many_MBD[:, :2], projections(law, draws(2), 4, 3, torch.float64)), "they belong to the example"
+    assert not torch.equal(many_MBD[0], many_MBD[1])
+
+
+@pytest.mark.parametrize("head", ["score", "energy", "conditional_score"])
+@pytest.mark.parametrize("law", PROJECTIONS)
+def test_slices_average_to_the_exact_objective(head: str, law: str) -> None:
+    """SSM and SSM-VR are SM (for conditional scores: CSM) in expectation over v; unit-sphere SSM is SM / D."""
+    model, x, dims = SMOOTH[head](3), torch.randn(2, 3), 3
+    exact = SM()(model, x, draws(2)).per_example
+    if head == "conditional_score":
+        torch.testing.assert_close(exact, CSM()(model, x, draws(2)).per_example)
+    n = 10_000
+    many, every = x.repeat_interleave(n, 0), draws(2 * n)
+    objectives: list[Objective] = [SSM(law), *([SSMVR(law)] if law in SSMVR.LEGAL else [])]
+    for objective in objectives:
+        found = objective(model, many, every).per_example.view(2, n)
+        error = found.std(1) / n**0.5
+        scale = dims if law == "unit_sphere" else 1
+        assert ((scale * found.mean(1) - exact).abs() < 4 * scale * error + 1e-9).all()
+
+
+def test_illegal_projections_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"E\[v v\^T\] = I / D"):
+        SSMVR("unit_sphere")
+    with pytest.raises(ValueError, match="is none of gaussian"):
+        SSM("cauchy")
+    with pytest.raises(ValueError, match="must be at least 1"):
+        SSM(projections=0)
+    with pytest.raises(ValueError, match="is none of auto"):
+        SSM(field="both")
+    with pytest.raises(ValueError, match="must be positive"):
+        FDSSM(step=0)
+    with pytest.raises(ValueError, match="is none of passes"):
+        SM("backwards")
+
+
+def test_the_illegal_pair_would_be_wrong() -> None:
+    """With unit-sphere directions the variance-reduced form weighs its terms 1 : D, so its minimum is elsewhere."""
+    x, model = torch.randn(20_000, 2), TrueConditionals(1.0, 2)
+    v = projections("unit_sphere", draws(len(x)), 1, 2, torch.float64)
+
+    def objective(slope: float) -> float:
+        s, form = sliced_trace(lambda y: slope * score_field(model)(y), x, v)
+        return float((form.mean(0) + 0.5 * s.square().sum(-1)).mean().detach())
+
+    assert objective(0.5) < objective(1.0)
+
+
+def test_finite_differences_converge_to_ssm() -> None:
+    """The error of FD-SSM falls with the square of its step."""
+    model, x = SMOOTH["energy"](4), torch.randn(6, 4)
+    exact = SSM("gaussian")(model, x, draws(6)).per_example
+    errors = [
+        float((FDSSM(h, "gaussian")(model, x, draws(6)).per_example - exact).detach().abs().max())
+        for h in (0.04, 0.02, 0.01)
+    ]
+    assert 3.5 < errors[0] / errors[1] < 4.5
+    assert 3.5 < errors[1] / errors[2] < 4.5
+    parameters = list(model.parameters())
+    for one, two in zip(
+        torch.autograd.grad(FDSSM(1e-4, "gaussian")(model, x, draws(6)).total, parameters, allow_unused=True),
+        torch.autograd.grad(SSM("gaussian")(model, x, draws(6)).total, parameters, allow_unused=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+
+
+STEPS = {"score": 250, "energy": 400, "conditional_score": 300, "gaussian": 250, "mixture": 900}
+QUICK = {"score", "gaussian"}
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [SM("stacked"), SSM("gaussian", 4), SSMVR("rademacher"), SSMVR("sphere", 2), FDSSM(0.02, "gaussian", 4)],
+    ids=["sm", "ssm", "ssm_vr", "ssm_vr-sphere", "fd_ssm"],
+)
+@pytest.mark.parametrize(
+    "head", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in STEPS]
+)
+def test_every_cell_recovers_a_gaussian(objective: Any, head: str) -> None:
+    """Sign and scale: the fitted field of a correlated Gaussian is its joint or conditional score."""
+    law = gaussian_law(2, 1.3, 0.6)
+    x = law.sample(draws(2000))
+    model = SMOOTH[head](2)
+    fit(model, objective, x, steps=STEPS[head], lr=1e-2 if head == "energy" else 2e-2)
+    conditional = head in ("conditional_score", "gaussian", "mixture")
+    true = law.conditional_score(x, range(2)) if conditional else law.score(x)
+    assert relative_error(model, x, true) < 0.09
+    slope = float((score_field(model)(x).detach() * true).sum() / true.square().sum())
+    assert abs(slope - 1) < 0.12
+
+
+@pytest.mark.parametrize("objective", [SM(field="joint"), SSMVR(field="joint"), DSM(0.3, field="joint")])
+def test_the_joint_field_of_a_normalised_density(objective: Any) -> None:
+    """field=joint fits grad log q(x) of a MADE; the conditional field of the same model is something else."""
+    law = gaussian_law(2, 1.3, 0.6)
+    x = law.sample(draws(2000))
+    model = SMOOTH["gaussian"](2)
+    jacobian = jacobians(model, x[:3], "joint")
+    torch.testing.assert_close(jacobian, jacobian.mT)  # a gradient field, unlike the conditional one
+    assert (jacobians(model, x[:3]) - jacobians(model, x[:3]).mT).abs().max() > 1e-3
+    fit(model, objective, x, steps=300, lr=2e-2)
+    blurred = law.smoothed(objective.noise) if objective.noise else law
+    y = blurred.sample(draws(2000, 5))
+    found = score_field(model, "joint")(y).detach()
+    true = blurred.score(y)
+    assert float((found - true).square().mean() / true.square().mean()) < 0.05
+
+
+@pytest.mark.parametrize("power", [0.0, 2.0, 4.0])
+def test_the_scale_of_dsm_is_a_field(power: float) -> None:
+    model, x, sigma = SMOOTH["score"](3), torch.randn(5, 3), 0.3
+    vincent = DSM(sigma)(model, x, draws(5))
+    scaled = DSM(sigma, power)(model, x, draws(5))
+    torch.testing.assert_close(scaled.per_example, sigma**power * vincent.per_example)
+    torch.testing.assert_close(scaled.logs["loss_unscaled"], vincent.per_example.mean())
+    assert DSM(sigma, power).gain(model) * sigma**power == pytest.approx(sigma**2)
+
+
+def test_standard_deviations_at_the_optimum() -> None:
+    """The closed forms behind figure 1b, at D = 100: heavy tails, so 1 % needs many draws."""
+    std, dims, n = 0.1, 100, 200_000
+    model = TrueConditionals(std, dims)
+    x = std * torch.randn(n, dims)
+    every = Draws.of(0, 0, torch.arange(n))
+    expected = {
+        "SSM rademacher": (SSM("rademacher"), dims / math.sqrt(2)),
+        "SSM gaussian": (SSM("gaussian"), math.sqrt(0.75 * (dims**2 + 2 * dims) - dims**2 / 4)),
+        "SSM-VR rademacher": (SSMVR("rademacher"), math.sqrt(dims / 2)),
+        "SSM-VR gaussian": (SSMVR("gaussian"), math.sqrt(2.5 * dims)),
+    }
+    with torch.no_grad():
+        for objective, closed_form in expected.values():
+            chunks = zip(x.split(20_000), every.key_B.split(20_000), strict=True)
+            found = torch.cat([objective.per_example(model, x_BD, Draws(key_B)) for x_BD, key_B in chunks])
+            assert abs(float(found.mean()) / -5000 - 1) < 0.02
+            assert abs(float(found.std()) * std**2 / closed_form - 1) < 0.02
