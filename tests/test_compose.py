@@ -37,36 +37,65 @@ def head_of(*overrides: str) -> str:
     return compose.option_name("head", settled(*overrides)["head"]["_target_"])
 
 
-THREE_CHOICES = {
-    ("csm", "made"): "conditional_score",
-    ("dsm", "made"): "conditional_score",
-    ("mle", "made"): "mixture",
-    ("sm", "made"): "conditional_score",
-    ("dsm", "mlp"): "score",
-    ("sm", "mlp"): "score",
-    ("csm", "mlp"): "objective=csm needs a backbone with causal features; backbone=mlp has none. Use backbone=made.",
-    ("mle", "mlp"): "objective=mle needs a backbone with causal features; backbone=mlp has none. Use backbone=made.",
+CAUSAL = "needs a backbone with causal features; backbone={} has none. Use backbone=made."
+FEATURES = "needs a backbone with features of the whole example; backbone={} has none. Use backbone=mlp."
+NOISY = "needs a backbone with noise-conditional features; backbone={} has none. Use backbone=noisy_mlp or unet."
+EITHER = (
+    "needs a backbone with features of the whole example or causal features; backbone={} has none. "
+    "Use backbone=made or mlp."
+)
+HEAD_OF = {
+    "aem": ({"made": "conditional_energy"}, CAUSAL),
+    "csm": ({"made": "conditional_score"}, CAUSAL),
+    "csm_annealed": ({"made": "noisy_conditional_score"}, CAUSAL),
+    "csm_dsm": ({"made": "conditional_score"}, CAUSAL),
+    "dsm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
+    "dsm_multiscale": ({"noisy_mlp": "noisy_score", "unet": "noisy_score"}, NOISY),
+    "esm": ({"made": "mixture", "mlp": "score"}, EITHER),
+    "fd_ssm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
+    "mle": ({"made": "mixture"}, CAUSAL),
+    "pcd": ({"mlp": "energy"}, FEATURES),
+    "sm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
+    "ssm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
+    "ssm_vr": ({"made": "conditional_score", "mlp": "score"}, EITHER),
 }
+"""What head=auto takes on every backbone, and the sentence on all others."""
 
 
 @pytest.mark.parametrize(("objective", "backbone"), itertools.product(options("objective"), options("backbone")))
 def test_three_choices(objective: str, backbone: str) -> None:
-    expected = THREE_CHOICES[objective, backbone]
+    heads, refusal = HEAD_OF[objective]
     choice = (f"objective={objective}", f"backbone={backbone}")
-    if " " not in expected:
-        assert head_of(*choice) == expected
+    if backbone in heads:
+        assert head_of(*choice) == heads[backbone]
         return
     with pytest.raises(IncompatibleChoice) as refused:
         settled(*choice)
-    assert str(refused.value) == expected
+    assert str(refused.value) == f"objective={objective} {refusal.format(backbone)}"
 
 
-NEEDS = {"made": {"conditional_score", "gaussian", "mixture"}, "mlp": {"score", "energy"}}
+NEEDS = {
+    "made": {"conditional_score", "conditional_energy", "gaussian", "mixture", "noisy_conditional_score"},
+    "mlp": {"score", "energy"},
+    "noisy_mlp": {"noisy_score"},
+    "unet": {"noisy_score"},
+}
+CONDITIONAL = {"conditional_score", "conditional_energy", "gaussian", "mixture"}
+FIELDS = {*CONDITIONAL, "score", "energy"}
 FITS = {
-    "csm": {"conditional_score", "gaussian", "mixture"},
+    "aem": {"conditional_energy"},
+    "csm": CONDITIONAL,
+    "csm_annealed": {"noisy_conditional_score"},
+    "csm_dsm": CONDITIONAL,
+    "dsm": FIELDS,
+    "dsm_multiscale": {"noisy_score"},
+    "esm": {"score", "energy", "gaussian", "mixture"},
+    "fd_ssm": FIELDS,
     "mle": {"gaussian", "mixture"},
-    "dsm": {"conditional_score", "gaussian", "mixture", "score", "energy"},
-    "sm": {"conditional_score", "gaussian", "mixture", "score", "energy"},
+    "pcd": {"energy"},
+    "sm": FIELDS,
+    "ssm": FIELDS,
+    "ssm_vr": FIELDS,
 }
 HEADS = [name for name in options("head") if name != "auto"]
 MATRIX = list(itertools.product(options("objective"), options("backbone"), HEADS))
@@ -83,7 +112,11 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
     sentence = str(refused.value)
     assert "\n" not in sentence
     assert sentence.endswith(".")
-    if head not in NEEDS[backbone]:
+    if "ladder of noise levels" in sentence:
+        assert head.startswith("noisy")
+        assert objective not in ("csm_annealed", "dsm_multiscale")
+        assert sentence.endswith("Use objective=csm_annealed or dsm_multiscale.")
+    elif head not in NEEDS[backbone]:
         assert sentence.startswith(f"head={head} needs a backbone with")
         assert f"backbone={backbone} has none. Use backbone=" in sentence
     else:
@@ -98,6 +131,11 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
         (("objective=mle",), "exact"),
         (("objective=dsm", "backbone=mlp"), "langevin"),
         (("objective=csm", "head=mixture", "sampler=langevin_1d"), "langevin_1d"),
+        (("objective=csm_annealed",), "annealed_langevin_1d"),
+        (("objective=dsm_multiscale", "backbone=unet"), "annealed_langevin"),
+        (("objective=aem",), "resampling"),
+        (("objective=pcd", "backbone=mlp"), "langevin"),
+        (("objective=ssm", "backbone=made", "objective.field=joint"), "exact"),
     ],
 )
 def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
@@ -117,6 +155,12 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
             "backbone.activation=relu has no second derivative",
         ),
         (("head=conditional_score", "head.activation=relu"), "head.activation=relu has no second derivative"),
+        (("objective=ssm", "objective.field=joint"), "objective=ssm needs a model with a joint score or a normalised"),
+        (
+            ("objective=dsm", "head=gaussian", "objective.field=joint"),
+            "backbone.activation=relu has no second derivative",
+        ),
+        (("objective=ssm", "backbone=mlp", "objective.field=conditional"), "needs a backbone with causal features"),
         (("trainer.strategy=fsdp",), "trainer.strategy=fsdp cannot"),
         (("objective._target_=os.system",), "_target_=os.system is not a class"),
         (("objective._target_=collections.OrderedDict",), "is not a subclass of scorewise's Objective"),
@@ -180,6 +224,35 @@ def test_settings_out_of_range_are_one_sentence() -> None:
         with pytest.raises(UserError) as refused:
             compose.build(settled(*overrides), 0)
         assert "\n" not in str(refused.value)
+
+
+def test_illegal_settings_of_objectives_are_one_sentence() -> None:
+    for overrides, words in (
+        (("objective=ssm_vr", "objective.projection=unit_sphere"), "E[v v^T] = I / D"),
+        (("objective=csm_annealed", "data=toy2d", "data.smoothing=0"), "give objective.sigma_min"),
+        (("objective=csm_dsm", "data=toy2d", "data.smoothing=0"), "data.smoothing is 0"),
+        (("objective=ssm", "objective.projections=0"), "must be at least 1"),
+    ):
+        with pytest.raises(UserError) as refused:
+            compose.build(settled(*overrides), 0)
+        assert words in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_exact_score_matching_warns_of_its_cost() -> None:
+    with pytest.warns(UserWarning, match="objective=sm takes 100 backward passes per step"):
+        compose.build(settled("objective=sm", "data=gaussian", "data.dims=100"), 0)
+    with pytest.warns(UserWarning, match="100 stacked tangents"):
+        compose.build(settled("objective=sm", "objective.trace=stacked", "data=gaussian", "data.dims=100"), 0)
+    with pytest.warns(UserWarning, match="7 forward-mode passes of 16 tangents"):
+        compose.build(settled("objective=sm", "objective.trace=forward", "data=gaussian", "data.dims=100"), 0)
+
+
+def test_ladders_reach_the_model() -> None:
+    model = compose.build(settled("objective=csm_annealed", "objective.levels=5", "data=toy2d"), 0).model
+    assert len(model.levels) == 5
+    assert model.noise == pytest.approx(model.levels[-1])
+    assert model.recipe["levels"] == list(model.levels)
 
 
 def test_weights_follow_the_seed_and_nothing_else() -> None:

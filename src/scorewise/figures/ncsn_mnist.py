@@ -50,6 +50,7 @@ class NcsnMnist(Figure):
             for sigma, loss, reference in zip(model.levels, losses, gaussian, strict=True)
         ]
         x_BD = model.sample(self.samples, torch.Generator().manual_seed(self.seed))
+        spanned = (model.levels[0] / model.levels[-1]) ** 2
         better = sum(loss < reference for loss, reference in zip(losses, gaussian, strict=True))
         bright = {"samples": float((tweedie(model, x_BD) > 0).float().mean())}
         bright["data"] = float((source.examples("test", torch.arange(self.images), -1, self.seed) > 0).float().mean())
@@ -66,7 +67,7 @@ class NcsnMnist(Figure):
                 Claim(
                     "weighted by sigma^2 the losses of all levels are at one scale (largest / smallest below 10)",
                     max(losses) / min(losses) < 10,
-                    f"{min(losses):.1f} to {max(losses):.1f} while 1 / sigma^2 spans {(model.levels[0] / model.levels[-1]) ** 2:,.0f}",
+                    f"{min(losses):.1f} to {max(losses):.1f}; 1 / sigma^2 spans a factor {spanned:,.0f}",
                 ),
                 Claim(
                     "at every level the network is better than independent Gaussian pixels",
@@ -90,13 +91,8 @@ class NcsnMnist(Figure):
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
         """This draws samples, their denoised copies and the loss per level."""
         canvas.set_size_inches(13, 4.4)
-        for i, (key, title) in enumerate(
-            (
-                ("samples", f"annealed Langevin, sigma = {data['levels'][-1]:g}"),
-                ("denoised", "the same, x + sigma^2 s(x)"),
-            ),
-            1,
-        ):
+        titles = {"samples": f"annealed Langevin, sigma = {data['levels'][-1]:g}", "denoised": "x + sigma^2 s(x)"}
+        for i, (key, title) in enumerate(titles.items(), 1):
             axes = canvas.add_subplot(1, 3, i)
             axes.imshow(_grid(data[key].numpy().reshape(-1, *data["shape"])), cmap="gray", vmin=-1, vmax=1)
             axes.set_title(title, fontsize=9)
@@ -105,9 +101,7 @@ class NcsnMnist(Figure):
         axes.plot(data["levels"], data["losses"], "o-", ms=4, label="U-Net")
         axes.plot(data["levels"], data["gaussian"], "k--", lw=1, label="independent Gaussian pixels")
         axes.axhline(data["half"], color="grey", ls=":", label="zero score")
-        axes.set(
-            xscale="log", yscale="log", xlabel="sigma", ylabel="sigma^2-weighted loss per image", title="loss per level"
-        )
+        axes.set(xscale="log", yscale="log", xlabel="sigma", ylabel="loss per image, times sigma^2", title="per level")
         axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25, which="both")
 

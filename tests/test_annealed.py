@@ -1,0 +1,194 @@
+"""Composite score matching at many noise levels, its derivative-free twins, and its sampler."""
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from laws import gaussian_law
+from test_objectives import draws, fit, relative_error
+from torch import Tensor
+
+from scorewise.backbones import MADE
+from scorewise.data.laws import GaussianMixtureLaw
+from scorewise.heads import ConditionalScore, NoisyConditionalScore
+from scorewise.noise import Draws, geometric_ladder, smoothing_noise
+from scorewise.objectives import CSM, CSMDSM, CSMAnnealed
+from scorewise.objectives.objective import score_field
+from scorewise.sampling import AnnealedLangevin1d, Langevin1d
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def noisy_head(dims: int, levels: tuple[float, ...], std: float = 1.0) -> NoisyConditionalScore:
+    made = MADE((dims,), 8, (32,), "tanh")
+    return NoisyConditionalScore(made, levels=levels, hidden=(24, 24), std=std, noise=levels[-1])
+
+
+def smoothed(clean: Tensor, sigma: float, epoch: int = 0) -> tuple[Tensor, Draws]:
+    every = draws(len(clean), epoch)
+    return clean + sigma * smoothing_noise(every, clean), every
+
+
+def test_a_geometric_ladder() -> None:
+    ladder = geometric_ladder(4.0, 0.5, 4)
+    assert ladder[0] == 4.0
+    assert ladder[-1] == pytest.approx(0.5)
+    assert all(a / b == pytest.approx(2.0) for a, b in itertools.pairwise(ladder))
+    assert geometric_ladder(3.0, 0.2, 1) == (0.2,)
+    for bad in ((1.0, 2.0, 3), (1.0, 0.0, 3), (1.0, 0.5, 0)):
+        with pytest.raises(ValueError, match="needs at least one level"):
+            geometric_ladder(*bad)
+
+
+def test_ladders_start_at_the_smoothing() -> None:
+    objective = CSMAnnealed(2.0, None, 5, 0.3)
+    assert objective.levels[-1] == pytest.approx(0.3)
+    assert objective.noise == 0.0
+    objective = CSMAnnealed(2.0, 0.5, 5, 0.3)
+    assert objective.noise == pytest.approx(0.4)
+    with pytest.raises(ValueError, match=r"sigma_min=null takes data\.smoothing"):
+        CSMAnnealed(2.0, None, 5, 0.0)
+    with pytest.raises(ValueError, match="is less noise than"):
+        CSMAnnealed(2.0, 0.1, 5, 0.3)
+    with pytest.raises(ValueError, match="is none of csm, dsm"):
+        CSMAnnealed(2.0, None, 5, 0.3, "ssm")
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.8])
+def test_csm_dsm_is_csm_up_to_a_constant(sigma: float) -> None:
+    """The identity on smoothed data: for any two models the expected losses differ by the same D / (2 sigma^2)."""
+    law = gaussian_law(3, 1.0, 0.7)
+    x, every = smoothed(law.sample(draws(200_000, 7)), sigma)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = ConditionalScore(MADE((3,), 4, (8,), "tanh"), hidden=(8,), noise=sigma)
+        with torch.no_grad():
+            dsm, csm = (objective.per_example(model, x, every) for objective in (CSMDSM(sigma), CSM()))
+        gap = dsm - csm
+        assert abs(float(gap.mean()) - 3 / (2 * sigma**2)) < 4 * float(gap.std()) / len(x) ** 0.5
+    with pytest.raises(ValueError, match=r"data\.smoothing is 0"):
+        CSMDSM(0.0)
+
+
+def test_csm_dsm_recovers_the_smoothed_conditional_scores() -> None:
+    clean, sigma = gaussian_law(2, 1.0, 0.8), 0.6
+    examples = clean.sample(draws(2000, 3))
+    model = ConditionalScore(MADE((2,), 8, (32,), "tanh"), hidden=(16,), noise=sigma)
+    objective = CSMDSM(sigma)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(300):
+        x, every = smoothed(examples, sigma, step)
+        optimizer.zero_grad()
+        (objective(model, x, every).total * sigma**2).backward()
+        optimizer.step()
+    x, _ = smoothed(clean.sample(draws(4000, 11)), sigma, 12)
+    assert relative_error(model, x, clean.smoothed(sigma).conditional_score(x, range(2))) < 0.03
+
+
+def test_at_one_level_it_is_csm_of_the_smoothed_law() -> None:
+    """With sigma_max = sigma_min = smoothing nothing is added: sigma^2 times CSM on the same numbers."""
+    model = noisy_head(4, (0.5,))
+    x, every = smoothed(torch.randn(6, 4), 0.5)
+    annealed = CSMAnnealed(0.5, None, 1, 0.5)(model, x, every).per_example
+    torch.testing.assert_close(annealed, 0.25 * CSM()(model, x, every).per_example)
+    twin = CSMAnnealed(0.5, None, 1, 0.5, "dsm")(model, x, every).per_example
+    torch.testing.assert_close(twin, 0.25 * CSMDSM(0.5)(model, x, every).per_example)
+
+
+def at_level(law: GaussianMixtureLaw, q_BD: Tensor, x_BD: Tensor, sigma: float, smallest: float) -> Tensor:
+    """This is d/dq log p_sigma(q_d | x_<d) of two dimensions, contexts at the smallest level, by conditioning."""
+    c = law.covariances_KDD[0]
+    given = c[0, 0] + smallest**2
+    mean = c[1, 0] / given * x_BD[:, 0]
+    variance = c[1, 1] - c[1, 0] ** 2 / given + sigma**2
+    first = -q_BD[:, 0] / (c[0, 0] + sigma**2)
+    return torch.stack([first, -(q_BD[:, 1] - mean) / variance], -1)
+
+
+@pytest.mark.parametrize("target", ["csm", "dsm"])
+@pytest.mark.parametrize(("smoothing", "sigma_min"), [(0.3, None), (0.0, 0.3), (0.2, 0.3)])
+def test_every_level_is_recovered(target: str, smoothing: float, sigma_min: float | None) -> None:
+    """Sign and scale at every level, the context at the smallest: the same law however the noise is divided."""
+    law = gaussian_law(2, 1.0, 0.8)
+    objective = CSMAnnealed(2.0, sigma_min, 4, smoothing, target)
+    model = noisy_head(2, objective.levels)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
+    for step in range(400):
+        x, every = smoothed(law.sample(draws(1000, step)), smoothing, step)
+        optimizer.zero_grad()
+        objective(model, x, every).total.backward()
+        optimizer.step()
+        scheduler.step()
+    x = law.smoothed(0.3).sample(draws(2000, 999))
+    with torch.no_grad():
+        c = model.context(x)
+        for sigma in objective.levels:
+            q = law.smoothed(sigma).sample(draws(2000, 1001))
+            s = model.noisy_conditional_score(q, c, torch.full_like(q, sigma))
+            true = at_level(law, q, x, sigma, 0.3)
+            assert float((s - true).square().mean() / true.square().mean()) < 0.05
+        law_03 = law.smoothed(0.3)
+        assert relative_error(model, x, law_03.conditional_score(x, range(2))) < 0.05
+
+
+def test_the_derivative_is_of_the_query_alone() -> None:
+    """The loss's derivative term is the diagonal of the Jacobian in the query, the context held fixed."""
+    model, x = noisy_head(3, (1.0, 0.4)), torch.randn(2, 3)
+    objective = CSMAnnealed(1.0, None, 2, 0.4, continuous=False)
+    every = draws(2)
+    sigma = objective.sigmas(every, 3, x.dtype)
+    assert set(sigma.unique().tolist()) <= {1.0, 0.4}
+    q = x + objective.extra(sigma) * every.fork("query").normal(3, dtype=x.dtype)
+    c = model.context(x)
+    jacobian = torch.autograd.functional.jacobian(lambda y: model.noisy_conditional_score(y, c, sigma), q)
+    slope = torch.einsum("bdbd->bd", jacobian)
+    s = model.noisy_conditional_score(q, c, sigma)
+    expected = (sigma**2 * (0.5 * s**2 + slope)).sum(-1)
+    torch.testing.assert_close(objective(model, x, every).per_example, expected.detach())
+    levels = CSMAnnealed(2.0, None, 2, 0.5).sigmas(draws(50_000), 1, x.dtype)
+    assert float(levels.log().mean()) == pytest.approx(0.5 * (math.log(2.0) + math.log(0.5)), abs=0.01)
+    assert levels.min() >= 0.5
+    assert levels.max() <= 2.0
+
+
+class KnownMixture(NoisyConditionalScore):
+    """This is .8 N(4, 1) + .2 N(-4, 1) in one dimension, its scores exact at every level."""
+
+    def __init__(self, levels: tuple[float, ...]) -> None:
+        super().__init__(MADE((1,), 2, (2,)), levels=levels, std=4.0, noise=levels[-1])
+        self.law = GaussianMixtureLaw(
+            torch.tensor([0.8, 0.2]), torch.tensor([[4.0], [-4.0]]), torch.eye(1).expand(2, 1, 1)
+        )
+
+    def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
+        return self.law.smoothed(float(sigma_BD[0, 0])).score(q_BD)
+
+
+def test_annealing_gets_the_weights_of_separated_modes_right() -> None:
+    model: Any = KnownMixture(geometric_ladder(8.0, 0.5, 10))
+    generator = torch.Generator().manual_seed(0)
+    model.sampler = AnnealedLangevin1d(steps=60, step=0.1)
+    x = model.sample(8000, generator)
+    assert abs(float((x > 0).double().mean()) - 0.8) < 0.03
+    right = x[x > 0]
+    assert abs(float(right.mean()) - 4) < 0.06
+    # ULA's bias at the last level: variance v / (1 - a / 2v) with v = 1.25, a = .025
+    assert float(right.var()) == pytest.approx(1.25 / (1 - 0.025 / 2.5), rel=0.05)
+    model.sampler = Langevin1d(steps=600, step=0.1)
+    plain = float((model.sample(8000, generator) > 0).double().mean())
+    assert abs(plain - 0.8) > 0.05, "without annealing the weights are those of the starting point"
+
+
+def test_a_head_needs_levels() -> None:
+    with pytest.raises(ValueError, match="must be positive noise levels"):
+        NoisyConditionalScore(MADE((2,), 4, (4,)), levels=())
+    with pytest.raises(ValueError, match="context=9"):
+        NoisyConditionalScore(MADE((2,), 4, (4,)), levels=(1.0,), context=9)
+    model, x = noisy_head(3, (1.0, 0.4)), torch.randn(2, 3)
+    torch.nn.init.zeros_(model.last.weight)
+    torch.nn.init.zeros_(model.last.bias)
+    torch.testing.assert_close(score_field(model)(x).detach(), -x / (1 + 0.16))
+    fit(model, CSMAnnealed(1.0, None, 2, 0.4), x, steps=1)
