@@ -1,0 +1,40 @@
+"""Sampling-importance-resampling, dimension by dimension."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from scorewise.capabilities import ConditionalEnergyModel
+from scorewise.noise import normal_like, uniform_like
+from scorewise.sampling.ancestral import Ancestral
+
+
+class Resampling(Ancestral):
+    """This is draws from unnormalised conditionals: of many values from the proposal r, keep one (Rubin 1988).
+
+    A value is kept with probability proportional to exp(-E) / r; the draw is exact as the number of proposals
+    grows.
+
+    Args:
+        proposals: values per dimension to choose from.
+
+    Raises:
+        ValueError: no proposals.
+    """
+
+    needs = (ConditionalEnergyModel,)
+
+    def __init__(self, proposals: int = 100) -> None:
+        if proposals < 1:
+            raise ValueError(f"sampler.proposals={proposals} must be at least 1: one of them becomes the draw")
+        self.proposals = proposals
+
+    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is one of the proposals per context, shape (n, block)."""
+        like_MBD = c_BDF.new_empty(1).expand(self.proposals, *c_BDF.shape[:2])
+        q_MBD = model.proposal_sample(c_BDF, uniform_like(like_MBD, generator), normal_like(like_MBD, generator))
+        log_w_MBD = -model.conditional_energy(q_MBD, c_BDF) - model.proposal_log_prob(q_MBD, c_BDF)
+        gumbel_MBD = -torch.log(-torch.log(uniform_like(like_MBD, generator)))
+        chosen_1BD = (log_w_MBD + gumbel_MBD).argmax(0, keepdim=True)  # Gumbel-max
+        return q_MBD.gather(0, chosen_1BD).squeeze(0)
