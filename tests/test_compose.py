@@ -135,7 +135,7 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
         (("objective=dsm_multiscale", "backbone=unet"), "annealed_langevin"),
         (("objective=aem",), "resampling"),
         (("objective=pcd", "backbone=mlp"), "langevin"),
-        (("objective=ssm", "backbone=made", "objective.field=joint"), "exact"),
+        (("objective=ssm", "backbone=made", "backbone.activation=silu", "objective.field=joint"), "exact"),
     ],
 )
 def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
@@ -155,12 +155,16 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
             "backbone.activation=relu has no second derivative",
         ),
         (("head=conditional_score", "head.activation=relu"), "head.activation=relu has no second derivative"),
-        (("objective=ssm", "objective.field=joint"), "objective=ssm needs a model with a joint score or a normalised"),
+        (
+            ("objective=ssm", "objective.field=joint", "head=conditional_score"),
+            "objective=ssm needs a model with a joint score or a normalised",
+        ),
         (
             ("objective=dsm", "head=gaussian", "objective.field=joint"),
             "backbone.activation=relu has no second derivative",
         ),
         (("objective=ssm", "backbone=mlp", "objective.field=conditional"), "needs a backbone with causal features"),
+        (("objective=pcd", "backbone=mlp", "trainer=ddp"), "objective=pcd keeps its chains in one process"),
         (("trainer.strategy=fsdp",), "trainer.strategy=fsdp cannot"),
         (("objective._target_=os.system",), "_target_=os.system is not a class"),
         (("objective._target_=collections.OrderedDict",), "is not a subclass of scorewise's Objective"),
@@ -199,7 +203,8 @@ def test_every_target_is_in_the_loaders_table() -> None:
         for line in file.read_text().splitlines():
             if line.startswith("_target_:"):
                 target = line.split()[1]
-                assert target in {*CLASSES, *NAMES_ONLY, "auto"}, file
+                drawn = target.startswith("scorewise.figures.")  # never in a stored config
+                assert target in {*CLASSES, *NAMES_ONLY, "auto"} or drawn, file
 
 
 def test_raw_pixels_without_noise_warn() -> None:
@@ -249,7 +254,7 @@ def test_exact_score_matching_warns_of_its_cost() -> None:
 
 
 def test_ladders_reach_the_model() -> None:
-    model = compose.build(settled("objective=csm_annealed", "objective.levels=5", "data=toy2d"), 0).model
+    model: Any = compose.build(settled("objective=csm_annealed", "objective.levels=5", "data=toy2d"), 0).model
     assert len(model.levels) == 5
     assert model.noise == pytest.approx(model.levels[-1])
     assert model.recipe["levels"] == list(model.levels)

@@ -99,7 +99,9 @@ def test_a_measurement_is_made_once(tmp_path: Path) -> None:
 
 def test_small_things() -> None:
     assert mean_and_spread([2.0]) == (2.0, 0.0)
-    assert mean_and_spread([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
+    mean, spread = mean_and_spread([1.0, 3.0])
+    assert mean == 2.0
+    assert spread == pytest.approx(2**0.5)
     curve = [(i, float(i)) for i in range(1000)]
     assert thinned(curve, 10)[0] == (0, 0.0)
     assert thinned(curve, 10)[-1] == (999, 999.0)

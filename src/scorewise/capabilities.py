@@ -84,6 +84,8 @@ class ConditionalEnergyModel(Protocol):
 
     def proposal_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
+    def proposal_sample(self, c_BDF: Tensor, uniform_MBD: Tensor, normal_MBD: Tensor) -> Tensor: ...
+
 
 @runtime_checkable
 class NormalisedDensity(Protocol):

@@ -122,7 +122,7 @@ def settle(config: Config) -> Config:
         config["head"] = _part("head", fitting[0])
     if config["sampler"]["_target_"] == "auto":
         head = _class(config, "head", Model)
-        for name in [name for name in AUTO_SAMPLERS if name in _targets("sampler")]:
+        for name in AUTO_SAMPLERS:
             if _has_any(head, _needs(import_class(_targets("sampler")[name]))):
                 config["sampler"] = _part("sampler", name)
                 break
@@ -164,6 +164,12 @@ def refuse_incompatible(config: Config) -> None:
     require("sampler", _needs(sampler), "head", head)
     require("task", _needs(task), "head", head)
     _refuse_kinks(config, objective, chosen)
+    trainer = config.get("trainer", {})
+    if objective.remembers and (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):  # type: ignore[attr-defined]
+        raise IncompatibleChoice(
+            f"objective={chosen['objective']} keeps its chains in one process, and trainer.devices="
+            f"{trainer.get('devices')} would start several: use trainer.devices=1."
+        )
     if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
         raise IncompatibleChoice(
             "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs: "

@@ -7,6 +7,7 @@ do not depend on how the examples are grouped into batches or spread over proces
 import math
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,14 @@ def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """This is uniform numbers in [0, 1) of the shape, type and device of a tensor, from a generator of any device."""
     device = like.device if generator is None else generator.device
     return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+
+
+def step_size(step: float, model: Any) -> float:
+    """This is the step a = step * sigma^2 of Langevin dynamics on the law that is modelled.
+
+    Where it has no noise, sigma^2 is a twentieth of the variance of the data: modes may be that much narrower.
+    """
+    return step * float(model.noise**2 if model.noise > 0 else model.scale**2 / 20)
 
 
 def geometric_ladder(largest: float, smallest: float, levels: int) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Heads: a head on a backbone is a model."""
 
+from scorewise.heads.conditional_energy import ConditionalEnergy
 from scorewise.heads.conditional_score import ConditionalScore
 from scorewise.heads.energy import Energy
 from scorewise.heads.gaussian import Gaussian
@@ -11,6 +12,7 @@ from scorewise.heads.score import Score
 
 __all__ = [
     "CausalModel",
+    "ConditionalEnergy",
     "ConditionalScore",
     "Energy",
     "Gaussian",

@@ -1,5 +1,6 @@
 """Objectives: ways of fitting a model to data, one file each."""
 
+from scorewise.objectives.aem import AEM
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.csm_annealed import CSMAnnealed
 from scorewise.objectives.csm_dsm import CSMDSM
@@ -9,17 +10,20 @@ from scorewise.objectives.esm import ESM
 from scorewise.objectives.fd_ssm import FDSSM
 from scorewise.objectives.mle import MLE
 from scorewise.objectives.objective import Loss, Objective
+from scorewise.objectives.pcd import PCD
 from scorewise.objectives.sm import SM
 from scorewise.objectives.ssm import SSM
 from scorewise.objectives.ssm_vr import SSMVR
 
 __all__ = [
+    "AEM",
     "CSM",
     "CSMDSM",
     "DSM",
     "ESM",
     "FDSSM",
     "MLE",
+    "PCD",
     "SM",
     "SSM",
     "SSMVR",

@@ -36,12 +36,14 @@ class Objective(ABC):
         heads: names of the heads that head=auto tries, in order.
         differentiates_query: the loss holds ds/dx, so the head must be smooth.
         differentiates_backbone: the loss holds derivatives through the backbone, so that must be smooth too.
+        remembers: it keeps a state between steps, which one process can hold.
     """
 
     needs: ClassVar[tuple[type, ...]]
     heads: ClassVar[tuple[str, ...]]
     differentiates_query: ClassVar[bool] = False
     differentiates_backbone: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
     noise: float = 0.0
     """Standard deviation of the noise that the objective itself adds to the data."""
     references: int = 0

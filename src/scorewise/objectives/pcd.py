@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import EnergyModel
-from scorewise.gradients import gradient_scope, leaf, score_of_log_density
-from scorewise.noise import Draws
+from scorewise.gradients import score_of_log_density, sliced_trace
+from scorewise.noise import Draws, step_size
 from scorewise.objectives.objective import Objective
+from scorewise.objectives.sliced import projections
 
 
 class PCD(Objective):
@@ -37,6 +38,7 @@ class PCD(Objective):
     """
 
     needs = (EnergyModel,)
+    remembers = True
     heads = ("energy",)
     differentiates_backbone = True  # in the held-out score
 
@@ -69,13 +71,9 @@ class PCD(Objective):
         v has entries of +1 and -1, one v per example; the mean over v is |s|^2 / 2 + tr ds/dx (Song et al. 2019,
         with variance reduction).
         """
-        u_BD = draws.fork("pcd_held_out").uniform(x_BD.shape[1], dtype=x_BD.dtype)
-        v_BD = torch.where(u_BD < 0.5, -torch.ones_like(u_BD), torch.ones_like(u_BD))
-        with gradient_scope():
-            x_leaf = leaf(x_BD)
-            s_BD = score_of_log_density(lambda x: -model.energy(x), x_leaf)
-            (jv_BD,) = torch.autograd.grad((s_BD * v_BD.clone()).sum(), x_leaf)
-            return (0.5 * s_BD.square() + v_BD * jv_BD).sum(-1).detach()
+        v_MBD = projections("rademacher", draws.fork("pcd_held_out"), 1, x_BD.shape[1], x_BD.dtype)
+        s_BD, form_MB = sliced_trace(model.score, x_BD, v_MBD)
+        return (0.5 * s_BD.square().sum(-1) + form_MB[0]).detach()
 
     def state(self) -> dict[str, Tensor]:
         """This is the chains (N, D) and which of them have begun (N,)."""
@@ -108,7 +106,7 @@ class PCD(Objective):
 
     def _langevin(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is where Langevin chains from x end, shape (B, D)."""
-        a = self.step * float(model.noise**2 if model.noise > 0 else model.scale**2 / 20)
+        a = step_size(self.step, model)
         for i in range(self.steps):
             z_BD = draws.fork(f"step{i}").normal(x_BD.shape[1], dtype=x_BD.dtype)
             x_BD = x_BD + a * score_of_log_density(lambda x: -model.energy(x), x_BD) + (2 * a) ** 0.5 * z_BD

@@ -5,6 +5,7 @@ from scorewise.sampling.annealed_langevin import AnnealedLangevin
 from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.langevin import Langevin, langevin
+from scorewise.sampling.resampling import Resampling
 
 __all__ = [
     "Ancestral",
@@ -13,6 +14,7 @@ __all__ = [
     "Exact",
     "Langevin",
     "Langevin1d",
+    "Resampling",
     "langevin",
     "tweedie",
 ]

@@ -6,8 +6,7 @@ from typing import Any
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel
-from scorewise.noise import normal_like
-from scorewise.sampling.langevin import step_size
+from scorewise.noise import normal_like, step_size
 
 
 class Ancestral(ABC):

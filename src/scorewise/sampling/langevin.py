@@ -6,15 +6,7 @@ from typing import Any
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ScoreModel
-from scorewise.noise import normal_like
-
-
-def step_size(step: float, model: Any) -> float:
-    """This is a = step * sigma^2 of the law that is modelled.
-
-    Where it has no noise, sigma^2 is a twentieth of the variance of the data: modes may be that much narrower.
-    """
-    return step * float(model.noise**2 if model.noise > 0 else model.scale**2 / 20)
+from scorewise.noise import normal_like, step_size
 
 
 def langevin(
