@@ -122,7 +122,7 @@ def sliced_trace(field: Callable[[Tensor], Tensor], x_BD: Tensor, v_MBD: Tensor)
         x_leaf = leaf(x_BD)
         s_BD = field(x_leaf)
         forms = []
-        for v_BD in v_MBD:
+        for v_BD in v_MBD.clone() if v_MBD.is_inference() else v_MBD:
             along = (s_BD * v_BD).sum()
             if not along.requires_grad:
                 forms.append(torch.zeros_like(s_BD[:, 0]))

@@ -72,4 +72,4 @@ class Fig3a(Figure):
         axes.set_ylim(ends[0] - 0.1 * span, ends[-1] + 0.35 * span)
         axes.set(xlabel="step", ylabel="validation NLL, nats per example", title=self.title)
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
