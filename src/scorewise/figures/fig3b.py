@@ -56,6 +56,7 @@ class Fig3b(Figure):
         swd: dict[str, dict[str, list[float]]] = {}
         mmd: dict[str, dict[str, list[float]]] = {}
         sizes: dict[str, int] = {}
+        steps: dict[str, str] = {}
         for toy in toys:
             first = bench.runs[f"{OURS}/{toy}"]
             floor = [
@@ -66,6 +67,7 @@ class Fig3b(Figure):
             for name in (OURS, *BASELINES):
                 runs = bench.runs[f"{name}/{toy}"]
                 sizes[name] = runs[0].summary["parameters"]
+                steps[name] = f"{name} {runs[0].summary['steps']:,}"
                 found = [
                     bench.once(
                         f"{name}-{toy}-{run.seed}",
@@ -116,6 +118,7 @@ class Fig3b(Figure):
                 f"Against {BASELINES[-1]} (no claim): better on {len(last[0])} of {len(toys)}"
                 + (f", and {len(last[1])} more inside the floor" if last[1] else "")
                 + ".",
+                f"Training steps of batch 512: {', '.join(steps.values())}.",
                 "A result is inside the floor where its mean is no larger than the largest data-against-data distance; "
                 "both inside is a tie.",
                 "Samples of AR-CSM are by annealed one-dimensional Langevin dynamics. NLL needs a normaliser, which "
