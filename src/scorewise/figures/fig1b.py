@@ -121,12 +121,13 @@ class Fig1b(Figure):
         return {"mean": mean + optimum, "std": (squares / count - mean**2) ** 0.5}
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws the standard deviations on a logarithmic axis, closed forms as ticks."""
+        """This draws the standard deviations closed forms as ticks."""
         canvas.set_size_inches(7.5, 3.4)
         axes = canvas.add_subplot()
         names = list(data["cases"])[::-1]
         axes.barh(names, [data["cases"][name]["std"] for name in names], color="tab:blue", alpha=0.6, label="measured")
         expected = [data["cases"][name]["expected"] for name in names]
         axes.plot(expected, range(len(names)), "k|", ms=16, mew=2, label="closed form")
-        axes.set(xscale="log", xlabel="standard deviation over examples, at the optimum", title=self.title)
+        axes.set(xlabel="standard deviation over examples, at the optimum")
+        axes.set_title(self.title, fontsize=10)
         axes.legend(frameon=False)
