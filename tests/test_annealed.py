@@ -16,7 +16,7 @@ from scorewise.heads import ConditionalScore, NoisyConditionalScore
 from scorewise.noise import Draws, geometric_ladder, smoothing_noise
 from scorewise.objectives import CSM, CSMDSM, CSMAnnealed
 from scorewise.objectives.objective import score_field
-from scorewise.sampling import AnnealedLangevin1d, Langevin1d
+from scorewise.sampling import AnnealedLangevin1d, Langevin1d, ReverseDiffusion1d
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -180,6 +180,23 @@ def test_annealing_gets_the_weights_of_separated_modes_right() -> None:
     model.sampler = Langevin1d(steps=600, step=0.1)
     plain = float((model.sample(8000, generator) > 0).double().mean())
     assert abs(plain - 0.8) > 0.05, "without annealing the weights are those of the starting point"
+
+
+def test_reverse_diffusion_draws_the_smallest_level() -> None:
+    """The right weights, means and widths of separated modes, and the bias of few steps gone with many."""
+    model: Any = KnownMixture(geometric_ladder(8.0, 0.5, 10))
+    widths = []
+    for steps in (8, 200):
+        model.sampler = ReverseDiffusion1d(steps)
+        x = model.sample(20_000, torch.Generator().manual_seed(0))
+        right = x[x > 0]
+        widths.append(abs(float(right.var()) / 1.25 - 1))
+    assert abs(float((x > 0).double().mean()) - 0.8) < 0.015
+    assert abs(float(right.mean()) - 4) < 0.03
+    assert abs(float(x[x < 0].mean()) + 4) < 0.06
+    assert widths[1] < 0.04 < widths[0]
+    with pytest.raises(ValueError, match="must be at least 1"):
+        ReverseDiffusion1d(0)
 
 
 def test_a_head_needs_levels() -> None:

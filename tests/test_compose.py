@@ -131,7 +131,7 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
         (("objective=mle",), "exact"),
         (("objective=dsm", "backbone=mlp"), "langevin"),
         (("objective=csm", "head=mixture", "sampler=langevin_1d"), "langevin_1d"),
-        (("objective=csm_annealed",), "annealed_langevin_1d"),
+        (("objective=csm_annealed",), "reverse_diffusion_1d"),
         (("objective=dsm_multiscale", "backbone=unet"), "annealed_langevin"),
         (("objective=aem",), "resampling"),
         (("objective=pcd", "backbone=mlp"), "langevin"),

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Langevin,
         Langevin1d,
         Resampling,
+        ReverseDiffusion1d,
         tweedie,
     )
     from scorewise.store import load
@@ -74,7 +75,16 @@ _HOMES = {
         "SSM",
         "SSMVR",
     ),
-    "sampling": ("AnnealedLangevin", "AnnealedLangevin1d", "Exact", "Langevin", "Langevin1d", "Resampling", "tweedie"),
+    "sampling": (
+        "AnnealedLangevin",
+        "AnnealedLangevin1d",
+        "Exact",
+        "Langevin",
+        "Langevin1d",
+        "Resampling",
+        "ReverseDiffusion1d",
+        "tweedie",
+    ),
     "store": ("load",),
 }
 __all__ = [
@@ -109,6 +119,7 @@ __all__ = [
     "NoisyMLP",
     "NoisyScore",
     "Resampling",
+    "ReverseDiffusion1d",
     "Score",
     "Spectral",
     "Stein",

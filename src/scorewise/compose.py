@@ -20,7 +20,7 @@ from scorewise.objectives.objective import Objective
 from scorewise.store import assemble, import_class
 
 Config = dict[str, Any]
-AUTO_SAMPLERS = ("exact", "annealed_langevin_1d", "annealed_langevin", "resampling", "langevin_1d", "langevin")
+AUTO_SAMPLERS = ("exact", "reverse_diffusion_1d", "annealed_langevin", "resampling", "langevin_1d", "langevin")
 """What sampler=auto tries, in order."""
 BATCHING = ("smoothing", "batch_size", "epochs")
 """Settings of the data group that are not the data set's own."""

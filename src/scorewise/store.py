@@ -51,6 +51,7 @@ CLASSES = (
     "scorewise.sampling.annealed_langevin_1d.AnnealedLangevin1d",
     "scorewise.sampling.langevin.Langevin",
     "scorewise.sampling.resampling.Resampling",
+    "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
     "scorewise.tasks.density.DensityEstimation",
     "scorewise.tasks.optimisation.Optimisation",
 )

@@ -6,6 +6,7 @@ from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.langevin import Langevin, langevin
 from scorewise.sampling.resampling import Resampling
+from scorewise.sampling.reverse_diffusion_1d import ReverseDiffusion1d
 
 __all__ = [
     "Ancestral",
@@ -15,6 +16,7 @@ __all__ = [
     "Langevin",
     "Langevin1d",
     "Resampling",
+    "ReverseDiffusion1d",
     "langevin",
     "tweedie",
 ]

@@ -1,0 +1,56 @@
+"""One-dimensional reverse diffusion, one dimension after the other."""
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.noise import geometric_ladder, normal_like
+from scorewise.sampling.ancestral import Ancestral
+from scorewise.sampling.langevin import langevin
+
+
+class ReverseDiffusion1d(Ancestral):
+    """This is the reverse of adding noise, per dimension (ancestral sampling of Song et al. 2021, appendix F).
+
+    From the largest level to the smallest in many small steps,
+    x <- x + (sigma^2 - sigma'^2) s(x, sigma) + sqrt(sigma'^2 (sigma^2 - sigma'^2) / sigma^2) z.
+
+    It starts with Langevin dynamics at the largest level, where a conditional has one mode and mixes fast. Below, unlike
+    annealed Langevin dynamics, it does not wait for equilibrium at any level: the weights of separated modes come from
+    the large levels, where they are learned, and small levels add only what is local, so what score matching does not
+    see there (the relative weight of modes far apart) does no harm. It asks for scores between the rungs, so train with
+    objective.continuous=true.
+
+    Args:
+        steps: levels that it goes through, per dimension.
+        settle: steps of Langevin dynamics at the largest level, each of a tenth of sigma^2.
+    """
+
+    needs = (NoisyConditionalScoreModel,)
+
+    def __init__(self, steps: int = 200, settle: int = 50) -> None:
+        if steps < 1 or settle < 0:
+            raise ValueError(f"sampler.steps={steps} must be at least 1 and sampler.settle={settle} at least 0")
+        self.steps, self.settle = steps, settle
+
+    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is one draw per context from the law with the smallest noise, shape (n, block)."""
+        ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)
+        q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
+        q_BD = q_BD + (model.std**2 + ladder[0] ** 2) ** 0.5 * normal_like(q_BD, generator)
+        top_BD = torch.full_like(q_BD, ladder[0])
+        q_BD = langevin(
+            lambda q: model.noisy_conditional_score(q, c_BDF, top_BD),
+            q_BD,
+            0.1 * ladder[0] ** 2,
+            self.settle,
+            generator,
+        )
+        for high, low in itertools.pairwise(ladder):
+            removed = high**2 - low**2
+            s_BD = model.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, high))
+            q_BD = q_BD + removed * s_BD + low / high * removed**0.5 * normal_like(q_BD, generator)
+        return q_BD
