@@ -18,8 +18,8 @@ class ReverseDiffusion1d(Ancestral):
     From the largest level to the smallest in many small steps,
     x <- x + (sigma^2 - sigma'^2) s(x, sigma) + sqrt(sigma'^2 (sigma^2 - sigma'^2) / sigma^2) z.
 
-    It starts with Langevin dynamics at the largest level, where a conditional has one mode and mixes fast. Below, unlike
-    annealed Langevin dynamics, it does not wait for equilibrium at any level: the weights of separated modes come from
+    It starts with Langevin dynamics at the largest level, where a conditional has one mode and mixes fast. Below,
+    unlike annealed Langevin dynamics, it does not wait for equilibrium: the weights of separated modes come from
     the large levels, where they are learned, and small levels add only what is local, so what score matching does not
     see there (the relative weight of modes far apart) does no harm. It asks for scores between the rungs, so train with
     objective.continuous=true.
