@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scorewise.backbones import MADE, MLP
 from scorewise.gradients import exact_trace, sliced_trace
-from scorewise.heads import ConditionalScore, Energy, Gaussian, Mixture, Score
+from scorewise.heads import ConditionalEnergy, ConditionalScore, Energy, Gaussian, Mixture, Score
 from scorewise.noise import Draws
 from scorewise.objectives import CSM, DSM, FDSSM, SM, SSM, SSMVR, Objective
 from scorewise.objectives.objective import score_field
@@ -25,6 +25,9 @@ SMOOTH: dict[str, Any] = {
     "conditional_score": lambda dims: ConditionalScore(MADE((dims,), 4, (16,), "tanh"), noise=0.5),
     "gaussian": lambda dims: Gaussian(MADE((dims,), 2, (16,), "tanh")),
     "mixture": lambda dims: Mixture(MADE((dims,), 9, (16,), "tanh"), components=3),
+    "conditional_energy": lambda dims: ConditionalEnergy(
+        MADE((dims,), 10, (16,), "tanh"), context=4, components=2, hidden=(16, 16)
+    ),
 }
 
 

@@ -131,7 +131,7 @@ def reproduce(cfg: DictConfig) -> None:
     with _importing():
         from scorewise import reproduce as figures
 
-    figures.run(cfg)
+    figures.run(cfg, HydraConfig.get().overrides.task)
 
 
 def _typed(config: dict[str, Any]) -> list[str]:

@@ -185,6 +185,19 @@ WHOLE_NUMBERS = {
     "data.held_out": 2,
     "data.examples_per_epoch": 1,
     "backbone.ordering_seed": 0,
+    "objective.steps": 1,
+    "objective.buffer": 1,
+    "objective.samples": 1,
+    "objective.held_out_samples": 1,
+    "objective.projections": 1,
+    "objective.chunk": 1,
+    "objective.references": 2,
+    "objective.levels": 1,
+    "sampler.steps": 1,
+    "sampler.settle": 0,
+    "sampler.proposals": 1,
+    "head.components": 1,
+    "head.context": 1,
     "callbacks.save_every_n_steps": 1,
     "callbacks.sample_every_n_epochs": 0,
     "callbacks.samples": 1,
@@ -208,6 +221,10 @@ def _refuse_numbers(config: Config) -> None:
         given = value is not None or path == "seed"
         if given and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise UserError(f"{path}={value} must be a whole number of at least {least}.")
+    for path in ("sampler.step", "objective.step", "objective.sigma", "objective.sigma_max"):
+        value = _setting(config, path)
+        if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+            raise UserError(f"{path}={value} must be a positive number.")
     for path in SIZES:
         sizes = _setting(config, path)
         if sizes is not None and not (
@@ -222,9 +239,12 @@ def _refuse_numbers(config: Config) -> None:
 def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
     smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
     # The joint field of a normalised density is a gradient through the whole network, as the score of an energy is.
-    gradient = chosen["head"] == "energy" or (config["objective"].get("field") == "joint" and chosen["head"] != "score")
+    joint = objective.joint or config["objective"].get("field") == "joint"
+    gradient = chosen["head"] == "energy" or (joint and chosen["head"] != "score")
     through_backbone = gradient or (objective.differentiates_backbone and chosen["head"] == "score")
-    for group, differentiated in (("head", objective.differentiates_query), ("backbone", through_backbone)):
+    # The score of a conditional energy is a derivative already.
+    in_head = objective.differentiates_query or (objective.reads_scores and chosen["head"] == "conditional_energy")
+    for group, differentiated in (("head", in_head), ("backbone", through_backbone)):
         activation = config[group].get("activation")
         if differentiated and activation in PIECEWISE_LINEAR:
             raise IncompatibleChoice(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 import torch
@@ -97,8 +98,12 @@ def trained(asked: Training, place: Path) -> FinishedRun:
     return FinishedRun(asked.seed, folder, config)
 
 
-def run(cfg: DictConfig) -> Path:
+def run(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     """This reproduces one figure under one budget and returns the JSON file with its numbers.
+
+    Args:
+        cfg: figure, budget and paths.
+        typed: the overrides that were typed; a figure that they change goes beside its runs, not into docs/.
 
     Raises:
         UserError: no such budget, or what a training refuses.
@@ -126,15 +131,17 @@ def run(cfg: DictConfig) -> Path:
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch's own, from inside its forward mode
     measured = figure.measure(bench)
     results = measured.plain()
-    # A tiny budget tries the code; its numbers are no result.
-    pictures, numbers = (place, place) if wanted == "tiny" else (Path("docs/figures"), Path("docs/results"))
+    others = [word for word in typed if not word.startswith(("figure=", "budget=", "paths.", "hydra."))]
+    # A tiny budget tries the code; its numbers are no result, nor are those of a changed figure.
+    aside = wanted == "tiny" or bool(others)
+    pictures, numbers = (place, place) if aside else (Path("docs/figures"), Path("docs/results"))
     for folder in (pictures, numbers):
         folder.mkdir(parents=True, exist_ok=True)
     figure.save(measured, pictures / f"{name}.png")
     found = {
         "figure": name,
         "title": figure.title,
-        "command": f"python src/reproduce.py figure={name} budget={wanted}",
+        "command": " ".join(["python src/reproduce.py", f"figure={name}", f"budget={wanted}", *map(quote, others)]),
         "budget": budget,
         **results,
         "minutes_of_training": round(sum(run.summary["seconds"] for few in finished.values() for run in few) / 60, 1),

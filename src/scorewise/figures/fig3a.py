@@ -40,7 +40,7 @@ class Fig3a(Figure):
             ],
             [
                 Claim(
-                    "CSM has the lowest NLL of the score-matching runs",
+                    "CSM has the lowest NLL of the score-matching runs (one seed)",
                     matching["CSM"] < matching[best],
                     f"CSM {matching['CSM']:.1f}, best other {best} {matching[best]:.1f}, "
                     f"floor {FLOOR} {found[FLOOR]['nll']:.1f} nats",

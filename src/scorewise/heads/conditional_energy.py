@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scorewise.backbones.layers import activation_named, perceptron
-from scorewise.gradients import elementwise_derivative, gradient_scope
+from scorewise.gradients import gradient_scope
 from scorewise.heads.model import CausalModel
 
 
@@ -63,6 +63,8 @@ class ConditionalEnergy(CausalModel):
             )
         if not 0 <= defensive < 1:
             raise ValueError(f"head.defensive={defensive} must be at least 0 and below 1: it is a weight")
+        if components < 1:
+            raise ValueError(f"head.components={components} must be at least 1: the proposal learns them")
         self.width, self.confining, self.defensive = context, confining, defensive
         self.of_context = nn.Linear(context, hidden[0])
         self.of_query = nn.Parameter(torch.empty(hidden[0]).uniform_(-1, 1))
@@ -89,14 +91,10 @@ class ConditionalEnergy(CausalModel):
         """This is s_d = - dE_d/dq_d, shape of q; leading axes of q broadcast."""
         keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         with gradient_scope():
-            c_BDF = c_BDF.clone() if c_BDF.is_inference() else c_BDF
-            # A query that already belongs to a graph stays in it: CSM differentiates the score through here.
-            if keep and q_BD.requires_grad:
-                energy_BD = self.conditional_energy(q_BD, c_BDF)
-                (slope_BD,) = torch.autograd.grad(energy_BD.sum(), q_BD, create_graph=True)
-                return -slope_BD
-            _, slope_BD = elementwise_derivative(lambda q: self.conditional_energy(q, c_BDF), q_BD, keep_graph=keep)
-        return -slope_BD
+            c_BDF, q_BD = (t.clone() if t.is_inference() else t for t in (c_BDF, q_BD))
+            # The context is held fixed even where it comes from the same leaf as the query.
+            slope_BD: Tensor = torch.func.grad(lambda q: self.conditional_energy(q, c_BDF).sum())(q_BD)
+        return -slope_BD if keep else -slope_BD.detach()
 
     def _proposal(self, c_BDF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """This is log-weights, locations and scales of the proposal in standard units, shape (B, D, K or K + 1)."""

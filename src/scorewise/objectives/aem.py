@@ -31,6 +31,7 @@ class AEM(Objective):
 
     needs = (ConditionalEnergyModel,)
     heads = ("conditional_energy",)
+    reads_scores = False
 
     def __init__(self, samples: int = 20, held_out_samples: int = 100) -> None:
         for name, value in (("samples", samples), ("held_out_samples", held_out_samples)):

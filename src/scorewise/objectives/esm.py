@@ -33,6 +33,7 @@ class ESM(Objective):
 
     needs = (ScoreModel, NormalisedDensity)
     heads = ("score", "mixture")
+    joint = True
 
     def __init__(self, bandwidth: str | float = "silverman", references: int = 2000) -> None:
         check_bandwidth(bandwidth, RULES)
@@ -66,6 +67,7 @@ class ESM(Objective):
         Raises:
             RuntimeError: `refer_to` was never called.
         """
+        self.kde.x_ND = self.kde.x_ND.to(x_BD.device)  # a task sets the references before it moves the model
         z_BD = draws.fork("esm").normal(x_BD.shape[1], dtype=x_BD.dtype)
         blurred_BD = x_BD + self.kde.bandwidth * z_BD
         with torch.no_grad():

@@ -17,8 +17,8 @@ class FDSSM(Sliced):
     side and no second derivative; it differs from SSM by O(h^2).
 
     Args:
-        step: h, in units of the standard deviation of the smoothed law; for a direction of length sqrt(D) the two
-            points are 2 h sqrt(D) of them apart.
+        step: h, in units of the noise in the law (of the data, where there is none); for a direction of length
+            sqrt(D) the two points are 2 h sqrt(D) of them apart.
         projection: law of the directions.
         projections: M, directions per example.
         field: joint, conditional or auto.

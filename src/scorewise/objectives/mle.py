@@ -14,6 +14,7 @@ class MLE(Objective):
 
     needs = (NormalisedDensity,)
     heads = ("mixture",)
+    reads_scores = False
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is - log q(x) of every example, shape (B,)."""

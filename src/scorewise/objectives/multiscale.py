@@ -38,6 +38,11 @@ class Multiscale(Objective, ABC):
                 f"objective.sigma_min={sigma_min:g} is less noise than data.smoothing={smoothing:g} already puts "
                 "there: lower data.smoothing"
             )
+        if levels > 1 and not sigma_max > smallest:
+            raise ValueError(
+                f"objective.sigma_max={sigma_max:g} must be above the smallest level, {smallest:g}: the ladder goes "
+                "down from it"
+            )
         self.smoothing = smoothing
         self.levels = geometric_ladder(sigma_max, smallest, levels)
         self.noise = math.sqrt(smallest**2 - smoothing**2)

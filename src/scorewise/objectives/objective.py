@@ -37,6 +37,8 @@ class Objective(ABC):
         differentiates_query: the loss holds ds/dx, so the head must be smooth.
         differentiates_backbone: the loss holds derivatives through the backbone, so that must be smooth too.
         remembers: it keeps a state between steps, which one process can hold.
+        joint: it always reads the joint score, whatever the head.
+        reads_scores: it reads scores, not densities or energies alone.
     """
 
     needs: ClassVar[tuple[type, ...]]
@@ -44,6 +46,8 @@ class Objective(ABC):
     differentiates_query: ClassVar[bool] = False
     differentiates_backbone: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
+    joint: ClassVar[bool] = False
+    reads_scores: ClassVar[bool] = True
     noise: float = 0.0
     """Standard deviation of the noise that the objective itself adds to the data."""
     references: int = 0
@@ -98,7 +102,7 @@ class Objective(ABC):
 
 
 def score_gain(model: Any) -> float:
-    """This is sigma^2 of the smoothed law, or the variance of the data where there is no noise."""
+    """This is sigma^2 of the noise in the law, or the variance of the data where there is none."""
     return float(model.noise**2 if model.noise > 0 else model.scale**2)
 
 

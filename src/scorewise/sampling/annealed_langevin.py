@@ -11,8 +11,8 @@ from scorewise.noise import normal_like
 class AnnealedLangevin:
     """This is x <- x + a s(x, sigma) + sqrt(2 a) z at every level in turn, a = step sigma^2 (NCSN, algorithm 1).
 
-    A returned sample is of the law at the smallest level, with `tweedie` for a denoised copy. A step of 0.2 is that
-    of the paper, and makes whatever is as narrow as the noise 5.4 % too wide: the variance of N(0, v) becomes
+    A returned sample is of the law at the smallest level, with `tweedie` for a denoised copy. A step of 0.2
+    makes whatever is as narrow as the noise 5.4 % too wide: the variance of N(0, v) becomes
     v / (1 - a / (2 v)).
 
     Args:

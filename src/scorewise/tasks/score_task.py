@@ -79,7 +79,8 @@ class ScoreTask(LightningModule, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """This restores what the objective remembers."""
-        self.objective.restore(checkpoint["objective"])
+        if state := checkpoint.get("objective"):
+            self.objective.restore(state)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This is one step on the mean loss, scaled to order one per dimension.
