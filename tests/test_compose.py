@@ -138,6 +138,8 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
         (("objective=aem",), "resampling"),
         (("objective=pcd", "backbone=mlp"), "langevin"),
         (("objective=ssm", "backbone=made", "backbone.activation=silu", "objective.field=joint"), "exact"),
+        (("objective=pcd", "backbone=mlp", "sampler=mala"), "mala"),
+        (("objective=dsm", "backbone=mlp", "head=energy", "sampler=hmc"), "hmc"),
     ],
 )
 def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
@@ -152,6 +154,14 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
             "sampler=exact needs a model with exact draws from its conditionals; head=conditional_score",
         ),
         (("sampler=langevin",), "sampler=langevin needs a model with a joint score; head=conditional_score has none"),
+        (
+            ("sampler=mala",),
+            "sampler=mala needs a model with an energy; head=conditional_score has none. Use head=energy.",
+        ),
+        (
+            ("objective=dsm", "backbone=mlp", "sampler=hmc"),
+            "sampler=hmc needs a model with an energy; head=score has none. Use head=energy.",
+        ),
         (
             ("objective=sm", "backbone=mlp", "backbone.activation=relu"),
             "backbone.activation=relu has no second derivative",
@@ -235,6 +245,11 @@ def test_settings_out_of_range_are_one_sentence() -> None:
         ("objective=dsm", "objective.sigma=0"),
         ("head=conditional_score", "head.form=edm", "data.smoothing=0"),
         ("backbone.ordering=zigzag",),
+        ("backbone.ordering=[0,1,1]",),
+        ("backbone.ordering=3",),
+        ("data=toy2d", "backbone.ordering=spiral"),
+        ("objective=pcd", "backbone=mlp", "sampler=mala", "sampler.target=2"),
+        ("objective=pcd", "backbone=mlp", "sampler=hmc", "sampler.leapfrog=0"),
         ("data=toy2d", "data.name=cube"),
         ("data=gaussian", "data.covariance=[[1,2],[2,1]]"),
     ):

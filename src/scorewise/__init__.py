@@ -32,7 +32,10 @@ if TYPE_CHECKING:
         CSMAnnealed,
         DSMMultiscale,
     )
+    from scorewise.ordering import Ordering
     from scorewise.sampling import (
+        HMC,
+        MALA,
         AnnealedLangevin,
         AnnealedLangevin1d,
         Exact,
@@ -75,7 +78,10 @@ _HOMES = {
         "SSM",
         "SSMVR",
     ),
+    "ordering": ("Ordering",),
     "sampling": (
+        "HMC",
+        "MALA",
         "AnnealedLangevin",
         "AnnealedLangevin1d",
         "Exact",
@@ -94,8 +100,10 @@ __all__ = [
     "DSM",
     "ESM",
     "FDSSM",
+    "HMC",
     "KDE",
     "MADE",
+    "MALA",
     "MLE",
     "MLP",
     "PCD",
@@ -118,6 +126,7 @@ __all__ = [
     "NoisyConditionalScore",
     "NoisyMLP",
     "NoisyScore",
+    "Ordering",
     "Resampling",
     "ReverseDiffusion1d",
     "Score",

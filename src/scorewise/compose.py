@@ -17,6 +17,7 @@ from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
+from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
 
 Config = dict[str, Any]
@@ -24,6 +25,9 @@ AUTO_SAMPLERS = ("exact", "reverse_diffusion_1d", "annealed_langevin", "resampli
 """What sampler=auto tries, in order."""
 BATCHING = ("smoothing", "batch_size", "epochs")
 """Settings of the data group that are not the data set's own."""
+
+ORDERING_EXAMPLES = 2000
+"""How many training examples ordering=data_driven looks at, at most."""
 
 
 class IncompatibleChoice(UserError, CompactHydraException):
@@ -278,6 +282,18 @@ def build_source(config: Config) -> Source:
     return source
 
 
+def _order_of(source: Source, seed: int) -> Ordering:
+    """This is the order of ordering=data_driven; a model is loaded without its data, so its recipe holds the result."""
+    import torch
+
+    source.prepare()
+    index_N = torch.arange(min(ORDERING_EXAMPLES, source.count("train")))
+    try:
+        return Ordering.data_driven(source.examples("train", index_N, 0, seed))
+    except ValueError as error:
+        raise UserError(f"this data has no order of its own: {error}.") from error
+
+
 def build(config: Config, seed: int) -> Parts:
     """This is the parts of a settled config; weights are drawn with the seed.
 
@@ -290,7 +306,7 @@ def build(config: Config, seed: int) -> Parts:
     objective: Objective = _built(config, "objective")
     smoothing = float(config["data"]["smoothing"])
     levels = {"levels": list(objective.levels)} if isinstance(objective, Multiscale) else {}
-    recipe = {
+    recipe: Config = {
         "shape": list(source.shape),
         "mean": source.mean,
         "std": source.std,
@@ -298,6 +314,8 @@ def build(config: Config, seed: int) -> Parts:
         **levels,
         **{part: dict(config[part]) for part in ("backbone", "head", "sampler")},
     }
+    if recipe["backbone"].get("ordering") == "data_driven":
+        recipe["backbone"]["ordering"] = list(_order_of(source, seed).sequence)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = assemble(recipe, import_class)

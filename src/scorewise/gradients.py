@@ -54,6 +54,15 @@ def score_of_log_density(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) 
     return score if keep else score.detach()
 
 
+def log_density_and_score(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) -> tuple[Tensor, Tensor]:
+    """This is a per-example log-density (B,) and its gradient in x (B, D), from one evaluation; both detached."""
+    with gradient_scope():
+        x_leaf = leaf(x_BD)
+        value_B = log_density(x_leaf)
+        (score_BD,) = torch.autograd.grad(value_B.sum(), x_leaf)
+    return value_B.detach(), score_BD
+
+
 TRACES = ("passes", "stacked", "forward")
 
 

@@ -30,7 +30,7 @@ class MADE(nn.Module):
         width: features per dimension (F).
         hidden: sizes of the hidden layers.
         activation: name of the activation; any, since the derivative in a query does not pass through it.
-        ordering: raster, reverse or random.
+        ordering: name of an order (see `Ordering.named`), or the dimensions in their order.
         ordering_seed: seed of the random order.
     """
 
@@ -40,13 +40,16 @@ class MADE(nn.Module):
         width: int,
         hidden: Sequence[int] = (512, 512),
         activation: str = "relu",
-        ordering: str = "raster",
+        ordering: str | Sequence[int] = "raster",
         ordering_seed: int = 0,
     ) -> None:
         super().__init__()
         self.shape, self.width = tuple(shape), width
         dims = math.prod(self.shape)
-        self.ordering = Ordering.named(ordering, dims, ordering_seed)
+        if isinstance(ordering, str):
+            self.ordering = Ordering.named(ordering, self.shape, ordering_seed)
+        else:
+            self.ordering = Ordering.explicit(ordering, dims)
         position_D = self.ordering.positions() + 1
         degrees = [position_D, *(hidden_degrees(units, dims) for units in hidden)]
         self.hidden = nn.ModuleList(MaskedLinear(out[:, None] >= into) for into, out in itertools.pairwise(degrees))
