@@ -265,7 +265,7 @@ def test_illegal_settings_of_objectives_are_one_sentence() -> None:
         (("objective=ssm_vr", "objective.projection=unit_sphere"), "E[v v^T] = I / D"),
         (("objective=csm_annealed", "data=toy2d", "data.smoothing=0"), "give objective.sigma_min"),
         (("objective=csm_dsm", "data=toy2d", "data.smoothing=0"), "data.smoothing is 0"),
-        (("objective=ssm", "objective.projections=0"), "must be at least 1"),
+        (("objective=ssm", "objective.projections=0"), "must be a whole number of at least 1"),
     ):
         with pytest.raises(UserError) as refused:
             compose.build(settled(*overrides), 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from conftest import Outcome
-from test_compose import HEAD_OF, options
+from test_compose import HEAD_OF, SMOOTH, options
 
 import scorewise
 
@@ -15,7 +15,8 @@ import scorewise
 @pytest.mark.parametrize("objective", options("objective"))
 def test_it_trains_tests_loads_and_samples(objective: str, command: Callable[..., Outcome]) -> None:
     backbone = next(iter(HEAD_OF[objective][0]))
-    words = ("data=toy2d", "data.held_out=64", "debug=tiny", f"objective={objective}", f"backbone={backbone}")
+    smooth = SMOOTH.get((objective, backbone), ())
+    words = (*smooth, "data=toy2d", "data.held_out=64", "debug=tiny", f"objective={objective}", f"backbone={backbone}")
     ended = command(*words)
     assert ended.status == 0, ended.err
     metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
@@ -43,7 +44,8 @@ def test_a_small_unet_trains_on_images(command: Callable[..., Outcome]) -> None:
 
 
 def test_both_losses_of_dsm_are_logged(command: Callable[..., Outcome]) -> None:
-    words = ("data=toy2d", "data.held_out=64", "debug=tiny", "objective=dsm", "objective.sigma=0.5")
+    smooth = SMOOTH.get((objective, backbone), ())
+    words = (*smooth, "data=toy2d", "data.held_out=64", "debug=tiny", "objective=dsm", "objective.sigma=0.5")
     ended = command(*words, "objective.sigma_power=2", "trainer.max_steps=12")
     assert ended.status == 0, ended.err
     with (ended.run / "metrics.csv").open() as file:
@@ -55,7 +57,16 @@ def test_both_losses_of_dsm_are_logged(command: Callable[..., Outcome]) -> None:
 
 def test_chains_survive_a_stop(command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     """A PCD run that is cut at a step and resumed ends with the weights of one that was not."""
-    words = ("data=toy2d", "data.held_out=64", "debug=tiny", "objective=pcd", "backbone=mlp", "trainer.max_steps=8")
+    smooth = SMOOTH.get((objective, backbone), ())
+    words = (
+        *smooth,
+        "data=toy2d",
+        "data.held_out=64",
+        "debug=tiny",
+        "objective=pcd",
+        "backbone=mlp",
+        "trainer.max_steps=8",
+    )
     whole = command(*words, "name=whole")
     assert whole.status == 0, whole.err
     from scorewise.objectives import PCD
