@@ -44,8 +44,7 @@ def test_a_small_unet_trains_on_images(command: Callable[..., Outcome]) -> None:
 
 
 def test_both_losses_of_dsm_are_logged(command: Callable[..., Outcome]) -> None:
-    smooth = SMOOTH.get((objective, backbone), ())
-    words = (*smooth, "data=toy2d", "data.held_out=64", "debug=tiny", "objective=dsm", "objective.sigma=0.5")
+    words = ("data=toy2d", "data.held_out=64", "debug=tiny", "objective=dsm", "objective.sigma=0.5")
     ended = command(*words, "objective.sigma_power=2", "trainer.max_steps=12")
     assert ended.status == 0, ended.err
     with (ended.run / "metrics.csv").open() as file:
@@ -57,9 +56,7 @@ def test_both_losses_of_dsm_are_logged(command: Callable[..., Outcome]) -> None:
 
 def test_chains_survive_a_stop(command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     """A PCD run that is cut at a step and resumed ends with the weights of one that was not."""
-    smooth = SMOOTH.get((objective, backbone), ())
     words = (
-        *smooth,
         "data=toy2d",
         "data.held_out=64",
         "debug=tiny",
