@@ -48,7 +48,7 @@ def test_conditional_scores_are_derivatives_of_the_log_density(make: Callable[[i
     torch.testing.assert_close(s[:, -1], joint[:, -1])
     c = model.context(x)
     if isinstance(model, Mixture):
-        torch.testing.assert_close(s, score_of_log_density(lambda q: model._log_density(q, c).sum(-1), x))
+        torch.testing.assert_close(s, score_of_log_density(lambda q: model.conditional_log_prob(q, c).sum(-1), x))
     assert (s[:, 0] - joint[:, 0]).abs().max() > 1e-4, "a conditional score is not an entry of the joint score"
 
 

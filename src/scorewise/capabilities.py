@@ -78,7 +78,14 @@ class NoisyConditionalScoreModel(Protocol):
 
 @runtime_checkable
 class ConditionalEnergyModel(Protocol):
-    """Has unnormalised conditionals - log q(x_d | x_<d) + constant(x_<d), and a proposal close to them."""
+    """Has unnormalised conditionals - log q(x_d | x_<d) + constant(x_<d); elementwise in the query."""
+
+    def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class ProposalModel(Protocol):
+    """Has conditional energies and a normalised proposal close to their density."""
 
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
@@ -92,6 +99,22 @@ class NormalisedDensity(Protocol):
     """Has a normalised log-density, nats per example."""
 
     def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class ClosedFormDensity(Protocol):
+    """Has its normalised conditionals in closed form, which can be differentiated as often as one likes."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+    def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class QuantileModel(Protocol):
+    """Has the x_d with q(y_d < x_d | x_<d) = u_d."""
+
+    def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
@@ -136,6 +159,9 @@ PLAIN_NAMES: dict[type, str] = {
     NoisyScoreModel: "a joint score at every noise level",
     NoisyConditionalScoreModel: "conditional scores at every noise level",
     ConditionalEnergyModel: "conditional energies",
+    ProposalModel: "conditional energies and a proposal",
+    ClosedFormDensity: "a density in closed form",
+    QuantileModel: "quantiles of its conditionals",
     EnergyModel: "an energy",
     ConditionalScoreModel: "conditional scores",
     NormalisedDensity: "a normalised density",

@@ -14,15 +14,17 @@ from scorewise.backbones.layers import ACTIVATIONS, PIECEWISE_LINEAR
 from scorewise.capabilities import PLAIN_NAMES, NoisyConditionalScoreModel, NoisyScoreModel
 from scorewise.data.source import Source
 from scorewise.errors import UserError
-from scorewise.heads.model import Model
+from scorewise.heads.model import LiftedModel, Model
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
 
 Config = dict[str, Any]
-AUTO_SAMPLERS = ("exact", "reverse_diffusion_1d", "annealed_langevin", "resampling", "langevin_1d", "langevin")
+AUTO_SAMPLERS = ("exact", "reverse_diffusion_1d", "annealed_langevin", "inverse_cdf", "langevin_1d", "langevin")
 """What sampler=auto tries, in order."""
+AUTO_LIKELIHOODS = ("flow_ode", "quadrature")
+"""What likelihood=auto tries, in order, for heads without a closed form."""
 BATCHING = ("smoothing", "batch_size", "epochs")
 """Settings of the data group that are not the data set's own."""
 
@@ -130,6 +132,12 @@ def settle(config: Config) -> Config:
             if _has_any(head, _needs(import_class(_targets("sampler")[name]))):
                 config["sampler"] = _part("sampler", name)
                 break
+    head = _class(config, "head", Model)
+    if not issubclass(head, LiftedModel):
+        config["likelihood"] = _part("likelihood", "none")
+    elif config.get("likelihood", {"_target_": "auto"})["_target_"] in ("auto", "none"):
+        fitting = [n for n in AUTO_LIKELIHOODS if _has_any(head, _needs(import_class(_targets("likelihood")[n])))]
+        config["likelihood"] = _part("likelihood", fitting[0])
     return config
 
 
@@ -167,6 +175,9 @@ def refuse_incompatible(config: Config) -> None:
         )
     require("sampler", _needs(sampler), "head", head)
     require("task", _needs(task), "head", head)
+    if issubclass(head, LiftedModel):
+        chosen["likelihood"] = option_name("likelihood", config["likelihood"]["_target_"])
+        require("likelihood", _needs(_class(config, "likelihood")), "head", head)
     _refuse_kinks(config, objective, chosen)
     trainer = config.get("trainer", {})
     if objective.remembers and (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):  # type: ignore[attr-defined]
@@ -294,6 +305,13 @@ def _order_of(source: Source, seed: int) -> Ordering:
         raise UserError(f"this data has no order of its own: {error}.") from error
 
 
+def _range_of(source: Source, noise: float, seed: int) -> tuple[float, float]:
+    """This is the range of the training data with six noise levels around it, or a standard deviation without noise."""
+    low, high = source.extent(seed)
+    margin = 6 * noise if noise > 0 else source.std
+    return low - margin, high + margin
+
+
 def build(config: Config, seed: int) -> Parts:
     """This is the parts of a settled config; weights are drawn with the seed.
 
@@ -305,14 +323,22 @@ def build(config: Config, seed: int) -> Parts:
     source = build_source(config)
     objective: Objective = _built(config, "objective")
     smoothing = float(config["data"]["smoothing"])
+    noise = math.hypot(smoothing, objective.noise)
+    parts = {part: dict(config[part]) for part in ("backbone", "head", "sampler")}
+    if issubclass(_class(config, "head"), LiftedModel):
+        parts["likelihood"] = dict(config["likelihood"])
+    if any(part.get("low", 0) is None or part.get("high", 0) is None for part in parts.values()):
+        low, high = _range_of(source, noise, seed)
+        for part in parts.values():
+            part.update({key: end for key, end in (("low", low), ("high", high)) if part.get(key, 0) is None})
     levels = {"levels": list(objective.levels)} if isinstance(objective, Multiscale) else {}
     recipe: Config = {
         "shape": list(source.shape),
         "mean": source.mean,
         "std": source.std,
-        "noise": math.hypot(smoothing, objective.noise),
+        "noise": noise,
         **levels,
-        **{part: dict(config[part]) for part in ("backbone", "head", "sampler")},
+        **parts,
     }
     if recipe["backbone"].get("ordering") == "data_driven":
         recipe["backbone"]["ordering"] = list(_order_of(source, seed).sequence)

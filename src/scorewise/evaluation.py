@@ -1,6 +1,6 @@
 """Testing a finished run again."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Trainer
@@ -8,6 +8,7 @@ from lightning import Trainer
 from scorewise import compose
 from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
+from scorewise.heads.model import LiftedModel
 from scorewise.runs import CHANGES_RESULTS
 from scorewise.store import load, local_folder, read_config, refuse_unknown
 from scorewise.training import TRAINER_SETTINGS, conventions, quieten
@@ -29,6 +30,7 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
         raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
     for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
         refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
+    stored = compose.settle(stored)  # a run of an earlier version has no likelihood
     compose.refuse_incompatible(stored)
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
@@ -39,7 +41,10 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
             and "Digits" not in stored["data"]["_target_"]
         ):
             stored["data"][key] = config["paths"]["data" if key == "root" else "cache"]
-    parts = compose.build(stored, int(stored["seed"]))._replace(model=model)
+    parts = compose.build(stored, int(stored["seed"]))
+    if isinstance(model, LiftedModel) and model.likelihood is None:
+        model.likelihood = cast(LiftedModel, parts.model).likelihood
+    parts = parts._replace(model=model)
     task = compose.build_task(stored, parts, int(stored["seed"]))
     settings = {key: value for key, value in config["trainer"].items() if key not in ("_target_", "max_epochs")}
     settings["precision"] = stored["trainer"]["precision"]

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from scorewise.errors import UserError
-from scorewise.heads.model import Model
+from scorewise.heads.model import LiftedModel, Model
 
 CLASSES = (
     "scorewise.backbones.made.MADE",
@@ -26,6 +26,7 @@ CLASSES = (
     "scorewise.data.synthetic.Toy2d",
     "scorewise.heads.conditional_energy.ConditionalEnergy",
     "scorewise.heads.conditional_score.ConditionalScore",
+    "scorewise.heads.cosine.Cosine",
     "scorewise.heads.energy.Energy",
     "scorewise.heads.gaussian.Gaussian",
     "scorewise.heads.mixture.Mixture",
@@ -36,6 +37,7 @@ CLASSES = (
     "scorewise.objectives.csm.CSM",
     "scorewise.objectives.csm_annealed.CSMAnnealed",
     "scorewise.objectives.csm_dsm.CSMDSM",
+    "scorewise.objectives.csm_mle.CSMMLE",
     "scorewise.objectives.dsm.DSM",
     "scorewise.objectives.dsm_multiscale.DSMMultiscale",
     "scorewise.objectives.esm.ESM",
@@ -45,13 +47,19 @@ CLASSES = (
     "scorewise.objectives.sm.SM",
     "scorewise.objectives.ssm.SSM",
     "scorewise.objectives.ssm_vr.SSMVR",
+    "scorewise.likelihood.flow_ode.FlowODE",
+    "scorewise.likelihood.quadrature.Quadrature",
     "scorewise.sampling.ancestral.Exact",
     "scorewise.sampling.ancestral.Langevin1d",
+    "scorewise.sampling.annealed.Annealed",
     "scorewise.sampling.annealed_langevin.AnnealedLangevin",
     "scorewise.sampling.annealed_langevin_1d.AnnealedLangevin1d",
     "scorewise.sampling.hmc.HMC",
+    "scorewise.sampling.flow.Flow",
+    "scorewise.sampling.inverse_cdf.InverseCDF",
     "scorewise.sampling.langevin.Langevin",
     "scorewise.sampling.mala.MALA",
+    "scorewise.sampling.parallel.Parallel",
     "scorewise.sampling.resampling.Resampling",
     "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
     "scorewise.tasks.density.DensityEstimation",
@@ -150,10 +158,10 @@ def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> Non
 
 
 def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
-    """This is an untrained model from its recipe: shape, mean, std, noise, levels, backbone, head and sampler.
+    """This is an untrained model from its recipe: shape, mean, std, noise, levels, backbone, head, sampler, likelihood.
 
     Args:
-        recipe: plain values; backbone, head and sampler are mappings with a `_target_`.
+        recipe: plain values; backbone, head, sampler and likelihood (optional) are mappings with a `_target_`.
         find: turns a target into a class.
 
     Raises:
@@ -174,6 +182,9 @@ def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
             **head,
         )
         model.sampler = sampler_class(**sampler)
+        if isinstance(model, LiftedModel) and "likelihood" in recipe:
+            likelihood = dict(recipe["likelihood"])
+            model.likelihood = find(likelihood.pop("_target_"))(**likelihood)  # type: ignore[assignment]
         model.recipe = dict(recipe)
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())

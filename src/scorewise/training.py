@@ -258,7 +258,7 @@ def refuse_unreadable(checkpoint: Path) -> None:
 
 def choices(config: Config) -> dict[str, str]:
     """This is the options that were chosen, by group, with head and sampler as resolved."""
-    groups = ("data", "backbone", "head", "objective", "sampler", "task")
+    groups = ("data", "backbone", "head", "objective", "sampler", "likelihood", "task")
     return {group: compose.option_name(group, config[group]["_target_"]) for group in groups}
 
 

@@ -51,6 +51,10 @@ class Digits(FixedSource):
     units_per_step, unit, repeats = 8.0, "grey levels 0 to 16", True
     offset = 8.0
 
+    def extent(self, seed: int) -> tuple[float, float]:
+        """This is the ends of the scale, -1 and 1."""
+        return -1.0, 1.0
+
     def read(self) -> dict[Split, Tensor]:
         """This is 1,297 training, 200 validation and 300 test images."""
         from sklearn.datasets import load_digits
@@ -73,6 +77,11 @@ class TorchvisionImages(FixedSource):
 
     units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
     offset = 127.5
+
+    def extent(self, seed: int) -> tuple[float, float]:
+        """This is the ends of the scale, -1 and 1."""
+        return -1.0, 1.0
+
     name: str
     held_out: int
     packed: tuple[tuple[str, str], ...]

@@ -56,6 +56,12 @@ class Source(ABC):
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is clean examples (B, D) in the scale that models see."""
 
+    def extent(self, seed: int) -> tuple[float, float]:
+        """This is the least and the largest entry of up to 20,000 clean training examples of the first epoch."""
+        self.prepare()
+        x_BD = self.examples("train", torch.arange(min(self.count("train"), 20_000)), 0, seed)
+        return float(x_BD.min()), float(x_BD.max())
+
 
 class FixedSource(Source):
     """This is a data set held in memory: raw values (N, D) per split, and the scale to see them in.

@@ -2,6 +2,7 @@
 
 from scorewise.heads.conditional_energy import ConditionalEnergy
 from scorewise.heads.conditional_score import ConditionalScore
+from scorewise.heads.cosine import Cosine
 from scorewise.heads.energy import Energy
 from scorewise.heads.gaussian import Gaussian
 from scorewise.heads.mixture import Mixture
@@ -14,6 +15,7 @@ __all__ = [
     "CausalModel",
     "ConditionalEnergy",
     "ConditionalScore",
+    "Cosine",
     "Energy",
     "Gaussian",
     "Mixture",

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from scorewise.backbones.layers import activation_named, perceptron
 from scorewise.heads.forms import ScoreForm
-from scorewise.heads.model import CausalModel
+from scorewise.heads.model import LiftedModel
 
 
-class ConditionalScore(CausalModel):
+class ConditionalScore(LiftedModel):
     """This is an autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel.
 
     Args:

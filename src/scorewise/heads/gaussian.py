@@ -42,12 +42,20 @@ class Gaussian(CausalModel):
         mu_BD, log_std_BD = self._moments(c_BDF)
         return (mu_BD - self.standardise(q_BD)) * torch.exp(-2 * log_std_BD) / self.scale
 
+    def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is log q(q_d | c_d) in nats, shape of q."""
+        mu_BD, log_std_BD = self._moments(c_BDF)
+        z_BD = (self.standardise(q_BD) - mu_BD) * torch.exp(-log_std_BD)
+        return -0.5 * z_BD.square() - log_std_BD - 0.5 * math.log(2 * math.pi) - self.scale.log()
+
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """This is log q(x) in nats, shape (B,)."""
-        mu_BD, log_std_BD = self._moments(self.context(x_BD))
-        z_BD = (self.standardise(x_BD) - mu_BD) * torch.exp(-log_std_BD)
-        log_q_BD = -0.5 * z_BD.square() - log_std_BD - 0.5 * math.log(2 * math.pi) - self.scale.log()
-        return log_q_BD.sum(-1)
+        return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
+
+    def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
+        mu_BD, log_std_BD = self._moments(c_BDF)
+        return self.mean + self.scale * (mu_BD + log_std_BD.exp() * torch.special.ndtri(u_BD))
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """This is an exact draw per context, shape (B, D)."""

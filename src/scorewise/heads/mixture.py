@@ -47,7 +47,7 @@ class Mixture(CausalModel):
         log_weight_BDK = functional.log_softmax(logits_BDK, dim=-1)
         return log_weight_BDK, location_BDK + self.spread, (log_scale_BDK - 1.0).clamp(*self.LOG_SCALE)
 
-    def _log_density(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+    def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is log q(q_d | c_d), shape of q: log f = -z - 2 softplus(-z) - log b, even in z."""
         log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
         z_BDK = (self.standardise(q_BD).unsqueeze(-1) - location_BDK) * torch.exp(-log_scale_BDK)
@@ -64,7 +64,7 @@ class Mixture(CausalModel):
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """This is log q(x) in nats, shape (B,)."""
-        return self._log_density(x_BD, self.context(x_BD)).sum(-1)
+        return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """This is an exact draw per context, shape (B, D): choose a component, invert its distribution function."""

@@ -23,6 +23,21 @@ class DrawsSamples(Protocol):
         """This is n examples, shape (n, D)."""
 
 
+class GivesLikelihood(Protocol):
+    """What a model's likelihood has: the normaliser of one-dimensional conditionals that have no closed form."""
+
+    values: int
+
+    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+        """This is log q(x) in nats, shape (B,)."""
+
+    def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
+
+    def numbers(self, model: Any, x_BD: Tensor) -> Mapping[str, Tensor]:
+        """This is what the likelihood rests on, named numbers per example (B,)."""
+
+
 class Model(nn.Module, ABC):
     """This is a head on a backbone: the trained object that a user calls.
 
@@ -131,6 +146,32 @@ class CausalModel(Model, ABC):
         if isinstance(self.backbone, StreamsFeatures):
             return StandardisedStream(self, self.backbone.feature_stream())
         return FullPassStream(self)
+
+
+class LiftedModel(CausalModel, ABC):
+    """This is a model of conditionals without a closed form; a likelihood lifts it to a NormalisedDensity."""
+
+    def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
+        super().__init__(backbone, mean=mean, std=std, noise=noise)
+        self.likelihood: GivesLikelihood | None = None
+
+    def lifted(self) -> GivesLikelihood:
+        """This is the likelihood.
+
+        Raises:
+            ValueError: the model was given none.
+        """
+        if self.likelihood is None:
+            raise ValueError("this model has no likelihood: set model.likelihood to one of scorewise.likelihood first")
+        return self.likelihood
+
+    def log_prob(self, x_BD: Tensor) -> Tensor:
+        """This is log q(x) in nats, shape (B,)."""
+        return self.lifted().log_prob(self, x_BD)
+
+    def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
+        return self.lifted().quantile(self, u_BD, c_BDF)
 
 
 class StandardisedStream:

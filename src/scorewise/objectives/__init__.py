@@ -4,6 +4,7 @@ from scorewise.objectives.aem import AEM
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.csm_annealed import CSMAnnealed
 from scorewise.objectives.csm_dsm import CSMDSM
+from scorewise.objectives.csm_mle import CSMMLE
 from scorewise.objectives.dsm import DSM
 from scorewise.objectives.dsm_multiscale import DSMMultiscale
 from scorewise.objectives.esm import ESM
@@ -19,6 +20,7 @@ __all__ = [
     "AEM",
     "CSM",
     "CSMDSM",
+    "CSMMLE",
     "DSM",
     "ESM",
     "FDSSM",

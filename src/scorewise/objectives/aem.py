@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalEnergyModel
+from scorewise.capabilities import ProposalModel
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 
@@ -29,7 +29,7 @@ class AEM(Objective):
         ValueError: a number of samples below 1.
     """
 
-    needs = (ConditionalEnergyModel,)
+    needs = (ProposalModel,)
     heads = ("conditional_energy",)
     reads_scores = False
 

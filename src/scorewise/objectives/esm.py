@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import NormalisedDensity, ScoreModel
+from scorewise.capabilities import ClosedFormDensity, ScoreModel
 from scorewise.estimators.kde import KDE, RULES
 from scorewise.estimators.kernel import check_bandwidth
 from scorewise.noise import Draws
@@ -31,7 +31,7 @@ class ESM(Objective):
         ValueError: no such rule, a number that is not positive, or fewer than 2 references.
     """
 
-    needs = (ScoreModel, NormalisedDensity)
+    needs = (ScoreModel, ClosedFormDensity)
     heads = ("score", "mixture")
     joint = True
 

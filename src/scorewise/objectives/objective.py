@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, ScoreModel
+from scorewise.capabilities import ClosedFormDensity, ConditionalScoreModel, ScoreModel
 from scorewise.gradients import score_of_log_density
 from scorewise.noise import Draws
 
@@ -89,6 +89,9 @@ class Objective(ABC):
         """This is what a user should know before training on examples of D dimensions, if anything."""
         return None
 
+    def progress(self, done: float) -> None:
+        """This tells the objective which share of a run's steps is done, before every step."""
+
     def gain(self, model: Any) -> float:
         """This is the factor that brings the loss per dimension to order one, for clipping at a fixed norm."""
         return 1.0
@@ -110,7 +113,7 @@ def score_field(model: Any, field: str = "auto") -> Callable[[Tensor], Tensor]:
     """This is the vector field of a model.
 
     Args:
-        model: with conditional scores, a joint score or a normalised density.
+        model: with conditional scores, a joint score or a density in closed form.
         field: conditional (scores of the one-dimensional conditionals), joint (grad_x log q(x)), or auto:
             conditional scores where the model has them, else the joint score.
     """
@@ -118,7 +121,7 @@ def score_field(model: Any, field: str = "auto") -> Callable[[Tensor], Tensor]:
         return lambda x_BD: model.conditional_score(x_BD, model.context(x_BD))
     if isinstance(model, ScoreModel):
         return model.score
-    assert isinstance(model, NormalisedDensity)
+    assert isinstance(model, ClosedFormDensity)
     return lambda x_BD: score_of_log_density(model.log_prob, x_BD)
 
 
@@ -136,7 +139,7 @@ class FieldObjective(Objective, ABC):
     heads = ("score", "conditional_score")
     NEEDS: ClassVar[Mapping[str, tuple[type, ...]]] = {
         "auto": (ScoreModel, ConditionalScoreModel),
-        "joint": (ScoreModel, NormalisedDensity),
+        "joint": (ScoreModel, ClosedFormDensity),
         "conditional": (ConditionalScoreModel,),
     }
     HEADS: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from scorewise.capabilities import ConditionalEnergyModel
+from scorewise.capabilities import ProposalModel
 from scorewise.noise import normal_like, uniform_like
 from scorewise.sampling.ancestral import Ancestral
 
@@ -23,7 +23,7 @@ class Resampling(Ancestral):
         ValueError: no proposals.
     """
 
-    needs = (ConditionalEnergyModel,)
+    needs = (ProposalModel,)
 
     def __init__(self, proposals: int = 100) -> None:
         if proposals < 1:

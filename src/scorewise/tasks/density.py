@@ -1,14 +1,15 @@
 """Density estimation: held-out numbers that can be compared between objectives."""
 
 import math
+import warnings
 from typing import Any, cast, final
 
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, ScoreModel
+from scorewise.capabilities import ClosedFormDensity, ConditionalScoreModel, NormalisedDensity, ScoreModel
 from scorewise.data.datamodule import Batch
-from scorewise.heads.model import CausalModel
+from scorewise.heads.model import CausalModel, GivesLikelihood, LiftedModel
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
 from scorewise.tasks.score_task import ScoreTask
@@ -30,10 +31,15 @@ class DensityEstimation(ScoreTask):
     """This is fitting a density or its score, and reporting how well.
 
     Test metrics, each with its standard error: the objective's own loss; csm (eq. 5) for conditional scores;
-    nll in nats and bits_per_dim for normalised densities, both of the smoothed data; fisher_error
+    nll in nats and bits_per_dim, both of the smoothed data, for normalised densities (by quadrature for conditional
+    scores and energies, with what that rests on: see `Quadrature.numbers`, first 32 examples); fisher_error
     = 1/2 E|s - s*|^2 against the known score of the smoothed law and fisher_error_clean against that of the
     clean law on clean data.
     """
+
+    _normalised = 0
+    _refused = False
+    _of_quadrature: tuple[str, ...] = ()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """This collects every number that the model and the data allow."""
@@ -52,11 +58,42 @@ class DensityEstimation(ScoreTask):
                 self.report("bits_per_dim", bits_per_dim(value_B, self.source.dims, self.source.log_volume))
             if name == "fisher_error":
                 self.report("fisher_error_clean", self.fisher_error(batch.x_BD, 0.0))
+        if isinstance(self.model, LiftedModel) and self.model.likelihood is not None:
+            self._report_likelihood(self.model.likelihood, x_BD)
+
+    def on_test_start(self) -> None:
+        """This forgets an earlier test."""
+        super().on_test_start()
+        self._normalised, self._refused = 0, False
+
+    def _report_likelihood(self, likelihood: GivesLikelihood, x_BD: Tensor) -> None:
+        """This is nll and bits_per_dim by quadrature, of as many examples as the likelihood is allowed."""
+        share = likelihood.values // self.source.dims // self.trainer.world_size
+        x_BD = x_BD[: max(0, share - self._normalised)]
+        if self._refused or not len(x_BD):
+            return
+        try:
+            with torch.no_grad():
+                nll_B = -cast(LiftedModel, self.model).log_prob(x_BD)
+        except ValueError as error:  # the other numbers of the test are good
+            self._refused = True
+            for name in ("nll", "bits_per_dim", *self._of_quadrature):
+                self.held_out.pop(name, None)
+            warnings.warn(f"nll is not reported: {error}.", stacklevel=2)
+            return
+        if self._normalised == 0:
+            numbers = likelihood.numbers(self.model, x_BD[:32])
+            self._of_quadrature = tuple(numbers)
+            for name, value_B in numbers.items():
+                self.report(name, value_B)
+        self._normalised += len(x_BD)
+        self.report("nll", nll_B)
+        self.report("bits_per_dim", bits_per_dim(nll_B, self.source.dims, self.source.log_volume))
 
     def comparable_names(self) -> tuple[str, ...]:
         """This is nll for normalised densities and fisher_error where the law is known."""
         known = self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel)
-        return (*(["nll"] if isinstance(self.model, NormalisedDensity) else []), *(["fisher_error"] if known else []))
+        return (*(["nll"] if isinstance(self.model, ClosedFormDensity) else []), *(["fisher_error"] if known else []))
 
     def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
         """This is nll and fisher_error per smoothed example, where model and data have them."""

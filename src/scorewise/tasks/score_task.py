@@ -88,6 +88,7 @@ class ScoreTask(LightningModule, ABC):
         Raises:
             NotFinite: the loss is not finite.
         """
+        self.objective.progress(self.global_step / max(self.trainer.estimated_stepping_batches, 1))
         x_BD, draws = self.smoothed(batch)
         loss = self.objective(self.model, x_BD, draws)
         # Among several processes the gradient tells all of them at the same time.

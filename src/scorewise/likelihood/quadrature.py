@@ -1,0 +1,159 @@
+"""Normalised likelihood of autoregressive models whose conditionals have no closed form."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from scorewise.capabilities import ConditionalEnergyModel, ConditionalScoreModel
+from scorewise.likelihood.conditionals import Conditionals
+from scorewise.likelihood.panels import Panels
+
+AT_ONCE = 2**15
+"""Evaluations of a head per chunk: the memory of a likelihood, forwards and backwards."""
+
+
+class TailMass(ValueError):
+    """Conditionals hold more mass outside the range of the quadrature than a likelihood may ignore."""
+
+
+class Quadrature:
+    """This is log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
+
+    E_d is the antiderivative of the conditional score, or minus the conditional energy. The range belongs to the model:
+    outside it E_d continues with the slope of the edge (0 for energies) and a curvature of - 1 / tau^2, tau the noise
+    of the law, or the scale of the data where there is none.
+
+    Args:
+        low, high: the range, in the scale of the data; the data's own and six noise levels, say.
+        panels: of `order` nodes; None: as wide as two noise levels (half a standard deviation of data without noise).
+        order: nodes per panel.
+        largest_tail: the mean mass of a dimension outside the range that is tolerated.
+        values: conditionals of held-out examples that a test normalises (examples times dimensions).
+
+    Raises:
+        ValueError: an empty range, or settings that are no quadrature rule.
+    """
+
+    needs = (ConditionalScoreModel, ConditionalEnergyModel)
+
+    def __init__(
+        self,
+        low: float,
+        high: float,
+        panels: int | None = None,
+        order: int = 8,
+        largest_tail: float = 1e-4,
+        values: int = 2_000_000,
+    ) -> None:
+        if low is None or high is None or not low < high:
+            raise ValueError(f"likelihood.low={low} must be below likelihood.high={high}: the range of the data")
+        self.low, self.high, self.panels, self.order = float(low), float(high), panels, order
+        self.largest_tail, self.values = largest_tail, values
+        Panels(self.low, self.high - self.low, panels or 1, order)
+
+    def rule(self, model: Any, finer: int = 1) -> Panels:
+        """This is the panels for a model, so many times finer."""
+        tau = _tail_width(model)
+        count = self.panels or max(4, math.ceil((self.high - self.low) / (2 * tau if model.noise > 0 else tau / 2)))
+        low = torch.tensor(self.low, dtype=torch.float64, device=model.mean.device)
+        return Panels(low, self.high - self.low, count * finer, self.order)
+
+    def nodes(self, model: Any) -> int:
+        """This is G, the nodes per conditional."""
+        return self.rule(model).count * self.order
+
+    def conditionals(self, model: Any, c_RF: Tensor, finer: int = 1) -> Conditionals:
+        """This is the normalised conditionals of R contexts."""
+        panels, tau = self.rule(model, finer), _tail_width(model)
+        if isinstance(model, ConditionalEnergyModel):
+            return Conditionals.of_log_density(panels, lambda q: -_rows(model.conditional_energy, q, c_RF), tau)
+        return Conditionals.of_score(panels, lambda q: _rows(model.conditional_score, q, c_RF), tau)
+
+    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+        """This is log q(x) in nats, shape (B,), differentiable in the parameters at bounded memory.
+
+        Raises:
+            TailMass: outside of training, where a conditional's mass is not inside the range: its score does not decay.
+        """
+        log_q_BD, outside_BD = self.conditional_log_prob(model, x_BD)
+        if not torch.is_grad_enabled():
+            self._refuse_tails(outside_BD)
+        return log_q_BD.sum(-1)
+
+    def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: int = 1) -> tuple[Tensor, Tensor]:
+        """This is log q(x_d | x_<d) and the mass of every conditional outside the range, both (B, D)."""
+        c_BDF = model.context(x_BD)
+        c_RF, x_R = c_BDF.flatten(0, 1), x_BD.flatten()
+        chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
+        graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        parts: list[tuple[Tensor, Tensor]] = []
+        for c_rF, x_r in zip(c_RF.split(chunk), x_R.split(chunk), strict=True):
+            if graph:
+                parts.append(checkpoint(self._of_rows, model, x_r, c_rF, finer, use_reentrant=False))
+            else:
+                log_q_r, outside_r = self._of_rows(model, x_r, c_rF, finer)
+                parts.append((log_q_r.detach(), outside_r.detach()))
+        log_q_R, outside_R = (torch.cat(part) for part in zip(*parts, strict=True))
+        return log_q_R.reshape(x_BD.shape).to(x_BD.dtype), outside_R.reshape(x_BD.shape).detach()
+
+    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, finer: int) -> tuple[Tensor, Tensor]:
+        law = self.conditionals(model, c_RF, finer)
+        if isinstance(model, ConditionalEnergyModel):
+            inside_R = x_R.clamp(self.low, self.high)
+            energy_R = -model.conditional_energy(inside_R, c_RF).to(torch.float64) + law.tail(x_R.to(torch.float64))
+            return energy_R - law.log_z_R, law.outside()
+        return law.log_density(x_R), law.outside()
+
+    def _refuse_tails(self, outside_BD: Tensor) -> None:
+        outside_D = outside_BD.mean(0)
+        worst = int(outside_D.nan_to_num(nan=2.0).argmax())
+        if not outside_D[worst] <= self.largest_tail:
+            raise TailMass(
+                f"dimension {worst}: {100 * float(outside_D[worst]):.3g} % of its conditionals' mass lies outside "
+                f"[{self.low:g}, {self.high:g}], above likelihood.largest_tail={self.largest_tail:g}: its score does "
+                "not decay there, so this model has no likelihood to report; train it longer, with more noise, or with "
+                "a form that confines (head.form=edm), or give a wider likelihood.low and likelihood.high"
+            )
+
+    def numbers(self, model: Any, x_BD: Tensor) -> dict[str, Tensor]:
+        """This is what a reported likelihood rests on, per example (B,).
+
+        nll_quadrature_error: |log q| by G nodes against 2 G, nats; nll_tail: largest mass of a conditional outside the
+        range; nll_outside: entries of x outside it.
+        """
+        coarse_BD, outside_BD = self.conditional_log_prob(model, x_BD)
+        fine_BD, _ = self.conditional_log_prob(model, x_BD, finer=2)
+        return {
+            "nll_quadrature_error": (coarse_BD - fine_BD).sum(-1).abs(),
+            "nll_tail": outside_BD.max(-1).values,
+            "nll_outside": ((x_BD < self.low) | (x_BD > self.high)).sum(-1),
+        }
+
+    def cdf(self, model: Any, x_BD: Tensor) -> Tensor:
+        """This is the probability integral transform q(y_d < x_d | x_<d), shape (B, D)."""
+        return self._by_chunks(model, model.context(x_BD), x_BD, "cdf")
+
+    def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
+        return self._by_chunks(model, c_BDF, u_BD, "quantile")
+
+    def _by_chunks(self, model: Any, c_BDF: Tensor, value_BD: Tensor, what: str) -> Tensor:
+        chunk = max(1, AT_ONCE // self.rule(model).count // self.order)
+        rows = zip(c_BDF.flatten(0, 1).split(chunk), value_BD.flatten().split(chunk), strict=True)
+        with torch.no_grad():
+            parts = [getattr(self.conditionals(model, c_rF), what)(value_r) for c_rF, value_r in rows]
+        return torch.cat(parts).reshape(value_BD.shape).to(c_BDF.dtype)
+
+
+def _rows(head: Any, q_GR: Tensor, c_RF: Tensor) -> Tensor:
+    """This is a head's output for queries (G, R) or (G, 1) at the contexts of R rows, shape (G, R)."""
+    value_GR: Tensor = head(q_GR.to(c_RF.dtype), c_RF)
+    return value_GR.expand(-1, len(c_RF))
+
+
+def _tail_width(model: Any) -> float:
+    """This is tau: the noise of the law, or the scale of the data where there is none."""
+    return float(model.noise) if model.noise > 0 else float(model.scale)

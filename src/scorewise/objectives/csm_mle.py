@@ -1,0 +1,52 @@
+"""Composite score matching with a short calibration by maximum likelihood at the end."""
+
+from typing import Any
+
+from torch import Tensor
+
+from scorewise.capabilities import ConditionalScoreModel
+from scorewise.noise import Draws
+from scorewise.objectives.csm import CSM
+from scorewise.objectives.mle import MLE
+from scorewise.objectives.objective import Objective
+
+
+class CSMMLE(Objective):
+    """This is CSM (eq. 5 of Autoregressive Score Matching), then exact maximum likelihood for the last steps.
+
+    CSM does not see the relative weight of separated modes; the likelihood of the same model does. Held-out examples
+    are always ranked by their negative log-likelihood, nats.
+
+    Args:
+        share: of the steps, the last ones, that are maximum likelihood.
+
+    Raises:
+        ValueError: a share outside [0, 1].
+    """
+
+    needs = (ConditionalScoreModel,)
+    heads = ("conditional_score",)
+    differentiates_query = True
+
+    def __init__(self, share: float = 0.2) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"objective.share={share} must be between 0 and 1: it is a share of the steps")
+        self.share = share
+        self.phases = {False: CSM(), True: MLE()}
+        self.calibrating = share == 1
+
+    def progress(self, done: float) -> None:
+        """This changes over to maximum likelihood when only the last share of a run is left."""
+        self.calibrating = done >= 1 - self.share
+
+    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is J_CSM or - log q(x) of every example, shape (B,)."""
+        return self.phases[self.calibrating].per_example(model, x_BD, draws)
+
+    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is - log q(x) of every example in nats, shape (B,)."""
+        return self.phases[True].per_example(model, x_BD, draws)
+
+    def gain(self, model: Any) -> float:
+        """This is that of the objective in force."""
+        return self.phases[self.calibrating].gain(model)

@@ -1,0 +1,59 @@
+"""Exact draws from level to level, one dimension after the other."""
+
+import itertools
+import math
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.likelihood.conditionals import Conditionals
+from scorewise.likelihood.flow_ode import FlowODE
+from scorewise.likelihood.panels import Panels
+from scorewise.noise import geometric_ladder, uniform_like
+from scorewise.sampling.ancestral import Ancestral
+
+
+class Annealed(Ancestral):
+    """This is y_K ~ q_K, then y_k ~ q_k(y) N(y_k+1; y, sigma_k+1^2 - sigma_k^2) down the ladder, by quadrature.
+
+    Each step removes noise by the exact posterior of the model's own law at that level, of which only the score near
+    y_k+1 is used, so the weights of separated modes come from the large levels, where they are learned.
+
+    Args:
+        levels: rungs of the ladder that is gone down; None: the model's own.
+        panels: of 8 nodes on y_k+1 +- 5 standard deviations of the noise that is removed.
+
+    Raises:
+        ValueError: fewer than one panel, or one level.
+    """
+
+    needs = (NoisyConditionalScoreModel,)
+    REACH = 5.0
+
+    def __init__(self, levels: int | None = None, panels: int = 4) -> None:
+        if panels < 1 or (levels is not None and levels < 2):
+            raise ValueError(f"sampler.panels={panels} must be at least 1 and sampler.levels={levels} at least 2")
+        self.levels, self.panels = levels, panels
+
+    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """This is one draw per context from the law with the smallest noise, shape (n, block)."""
+        c_RF = c_BDF.flatten(0, 1)
+        ladder = geometric_ladder(model.levels[0], model.levels[-1], self.levels or len(model.levels))
+        z_R = FlowODE().top(model, c_RF).quantile(uniform_like(c_RF[:, 0], generator))
+        for high, low in itertools.pairwise(ladder):
+            spread = math.sqrt(high**2 - low**2)
+            z_R = self._posterior(model, c_RF, z_R, low, spread).quantile(uniform_like(c_RF[:, 0], generator))
+        return z_R.to(c_BDF.dtype).reshape(c_BDF.shape[:2])
+
+    def _posterior(self, model: Any, c_RF: Tensor, z_R: Tensor, level: float, spread: float) -> Conditionals:
+        """This is q_level(y) N(z; y, spread^2), normalised over y."""
+
+        def score(q_GR: Tensor) -> Tensor:
+            y_GR = q_GR.to(c_RF.dtype)
+            s_GR: Tensor = model.noisy_conditional_score(y_GR, c_RF, torch.full_like(y_GR, level))
+            return s_GR.to(torch.float64) - (q_GR - z_R) / spread**2
+
+        panels = Panels(z_R - self.REACH * spread, 2 * self.REACH * spread, self.panels)
+        return Conditionals.of_score(panels, score, spread)

@@ -1,0 +1,61 @@
+"""Parallel sampling: all dimensions at once, repeated until they agree."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from scorewise.capabilities import QuantileModel
+from scorewise.noise import uniform_like
+
+
+class Parallel:
+    """This is the fixed point of x <- F^-1(u | c(x)) with fixed uniforms u: what `inverse_cdf` draws from the same u.
+
+    Every round draws all dimensions of a block from contexts of the round before. The first position of the block that
+    is not yet settled has a settled prefix, so every round settles one position at least and far more in practice;
+    what is settled is frozen. With a block of one image row this is Gauss-Seidel over rows.
+
+    Args:
+        block: dimensions per block, in the model's order; None: all.
+        tolerance: a position is settled when no sample moved by more than this many noise levels (scales of the data
+            where there is no noise).
+
+    Raises:
+        ValueError: a block below 1 or a negative tolerance.
+    """
+
+    needs = (QuantileModel,)
+
+    def __init__(self, block: int | None = None, tolerance: float = 1e-4) -> None:
+        if (block is not None and block < 1) or not tolerance >= 0:
+            raise ValueError(f"sampler.block={block} must be at least 1 and sampler.tolerance={tolerance} at least 0")
+        self.block, self.tolerance = block, tolerance
+        self.rounds = 0
+        """How many rounds the last draw took."""
+
+    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+        """This is n examples, shape (n, D)."""
+        x_BD = model.mean.expand(n, model.dims).clone()
+        # Position by position, as one dimension after the other would draw them.
+        u_BD = torch.stack([uniform_like(x_BD[:, :1], generator) for _ in range(model.dims)], dim=-1)[:, 0]
+        return self.settle(model, x_BD, u_BD, 0)
+
+    def settle(self, model: Any, x_BD: Tensor, u_BD: Tensor, start: int) -> Tensor:
+        """This is the examples with the positions from `start` on drawn from the uniforms u, ordered by position."""
+        sequence = torch.tensor(model.ordering.sequence, device=x_BD.device)
+        block = self.block or model.dims
+        near = self.tolerance * float(model.noise if model.noise > 0 else model.scale)
+        self.rounds = 0
+        for first in range(start, model.dims, block):
+            end, done = min(first + block, model.dims), first
+            while done < end:
+                open_dims = sequence[done:end]
+                c_BDF = model.context(x_BD)[:, open_dims]
+                new_BD = model.conditional_quantile(u_BD[:, done:end], c_BDF)
+                moved_D = (new_BD - x_BD[:, open_dims]).abs().amax(0) > near
+                x_BD[:, open_dims] = new_BD
+                self.rounds += 1
+                # The first position that moved was drawn from a settled prefix: it is settled now, like all before it.
+                done = min(done + int(moved_D.int().argmax()) + 1, end) if bool(moved_D.any()) else end
+        return x_BD
