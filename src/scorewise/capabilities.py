@@ -67,6 +67,13 @@ class ConditionalScoreModel(Protocol):
 
 
 @runtime_checkable
+class FusedCSMModel(Protocol):
+    """Has the weighted sum of s_d^2 / 2 + ds_d/dq_d and its value per example, with gradients from one pass."""
+
+    def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+@runtime_checkable
 class NoisyConditionalScoreModel(Protocol):
     """Has the scores of the one-dimensional conditionals, the query at any noise level of a ladder.
 
