@@ -134,12 +134,12 @@ def test_a_kinked_activation_is_refused_where_it_would_train_wrongly() -> None:
 def test_mixed_precision_leaves_the_derivative_in_single(fused: bool) -> None:
     model, x = model_with(), torch.randn(BATCH, DIMS)
     reference = model.context(x)
-    model.context = lambda x_BD: reference.bfloat16()  # type: ignore[method-assign, assignment]
+    model.context = lambda _: reference.bfloat16()  # type: ignore[method-assign, assignment]
     call = CSM().__call__ if fused else lambda *a: Objective.__call__(CSM(), *a)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = call(model, x, draws())
     assert mixed.total.dtype == torch.float32
-    model.context = lambda x_BD: reference.bfloat16().float()  # type: ignore[method-assign, assignment]
+    model.context = lambda _: reference.bfloat16().float()  # type: ignore[method-assign, assignment]
     full = call(model, x, draws())
     torch.testing.assert_close(mixed.per_example, full.per_example, rtol=1e-6, atol=1e-6)
     mixed.total.backward(retain_graph=True)
