@@ -63,6 +63,10 @@ class ConditionalScore(CausalModel):
         net_BD = self.last(self.rest(h)).squeeze(-1)
         return self.form(net_BD, u_BD) / self.scale
 
+    def compile_csm(self) -> None:
+        """This lets torch.compile build the pass of `weighted_csm` from now on."""
+        self.compiles = True
+
     def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]:
         """This is sum_b weight_b J_b with J_b = sum_d s_d^2 / 2 + ds_d/dq_d (eq. 5), and J (B,), detached.
 

@@ -34,11 +34,10 @@ class CSM(Objective):
 
     def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
         """This is the loss of a batch, in one fused pass where the model has one; x is data there."""
-        context = model.context
         if x_BD.requires_grad or not isinstance(model, FusedCSMModel):
             return super().__call__(model, x_BD, draws, weight_B)
         weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
-        return Loss(*model.weighted_csm(x_BD, context(x_BD), weight_B))
+        return Loss(*model.weighted_csm(x_BD, model.context(x_BD), weight_B))
 
     def gain(self, model: Any) -> float:
         """This is sigma^2 of the smoothed law."""
