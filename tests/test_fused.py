@@ -1,12 +1,15 @@
 """The fused step of composite score matching against double backward."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from conftest import Outcome
 from torch import Tensor
 
 from scorewise.backbones import MADE
+from scorewise.capabilities import FusedCSMModel
 from scorewise.heads import ConditionalScore, fused_csm
 from scorewise.heads.tangents import CURVATURES, TANGENTS
 from scorewise.noise import Draws
@@ -153,3 +156,23 @@ def test_single_precision_is_close() -> None:
     true = gradients(by_double_backward(model, x, weight)[0], model)
     for name in true:
         torch.testing.assert_close(found[name], true[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+class Doubled(ConditionalScore):
+    def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        return 2 * super().conditional_score(q_BD, c_BDF)
+
+
+def test_a_class_with_another_score_takes_the_ordinary_path() -> None:
+    model, x = Doubled(MADE((DIMS,), 3, (8,)), noise=0.4), torch.randn(BATCH, DIMS)
+    assert isinstance(model_with(), FusedCSMModel)
+    assert not isinstance(model, FusedCSMModel)
+    loss = CSM()(model, x, draws())
+    torch.testing.assert_close(loss.total, by_double_backward(model, x, torch.full((BATCH,), 1 / BATCH))[0])
+
+
+def test_training_in_mixed_precision(command: Callable[..., Outcome]) -> None:
+    ended = command("debug=tiny", "objective=csm", "trainer.precision=bf16-mixed")
+    assert ended.status == 0, ended.err
+    csm = json.loads((ended.run / "summary.json").read_text())
+    assert "csm" in str(csm)

@@ -51,6 +51,11 @@ class ConditionalScore(CausalModel):
         self.rest = perceptron(hidden, activation)
         self.last = nn.Linear(hidden[-1], 1)
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "conditional_score" in vars(cls) and "weighted_csm" not in vars(cls):
+            cls.weighted_csm = None  # type: ignore[method-assign, assignment]  # ours is the loss of another score
+
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
         """This is the size of a context vector."""
@@ -71,8 +76,8 @@ class ConditionalScore(CausalModel):
         """This is sum_b weight_b J_b with J_b = sum_d s_d^2 / 2 + ds_d/dq_d (eq. 5), and J (B,), detached.
 
         One pass over chunks of rows with hand-written tangents that stores nothing but gradients, in float32 at least
-        whatever the autocast. The query is data: no gradient goes to it. A class that changes `conditional_score`
-        must change this with it.
+        whatever the autocast. The query is data: no gradient goes to it. A class that changes `conditional_score` loses
+        this, unless it brings its own.
 
         Raises:
             ValueError: gradients are wanted and the activation has no second derivative.
