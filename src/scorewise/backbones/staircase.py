@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,12 +64,11 @@ class Staircase:
         return rows.index_select(1, self.columns[: step.reach])
 
     def put_product(self, out: Tensor, step: Step, left: Tensor, right: Tensor) -> None:
-        """This writes the rows of a step in `out`: the product of two matrices (rows, reach), masked."""
+        """This writes the rows of a step in `out`, zero so far: the product of two matrices (rows, reach), masked."""
         if self.columns is None and isinstance(step.rows, slice):
             block = out[step.rows, : step.reach]
             torch.mm(left, right, out=block)
             block[:, step.safe :].mul_(step.strip)
-            out[step.rows, step.reach :].zero_()
             return
         whole = right.new_zeros(len(left), out.shape[1])
         block = whole[:, : step.reach]
@@ -80,6 +80,13 @@ class Staircase:
         """This is the layer's output, for weights that are zero wherever the mask is."""
         out: Tensor = _StaircaseProduct.apply(self, h.flatten(0, -2), weight, bias)
         return out.unflatten(0, h.shape[:-1])
+
+
+def _zeros(like: Tensor) -> Tensor:
+    """This is zeros; numpy's are pages that the system hands out zeroed, so the masked half costs nothing."""
+    if like.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(np.zeros(like.shape, np.float32 if like.dtype == torch.float32 else np.float64))
+    return torch.zeros_like(like)
 
 
 class _StaircaseProduct(torch.autograd.Function):
@@ -107,7 +114,7 @@ class _StaircaseProduct(torch.autograd.Function):
             return None, gradient @ (weight * stairs.mask), (gradient.T @ h) * stairs.mask, to_bias
         wants_h, wants_weight = ctx.needs_input_grad[1:3]
         to_h = torch.zeros_like(h) if wants_h else None
-        to_weight = torch.empty_like(weight) if wants_weight else None
+        to_weight = _zeros(weight) if wants_weight else None
         ordered = h if stairs.columns is None else h[:, stairs.columns]
         for step in stairs.steps:
             part = gradient[:, step.rows]
