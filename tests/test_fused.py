@@ -172,7 +172,10 @@ def test_a_class_with_another_score_takes_the_ordinary_path() -> None:
 
 
 def test_training_in_mixed_precision(command: Callable[..., Outcome]) -> None:
-    ended = command("debug=tiny", "objective=csm", "trainer.precision=bf16-mixed")
-    assert ended.status == 0, ended.err
-    csm = json.loads((ended.run / "summary.json").read_text())
-    assert "csm" in str(csm)
+    csm = {}
+    for precision in ("32-true", "bf16-mixed"):
+        folder = f"hydra.run.dir={precision}"
+        ended = command("debug=tiny", "objective=csm", f"trainer.precision={precision}", folder)
+        assert ended.status == 0, ended.err
+        csm[precision] = json.loads((ended.folder / precision / "summary.json").read_text())["metrics"]["csm"]
+    assert csm["bf16-mixed"] == pytest.approx(csm["32-true"], rel=0.02)
