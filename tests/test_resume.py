@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,11 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(
     def explode(self: Any, model: Any, x_BD: Any, draws: Any) -> Any:
         if torch.is_grad_enabled():
             calls.append(1)
-        value = original(self, model, x_BD, draws)
-        return value * float("nan") if len(calls) == 7 else value
+        loss = original(self, model, x_BD, draws)
+        return replace(loss, total=loss.total * float("nan")) if len(calls) == 7 else loss
 
-    original = CSM.per_example
-    monkeypatch.setattr(CSM, "per_example", explode)
+    original = CSM.__call__
+    monkeypatch.setattr(CSM, "__call__", explode)
     ended = command(*SMALL, "hydra.run.dir=here")
     assert ended.status == 1
     assert "the loss became nan at step 7" in ended.err

@@ -67,6 +67,18 @@ class ConditionalScoreModel(Protocol):
 
 
 @runtime_checkable
+class FusedCSMModel(ConditionalScoreModel, Protocol):
+    """Has the weighted sum of s_d^2 / 2 + ds_d/dq_d and its value per example, with gradients from one pass.
+
+    `compile_csm` lets torch.compile build that pass from now on.
+    """
+
+    def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def compile_csm(self) -> None: ...
+
+
+@runtime_checkable
 class NoisyConditionalScoreModel(Protocol):
     """Has the scores of the one-dimensional conditionals, the query at any noise level of a ladder.
 

@@ -11,7 +11,7 @@ from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
 from scorewise.runs import CHANGES_RESULTS
 from scorewise.store import load, local_folder, read_config, refuse_unknown
-from scorewise.training import TRAINER_SETTINGS, conventions, quieten
+from scorewise.training import OURS, TRAINER_SETTINGS, conventions, quieten
 
 
 def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
@@ -46,7 +46,7 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
         model.likelihood = cast(LiftedModel, parts.model).likelihood
     parts = parts._replace(model=model)
     task = compose.build_task(stored, parts, int(stored["seed"]))
-    settings = {key: value for key, value in config["trainer"].items() if key not in ("_target_", "max_epochs")}
+    settings = {key: value for key, value in config["trainer"].items() if key not in (*OURS, "max_epochs")}
     settings["precision"] = stored["trainer"]["precision"]
     trainer = Trainer(
         **TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False

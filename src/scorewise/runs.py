@@ -23,7 +23,7 @@ CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "se
 """Sections of a config that decide what a run computes."""
 PLUMBING = {
     "data": ("root", "cache"),
-    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler"),
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler", "compile"),
     "callbacks": ("save_every_n_steps", "sample_every_n_epochs", "samples", "progress"),
 }
 """Settings in them that do not."""

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from scorewise import __version__, compose
 from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids
+from scorewise.compiler import compile_step
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.source import Source
 from scorewise.errors import Stopped, UserError
@@ -38,6 +39,9 @@ TRAINER_SETTINGS: dict[str, Any] = {
     "enable_model_summary": False,
     "log_every_n_steps": 10,
 }
+
+OURS = ("_target_", "compile")
+"""Settings of the trainer group that are not lightning.Trainer's."""
 
 
 def quieten() -> None:
@@ -105,6 +109,8 @@ class Training:
         torch.set_default_dtype(torch.float64 if double else torch.float32)
         self.parts = compose.build(config, self.seed)
         self.task: ScoreTask = compose.build_task(config, self.parts, self.seed)
+        if config["trainer"].get("compile"):
+            compile_step(self.parts.model, self.parts.objective)
         self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
         self.stored = {**stored, "model": self.parts.recipe}
         if rank_zero_only.rank == 0:
@@ -116,7 +122,7 @@ class Training:
         self.trainer = self._trainer(name)
 
     def _trainer(self, name: str) -> Trainer:
-        settings = {key: value for key, value in self.config["trainer"].items() if key != "_target_"}
+        settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}
         loggers: list[Logger] = []
         if self.config["train"]:
             extra = extra_logger(

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scorewise.backbones.staircase import Staircase
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "softplus": nn.Softplus,
@@ -41,25 +43,32 @@ def perceptron(sizes: Sequence[int], activation: str) -> nn.Sequential:
 class MaskedLinear(nn.Linear):
     """This is a linear layer whose masked weights are exactly zero and stay so.
 
-    The weight itself is kept masked (at the start, after loading, and through its gradient), so the forward
-    pass is one plain matrix product.
+    The weight itself is kept masked (at the start, after loading, and through its gradient), so the forward pass is
+    one plain matrix product, or a product by blocks that skips masked weights where the layer is large.
 
     Args:
-        mask: (out, in), true where a connection exists.
+        mask: (out, in), true where a connection exists; a staircase up to the order of rows and columns.
+        large: number of weights from which blocks pay.
+
+    Raises:
+        ValueError: a large layer's mask is no staircase.
     """
 
     mask: Tensor
 
-    def __init__(self, mask: Tensor) -> None:
+    def __init__(self, mask: Tensor, large: int = 2**19) -> None:
         super().__init__(mask.shape[1], mask.shape[0])
         self.register_buffer("mask", mask.to(torch.bool), persistent=False)
         with torch.no_grad():
             self.weight.mul_(self.mask)
+        steps = 8 if mask.numel() < 8 * large else 16
+        self.staircase = Staircase(self.mask, steps) if mask.numel() >= large else None
         self._mask_the_gradient()
         self.register_load_state_dict_post_hook(_mask_again)
 
     def _mask_the_gradient(self) -> None:
-        self.weight.register_hook(lambda gradient: gradient * self.mask)
+        if self.staircase is None:
+            self.weight.register_hook(lambda gradient: gradient * self.mask)
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
@@ -67,7 +76,19 @@ class MaskedLinear(nn.Linear):
 
     def forward(self, h: Tensor) -> Tensor:
         """This is the layer's output."""
-        return functional.linear(h, self.weight, self.bias)
+        if self.staircase is None:
+            return functional.linear(h, self.weight, self.bias)
+        device = h.device.type
+        # Blocks save arithmetic, of which an accelerator has enough; torch.func's transforms see through products only.
+        if device != "cpu" or torch._C._are_functorch_transforms_active():
+            return functional.linear(h, self.weight * self.mask, self.bias)
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            h, weight, bias = h.to(dtype), weight.to(dtype), bias.to(dtype)
+        with torch.autocast(device, enabled=False):
+            return self.staircase(h, weight, bias)
 
 
 def _mask_again(layer: nn.Module, _: object) -> None:

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from scorewise.backbones.layers import activation_named, perceptron
 from scorewise.heads.forms import ScoreForm
+from scorewise.heads.fused_csm import fused_csm
 from scorewise.heads.model import LiftedModel
 
 
 class ConditionalScore(LiftedModel):
-    """This is an autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel.
+    """This is an autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel, FusedCSMModel.
 
     Args:
         backbone: causal features; their width is the size c of a context vector.
@@ -39,6 +40,7 @@ class ConditionalScore(LiftedModel):
         noise: float = 0.0,
     ) -> None:
         super().__init__(backbone, mean=mean, std=std, noise=noise)
+        self.activation, self.compiles = activation, False
         self.form = ScoreForm(form, std, noise)
         width = self.backbone.width
         if context is not None and context != width:
@@ -48,6 +50,11 @@ class ConditionalScore(LiftedModel):
         self.first = activation_named(activation)
         self.rest = perceptron(hidden, activation)
         self.last = nn.Linear(hidden[-1], 1)
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "conditional_score" in vars(cls) and "weighted_csm" not in vars(cls):
+            cls.weighted_csm = None  # type: ignore[method-assign, assignment]  # ours is the loss of another score
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
@@ -60,3 +67,38 @@ class ConditionalScore(LiftedModel):
         h = self.first(self.of_context(c_BDF) + u_BD.unsqueeze(-1) * self.of_query)
         net_BD = self.last(self.rest(h)).squeeze(-1)
         return self.form(net_BD, u_BD) / self.scale
+
+    def compile_csm(self) -> None:
+        """This lets torch.compile build the pass of `weighted_csm` from now on."""
+        self.compiles = True
+
+    def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]:
+        """This is sum_b weight_b J_b with J_b = sum_d s_d^2 / 2 + ds_d/dq_d (eq. 5), and J (B,), detached.
+
+        One pass over chunks of rows with hand-written tangents that stores nothing but gradients, in float32 at least
+        whatever the autocast. The query is data: no gradient goes to it. A class that changes `conditional_score` loses
+        this, unless it brings its own.
+
+        Raises:
+            ValueError: gradients are wanted and the activation has no second derivative.
+        """
+        weights = [self.of_context.weight, self.of_context.bias, self.of_query]
+        for layer in self.rest:
+            if isinstance(layer, nn.Linear):
+                weights += [layer.weight, layer.bias]
+        weights += [self.last.weight[0], self.last.bias[0]]
+        dtype = torch.promote_types(q_BD.dtype, torch.float32)
+        of_net, of_u = self.form.of_net, self.form.of_u
+        with torch.autocast(q_BD.device.type, enabled=False):
+            scale = self.scale.to(dtype)
+            form = torch.stack([of_net / scale, of_u / scale, of_net / scale**2, of_u / scale**2])
+            total, loss_N = fused_csm(
+                self.activation,
+                self.standardise(q_BD.detach()).to(dtype).flatten(),
+                weight_B.to(dtype).repeat_interleave(self.dims),
+                form,
+                c_BDF.to(dtype).flatten(0, 1),
+                [weight.to(dtype) for weight in weights],
+                compiled=self.compiles,
+            )
+        return total, loss_N.view_as(q_BD).sum(-1)

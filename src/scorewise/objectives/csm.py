@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel
+from scorewise.capabilities import ConditionalScoreModel, FusedCSMModel
 from scorewise.gradients import elementwise_derivative
 from scorewise.noise import Draws
-from scorewise.objectives.objective import Objective, score_gain
+from scorewise.objectives.objective import Loss, Objective, score_gain
 
 
 class CSM(Objective):
@@ -24,8 +25,19 @@ class CSM(Objective):
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is J_CSM of every example, shape (B,), summed over dimensions."""
         c_BDF = model.context(x_BD)
-        s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
+        if isinstance(model, FusedCSMModel) and not torch.is_grad_enabled():
+            return model.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD[:, 0]))[1]
+        with torch.autocast(x_BD.device.type, enabled=False):  # a derivative in half precision loses the loss
+            c_BDF = c_BDF.to(x_BD.dtype)
+            s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
         return (0.5 * s_BD.square() + ds_BD).sum(-1)  # eq. 5
+
+    def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
+        """This is the loss of a batch, in one fused pass where the model has one; x is data there."""
+        if x_BD.requires_grad or not isinstance(model, FusedCSMModel):
+            return super().__call__(model, x_BD, draws, weight_B)
+        weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
+        return Loss(*model.weighted_csm(x_BD, model.context(x_BD), weight_B))
 
     def gain(self, model: Any) -> float:
         """This is sigma^2 of the smoothed law."""

@@ -8,7 +8,7 @@ from scorewise.capabilities import ConditionalScoreModel
 from scorewise.noise import Draws
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.mle import MLE
-from scorewise.objectives.objective import Objective
+from scorewise.objectives.objective import Loss, Objective
 
 
 class CSMMLE(Objective):
@@ -32,12 +32,16 @@ class CSMMLE(Objective):
         if not 0 <= share <= 1:
             raise ValueError(f"objective.share={share} must be between 0 and 1: it is a share of the steps")
         self.share = share
-        self.phases = {False: CSM(), True: MLE()}
+        self.phases: dict[bool, Objective] = {False: CSM(), True: MLE()}
         self.calibrating = share == 1
 
     def progress(self, done: float) -> None:
         """This changes over to maximum likelihood when only the last share of a run is left."""
         self.calibrating = done >= 1 - self.share
+
+    def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
+        """This is the loss of a batch by the objective in force."""
+        return self.phases[self.calibrating](model, x_BD, draws, weight_B)
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is J_CSM or - log q(x) of every example, shape (B,)."""

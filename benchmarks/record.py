@@ -1,0 +1,45 @@
+"""What a benchmark leaves behind: one JSON file in docs/benchmarks/."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median, quantiles
+
+import torch
+
+FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
+Row = dict[str, object]
+
+
+def ratio_row(claim: str, ratios: Sequence[float], goal: float) -> Row:
+    """This is a row of the table: the median over rounds with its quartiles, and what was aimed at (at most)."""
+    low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
+    row: Row = {
+        "claim": claim,
+        "ratio": round(median(ratios), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "goal": goal,
+    }
+    verdict = "reached" if median(ratios) <= goal else "missed"
+    print(f"{claim:72s} {median(ratios):6.3f}  [{low:.3f}, {high:.3f}]  goal <= {goal:g}: {verdict}")
+    return row
+
+
+def write(name: str, rows: Sequence[Row], **numbers: Mapping[str, float]) -> None:
+    """This writes docs/benchmarks/NAME.json."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    content = {
+        "name": name,
+        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "when": datetime.now(UTC).date().isoformat(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "rows": list(rows),
+        **{key: {label: round(value, 2) for label, value in table.items()} for key, table in numbers.items()},
+    }
+    path = FOLDER / f"{name}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"wrote docs/benchmarks/{path.name}")
