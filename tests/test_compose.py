@@ -49,6 +49,7 @@ HEAD_OF = {
     "csm": ({"made": "conditional_score"}, CAUSAL),
     "csm_annealed": ({"made": "noisy_conditional_score"}, CAUSAL),
     "csm_dsm": ({"made": "conditional_score"}, CAUSAL),
+    "csm_mle": ({"made": "conditional_score"}, CAUSAL),
     "dsm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
     "dsm_multiscale": ({"noisy_mlp": "noisy_score", "unet": "noisy_score"}, NOISY),
     "esm": ({"made": "mixture", "mlp": "score"}, EITHER),
@@ -79,12 +80,12 @@ def test_three_choices(objective: str, backbone: str) -> None:
 
 
 NEEDS = {
-    "made": {"conditional_score", "conditional_energy", "gaussian", "mixture", "noisy_conditional_score"},
+    "made": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture", "noisy_conditional_score"},
     "mlp": {"score", "energy"},
     "noisy_mlp": {"noisy_score"},
     "unet": {"noisy_score"},
 }
-CONDITIONAL = {"conditional_score", "conditional_energy", "gaussian", "mixture"}
+CONDITIONAL = {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"}
 FIELDS = {*CONDITIONAL, "score", "energy"}
 FITS = {
     "aem": {"conditional_energy"},
@@ -93,9 +94,10 @@ FITS = {
     "csm_dsm": CONDITIONAL,
     "dsm": FIELDS,
     "dsm_multiscale": {"noisy_score"},
-    "esm": {"score", "energy", "gaussian", "mixture"},
+    "esm": {"score", "energy", "cosine", "gaussian", "mixture"},
     "fd_ssm": FIELDS,
-    "mle": {"gaussian", "mixture"},
+    "csm_mle": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"},
+    "mle": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"},
     "pcd": {"energy"},
     "sm": FIELDS,
     "ssm": FIELDS,
@@ -131,13 +133,13 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
 @pytest.mark.parametrize(
     ("choice", "sampler"),
     [
-        (("objective=csm",), "langevin_1d"),
+        (("objective=csm",), "inverse_cdf"),
         (("objective=mle",), "exact"),
         (("objective=dsm", "backbone=mlp"), "langevin"),
         (("objective=csm", "head=mixture", "sampler=langevin_1d"), "langevin_1d"),
         (("objective=csm_annealed",), "reverse_diffusion_1d"),
         (("objective=dsm_multiscale", "backbone=unet"), "annealed_langevin"),
-        (("objective=aem",), "resampling"),
+        (("objective=aem",), "inverse_cdf"),
         (("objective=pcd", "backbone=mlp"), "langevin"),
         (("objective=ssm", "backbone=made", "backbone.activation=silu", "objective.field=joint"), "exact"),
         (("objective=pcd", "backbone=mlp", "sampler=mala"), "mala"),
@@ -181,7 +183,7 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         (("objective=pcd", "backbone=mlp", "objective.steps=2.5"), "objective.steps=2.5 must be a whole number"),
         (
             ("objective=ssm", "objective.field=joint", "head=conditional_score"),
-            "objective=ssm needs a model with a joint score or a normalised",
+            "objective=ssm needs a model with a joint score or a density in closed form",
         ),
         (
             ("objective=dsm", "head=gaussian", "objective.field=joint"),

@@ -101,7 +101,7 @@ def test_the_denoiser_form_is_tweedie() -> None:
 
 def test_what_heads_can_do() -> None:
     can = {
-        ConditionalScore: {ConditionalScoreModel, Sampler},
+        ConditionalScore: {ConditionalScoreModel, NormalisedDensity, Sampler},
         Gaussian: {ConditionalScoreModel, NormalisedDensity, ConditionalSampler, Sampler},
         Mixture: {ConditionalScoreModel, NormalisedDensity, ConditionalSampler, Sampler},
         Score: {ScoreModel, Sampler},

@@ -150,7 +150,7 @@ def test_finite_differences_converge_to_ssm() -> None:
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
 
 
-STEPS = {"score": 250, "energy": 400, "conditional_score": 300, "gaussian": 250, "mixture": 900}
+STEPS = {"score": 300, "energy": 300, "conditional_score": 300, "gaussian": 300, "mixture": 500}
 QUICK = {"score", "gaussian"}
 
 
@@ -163,16 +163,24 @@ QUICK = {"score", "gaussian"}
     "head", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in STEPS]
 )
 def test_every_cell_recovers_a_gaussian(objective: Any, head: str) -> None:
-    """Sign and scale: the fitted field of a correlated Gaussian is its joint or conditional score."""
-    law = gaussian_law(2, 1.3, 0.6)
-    x = law.sample(draws(2000))
-    model = SMOOTH[head](2)
-    fit(model, objective, x, steps=STEPS[head], lr=1e-2 if head == "energy" else 2e-2)
+    """Sign and scale: the fitted field of a correlated Gaussian is its joint or conditional score.
+
+    Examples are new in every step: without noise, score matching of a fixed few is at its best in spikes.
+    """
+    law, model = gaussian_law(2, 1.3, 0.6), SMOOTH[head](2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2 if head == "energy" else 2e-2)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS[head])
+    for step in range(STEPS[head]):
+        optimizer.zero_grad()
+        objective(model, law.sample(draws(300, step)), draws(300, 10_000 + step)).total.backward()
+        optimizer.step()
+        scheduler.step()
+    x = law.sample(draws(2000, -1))
     conditional = head in ("conditional_score", "gaussian", "mixture")
     true = law.conditional_score(x, range(2)) if conditional else law.score(x)
-    assert relative_error(model, x, true) < 0.09
+    assert relative_error(model, x, true) < 0.03
     slope = float((score_field(model)(x).detach() * true).sum() / true.square().sum())
-    assert abs(slope - 1) < 0.12
+    assert abs(slope - 1) < 0.06
 
 
 @pytest.mark.parametrize("objective", [SM(field="joint"), SSMVR(field="joint"), DSM(0.3, field="joint")])

@@ -20,7 +20,7 @@ class Cosine(CausalModel):
         backbone: causal features of width K: the coefficients a_d.
         low, high: the range, in the scale of the data.
         terms: K, cosines per conditional; they resolve about (high - low) / K.
-        nodes: of the midpoint rule; None: 2 K. Below 4 K / 3 the coefficients would exploit its aliasing.
+        nodes: of the midpoint rule in training; None: 2 K. Below 4 K / 3 the coefficients would exploit its aliasing.
         mean, std, noise: of the data, see `Model`; the tails are as wide as the noise, or the scale without it.
 
     Raises:
@@ -83,8 +83,8 @@ class Cosine(CausalModel):
         return series_BD - self._excess(q_BD) / self.tau**2
 
     def log_normaliser(self, c_BDF: Tensor, nodes: int | None = None) -> Tensor:
-        """This is log Z per context in nats, shape (B, D)."""
-        nodes = nodes or self.nodes
+        """This is log Z per context in nats, shape (B, D); by four times the nodes outside of training."""
+        nodes = nodes or (self.nodes if self.training else 4 * self.nodes)
         place_G = (torch.arange(nodes, device=c_BDF.device) + 0.5) / nodes
         cos_GK = (math.pi * place_G.to(c_BDF.dtype)[:, None] * self.k).cos()
         log_cell = math.log((self.high - self.low) / nodes)
@@ -105,7 +105,7 @@ class Cosine(CausalModel):
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
         c_RK, u_R = c_BDF.flatten(0, 1), u_BD.flatten().to(torch.float64)
-        cells = 8 * self.terms
+        cells = 32 * self.terms
         place_G = torch.arange(cells + 1, device=u_R.device, dtype=torch.float64) / cells
         cos_GK = (math.pi * place_G[:, None] * self.k).cos().to(c_RK.dtype)
         log_f_RG = (c_RK @ cos_GK.T - self.log_normaliser(c_RK[None])[0].unsqueeze(-1)).to(torch.float64)

@@ -52,7 +52,7 @@ class Quadrature:
             raise ValueError(f"likelihood.low={low} must be below likelihood.high={high}: the range of the data")
         self.low, self.high, self.panels, self.order = float(low), float(high), panels, order
         self.largest_tail, self.values = largest_tail, values
-        Panels(self.low, self.high - self.low, panels or 1, order)
+        Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)
 
     def rule(self, model: Any, finer: int = 1) -> Panels:
         """This is the panels for a model, so many times finer."""
@@ -124,17 +124,18 @@ class Quadrature:
         nll_quadrature_error: |log q| by G nodes against 2 G, nats; nll_tail: largest mass of a conditional outside the
         range; nll_outside: entries of x outside it.
         """
-        coarse_BD, outside_BD = self.conditional_log_prob(model, x_BD)
-        fine_BD, _ = self.conditional_log_prob(model, x_BD, finer=2)
+        with torch.no_grad():
+            coarse_BD, outside_BD = self.conditional_log_prob(model, x_BD)
+            fine_BD, _ = self.conditional_log_prob(model, x_BD, finer=2)
         return {
             "nll_quadrature_error": (coarse_BD - fine_BD).sum(-1).abs(),
             "nll_tail": outside_BD.max(-1).values,
             "nll_outside": ((x_BD < self.low) | (x_BD > self.high)).sum(-1),
         }
 
-    def cdf(self, model: Any, x_BD: Tensor) -> Tensor:
-        """This is the probability integral transform q(y_d < x_d | x_<d), shape (B, D)."""
-        return self._by_chunks(model, model.context(x_BD), x_BD, "cdf")
+    def cdf(self, model: Any, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is q(y_d < x_d | c_d), (B, D): with the contexts of x itself the probability integral transform."""
+        return self._by_chunks(model, c_BDF, x_BD, "cdf")
 
     def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""

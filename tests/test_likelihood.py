@@ -1,0 +1,254 @@
+"""Likelihoods by quadrature and by flow: analytic conditionals, normalisation, tails, gradients."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from scorewise.backbones import MADE
+from scorewise.heads import ConditionalEnergy, ConditionalScore, Cosine, Gaussian, Mixture
+from scorewise.heads.model import LiftedModel
+from scorewise.likelihood import Conditionals, FlowODE, Panels, Quadrature, TailMass
+from scorewise.noise import Draws, geometric_ladder
+from scorewise.objectives import MLE
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+class Analytic(LiftedModel):
+    """Conditionals that are the same mixture of Gaussians in every dimension, shifted by half the sum before it."""
+
+    def __init__(self, dims: int, weight: list[float], location: list[float], scale: list[float]) -> None:
+        super().__init__(MADE((dims,), 1, (4,)), mean=0.0, std=1.0, noise=min(scale))
+        self.parts = torch.tensor(weight).log(), torch.tensor(location), torch.tensor(scale)
+        self.levels = geometric_ladder(4.0, self.noise, 12)
+        self.std = 1.0
+
+    def context(self, x_BD: Tensor) -> Tensor:
+        return 0.5 * (x_BD.cumsum(-1) - x_BD).unsqueeze(-1)
+
+    def exact(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        log_w_K, m_K, s_K = self.parts
+        s_BDK = (s_K.square() + torch.as_tensor(sigma).square().unsqueeze(-1)).sqrt()
+        z_BDK = ((q_BD - c_BDF[..., 0]).unsqueeze(-1) - m_K) / s_BDK
+        return torch.logsumexp(log_w_K - 0.5 * z_BDK**2 - s_BDK.log() - 0.5 * math.log(2 * math.pi), -1)
+
+    def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        return self._score(q_BD, c_BDF, torch.zeros(()))
+
+    def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
+        """The level is the whole noise: the parts already have the smallest."""
+        return self._score(q_BD, c_BDF, (sigma_BD**2 - self.noise**2).clamp(min=0).sqrt())
+
+    def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
+        q_BD = q_BD.expand(torch.broadcast_shapes(q_BD.shape, c_BDF.shape[:-1]))
+        sigma = sigma.expand_as(q_BD) if sigma.ndim else sigma
+        return torch.func.grad(lambda q: self.exact(q, c_BDF, sigma).sum())(q_BD)
+
+    def draw(self, n: int) -> Tensor:
+        log_w_K, m_K, s_K = self.parts
+        x_BD = torch.zeros(n, self.dims)
+        for d in range(self.dims):
+            k_B = torch.multinomial(log_w_K.exp(), n, replacement=True)
+            x_BD[:, d] = self.context(x_BD)[:, d, 0] + m_K[k_B] + s_K[k_B] * torch.randn(n)
+        return x_BD
+
+
+LAWS = {
+    "gaussian": ([1.0], [0.1], [0.3]),
+    "separated": ([0.3, 0.7], [-0.5, 0.5], [0.1, 0.1]),
+    "unequal": ([0.5, 0.5], [-0.2, 0.7], [0.05, 0.2]),
+}
+ERRORS = {"gaussian": 1e-6, "separated": 5e-2, "unequal": 2e-3}
+
+
+@pytest.mark.parametrize("name", LAWS)
+@torch.no_grad()
+def test_quadrature_of_analytic_conditionals(name: str) -> None:
+    model = Analytic(3, *LAWS[name])
+    model.likelihood = Quadrature(-6, 6)
+    x = model.draw(200)
+    exact = model.exact(x, model.context(x)).sum(-1)
+    coarse = (model.log_prob(x) - exact).abs().max()
+    model.likelihood = Quadrature(-6, 6, panels=4 * model.likelihood.rule(model).count)
+    fine = (model.log_prob(x) - exact).abs().max()
+    assert coarse < 3 * ERRORS[name]
+    assert fine < 2e-5
+    assert model.likelihood.numbers(model, x)["nll_quadrature_error"].max() < 1e-4
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_distribution_function_and_quantiles(name: str) -> None:
+    model = Analytic(1, *LAWS[name])
+    rule = Quadrature(-6, 6, panels=240)
+    x = model.draw(500)
+    cdf = rule.cdf(model, x, model.context(x))
+    log_w, m, s = model.parts
+    exact = (log_w.exp() * torch.special.ndtr((x.unsqueeze(-1) - m) / s)).sum(-1)
+    torch.testing.assert_close(cdf, exact, atol=2e-6, rtol=0)
+    torch.testing.assert_close(
+        rule.cdf(model, rule.quantile(model, cdf, model.context(x)), model.context(x)), cdf, atol=1e-10, rtol=0
+    )
+
+
+def test_the_tails_belong_to_the_law() -> None:
+    """A range that cuts a Gaussian off: the linear continuation is that Gaussian again, mass and quantiles included."""
+    normal = torch.distributions.Normal(torch.zeros(()), torch.ones(()))
+    law = Conditionals.of_score(Panels(-0.7, 1.9, 20), lambda q: -q, 1.0)
+    x = torch.linspace(-5, 5, 41)
+    rows = Conditionals.of_score(Panels(torch.full((41,), -0.7), 1.9, 20), lambda q: -q, 1.0)
+    torch.testing.assert_close(rows.log_density(x), normal.log_prob(x))
+    torch.testing.assert_close(rows.cdf(x), normal.cdf(x))
+    torch.testing.assert_close(rows.quantile(normal.cdf(x)), x, atol=1e-6, rtol=0)
+    assert abs(float(law.outside()) - float(normal.cdf(torch.tensor(-0.7)) + 1 - normal.cdf(torch.tensor(1.2)))) < 1e-12
+
+
+def test_a_score_that_does_not_decay_is_named() -> None:
+    class Flat(Analytic):
+        def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
+            s = super()._score(q_BD, c_BDF, sigma)
+            return torch.where(torch.arange(3) == 1, 0.0 * s, s) if s.shape[-1] == 3 else 0.0 * s
+
+    model = Flat(3, *LAWS["gaussian"])
+    model.likelihood = Quadrature(-1, 1)
+    with torch.no_grad(), pytest.raises(TailMass, match=r"dimension \d: .* % of its conditionals' mass lies outside"):
+        model.log_prob(torch.zeros(2, 3))
+
+
+def test_points_outside_are_finite_and_counted() -> None:
+    model = Analytic(2, *LAWS["gaussian"])
+    model.likelihood = Quadrature(-3, 3)
+    x = torch.tensor([[0.1, 0.0], [3.5, 0.1], [-9.0, 9.0]])
+    exact = model.exact(x, model.context(x)).sum(-1)
+    with torch.no_grad():
+        assert torch.isfinite(model.likelihood.conditional_log_prob(model, x)[0]).all()
+    assert model.likelihood.numbers(model, x)["nll_outside"].tolist() == [0, 1, 2]
+    with torch.no_grad():
+        torch.testing.assert_close(model.likelihood.conditional_log_prob(model, x)[0].sum(-1), exact)
+
+
+def closed_forms() -> dict[str, Any]:
+    return {
+        "gaussian": Gaussian(MADE((3,), 2, (8,)), std=1.2, noise=0.4),
+        "mixture": Mixture(MADE((3,), 9, (8,)), components=3, std=1.2, noise=0.4),
+        "cosine": Cosine(MADE((3,), 12, (8,)), low=-4.0, high=4.0, terms=12, nodes=400, std=1.2, noise=0.4),
+    }
+
+
+@pytest.mark.parametrize("head", ["gaussian", "mixture", "cosine"])
+def test_quadrature_equals_closed_forms(head: str) -> None:
+    model, x = closed_forms()[head], torch.randn(20, 3)
+    low, high = (-4.0, 4.0) if head == "cosine" else (-40.0, 40.0)
+    rule = Quadrature(low, high, panels=400, largest_tail=1.0)
+    torch.testing.assert_close(rule.log_prob(model, x), model.log_prob(x), atol=1e-6, rtol=0)
+
+
+def test_the_cosine_series_is_a_density() -> None:
+    model = Cosine(MADE((2,), 12, (8,)), low=-2.0, high=2.0, terms=12, std=1.0, noise=0.5).eval()
+    with torch.no_grad():
+        model.backbone.output.bias.normal_()
+    side = torch.linspace(-6, 6, 601)
+    grid = torch.stack(torch.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
+    with torch.no_grad():
+        mass = model.log_prob(grid).exp().sum() * (side[1] - side[0]) ** 2
+    assert abs(mass - 1) < 1e-3
+    x, c = torch.linspace(-4, 4, 33)[:, None].expand(33, 2), model.context(torch.randn(33, 2)).detach()
+    slope = torch.func.grad(lambda q: model.conditional_log_prob(q, c).sum())(x)
+    torch.testing.assert_close(model.conditional_score(x, c), slope)
+    torch.testing.assert_close(model.log_normaliser(c), model.log_normaliser(c, 4000), atol=1e-6, rtol=0)
+    u = torch.rand(500, 2)
+    c = model.context(torch.randn(500, 2)).detach()
+    rule = Quadrature(-2, 2, panels=60, largest_tail=1.0)
+    back = torch.cat([rule.conditionals(model, c[:, d]).cdf(model.conditional_quantile(u, c)[:, d]) for d in (0, 1)])
+    torch.testing.assert_close(back, u.T.flatten(), atol=2e-3, rtol=0)
+
+
+def test_too_few_nodes_of_a_cosine_series_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"head.nodes=12 is below 4/3 of head.terms=12"):
+        Cosine(MADE((2,), 12, (8,)), low=-2.0, high=2.0, terms=12, nodes=12)
+
+
+@pytest.mark.parametrize("head", ["score", "energy"])
+def test_gradients_are_those_of_the_identity(head: str) -> None:
+    """d log q(x) / d s(t) = F(t) - 1[t >= x], checked through every parameter, and against plain autograd."""
+    model: Any = (
+        ConditionalScore(MADE((3,), 4, (8,)), hidden=(8, 8), std=1.0, noise=0.4)
+        if head == "score"
+        else ConditionalEnergy(MADE((3,), 10, (8,)), context=4, components=2, hidden=(8, 8), noise=0.4)
+    )
+    rule = Quadrature(-4, 4)
+    model.likelihood = rule
+    x, weight = 0.8 * torch.randn(5, 3), torch.rand(5)
+    found = torch.autograd.grad((weight * model.log_prob(x)).sum(), list(model.parameters()), allow_unused=True)
+    log_q, _ = rule._of_rows(model, x.flatten(), model.context(x).flatten(0, 1), 1)
+    plain = torch.autograd.grad(
+        (weight[:, None] * log_q.reshape(5, 3)).sum(), list(model.parameters()), allow_unused=True
+    )
+    for one, two in zip(found, plain, strict=True):
+        assert (one is None) == (two is None)
+        if one is not None:
+            torch.testing.assert_close(one, two)
+    if head == "score":
+        c, t = model.context(x), torch.linspace(-3.9999, 3.9999, 8001)[:, None, None]
+        s = model.conditional_score(t.expand(-1, 5, 3), c)
+        rows = torch.stack([rule.cdf(model, torch.full_like(x, float(point)), c) for point in t[:, 0, 0]])
+        identity = (weight[:, None] * (rows - (t >= x).double()) * s).sum() * float(t[1] - t[0])
+        ours = torch.autograd.grad(identity, model.last.weight, retain_graph=True)[0]
+        index = next(i for i, parameter in enumerate(model.parameters()) if parameter is model.last.weight)
+        torch.testing.assert_close(ours, found[index], rtol=2e-2, atol=1e-3)
+
+
+def test_maximum_likelihood_of_a_free_form_conditional() -> None:
+    """An energy trained by exact likelihood finds a bimodal law's weights, which score matching alone does not see."""
+    torch.manual_seed(0)
+    law = Analytic(1, [0.25, 0.75], [-1.0, 1.0], [0.2, 0.2])
+    model = ConditionalScore(MADE((1,), 4, (8,)), hidden=(32, 32), std=1.0, noise=0.2)
+    model.likelihood = Quadrature(-3, 3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    for _ in range(250):
+        optimizer.zero_grad()
+        MLE()(model, law.draw(256), Draws.fresh(256)).total.backward()
+        optimizer.step()
+    x = law.draw(4000)
+    with torch.no_grad():
+        gap = (law.exact(x, law.context(x)).sum(-1) - model.log_prob(x)).mean()
+    assert 0 < gap + 0.005 < 0.04
+    assert abs(float(model.likelihood.cdf(model, torch.zeros(1, 1), model.context(torch.zeros(1, 1)))) - 0.25) < 0.03
+
+
+@pytest.mark.parametrize("name", ["gaussian", "separated"])
+@torch.no_grad()
+def test_the_flow_of_analytic_conditionals(name: str) -> None:
+    model: Any = Analytic(2, *LAWS[name])
+    x = model.draw(200)
+    exact = model.exact(x, model.context(x)).sum(-1)
+    errors = [(FlowODE(steps).log_prob(model, x) - exact).abs().mean() for steps in (32, 64, 128)]
+    assert errors[0] < 0.05
+    assert errors[2] < 0.003
+    assert errors[1] < errors[0] / 2.5
+    flow = FlowODE(128)
+    model.likelihood = flow
+    u = torch.rand(300, 2)
+    y = flow.quantile(model, u, torch.zeros(300, 2, 1))
+    log_w, m, s = model.parts
+    cdf = (log_w.exp() * torch.special.ndtr((y.unsqueeze(-1) - m) / s)).sum(-1)
+    assert (cdf - u).abs().max() < 0.02
+
+
+@torch.no_grad()
+def test_single_precision_is_enough() -> None:
+    model = Analytic(3, *LAWS["separated"])
+    x = model.draw(50)
+    double = Quadrature(-6, 6).log_prob(model, x)
+    model.parts = tuple(part.float() for part in model.parts)  # type: ignore[assignment]
+    single = Quadrature(-6, 6).log_prob(model.float(), x.float())
+    assert (single.double() - double).abs().max() < 1e-3
+
+
+def test_ranges_must_be_ranges() -> None:
+    with pytest.raises(ValueError, match=r"likelihood.low=1 must be below likelihood.high=1"):
+        Quadrature(1, 1)
+    with pytest.raises(ValueError, match="no quadrature rule"):
+        Quadrature(0, 1, panels=0)
