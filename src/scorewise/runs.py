@@ -27,6 +27,8 @@ PLUMBING = {
     "callbacks": ("save_every_n_steps", "sample_every_n_epochs", "samples", "progress"),
 }
 """Settings in them that do not."""
+ADDED = {("backbone", "init"): "default"}
+"""Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 FROM_ENVIRONMENT = "from the environment"
 
 
@@ -60,7 +62,11 @@ def storable(cfg: DictConfig) -> Config:
 def what_counts(config: Config) -> Config:
     """This is the part of a config that decides what a run computes."""
     return {
-        section: {key: value for key, value in part.items() if key not in PLUMBING.get(section, ())}
+        section: {
+            key: value
+            for key, value in part.items()
+            if key not in PLUMBING.get(section, ()) and ADDED.get((section, key)) != value
+        }
         if isinstance(part := config[section], dict)
         else part
         for section in CHANGES_RESULTS

@@ -1,5 +1,6 @@
 """Figure 3b: samples of two-dimensional densities, AR-CSM against mixtures of logistics with more parameters."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, final
@@ -9,7 +10,9 @@ import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
+from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, mean_and_spread
+from scorewise.likelihood import FlowODE
 from scorewise.metrics import maximum_mean_discrepancy, sliced_wasserstein
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
@@ -19,6 +22,8 @@ OURS = "AR-CSM annealed"
 LANGEVIN = "the same, Langevin"
 BASELINES = ("MADE n=1", "MADE n=3", "MADE n=10")
 SMOOTHING = 0.1
+LIKELIHOODS = ("cosine MLE", "cosine CSM", "cosine CSM + MLE", OURS, "MADE n=10 tuned", "MADE n=10")
+"""The models whose held-out likelihoods are compared."""
 WANTED = {"MADE n=1": 7, "MADE n=3": 5}
 """On how many of the eight densities AR-CSM should be better."""
 
@@ -29,6 +34,8 @@ class Fig3b(Figure):
 
     Args:
         draws: examples per sample.
+        held_out: examples that likelihoods are of, the same for all models and seeds.
+        clean: examples that the entropy is estimated from.
         projections: of the sliced Wasserstein distance.
         steps: of reverse diffusion per dimension.
         langevin: settings of the annealed Langevin dynamics that is compared with it.
@@ -36,8 +43,10 @@ class Fig3b(Figure):
 
     title = "Two-dimensional densities: AR-CSM against MADE with n logistics (figure 3b)"
 
-    def __init__(self, draws: int, projections: int, steps: int, langevin: Mapping[str, float]) -> None:
-        self.draws, self.projections = draws, projections
+    def __init__(
+        self, draws: int, projections: int, steps: int, langevin: Mapping[str, float], held_out: int, clean: int
+    ) -> None:
+        self.draws, self.projections, self.held_out, self.clean = draws, projections, held_out, clean
         self.samplers: dict[str, Any] = {
             OURS: ReverseDiffusion1d(steps),
             LANGEVIN: AnnealedLangevin1d(int(langevin["steps"]), langevin["step"]),
@@ -67,6 +76,43 @@ class Fig3b(Figure):
     def _of_run(self, name: str, run: Run) -> dict[str, float]:
         x_BD = self._sample(name, run)
         return self._distances(x_BD, _data(run.source, self.draws, run.seed), 0.25 * run.source.std)
+
+    def _nll(self, run: Run) -> dict[str, float]:
+        """This is the mean negative log-likelihood of held-out examples, nats."""
+        model: Any = run.model
+        x_BD = _data(run.source, self.held_out, 12_345)
+        if isinstance(model, NoisyConditionalScoreModel):
+            model.likelihood = FlowODE(32)
+        with torch.no_grad():
+            return {"nll": -float(model.log_prob(x_BD).double().mean())}
+
+    def _entropy(self, source: Any) -> dict[str, float]:
+        """This is minus the mean log-density on the same examples of clean examples convolved with the noise."""
+        x_BD = _data(source, self.held_out, 12_345)
+        y_ND = source.sample(Draws.of(-77, -1, torch.arange(self.clean)).fork("data")).float()
+        log_p = [_mixture(x_bD, y_ND) for x_bD in x_BD.split(max(1, 20_000_000 // self.clean))]
+        return {"nll": -float(torch.cat(log_p).double().mean())}
+
+    def _likelihoods(self, bench: Bench, toys: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+        found: dict[str, dict[str, list[float]]] = {}
+        settings = {"held_out": self.held_out, "clean": self.clean}
+        for toy in toys:
+            source = bench.runs[f"{OURS}/{toy}"][0].source
+            found[toy] = {
+                "entropy": [bench.once(f"entropy-{toy}", settings, partial(self._entropy, source))["nll"]],
+                **{
+                    name: [
+                        bench.once(
+                            f"nll-{name}-{toy}-{run.seed}",
+                            {"held_out": self.held_out, "run": run.summary["identity"]},
+                            partial(self._nll, run),
+                        )["nll"]
+                        for run in bench.runs[f"{name}/{toy}"]
+                    ]
+                    for name in LIKELIHOODS
+                },
+            }
+        return found
 
     def _of_data(self, source: Any, seed: int) -> dict[str, float]:
         two = [_data(source, self.draws, number) for number in (seed, 1000 + seed)]
@@ -100,6 +146,9 @@ class Fig3b(Figure):
                     for run in runs
                 ]
                 swd[toy][name], mmd[toy][name] = [f["swd"] for f in found], [f["mmd"] for f in found]
+        nll = self._likelihoods(bench, toys)
+        for name in LIKELIHOODS:
+            sizes[name] = bench.runs[f"{name}/{toys[0]}"][0].summary["parameters"]
         columns = ("floor", OURS, LANGEVIN, *BASELINES)
         header = ("density", "data vs data", *(f"{name} ({sizes[name]:,})" for name in columns[1:]))
         seeds = len(bench.runs[f"{OURS}/{toys[0]}"])
@@ -123,6 +172,7 @@ class Fig3b(Figure):
                 )
             )
         behind = sum(mean_and_spread(f[LANGEVIN])[0] > mean_and_spread(f[OURS])[0] for f in swd.values())
+        claims += _claims_of_likelihood(nll, sizes)
         last, last_mmd = _wins(swd, BASELINES[-1]), _wins(mmd, BASELINES[-1])
         return Results(
             [
@@ -136,6 +186,13 @@ class Fig3b(Figure):
                     "Squared MMD, unbiased, Gaussian kernel of a quarter of the data's width, times 1,000.",
                     header,
                     [[toy, *(_cell([1e3 * v for v in mmd[toy][name]], 2) for name in columns)] for toy in toys],
+                ),
+                Table(
+                    f"Negative log-likelihood of {self.held_out:,} held-out examples of data + N(0, {SMOOTHING}^2), "
+                    "nats, mean (standard deviation) over the seeds; in closed form for mixtures and cosine series, by the "
+                    "probability flow of every conditional for the annealed model; parameters in the header.",
+                    ("density", "entropy", *(f"{name} ({sizes[name]:,})" for name in LIKELIHOODS)),
+                    [[toy, *(_cell(values, 3) for values in nll[toy].values())] for toy in toys],
                 ),
             ],
             claims,
@@ -153,7 +210,7 @@ class Fig3b(Figure):
                 f"way, on the same models has the larger mean distance on {behind} of {len(toys)}. "
                 "NLL needs a normaliser, which AR-CSM does not have yet.",
             ],
-            {"swd": swd, "mmd": mmd, "parameters": sizes},
+            {"swd": swd, "mmd": mmd, "nll": nll, "parameters": sizes},
             {"pictures": {toy: self._pictures(bench, toy) for toy in toys}},
         )
 
@@ -190,6 +247,46 @@ def _data(source: Any, count: int, seed: int) -> Tensor:
     draws = Draws.of(-100 - seed, -1, torch.arange(count))
     x_BD: Tensor = source.sample(draws.fork("data")).float()
     return x_BD + SMOOTHING * smoothing_noise(draws, x_BD)
+
+
+def _mixture(x_BD: Tensor, y_ND: Tensor) -> Tensor:
+    """This is the log-density of y + N(0, SMOOTHING^2 I), y uniform over examples, shape (B,)."""
+    exponent_BN = -0.5 * (torch.cdist(x_BD, y_ND) / SMOOTHING).square()
+    constant = math.log(len(y_ND)) + y_ND.shape[1] * math.log(SMOOTHING * math.sqrt(2 * math.pi))
+    return torch.logsumexp(exponent_BN, 1) - constant
+
+
+def _claims_of_likelihood(nll: Mapping[str, Mapping[str, Sequence[float]]], sizes: Mapping[str, int]) -> list[Claim]:
+    def mean(toy: str, name: str) -> float:
+        return mean_and_spread(nll[toy][name])[0]
+
+    ours, theirs = "cosine MLE", "MADE n=10 tuned"
+    better = [toy for toy in nll if mean(toy, ours) < min(mean(toy, theirs), mean(toy, "MADE n=10"))]
+    close = [toy for toy in nll if mean(toy, ours) - nll[toy]["entropy"][0] < 0.02]
+    near = [toy for toy in nll if mean(toy, OURS) - mean(toy, ours) < 0.1]
+    count = len(nll)
+    return [
+        Claim(
+            f"{ours} has at most about half the parameters of {theirs}",
+            sizes[ours] <= 0.51 * sizes[theirs],
+            f"{sizes[ours]:,} against {sizes[theirs]:,}",
+        ),
+        Claim(
+            f"{ours} has a better NLL than both {theirs} and MADE n=10 on all {count} densities",
+            len(better) == count,
+            f"on {len(better)} of {count}",
+        ),
+        Claim(
+            f"{ours} is within .02 nat of the entropy on at least {min(7, count)} of {count} densities",
+            len(close) >= min(7, count),
+            f"on {len(close)}: {', '.join(close) or 'none'}",
+        ),
+        Claim(
+            f"{OURS} is within .1 nat of {ours} on at least {min(7, count)} of {count} densities",
+            len(near) >= min(7, count),
+            f"on {len(near)}: {', '.join(near) or 'none'}",
+        ),
+    ]
 
 
 def _cell(values: Sequence[float], digits: int) -> str:

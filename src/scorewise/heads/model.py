@@ -5,7 +5,7 @@ import math
 from abc import ABC
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 import yaml
@@ -21,6 +21,14 @@ class DrawsSamples(Protocol):
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
         """This is n examples, shape (n, D)."""
+
+
+@runtime_checkable
+class CompletesExamples(Protocol):
+    """What an ancestral sampler has: it draws the rest of examples whose first positions are known."""
+
+    def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
+        """This is the examples with all but the first `known` positions drawn, shape (n, D)."""
 
 
 class GivesLikelihood(Protocol):
@@ -133,6 +141,36 @@ class CausalModel(Model, ABC):
         """This is the order in which the model takes the dimensions."""
         ordering: Ordering = self.backbone.ordering
         return ordering
+
+    def complete(self, x_BD: Tensor, known_D: Tensor, generator: Generator | None = None) -> Tensor:
+        """This is examples with the known dimensions kept and the others drawn from the model given them, shape (B, D).
+
+        The known dimensions must come first in the model's order: an autoregressive model conditions on a prefix. For
+        other dimensions train with an order that begins with them.
+
+        Args:
+            x_BD: examples; entries of unknown dimensions are not read.
+            known_D: boolean, which dimensions are known.
+            generator: of the draws.
+
+        Raises:
+            ValueError: known dimensions that are no prefix, or a sampler that is not ancestral.
+        """
+        known_P = known_D[list(self.ordering.sequence)]
+        count = int(known_P.sum())
+        if not bool(known_P[:count].all()):
+            first = self.ordering.sequence[int((~known_P).int().argmax())]
+            raise ValueError(
+                f"the {count} known dimensions must be the first {count} of the model's order, and dimension {first} "
+                "comes before the last of them: train with backbone.ordering=[the known ones, then the others]"
+            )
+        if not isinstance(self.sampler, CompletesExamples):
+            raise ValueError(
+                f"{type(self.sampler).__name__} draws whole examples only: set model.sampler to an ancestral one, such "
+                "as InverseCDF"
+            )
+        with torch.no_grad():
+            return self.sampler.complete(self, torch.where(known_D, x_BD, self.mean), count, generator)
 
     def context(self, x_BD: Tensor) -> Tensor:
         """This is the context of every dimension from those before it, shape (B, D, F)."""

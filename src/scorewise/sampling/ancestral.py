@@ -1,6 +1,7 @@
 """Ancestral sampling: one dimension at a time, in the model's order."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from torch import Generator, Tensor
@@ -10,7 +11,13 @@ from scorewise.noise import normal_like, step_size
 
 
 class Ancestral(ABC):
-    """This is a sampler that draws x_d given x_<d for every d, with one context evaluation per dimension."""
+    """This is a sampler that draws x_d given x_<d for every d, with one context evaluation per dimension.
+
+    Attributes:
+        watch: called with the share of the dimensions that is drawn, for a progress bar.
+    """
+
+    watch: Callable[[float], None] | None = None
 
     @abstractmethod
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
@@ -18,14 +25,26 @@ class Ancestral(ABC):
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
         """This is n examples, shape (n, D)."""
-        x_BD = model.mean.expand(n, model.dims).clone()
-        stream = model.context_stream()
-        c_BDF, done = stream.start(n), 0
+        return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)
+
+    def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
+        """This is the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
+        x_BD, stream, done = x_BD.clone(), model.context_stream(), 0
+        c_BDF = stream.start(len(x_BD))
         while c_BDF.shape[1]:
             dims = list(model.ordering.sequence[done : done + c_BDF.shape[1]])
-            x_BD[:, dims] = self.draw_block(model, c_BDF, generator)
+            if done >= known:
+                x_BD[:, dims] = self.draw_block(model, c_BDF, generator)
+            elif done + len(dims) > known:  # a block that is known in part
+                x_BD[:, dims[known - done :]] = self.draw_block(model, c_BDF, generator)[:, known - done :]
             c_BDF, done = stream.push(x_BD[:, dims]), done + len(dims)
+            self.tick(done / model.dims)
         return x_BD
+
+    def tick(self, share: float) -> None:
+        """This tells whoever watches which share of the dimensions is drawn; nobody does by default."""
+        if self.watch is not None:
+            self.watch(share)
 
 
 class Exact(Ancestral):

@@ -36,10 +36,14 @@ class Parallel:
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
         """This is n examples, shape (n, D)."""
-        x_BD = model.mean.expand(n, model.dims).clone()
+        return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)
+
+    def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
+        """This is the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
         # Position by position, as one dimension after the other would draw them.
-        u_BD = torch.stack([uniform_like(x_BD[:, :1], generator) for _ in range(model.dims)], dim=-1)[:, 0]
-        return self.settle(model, x_BD, u_BD, 0)
+        u_BD = torch.stack([uniform_like(x_BD[:, :1], generator) for _ in range(model.dims - known)], -1)[:, 0]
+        u_BD = torch.nn.functional.pad(u_BD, (known, 0))
+        return self.settle(model, x_BD.clone(), u_BD, known)
 
     def settle(self, model: Any, x_BD: Tensor, u_BD: Tensor, start: int) -> Tensor:
         """This is the examples with the positions from `start` on drawn from the uniforms u, ordered by position."""
