@@ -189,8 +189,8 @@ class Fig3b(Figure):
                 ),
                 Table(
                     f"Negative log-likelihood of {self.held_out:,} held-out examples of data + N(0, {SMOOTHING}^2), "
-                    "nats, mean (standard deviation) over the seeds; in closed form for mixtures and cosine series, by the "
-                    "probability flow of every conditional for the annealed model; parameters in the header.",
+                    "nats, mean (standard deviation) over the seeds; in closed form for mixtures and cosine series, by "
+                    "the probability flow of every conditional for the annealed model; parameters in the header.",
                     ("density", "entropy", *(f"{name} ({sizes[name]:,})" for name in LIKELIHOODS)),
                     [[toy, *(_cell(values, 3) for values in nll[toy].values())] for toy in toys],
                 ),
@@ -207,8 +207,7 @@ class Fig3b(Figure):
                 "A result is inside the floor where its mean is no larger than the largest data-against-data distance; "
                 "both inside is a tie.",
                 f"Samples of {OURS} are by one-dimensional reverse diffusion; annealed Langevin dynamics, the sources' "
-                f"way, on the same models has the larger mean distance on {behind} of {len(toys)}. "
-                "NLL needs a normaliser, which AR-CSM does not have yet.",
+                f"way, on the same models has the larger mean distance on {behind} of {len(toys)}.",
             ],
             {"swd": swd, "mmd": mmd, "nll": nll, "parameters": sizes},
             {"pictures": {toy: self._pictures(bench, toy) for toy in toys}},

@@ -54,18 +54,18 @@ class Quadrature:
         self.largest_tail, self.values = largest_tail, values
         Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)
 
-    def rule(self, model: Any, finer: int = 1) -> Panels:
+    def rule(self, model: Any, finer: float = 1) -> Panels:
         """This is the panels for a model, so many times finer."""
         tau = _tail_width(model)
         count = self.panels or max(4, math.ceil((self.high - self.low) / (2 * tau if model.noise > 0 else tau / 2)))
         low = torch.tensor(self.low, dtype=torch.float64, device=model.mean.device)
-        return Panels(low, self.high - self.low, count * finer, self.order)
+        return Panels(low, self.high - self.low, max(1, math.ceil(count * finer - 1e-9)), self.order)
 
     def nodes(self, model: Any) -> int:
         """This is G, the nodes per conditional."""
         return self.rule(model).count * self.order
 
-    def conditionals(self, model: Any, c_RF: Tensor, finer: int = 1) -> Conditionals:
+    def conditionals(self, model: Any, c_RF: Tensor, finer: float = 1) -> Conditionals:
         """This is the normalised conditionals of R contexts."""
         panels, tau = self.rule(model, finer), _tail_width(model)
         if isinstance(model, ConditionalEnergyModel):
@@ -138,14 +138,17 @@ class Quadrature:
         return self._by_chunks(model, c_BDF, x_BD, "cdf")
 
     def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
-        return self._by_chunks(model, c_BDF, u_BD, "quantile")
+        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D).
 
-    def _by_chunks(self, model: Any, c_BDF: Tensor, value_BD: Tensor, what: str) -> Tensor:
-        chunk = max(1, AT_ONCE // self.rule(model).count // self.order)
+        By 0.7 times the panels of the likelihood: a draw needs 1e-3 of a noise level, not 1e-5 nats.
+        """
+        return self._by_chunks(model, c_BDF, u_BD, "quantile", 0.7)
+
+    def _by_chunks(self, model: Any, c_BDF: Tensor, value_BD: Tensor, what: str, finer: float = 1) -> Tensor:
+        chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
         rows = zip(c_BDF.flatten(0, 1).split(chunk), value_BD.flatten().split(chunk), strict=True)
         with torch.no_grad():
-            parts = [getattr(self.conditionals(model, c_rF), what)(value_r) for c_rF, value_r in rows]
+            parts = [getattr(self.conditionals(model, c_rF, finer), what)(value_r) for c_rF, value_r in rows]
         return torch.cat(parts).reshape(value_BD.shape).to(c_BDF.dtype)
 
 
