@@ -65,7 +65,7 @@ def what_counts(config: Config) -> Config:
         section: {
             key: value
             for key, value in part.items()
-            if key not in PLUMBING.get(section, ()) and ADDED.get((section, key)) != value
+            if key not in PLUMBING.get(section, ()) and (value is None or ADDED.get((section, key)) != value)
         }
         if isinstance(part := config[section], dict)
         else part
