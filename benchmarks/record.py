@@ -18,13 +18,13 @@ def ratio_row(claim: str, ratios: Sequence[float], goal: float) -> Row:
     low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
     row: Row = {
         "claim": claim,
-        "ratio": round(median(ratios), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
+        "ratio": float(f"{median(ratios):.4g}"),
+        "low": float(f"{low:.4g}"),
+        "high": float(f"{high:.4g}"),
         "goal": goal,
     }
     verdict = "reached" if median(ratios) <= goal else "missed"
-    print(f"{claim:72s} {median(ratios):6.3f}  [{low:.3f}, {high:.3f}]  goal <= {goal:g}: {verdict}")
+    print(f"{claim:72s} {median(ratios):8.3g}  [{low:.3g}, {high:.3g}]  goal <= {goal:g}: {verdict}")
     return row
 
 
@@ -38,7 +38,7 @@ def write(name: str, rows: Sequence[Row], **numbers: Mapping[str, float]) -> Non
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "rows": list(rows),
-        **{key: {label: round(value, 2) for label, value in table.items()} for key, table in numbers.items()},
+        **{key: {label: float(f"{value:.4g}") for label, value in table.items()} for key, table in numbers.items()},
     }
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n")

@@ -50,10 +50,29 @@ def test_the_commands_compose() -> None:
         settled(*(re.sub(r"=([^,]*),.*", r"=\1", word) for word in arguments.split() if word != "-m"))
 
 
+def test_the_table_of_benchmarks_is_what_was_measured() -> None:
+    from scorewise import report
+
+    found = report.read(Path(__file__).parents[1] / "docs/benchmarks")
+    assert {one["name"] for one in found} >= {"memory", "train_step"}
+    assert report.SPEED_BEGINS in README
+    assert report.with_speed(README, found) == README
+
+
 def test_every_file_that_it_names_is_there() -> None:
     root = Path(__file__).parents[1]
     assert (root / "docs/figures/demo_samples.png").is_file()
-    for name in ("backbones", "heads", "objectives", "estimators", "sampling", "figures", "data", "tasks"):
+    for name in (
+        "backbones",
+        "heads",
+        "objectives",
+        "estimators",
+        "likelihood",
+        "sampling",
+        "figures",
+        "data",
+        "tasks",
+    ):
         assert (root / "src/scorewise" / name).is_dir()
     for name in ("capabilities", "compose", "gradients", "noise", "ordering", "training", "callbacks", "tracking"):
         assert (root / f"src/scorewise/{name}.py").is_file()

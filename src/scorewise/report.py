@@ -14,6 +14,10 @@ A claim that falls short stays here with what was measured. "budget" says how lo
 """
 
 
+SPEED_BEGINS, SPEED_ENDS = "<!-- benchmarks, by make results -->", "<!-- end of benchmarks -->"
+"""Between them the README's table of benchmarks is written."""
+
+
 def cell(value: Any) -> str:
     """This is a table cell: numbers with four significant digits."""
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
@@ -58,6 +62,31 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def speed(benchmarks: Sequence[Mapping[str, Any]]) -> str:
+    """This is the README's table of benchmarks: one row per claim, with its goal and whether it was reached."""
+    lines = ["| ratio | measured [quartiles] | goal | command |", "|---|---|---|---|"]
+    for found in benchmarks:
+        for row in found["rows"]:
+            spread = f" [{row['low']:.3g}, {row['high']:.3g}]" if row["low"] != row["high"] else ""
+            verdict = "" if row["ratio"] <= row["goal"] else ", missed"
+            lines.append(
+                f"| {row['claim']} | {row['ratio']:.3g}{spread} | <= {row['goal']:g}{verdict} | `{found['command']}` |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def with_speed(readme: str, benchmarks: Sequence[Mapping[str, Any]]) -> str:
+    """This is a README whose table of benchmarks is made anew."""
+    before, _, rest = readme.partition(SPEED_BEGINS)
+    _, _, after = rest.partition(SPEED_ENDS)
+    return f"{before}{SPEED_BEGINS}\n{speed(benchmarks)}{SPEED_ENDS}{after}" if rest else readme
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """This is every JSON file of a folder, by name."""
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+
+
 def _anchor(found: Mapping[str, Any]) -> str:
     heading = f"{found['figure']}: {found['title']}".lower()
     return "".join(letter for letter in heading.replace(" ", "-") if letter.isalnum() or letter in "-_")
@@ -71,6 +100,10 @@ def main(docs: Path) -> int:
         return 1
     (docs / "results.md").write_text(page([json.loads(file.read_text()) for file in files]))
     print(docs / "results.md")
+    readme, benchmarks = docs.parent / "README.md", read(docs / "benchmarks")
+    if readme.is_file() and benchmarks:
+        readme.write_text(with_speed(readme.read_text(), benchmarks))
+        print(readme)
     return 0
 
 

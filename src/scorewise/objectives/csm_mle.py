@@ -49,7 +49,7 @@ class CSMMLE(Objective):
 
     def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is - log q(x) of every example in nats, shape (B,)."""
-        return self.phases[True].per_example(model, x_BD, draws)
+        return self.phases[True].held_out(model, x_BD, draws)
 
     def gain(self, model: Any) -> float:
         """This is that of the objective in force."""
