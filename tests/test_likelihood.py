@@ -178,7 +178,7 @@ def test_gradients_are_those_of_the_identity(head: str) -> None:
         if head == "score"
         else ConditionalEnergy(MADE((3,), 10, (8,)), context=4, components=2, hidden=(8, 8), noise=0.4)
     )
-    rule = Quadrature(-8, 8)
+    rule = Quadrature(-8, 8, in_training=1.0)
     model.likelihood = rule
     x, weight = 0.8 * torch.randn(5, 3), torch.rand(5)
     found = torch.autograd.grad((weight * model.log_prob(x)).sum(), list(model.parameters()), allow_unused=True)

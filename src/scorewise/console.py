@@ -1,10 +1,12 @@
 """What a terminal shows: the config, the results, and where they are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.tree import Tree
 
@@ -45,6 +47,14 @@ def show_paths(paths: Mapping[str, Path]) -> None:
     """This prints the paths of what was written."""
     for name, path in paths.items():
         console.print(f"{name:>12}: {path}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[float], None]]:
+    """This is a bar that takes the share that is done; nothing where no terminal is."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 def say(sentence: str) -> None:

@@ -55,5 +55,5 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     (results,) = trainer.test(task, data, verbose=False)
     metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()}
     objective = compose.option_name("objective", stored["objective"]["_target_"])
-    texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective)
+    texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model)
     return metrics, texts

@@ -20,15 +20,17 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file
 
-from scorewise import __version__, compose
+from scorewise import __version__, compose, console
 from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids
 from scorewise.compiler import compile_step
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.source import Source
 from scorewise.errors import Stopped, UserError
-from scorewise.heads.model import Model
+from scorewise.heads.model import LiftedModel, Model
 from scorewise.runs import Config, RunFolder
+from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.denoise import tweedie
+from scorewise.sampling.parallel import Parallel
 from scorewise.tasks.score_task import NotFinite, ScoreTask
 from scorewise.tracking import MetricsTable, close_loggers, extra_logger, read_metrics
 
@@ -64,13 +66,18 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def conventions(source: Source, smoothing: float, objective: str) -> dict[str, str]:
+def conventions(source: Source, smoothing: float, objective: str, model: Model) -> dict[str, str]:
     """This is what each metric means, for people and for summary.json."""
+    lifted = isinstance(model, LiftedModel) and model.likelihood is not None
+    how = f", {model.lifted().describe(model)}" if lifted and isinstance(model, LiftedModel) else ""
     law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
     return {
         "loss": f"objective={objective}, per example, summed over {source.dims} dimensions, on {law}",
         "csm": f"eq. 5 of the AR-CSM paper, per example, summed over {source.dims} dimensions, on {law}",
-        "nll": f"nats per example, of {law}, in the scale that the model sees",
+        "nll": f"nats per example, of {law}, in the scale that the model sees{how}",
+        "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
+        "nll_tail": "largest mass of a conditional outside the range of the quadrature, first 32 examples",
+        "nll_outside": "entries of an example outside that range, first 32 examples",
         "bits_per_dim": f"density of {law} in {source.unit} (with the Jacobian of the scaling)",
         "fisher_error": f"1/2 E|s - s*|^2 on the law of {law}",
         "fisher_error_clean": "1/2 E|s - s*|^2 against the clean law, on clean data",
@@ -81,7 +88,13 @@ def draw_samples(model: Model, source: Source, count: int, seed: int, path: Path
     """This draws samples.png: examples from the model and, where the law has noise, their denoised copies."""
     from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
 
-    x_BD = model.sample(count, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(model.sampler, Ancestral | Parallel):
+        with console.progress("sampling") as model.sampler.watch:
+            x_BD = model.sample(count, generator)
+        model.sampler.watch = None
+    else:
+        x_BD = model.sample(count, generator)
     panels = {"samples of the smoothed law" if model.noise else "samples": x_BD}
     if model.noise:
         panels["the same, denoised (x + sigma^2 s)"] = tweedie(model, x_BD)
@@ -230,7 +243,9 @@ class Training:
             "metrics": metrics or before.get("metrics", {}),
             "conventions": {
                 name: text
-                for name, text in conventions(self.parts.source, self.task.smoothing, objective).items()
+                for name, text in conventions(
+                    self.parts.source, self.task.smoothing, objective, self.parts.model
+                ).items()
                 if name in (metrics or before.get("metrics", {}))
             },
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},

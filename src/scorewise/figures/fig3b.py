@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -79,9 +79,9 @@ class Fig3b(Figure):
 
     def _nll(self, run: Run) -> dict[str, float]:
         """This is the mean negative log-likelihood of held-out examples, nats."""
-        model: Any = run.model
+        model = cast(Any, run.model)
         x_BD = _data(run.source, self.held_out, 12_345)
-        if isinstance(model, NoisyConditionalScoreModel):
+        if isinstance(run.model, NoisyConditionalScoreModel):
             model.likelihood = FlowODE(32)
         with torch.no_grad():
             return {"nll": -float(model.log_prob(x_BD).double().mean())}

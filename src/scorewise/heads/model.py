@@ -42,6 +42,9 @@ class GivesLikelihood(Protocol):
     def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
 
+    def describe(self, model: Any) -> str:
+        """This is how the numbers come about, for people."""
+
     def numbers(self, model: Any, x_BD: Tensor) -> Mapping[str, Tensor]:
         """This is what the likelihood rests on, named numbers per example (B,)."""
 

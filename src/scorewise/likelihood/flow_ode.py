@@ -41,6 +41,10 @@ class FlowODE:
             raise ValueError(f"likelihood.steps={steps} must be at least 1")
         self.steps, self.panels, self.order, self.values = steps, panels, order, values
 
+    def describe(self, model: Any) -> str:
+        """This is the steps of the flow."""
+        return f"by the probability flow of every conditional, {self.steps} Heun steps"
+
     def top(self, model: Any, c_RF: Tensor, finer: int = 1) -> Conditionals:
         """This is the normalised conditionals at the largest level."""
         level = model.levels[0]

@@ -31,6 +31,7 @@ class Quadrature:
         panels: of `order` nodes; None: as wide as two noise levels (half a standard deviation of data without noise).
         order: nodes per panel.
         largest_tail: the mean mass of a dimension outside the range that is tolerated.
+        in_training: share of the panels where gradients are wanted, which cost three times as much.
         values: conditionals of held-out examples that a test normalises (examples times dimensions).
 
     Raises:
@@ -46,12 +47,15 @@ class Quadrature:
         panels: int | None = None,
         order: int = 8,
         largest_tail: float = 1e-4,
+        in_training: float = 0.35,
         values: int = 2_000_000,
     ) -> None:
         if low is None or high is None or not low < high:
             raise ValueError(f"likelihood.low={low} must be below likelihood.high={high}: the range of the data")
         self.low, self.high, self.panels, self.order = float(low), float(high), panels, order
-        self.largest_tail, self.values = largest_tail, values
+        if not 0 < in_training <= 1:
+            raise ValueError(f"likelihood.in_training={in_training} must be above 0 and at most 1: it is a share")
+        self.largest_tail, self.in_training, self.values = largest_tail, in_training, values
         Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)
 
     def rule(self, model: Any, finer: float = 1) -> Panels:
@@ -64,6 +68,10 @@ class Quadrature:
     def nodes(self, model: Any) -> int:
         """This is G, the nodes per conditional."""
         return self.rule(model).count * self.order
+
+    def describe(self, model: Any) -> str:
+        """This is the nodes and the range."""
+        return f"by quadrature on {self.nodes(model)} nodes in [{self.low:g}, {self.high:g}]"
 
     def conditionals(self, model: Any, c_RF: Tensor, finer: float = 1) -> Conditionals:
         """This is the normalised conditionals of R contexts."""
@@ -83,12 +91,13 @@ class Quadrature:
             self._refuse_tails(outside_BD)
         return log_q_BD.sum(-1)
 
-    def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: int = 1) -> tuple[Tensor, Tensor]:
+    def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
         """This is log q(x_d | x_<d) and the mass of every conditional outside the range, both (B, D)."""
         c_BDF = model.context(x_BD)
         c_RF, x_R = c_BDF.flatten(0, 1), x_BD.flatten()
-        chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
         graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        finer = finer * self.in_training if graph and model.training else finer
+        chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
         parts: list[tuple[Tensor, Tensor]] = []
         for c_rF, x_r in zip(c_RF.split(chunk), x_R.split(chunk), strict=True):
             if graph:
@@ -99,7 +108,7 @@ class Quadrature:
         log_q_R, outside_R = (torch.cat(part) for part in zip(*parts, strict=True))
         return log_q_R.reshape(x_BD.shape).to(x_BD.dtype), outside_R.reshape(x_BD.shape).detach()
 
-    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, finer: int) -> tuple[Tensor, Tensor]:
+    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
         law = self.conditionals(model, c_RF, finer)
         if isinstance(model, ConditionalEnergyModel):
             inside_R = x_R.clamp(self.low, self.high)

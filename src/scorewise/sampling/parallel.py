@@ -1,5 +1,6 @@
 """Parallel sampling: all dimensions at once, repeated until they agree."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ class Parallel:
         self.block, self.tolerance = block, tolerance
         self.rounds = 0
         """How many rounds the last draw took."""
+        self.watch: Callable[[float], None] | None = None
+        """Called with the share of the positions that is settled, for a progress bar."""
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
         """This is n examples, shape (n, D)."""
@@ -62,4 +65,6 @@ class Parallel:
                 self.rounds += 1
                 # The first position that moved was drawn from a settled prefix: it is settled now, like all before it.
                 done = min(done + int(moved_D.int().argmax()) + 1, end) if bool(moved_D.any()) else end
+                if self.watch is not None:
+                    self.watch(done / model.dims)
         return x_BD
