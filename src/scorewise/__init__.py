@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         ReverseDiffusion1d,
         tweedie,
     )
+    from scorewise.score_density import ScoreDensity
     from scorewise.store import load
 
 __version__ = "0.1.0"
@@ -105,6 +106,7 @@ _HOMES = {
         "ReverseDiffusion1d",
         "tweedie",
     ),
+    "score_density": ("ScoreDensity",),
     "store": ("load",),
 }
 __all__ = [
@@ -152,6 +154,7 @@ __all__ = [
     "Resampling",
     "ReverseDiffusion1d",
     "Score",
+    "ScoreDensity",
     "Spectral",
     "Stein",
     "TailMass",
