@@ -159,9 +159,8 @@ def quadrature(model: LiftedModel, x_BD: Tensor, numbers: dict[str, dict[str, fl
     coarse_B = likelihood.conditional_log_prob(model, x_BD)[0].double().sum(-1)
     fine_B = likelihood.conditional_log_prob(model, x_BD, finer=16)[0].double().sum(-1)
     numbers["quadrature"] = {"nodes": likelihood.nodes(model), "low": likelihood.low, "high": likelihood.high}
-    return [
-        ratio_row("largest |NLL - NLL by 16 times the nodes|, nats per image", (coarse_B - fine_B).abs().tolist(), 1e-3)
-    ]
+    worst = (coarse_B - fine_B).abs().max().item()
+    return [ratio_row("largest |NLL - NLL by 16 times the nodes|, nats per image", [worst], 1e-3)]
 
 
 if __name__ == "__main__":
