@@ -26,6 +26,7 @@ MUST_HOLD = {
     "fig3a": ("maximum likelihood is the floor",),
     "fig3b": ("strictly fewer parameters", "better than MADE n=1"),
     "ncsn_mnist": ("at one scale", "better than independent Gaussian pixels"),
+    "orders": ("better than the mean of its members",),
     "poster_fig1": (),
     "poster_table1": ("within 10 % of the poster", "SSM is better than KDE"),
     "slides_example33": ("plain Langevin: weight", "annealing repairs"),
