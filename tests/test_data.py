@@ -1,13 +1,17 @@
 """Data sets, their splits, batches, and what happens to bad files."""
 
 import gzip
+import json
+import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import Outcome
 
 from scorewise.data import TOYS, Cifar10, Digits, FashionMnist, GaussianData, Mixture1d, Mnist, Toy2d, Wine
 from scorewise.data.datamodule import Batches, ScoreData
@@ -56,6 +60,15 @@ def test_a_density_of_wine_is_one_in_its_own_units() -> None:
     x_ND = (raw_ND - source.column_mean) / source.column_scale
     expected = standard.log_prob(x_ND).sum(-1) - source.log_volume
     torch.testing.assert_close(own.log_prob(raw_ND).sum(-1), expected)
+
+
+def test_wine_through_the_command(command: Callable[..., Outcome]) -> None:
+    ended = command("data=wine", "objective=mle", "debug=tiny")
+    assert ended.status == 0, ended.err
+    metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
+    volume = Wine().log_volume
+    assert volume == pytest.approx(float(Wine().column_scale.prod().log()))
+    assert metrics["bits_per_dim"] == pytest.approx((metrics["nll"] + volume) / (13 * math.log(2)), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", TOYS)

@@ -52,8 +52,8 @@ class Orders(Figure):
                 "mixtures of seeds of one order are for.",
                 "Weights are those of the best validation. The data-driven order is found from training examples. The "
                 "best single order is picked on the held-out examples themselves, in its favour.",
-                "Mixtures of few members: the mean over all choices of orders, with its spread over seeds, and the mean "
-                "over orders, with its spread over them.",
+                "Mixtures of few members: the mean over all choices of orders with its spread over seeds, and the mean "
+                "over orders with their spread.",
             ],
             data,
         )
@@ -156,9 +156,9 @@ def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any], copi
     seeds = f"{found['seeds']} seeds" if found["seeds"] > 1 else "one seed"
     return Table(
         f"{name}: held-out, {summary['steps']:,} steps, {summary['parameters']:,} parameters per member, {copies} "
-        f"draws of the noise per example. nll: {conventions['nll']}, mean (standard deviation) over {seeds}; bits_per_dim: "
-        f"{conventions['bits_per_dim']}; against {found['orders'][0]}: difference of nll (standard error over held-out "
-        "examples, paired).",
+        f"draws of the noise per example. nll: {conventions['nll']}, mean (standard deviation) over {seeds}; "
+        f"bits_per_dim: {conventions['bits_per_dim']}; "
+        f"against {found['orders'][0]}: difference of nll (standard error over held-out examples, paired).",
         ("order", "nll", "bits_per_dim", f"against {found['orders'][0]}"),
         rows,
     )
