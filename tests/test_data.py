@@ -1,15 +1,19 @@
 """Data sets, their splits, batches, and what happens to bad files."""
 
 import gzip
+import json
+import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import Outcome
 
-from scorewise.data import TOYS, Cifar10, Digits, FashionMnist, GaussianData, Mixture1d, Mnist, Toy2d
+from scorewise.data import TOYS, Cifar10, Digits, FashionMnist, GaussianData, Mixture1d, Mnist, Toy2d, Wine
 from scorewise.data.datamodule import Batches, ScoreData
 from scorewise.data.images import data_root
 from scorewise.errors import UserError
@@ -31,6 +35,40 @@ def test_digits() -> None:
 
     assert torch.equal((8 * x + 8).sum(1).sort().values.double(), torch.tensor(load_digits().data.sum(1)).sort().values)
     assert source.log_volume == pytest.approx(64 * torch.tensor(8.0).log().item())
+
+
+def test_wine() -> None:
+    source = Wine()
+    splits = [every(source, split) for split in ("train", "val", "test")]
+    assert [x.shape for x in splits] == [(108, 13), (30, 13), (40, 13)]
+    torch.testing.assert_close(splits[0].mean(0), torch.zeros(13), rtol=0, atol=1e-5)
+    torch.testing.assert_close(splits[0].std(0, correction=0), torch.ones(13), rtol=0, atol=1e-5)
+    assert torch.cat(splits).abs().max() < 6
+    from sklearn.datasets import load_wine
+
+    table = torch.tensor(load_wine().data)
+    mine = torch.cat(splits).double() * source.column_scale + source.column_mean
+    torch.testing.assert_close(mine.sort(0).values, table.sort(0).values, rtol=1e-5, atol=1e-4)
+
+
+def test_a_density_of_wine_is_one_in_its_own_units() -> None:
+    """log_volume is what turns a density of standardised columns into one of the columns themselves."""
+    source = Wine()
+    standard = torch.distributions.Normal(torch.zeros(13).double(), torch.ones(13).double())
+    own = torch.distributions.Normal(source.column_mean, source.column_scale)
+    raw_ND = source.raw("test")
+    x_ND = (raw_ND - source.column_mean) / source.column_scale
+    expected = standard.log_prob(x_ND).sum(-1) - source.log_volume
+    torch.testing.assert_close(own.log_prob(raw_ND).sum(-1), expected)
+
+
+def test_wine_through_the_command(command: Callable[..., Outcome]) -> None:
+    ended = command("data=wine", "objective=mle", "debug=tiny")
+    assert ended.status == 0, ended.err
+    metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
+    volume = Wine().log_volume
+    assert volume == pytest.approx(float(Wine().column_scale.prod().log()))
+    assert metrics["bits_per_dim"] == pytest.approx((metrics["nll"] + volume) / (13 * math.log(2)), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", TOYS)

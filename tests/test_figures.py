@@ -15,6 +15,7 @@ from test_compose import options
 from scorewise import report
 from scorewise.figures.cost import peak_bytes, seconds_per_step
 from scorewise.figures.figure import Bench, mean_and_spread, thinned
+from scorewise.figures.orders import compared
 from scorewise.metrics import maximum_mean_discrepancy, sliced_wasserstein
 from scorewise.reproduce import listed
 
@@ -26,6 +27,7 @@ MUST_HOLD = {
     "fig3a": ("maximum likelihood is the floor",),
     "fig3b": ("strictly fewer parameters", "better than MADE n=1"),
     "ncsn_mnist": ("at one scale", "better than independent Gaussian pixels"),
+    "orders": ("better than the mean of its members",),
     "poster_fig1": (),
     "poster_table1": ("within 10 % of the poster", "SSM is better than KDE"),
     "slides_example33": ("plain Langevin: weight", "annealing repairs"),
@@ -107,6 +109,24 @@ def test_small_things() -> None:
     assert thinned(curve, 10)[-1] == (999, 999.0)
     assert len(thinned(curve, 10)) == 10
     assert thinned(curve[:5], 10) == curve[:5]
+
+
+def test_orders_are_compared_by_example() -> None:
+    log_q_OSCN = torch.randn(3, 2, 4, 50, dtype=torch.float64) - 5
+    log_q_OSCN[1] += 1
+    found = compared(["a", "b", "c"], log_q_OSCN)
+    assert found["best"] == "b"
+    assert found["nll"]["a"] == pytest.approx((-log_q_OSCN[0].mean((1, 2))).tolist())
+    mixed_SCN = log_q_OSCN.exp().mean(0).log()
+    assert found["nll"][found["all"]] == pytest.approx((-mixed_SCN.mean((1, 2))).tolist())
+    gain_N = (mixed_SCN - log_q_OSCN[1]).mean((0, 1))
+    assert found["gains"]["best"]["gain"] == pytest.approx(float(gain_N.mean()))
+    assert found["gains"]["best"]["se"] == pytest.approx(float(gain_N.std() / 50**0.5))
+    assert min(found["gains"]["mean"]["by_seed"]) > 0
+    pairs = [log_q_OSCN[[i, j]].exp().mean(0).log() for i, j in ((0, 1), (0, 2), (1, 2))]
+    control = torch.stack(pairs).mean() - log_q_OSCN.exp().mean(1).log().mean()
+    assert found["gains"]["control"]["gain"] == pytest.approx(float(control))
+    assert "control" not in compared(["a", "b", "c"], log_q_OSCN[:, :1])["gains"]
 
 
 def test_distances_between_samples() -> None:

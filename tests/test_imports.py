@@ -20,7 +20,9 @@ MAY_IMPORT = {
     "estimators": BASE,
     "objectives": BASE | {"estimators"},
     "metrics": set(),
-    "figures": BASE | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics"},
+    "ensemble": BASE | {"heads", "store"},
+    "figures": BASE
+    | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics", "ensemble"},
     "likelihood": BASE,
     "score_density": BASE | {"backbones", "heads", "sampling"},
     "sampling": BASE | {"likelihood"},

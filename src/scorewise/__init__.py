@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scorewise.backbones import MADE, MLP, NoisyMLP, UNet
+    from scorewise.ensemble import Ensemble
     from scorewise.estimators import KDE, Spectral, Stein
     from scorewise.heads import (
         ConditionalEnergy,
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "backbones": ("MADE", "MLP", "NoisyMLP", "UNet"),
+    "ensemble": ("Ensemble",),
     "estimators": ("KDE", "Spectral", "Stein"),
     "heads": (
         "ConditionalEnergy",
@@ -137,6 +139,7 @@ __all__ = [
     "DSMMultiscale",
     "Draws",
     "Energy",
+    "Ensemble",
     "Exact",
     "Flow",
     "FlowODE",

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ORDER = ("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "ncsn_mnist", "poster_fig1", "poster_table1", "slides_example33")
+ORDER = (
+    *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "ncsn_mnist", "poster_fig1", "poster_table1", "slides_example33"),
+    "orders",
+)
 HEAD = """# Results
 
 Built by `make results` from `docs/results/*.json`; each of those was written by the command beside its picture.

@@ -24,6 +24,7 @@ CLASSES = (
     "scorewise.data.synthetic.GaussianData",
     "scorewise.data.synthetic.Mixture1d",
     "scorewise.data.synthetic.Toy2d",
+    "scorewise.data.tables.Wine",
     "scorewise.heads.conditional_energy.ConditionalEnergy",
     "scorewise.heads.conditional_score.ConditionalScore",
     "scorewise.heads.cosine.Cosine",

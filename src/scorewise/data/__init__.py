@@ -4,6 +4,7 @@ from scorewise.data.images import Cifar10, Digits, FashionMnist, Mnist
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.source import FixedSource, SampledSource, Source
 from scorewise.data.synthetic import TOYS, GaussianData, Mixture1d, Toy2d
+from scorewise.data.tables import Wine
 
 __all__ = [
     "TOYS",
@@ -18,4 +19,5 @@ __all__ = [
     "SampledSource",
     "Source",
     "Toy2d",
+    "Wine",
 ]
