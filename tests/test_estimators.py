@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scorewise.backbones import MADE, MLP
-from scorewise.capabilities import NormalisedDensity, ScoreModel
+from scorewise.capabilities import ClosedFormDensity, NormalisedDensity, ScoreModel
 from scorewise.estimators import KDE, Spectral, Stein
 from scorewise.gradients import score_of_log_density
 from scorewise.heads import ConditionalScore, Energy, Mixture, Score
@@ -341,7 +341,7 @@ def test_esm_without_references_and_with_impossible_settings() -> None:
 
 
 def test_esm_fits_only_a_joint_score() -> None:
-    assert ESM.needs == (ScoreModel, NormalisedDensity)
+    assert ESM.needs == (ScoreModel, ClosedFormDensity)
     assert not any(isinstance(ConditionalScore(MADE((2,), 2, (4,))), need) for need in ESM.needs)
     model, x = Mixture(MADE((2,), 9, (8,)), components=3), normal(6, 2)
     with torch.no_grad():
