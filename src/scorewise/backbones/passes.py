@@ -161,7 +161,7 @@ class Part(Pass):
         return fine_BCHW[..., : self.width] if self.x is None else fine_BCHW[..., self.x % 2, None]
 
     def beside(self, h_BCHW: Tensor) -> Tensor:
-        """This is the row above-stack's features at the new places."""
+        """This is the stack above at the new places."""
         return h_BCHW if self.x is None else h_BCHW[..., self.x, None]
 
     def drop(self, h_BCHW: Tensor) -> Tensor:
