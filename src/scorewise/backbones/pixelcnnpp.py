@@ -59,9 +59,7 @@ class Stack(nn.Module):
             nn.ModuleList(GatedBlock(filters, window, int(second)) for _ in range(resnets)) for _ in range(levels)
         )
         self.decoder = nn.ModuleList(
-            nn.ModuleList(
-                GatedBlock(filters, window, 1 + int(second)) for _ in range(resnets + (depth + 1 < levels))
-            )
+            nn.ModuleList(GatedBlock(filters, window, 1 + int(second)) for _ in range(resnets + (depth + 1 < levels)))
             for depth in range(levels)
         )
         self.down = nn.ModuleList(Shifted(filters, filters, window, 1, 1, stride=2) for _ in range(levels - 1))

@@ -30,7 +30,7 @@ class SamePixel(nn.Module):
             self.last = nn.ModuleList(nn.Linear(2 * filters, width, bias=False) for _ in range(channels))
 
     def forward(self, h_BPF: Tensor, u_BPC: Tensor) -> Tensor:
-        """This is features per channel of every pixel, shape (B, P, C, width), from features and values of the pixels."""
+        """This is features per channel, shape (B, P, C, width), from features and values of the pixels."""
         c_BPCF: Tensor = self.of_pixel(functional.elu(h_BPF)).unflatten(-1, (self.channels, self.width))
         if self.channels == 1:
             return c_BPCF

@@ -1,4 +1,6 @@
-"""Convolutions whose window lies above and to the left of their output (van den Oord et al. 2016, Salimans et al. 2017)."""
+"""Convolutions whose window lies above and to the left of their output (van den Oord 2016, Salimans 2017)."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,9 +52,15 @@ class Shifted(nn.Module):
 
     @torch.no_grad()
     def normalise(self, out_BCHW: Tensor) -> Tensor:
-        """This makes outputs have mean 0 and standard deviation `gain` per channel over a batch of them; it returns them.
+        """This sets scale and bias so that the outputs of a batch have mean 0 and standard deviation `gain`.
 
-        Data-dependent initialisation (Salimans and Kingma 2016).
+        Data-dependent initialisation (Salimans and Kingma 2016), per channel.
+
+        Args:
+            out_BCHW: the outputs as they are.
+
+        Returns:
+            the outputs as they are from now on.
         """
         return _normalise(self.conv, out_BCHW, self.gain, 0)
 
@@ -81,13 +89,12 @@ class Up(nn.Module):
         return _normalise(self.conv, out_BCHW, 1.0, 1)
 
 
-def _normalise(conv: nn.Module, out_BCHW: Tensor, gain: float, axis: int) -> Tensor:
+def _normalise(conv: Any, out_BCHW: Tensor, gain: float, axis: int) -> Tensor:
     var_C, mean_C = torch.var_mean(out_BCHW, (0, 2, 3), correction=0)
     factor_C = gain * (var_C + 1e-6).rsqrt()
     shape = [-1 if i == axis else 1 for i in range(4)]
-    norm, bias = conv.parametrizations.weight.original0, conv.bias  # type: ignore[union-attr, index]
-    norm.mul_(factor_C.view(shape))
-    bias.sub_(mean_C).mul_(factor_C)
+    conv.parametrizations.weight.original0.mul_(factor_C.view(shape))
+    conv.bias.sub_(mean_C).mul_(factor_C)
     return (out_BCHW - mean_C[:, None, None]) * factor_C[:, None, None]
 
 

@@ -49,7 +49,7 @@ class Digits(FixedSource):
     shape = (1, 8, 8)
     mean, std = -0.3895, 0.7521
     units_per_step, unit, repeats = 8.0, "grey levels 0 to 16", True
-    offset = 8.0
+    offset, levels = 8.0, 17
 
     def extent(self, seed: int) -> tuple[float, float]:
         """This is the ends of the scale, -1 and 1."""
@@ -76,7 +76,7 @@ class TorchvisionImages(FixedSource):
     """
 
     units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
-    offset = 127.5
+    offset, levels = 127.5, 256
 
     def extent(self, seed: int) -> tuple[float, float]:
         """This is the ends of the scale, -1 and 1."""

@@ -24,6 +24,7 @@ class Source(ABC):
         units_per_step: how many of the data's own units one unit of that scale is.
         unit: what the data's own unit is called.
         repeats: whether values repeat exactly (raw pixels), so that score matching needs noise.
+        levels: how many values an entry can have, evenly spaced from -1 to 1; None where it is not so.
         law: the distribution itself, where it is known.
     """
 
@@ -33,6 +34,7 @@ class Source(ABC):
     units_per_step: float = 1.0
     unit: str = "the data's own units"
     repeats: bool = False
+    levels: int | None = None
     law: GaussianMixtureLaw | None = None
 
     @property
