@@ -344,10 +344,16 @@ def _order_of(source: Source, seed: int) -> Ordering:
         raise UserError(f"this data has no order of its own: {error}.") from error
 
 
-def _initialise(model: Model, source: Source, smoothing: float, seed: int) -> None:
-    """This sets the backbone's scales from the first training examples, the same ones in every process."""
+def initialise(config: Config, parts: "Parts", seed: int) -> None:
+    """This sets a backbone's scales from the first training examples, the same ones in every process, if it wants it.
+
+    Only training needs it, so `build` reads no data.
+    """
     import torch
 
+    source, model, smoothing = parts.source, parts.model, float(config["data"]["smoothing"])
+    if config["backbone"].get("init") != "data" or not isinstance(model.backbone, InitialisedByData):
+        return
     source.prepare()
     index_N = torch.arange(min(INITIALISING_EXAMPLES, source.count("train")))
     x_ND = source.examples("train", index_N, 0, seed)
@@ -398,8 +404,6 @@ def build(config: Config, seed: int) -> Parts:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = assemble(recipe, import_class)
-        if config["backbone"].get("init") == "data" and isinstance(model.backbone, InitialisedByData):
-            _initialise(model, source, smoothing, seed)
     if smoothing == 0 and source.repeats and objective.differentiates_query:
         name = option_name("objective", config["objective"]["_target_"])
         warnings.warn(

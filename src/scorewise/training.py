@@ -127,6 +127,8 @@ class Training:
         double = str(config["trainer"]["precision"]).startswith("64")
         torch.set_default_dtype(torch.float64 if double else torch.float32)
         self.parts = compose.build(config, self.seed)
+        if config["train"]:
+            compose.initialise(config, self.parts, self.seed)
         self.task: ScoreTask = compose.build_task(config, self.parts, self.seed)
         if config["trainer"].get("compile"):
             compile_step(self.parts.model, self.parts.objective)
