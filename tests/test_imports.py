@@ -16,18 +16,18 @@ MAY_IMPORT = {
     "ordering": set(),
     "noise": set(),
     "backbones": BASE,
-    "heads": BASE | {"backbones"},
+    "heads": BASE | {"backbones", "likelihood"},
     "estimators": BASE,
     "objectives": BASE | {"estimators"},
     "metrics": set(),
-    "ensemble": BASE | {"heads", "store"},
+    "ensemble": BASE | {"heads", "likelihood", "store"},
     "figures": BASE
     | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics", "ensemble"},
     "likelihood": BASE,
-    "score_density": BASE | {"backbones", "heads", "sampling"},
+    "score_density": BASE | {"backbones", "heads", "likelihood", "sampling"},
     "sampling": BASE | {"likelihood"},
     "data": BASE,
-    "tasks": BASE | {"backbones", "heads", "objectives", "sampling", "data"},
+    "tasks": BASE | {"backbones", "heads", "likelihood", "objectives", "sampling", "data"},
 }
 MATHEMATICS = (
     "backbones",

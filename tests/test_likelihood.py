@@ -10,7 +10,7 @@ from torch import Tensor
 from scorewise.backbones import MADE
 from scorewise.heads import ConditionalEnergy, ConditionalScore, Cosine, Gaussian, Mixture
 from scorewise.heads.model import LiftedModel
-from scorewise.likelihood import Conditionals, FlowODE, Panels, Quadrature, TailMass
+from scorewise.likelihood import Conditionals, FlowODE, Panels, Quadrature, TailMass, Transition
 from scorewise.noise import Draws, geometric_ladder
 from scorewise.objectives import MLE
 
@@ -108,13 +108,74 @@ def test_the_tails_belong_to_the_law() -> None:
 def test_a_score_that_does_not_decay_is_named() -> None:
     class Flat(Analytic):
         def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
-            s = super()._score(q_BD, c_BDF, sigma)
-            return torch.where(torch.arange(3) == 1, 0.0 * s, s) if s.shape[-1] == 3 else 0.0 * s
+            return 0.0 * q_BD
 
-    model = Flat(3, *LAWS["gaussian"])
+    model, x = Flat(3, *LAWS["gaussian"]), torch.zeros(2, 3)
     model.likelihood = Quadrature(-1, 1)
-    with torch.no_grad(), pytest.raises(TailMass, match=r"dimension \d: .* % of its conditionals' mass lies outside"):
-        model.log_prob(torch.zeros(2, 3))
+    named = r"dimension \d: .* % of a conditional's mass lies outside"
+    assert torch.isfinite(model.log_prob(x)).all()  # in training it is a loss like another
+    for wanted in (True, False):
+        with torch.set_grad_enabled(wanted), pytest.raises(TailMass, match=named):
+            model.eval().log_prob(x)
+
+
+def test_a_refusal_does_not_depend_on_the_other_examples() -> None:
+    class Escaping(Analytic):
+        def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
+            return torch.where(c_BDF[..., 0] > 2, 0.5, -1.0) * q_BD
+
+    model = Escaping(2, *LAWS["gaussian"]).eval()
+    model.likelihood, x = Quadrature(-5, 5, largest_tail=1e-3), torch.zeros(5000, 2)
+    assert torch.isfinite(model.log_prob(x)).all()
+    x[17, 0] = 4.2  # of which the other dimension's context is half
+    with pytest.raises(TailMass, match=r"dimension 1: .* % of a conditional's mass lies outside \[-5, 5\]"):
+        model.log_prob(x)
+
+
+def test_a_growing_score_has_no_flow() -> None:
+    class Growing(Analytic):
+        def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
+            return 0.2 * q_BD
+
+    model = Growing(1, *LAWS["gaussian"]).eval()
+    model.likelihood = FlowODE()
+    with pytest.raises(TailMass, match=r"dimension 0: .* at the largest level"):
+        model.log_prob(torch.zeros(3, 1))
+
+
+@torch.no_grad()
+def test_long_steps_of_a_flow_are_halved_where_they_fold() -> None:
+    """Two steps that turn the line around leave a positive product: each is looked at."""
+    model: Any = Analytic(1, [0.3, 0.7], [-2.0, 1.5], [0.2, 0.2]).eval()
+    x = torch.linspace(-3, 3, 2001)[:, None]
+    for steps, error in ((8, 0.06), (16, 2e-3), (32, 1e-4)):
+        log_q_B1, outside_B1 = FlowODE(steps).conditional_log_prob(model, x)
+        assert not outside_B1.isnan().any()
+        assert abs(log_q_B1.exp().sum() * (x[1] - x[0]) - 1) < error
+    model.likelihood = FlowODE(1)
+    with pytest.raises(TailMass, match=r"folded by the flow even in steps of an eighth of likelihood.steps=1"):
+        model.log_prob(x)
+
+
+def test_full_precision_under_autocast() -> None:
+    models: list[Any] = [Analytic(2, *LAWS["separated"]), closed_forms()["cosine"]]
+    models[0].likelihood = Quadrature(-9, 9)
+    for model in models:
+        model.eval()
+        x = torch.randn(20, model.dims)
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model.log_prob(x)
+        with torch.no_grad():
+            torch.testing.assert_close(found, model.log_prob(x), rtol=1e-12, atol=1e-12)
+
+
+def test_cosine_series_say_how_good_their_normaliser_is() -> None:
+    model, x = closed_forms()["cosine"].eval(), torch.randn(20, 3)
+    assert model.quadrature_error(x).max() < 1e-10
+    rough = Cosine(MADE((3,), 12, (8,)), low=-4.0, high=4.0, terms=12, nodes=16, std=1.2, noise=0.4)
+    with torch.no_grad():
+        rough.backbone.output.bias.normal_().mul_(20)
+    assert rough.quadrature_error(x).max() > 1e-3
 
 
 def test_points_outside_are_finite_and_counted() -> None:
@@ -237,6 +298,20 @@ def test_the_flow_of_analytic_conditionals(name: str) -> None:
     log_w, m, s = model.parts
     cdf = (log_w.exp() * torch.special.ndtr((y.unsqueeze(-1) - m) / s)).sum(-1)
     assert (cdf - u).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("name", ["gaussian", "separated"])
+@torch.no_grad()
+def test_the_density_of_draws_from_level_to_level(name: str) -> None:
+    model: Any = Analytic(2, *LAWS[name])
+    x = model.draw(8)
+    found = Transition(5).conditional_log_prob(model, x)
+    torch.testing.assert_close(found, model.exact(x, model.context(x)), rtol=0, atol=2e-4)
+
+
+def test_a_transition_needs_two_levels() -> None:
+    with pytest.raises(ValueError, match=r"levels=1 must be at least 2"):
+        Transition(1)
 
 
 @torch.no_grad()

@@ -114,6 +114,24 @@ class NormalisedDensity(Protocol):
 
 
 @runtime_checkable
+class NumericalDensity(Protocol):
+    """Has a log-density whose normaliser is a sum over nodes or steps."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+    def quadrature_error(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class LiftedDensity(Protocol):
+    """Has a log-density by a numerical normaliser, which may be refused before a model is trained."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+    def unchecked_log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class ClosedFormDensity(Protocol):
     """Has its normalised conditionals in closed form, which can be differentiated as often as one likes."""
 

@@ -35,9 +35,10 @@ def normal_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """This is uniform numbers in [0, 1) of the shape, type and device of a tensor, from a generator of any device."""
+    """This is uniform numbers in (0, 1) of the shape, type and device of a tensor, from a generator of any device."""
     device = like.device if generator is None else generator.device
-    return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+    u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device)
+    return u.clamp(min=torch.finfo(u.dtype).eps / 4).to(like.device)  # its quantile would be infinite
 
 
 def step_size(step: float, model: Any) -> float:

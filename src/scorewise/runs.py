@@ -29,6 +29,8 @@ PLUMBING = {
 """Settings in them that do not."""
 ADDED = {("backbone", "init"): "default"}
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
+AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
+"""Settings of a likelihood, at the values that runs had before these were counted."""
 FROM_ENVIRONMENT = "from the environment"
 
 
@@ -61,7 +63,12 @@ def storable(cfg: DictConfig) -> Config:
 
 def what_counts(config: Config) -> Config:
     """This is the part of a config that decides what a run computes."""
-    return {
+    likelihood = {
+        key: value
+        for key, value in config.get("likelihood", {}).items()
+        if value is not None and AS_EVER.get(key) != value and value not in _likelihoods_of(config)
+    }
+    counted = {
         section: {
             key: value
             for key, value in part.items()
@@ -71,6 +78,13 @@ def what_counts(config: Config) -> Config:
         else part
         for section in CHANGES_RESULTS
     }
+    return {**counted, "likelihood": likelihood} if likelihood else counted
+
+
+def _likelihoods_of(config: Config) -> tuple[str, str]:
+    """This is what likelihood=auto comes to for a head, if it needs one at all."""
+    of_levels = "NoisyConditional" in config["head"]["_target_"]
+    return "none", "scorewise.likelihood." + ("flow_ode.FlowODE" if of_levels else "quadrature.Quadrature")
 
 
 def identity(config: Config) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, mean_and_spread
-from scorewise.likelihood import FlowODE
+from scorewise.likelihood import FlowODE, Transition
 from scorewise.metrics import maximum_mean_discrepancy, sliced_wasserstein
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
@@ -21,6 +21,7 @@ from scorewise.sampling.reverse_diffusion_1d import ReverseDiffusion1d
 OURS = "AR-CSM annealed"
 LANGEVIN = "the same, Langevin"
 BASELINES = ("MADE n=1", "MADE n=3", "MADE n=10")
+TWO_WAYS = ("flow", "transitions", "apart")
 SMOOTHING = 0.1
 LIKELIHOODS = ("cosine MLE", "cosine CSM", "cosine CSM + MLE", OURS, "MADE n=10 tuned", "MADE n=10")
 """The models whose held-out likelihoods are compared."""
@@ -36,6 +37,7 @@ class Fig3b(Figure):
         draws: examples per sample.
         held_out: examples that likelihoods are of, the same for all models and seeds.
         clean: examples that the entropy is estimated from.
+        checked: examples of which the annealed model's likelihood is also had from its transitions.
         projections: of the sliced Wasserstein distance.
         steps: of reverse diffusion per dimension.
         langevin: settings of the annealed Langevin dynamics that is compared with it.
@@ -44,9 +46,17 @@ class Fig3b(Figure):
     title = "Two-dimensional densities: AR-CSM against MADE with n logistics (figure 3b)"
 
     def __init__(
-        self, draws: int, projections: int, steps: int, langevin: Mapping[str, float], held_out: int, clean: int
+        self,
+        draws: int,
+        projections: int,
+        steps: int,
+        langevin: Mapping[str, float],
+        held_out: int,
+        clean: int,
+        checked: int,
     ) -> None:
         self.draws, self.projections, self.held_out, self.clean = draws, projections, held_out, clean
+        self.checked = checked
         self.samplers: dict[str, Any] = {
             OURS: ReverseDiffusion1d(steps),
             LANGEVIN: AnnealedLangevin1d(int(langevin["steps"]), langevin["step"]),
@@ -85,6 +95,14 @@ class Fig3b(Figure):
             model.likelihood = FlowODE(32)
         with torch.no_grad():
             return {"nll": -float(model.log_prob(x_BD).double().mean())}
+
+    def _two_ways(self, run: Run) -> dict[str, float]:
+        """This is the mean negative log-likelihood of the same few examples by the flow and by transitions, nats."""
+        x_BD = _data(run.source, self.checked, 12_345)
+        with torch.no_grad():
+            flow_B, steps_B = (rule.log_prob(run.model, x_BD).double() for rule in (FlowODE(32), Transition()))
+        apart = float((flow_B - steps_B).abs().median())
+        return {"flow": -float(flow_B.mean()), "transitions": -float(steps_B.mean()), "apart": apart}
 
     def _entropy(self, source: Any) -> dict[str, float]:
         """This is minus the mean log-density on the same examples of clean examples convolved with the noise."""
@@ -147,6 +165,11 @@ class Fig3b(Figure):
                 ]
                 swd[toy][name], mmd[toy][name] = [f["swd"] for f in found], [f["mmd"] for f in found]
         nll = self._likelihoods(bench, toys)
+        two_ways = {}
+        for toy in toys:
+            run = bench.runs[f"{OURS}/{toy}"][0]
+            of = {"checked": self.checked, "run": run.summary["identity"]}
+            two_ways[toy] = bench.once(f"transitions-{toy}", of, partial(self._two_ways, run))
         for name in LIKELIHOODS:
             sizes[name] = bench.runs[f"{name}/{toys[0]}"][0].summary["parameters"]
         columns = ("floor", OURS, LANGEVIN, *BASELINES)
@@ -194,6 +217,13 @@ class Fig3b(Figure):
                     ("density", "entropy", *(f"{name} ({sizes[name]:,})" for name in LIKELIHOODS)),
                     [[toy, *(_cell(values, 3) for values in nll[toy].values())] for toy in toys],
                 ),
+                Table(
+                    f"Negative log-likelihood of {self.checked} of these examples under {OURS} (first seed) by the "
+                    "probability flow, and as the density of exact draws from level to level: two laws, which are one "
+                    "where the scores of all levels fit together. Last, the median difference of an example.",
+                    ("density", "flow", "level to level", "median difference"),
+                    [[toy, *(f"{two_ways[toy][name]:.3f}" for name in TWO_WAYS)] for toy in toys],
+                ),
             ],
             claims,
             [
@@ -209,7 +239,7 @@ class Fig3b(Figure):
                 f"Samples of {OURS} are by one-dimensional reverse diffusion; annealed Langevin dynamics, the sources' "
                 f"way, on the same models has the larger mean distance on {behind} of {len(toys)}.",
             ],
-            {"swd": swd, "mmd": mmd, "nll": nll, "parameters": sizes},
+            {"swd": swd, "mmd": mmd, "nll": nll, "two_ways": two_ways, "parameters": sizes},
             {"pictures": {toy: self._pictures(bench, toy) for toy in toys}},
         )
 

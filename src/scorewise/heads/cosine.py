@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from scorewise.heads.model import CausalModel
 
+AT_ONCE = 2**20
+"""Cells of quantiles that are held at once."""
+
 
 class Cosine(CausalModel):
     """This is log q(x_d | x_<d) = sum_k a_dk cos(k pi (x_d - low) / (high - low)) - log Z_d: ClosedFormDensity.
@@ -99,12 +102,26 @@ class Cosine(CausalModel):
         return -self.conditional_energy(q_BD, c_BDF) - self.log_normaliser(c_BDF)
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,)."""
-        return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
+        """This is log q(x) in nats, shape (B,), in full precision inside `torch.autocast` too."""
+        with torch.autocast(x_BD.device.type, enabled=False):
+            return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
+
+    def quadrature_error(self, x_BD: Tensor) -> Tensor:
+        """This is |log q| against twice the nodes of the normaliser, nats, shape (B,)."""
+        nodes = self.nodes if self.training else 4 * self.nodes
+        with torch.no_grad():
+            c_BDF = self.context(x_BD)
+            return (self.log_normaliser(c_BDF, nodes) - self.log_normaliser(c_BDF, 2 * nodes)).sum(-1).abs()
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
-        c_RK, u_R = c_BDF.flatten(0, 1), u_BD.flatten().to(torch.float64)
+        with torch.autocast(c_BDF.device.type, enabled=False):
+            rows = max(1, AT_ONCE // (32 * self.terms))
+            parts = zip(c_BDF.flatten(0, 1).split(rows), u_BD.flatten().split(rows), strict=True)
+            x_R = torch.cat([self._quantile_of_rows(u_r.to(torch.float64), c_rK) for c_rK, u_r in parts])
+        return x_R.reshape(u_BD.shape).to(c_BDF.dtype)
+
+    def _quantile_of_rows(self, u_R: Tensor, c_RK: Tensor) -> Tensor:
         cells = 32 * self.terms
         place_G = torch.arange(cells + 1, device=u_R.device, dtype=torch.float64) / cells
         cos_GK = (math.pi * place_G[:, None] * self.k).cos().to(c_RK.dtype)
@@ -115,7 +132,7 @@ class Cosine(CausalModel):
         left_RG = torch.nn.functional.pad(mass_RG.cumsum(-1), (1, 0))
         inside_R = 1 - tail_2R.sum(0)  # the trapezoid rule is spectral too: its total is this up to rounding
         left_RG = tail_2R[0, :, None] + left_RG * (inside_R / left_RG[:, -1]).unsqueeze(-1)
-        cell_R1 = (torch.searchsorted(left_RG, u_R.unsqueeze(-1), right=True) - 1).clamp(0, cells - 1)
+        cell_R1 = (torch.searchsorted(left_RG.contiguous(), u_R.unsqueeze(-1), right=True) - 1).clamp(0, cells - 1)
         f0_R, f1_R = f_RG.gather(-1, cell_R1).squeeze(-1), f_RG.gather(-1, cell_R1 + 1).squeeze(-1)
         wanted_R = ((u_R - left_RG.gather(-1, cell_R1).squeeze(-1)) / width).clamp(min=0)
         # A linear density in the cell: f0 t + (f1 - f0) t^2 / 2 = wanted, the root that is stable for f1 = f0.
@@ -125,5 +142,4 @@ class Cosine(CausalModel):
         beyond_2R = torch.stack([u_R, 1 - u_R])
         z_2R = torch.special.ndtri(0.5 * (beyond_2R / tail_2R).clamp(1e-300, 1)).abs() * self.tau
         x_R = torch.where(u_R < tail_2R[0], self.low - z_2R[0], x_R)
-        x_R = torch.where(1 - u_R < tail_2R[1], self.high + z_2R[1], x_R)
-        return x_R.reshape(u_BD.shape).to(c_BDF.dtype)
+        return torch.where(1 - u_R < tail_2R[1], self.high + z_2R[1], x_R)

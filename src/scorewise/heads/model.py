@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import CausalFeatures, ContextStream, StreamsFeatures
+from scorewise.likelihood.likelihood import Likelihood
 from scorewise.ordering import Ordering
 
 
@@ -29,24 +30,6 @@ class CompletesExamples(Protocol):
 
     def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
         """This is the examples with all but the first `known` positions drawn, shape (n, D)."""
-
-
-class GivesLikelihood(Protocol):
-    """What a model's likelihood has: the normaliser of one-dimensional conditionals that have no closed form."""
-
-    values: int
-
-    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,)."""
-
-    def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
-
-    def describe(self, model: Any) -> str:
-        """This is how the numbers come about, for people."""
-
-    def numbers(self, model: Any, x_BD: Tensor) -> Mapping[str, Tensor]:
-        """This is what the likelihood rests on, named numbers per example (B,)."""
 
 
 class Model(nn.Module, ABC):
@@ -194,9 +177,9 @@ class LiftedModel(CausalModel, ABC):
 
     def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
         super().__init__(backbone, mean=mean, std=std, noise=noise)
-        self.likelihood: GivesLikelihood | None = None
+        self.likelihood: Likelihood | None = None
 
-    def lifted(self) -> GivesLikelihood:
+    def lifted(self) -> Likelihood:
         """This is the likelihood.
 
         Raises:
@@ -207,8 +190,20 @@ class LiftedModel(CausalModel, ABC):
         return self.likelihood
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,)."""
+        """This is log q(x) in nats, shape (B,).
+
+        Raises:
+            ValueError: the model has no likelihood, or conditionals that no likelihood can normalise.
+        """
         return self.lifted().log_prob(self, x_BD)
+
+    def unchecked_log_prob(self, x_BD: Tensor) -> Tensor:
+        """This is log q(x), shape (B,), as far as training has come, when it may not be a likelihood to report yet."""
+        return self.lifted().conditional_log_prob(self, x_BD)[0].sum(-1)
+
+    def quadrature_error(self, x_BD: Tensor) -> Tensor:
+        """This is |log q| against twice the nodes or steps of its normaliser, nats, shape (B,)."""
+        return self.lifted().numbers(self, x_BD)["nll_quadrature_error"]
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.gradients import elementwise_derivative
 from scorewise.likelihood.conditionals import Conditionals
+from scorewise.likelihood.likelihood import Likelihood
 from scorewise.likelihood.panels import Panels
 from scorewise.likelihood.quadrature import AT_ONCE
 from scorewise.noise import geometric_ladder
@@ -18,72 +19,83 @@ WIDE = 6.0
 """How many standard deviations of the law at the largest level its panels cover on each side."""
 
 
-class FlowODE:
+class FlowODE(Likelihood):
     """This is log q(x) by the flow dx/dsigma = - sigma s(x, sigma) of each conditional (Song et al. 2021, eq. 13, 39).
 
     Heun steps in log sigma carry x_d from the smallest level to the largest, where q is normalised by quadrature. The
-    derivative of the discrete map itself is carried along, so the result is the density of that map's inverse: it is
-    normalised whatever the step, as far as the map is increasing, which is checked.
+    derivative of the discrete map itself is carried along, so the result is the density of that map's inverse, which is
+    normalised where every step is increasing. Where one is not, steps are halved, three times at most.
 
     Args:
         steps: Heun steps; two evaluations of the head each, with their derivatives.
         panels, order: of the quadrature at the largest level; None: as wide as that level.
-        values: conditionals of held-out examples that a test normalises (examples times dimensions).
+        largest_tail, values: see `Likelihood`; the range is that of the panels at the largest level.
 
     Raises:
-        ValueError: no step.
+        ValueError: no step, or settings that are no quadrature rule.
     """
 
     needs = (NoisyConditionalScoreModel,)
 
-    def __init__(self, steps: int = 32, panels: int | None = None, order: int = 8, values: int = 2_000_000) -> None:
+    def __init__(
+        self,
+        steps: int = 32,
+        panels: int | None = None,
+        order: int = 8,
+        largest_tail: float = 1e-4,
+        values: int = 2_000_000,
+    ) -> None:
         if steps < 1:
             raise ValueError(f"likelihood.steps={steps} must be at least 1")
-        self.steps, self.panels, self.order, self.values = steps, panels, order, values
+        super().__init__(largest_tail, values)
+        Panels(0.0, 1.0, 1 if panels is None else panels, order)
+        self.steps, self.panels, self.order = steps, panels, order
 
     def describe(self, model: Any) -> str:
         """This is the steps of the flow."""
         return f"by the probability flow of every conditional, {self.steps} Heun steps"
 
-    def top(self, model: Any, c_RF: Tensor, finer: int = 1) -> Conditionals:
+    def top(self, model: Any, c_RF: Tensor, finer: float = 1) -> Conditionals:
         """This is the normalised conditionals at the largest level."""
         level = model.levels[0]
         half = WIDE * math.hypot(model.std, level)
-        count = (self.panels or max(4, math.ceil(2 * half / level))) * finer
+        count = math.ceil((self.panels or max(4, math.ceil(2 * half / level))) * finer)
         low = model.mean.to(torch.float64) - half
         return Conditionals.of_score(Panels(low, 2 * half, count, self.order), _at(model, c_RF, level), level)
 
-    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,), of the law at the smallest level; no gradient flows."""
-        return self.conditional_log_prob(model, x_BD).sum(-1)
+    def why(self, model: Any) -> str:
+        """This is why conditionals with much mass outside the range, or without any, have no likelihood."""
+        half = WIDE * math.hypot(model.std, model.levels[0])
+        low, high = float(model.mean) - half, float(model.mean) + half
+        return (
+            f"lies outside [{low:g}, {high:g}] at the largest level, above likelihood.largest_tail="
+            f"{self.largest_tail:g}, or is folded by the flow even in steps of an eighth of likelihood.steps="
+            f"{self.steps}, so this model has no likelihood to report; train it longer, or take more steps"
+        )
 
-    def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: int = 1) -> Tensor:
-        """This is log q(x_d | x_<d), shape (B, D).
-
-        Raises:
-            ValueError: a step is too long for the flow to stay increasing.
-        """
+    def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+        """This is log q(x_d | c_d) and the mass outside the range at the largest level, both (B, D); no gradient."""
         with torch.no_grad():
-            c_RF = model.context(x_BD).flatten(0, 1)
-            rows = zip(c_RF.split(AT_ONCE // 8), x_BD.flatten().split(AT_ONCE // 8), strict=True)
-            log_q_R = torch.cat([self._of_rows(model, x_r, c_rF, finer) for c_rF, x_r in rows])
-        return log_q_R.reshape(x_BD.shape).to(x_BD.dtype)
+            rows = zip(c_BDF.flatten(0, 1).split(AT_ONCE // 8), x_BD.flatten().split(AT_ONCE // 8), strict=True)
+            parts = [self._of_rows(model, x_r, c_rF, finer) for c_rF, x_r in rows]
+        log_q_R, outside_R = (torch.cat(part) for part in zip(*parts, strict=True))
+        return log_q_R.reshape(x_BD.shape).to(x_BD.dtype), outside_R.reshape(x_BD.shape)
 
-    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, finer: int) -> Tensor:
-        ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps * finer + 1)[::-1]
-        slope_R = torch.ones_like(x_R, dtype=torch.float64)
-        for low, high in itertools.pairwise(ladder):
-            x_R, factor_R = _heun(model, c_RF, x_R, low, high, derivative=True)
-            slope_R = slope_R * factor_R
-        if not bool((slope_R > 0).all()):
-            raise ValueError(
-                f"likelihood.steps={self.steps} is too few: a step of the flow turns the line around; double it"
-            )
-        return self.top(model, c_RF, finer).log_density(x_R) + slope_R.log()
+    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+        steps = math.ceil(self.steps * finer)
+        y_R, slope_R = _carried(model, c_RF, x_R, steps)
+        for halved in (2, 4, 8):
+            folded_R = slope_R.isnan()
+            if not bool(folded_R.any()):
+                break
+            y_R[folded_R], slope_R[folded_R] = _carried(model, c_RF[folded_R], x_R[folded_R], halved * steps)
+        top = self.top(model, c_RF, finer)
+        outside_R = torch.where(slope_R.isnan(), torch.nan, top.outside())
+        return top.log_density(y_R) + slope_R.log(), outside_R
 
     def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is the x_d with q(y_d < x_d | c_d) = u_d, up to the error of the steps, shape (B, D)."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(c_BDF.device.type, enabled=False):
             c_RF = c_BDF.flatten(0, 1)
             rows = zip(c_RF.split(AT_ONCE // 8), u_BD.flatten().split(AT_ONCE // 8), strict=True)
             x_R = torch.cat([self._down(model, u_r, c_rF) for c_rF, u_r in rows])
@@ -96,12 +108,6 @@ class FlowODE:
             x_R, _ = _heun(model, c_RF, x_R, high, low, derivative=False)
         return x_R
 
-    def numbers(self, model: Any, x_BD: Tensor) -> dict[str, Tensor]:
-        """This is what a reported likelihood rests on: nll_quadrature_error, |log q| against twice the steps, (B,)."""
-        coarse_BD = self.conditional_log_prob(model, x_BD)
-        fine_BD = self.conditional_log_prob(model, x_BD, finer=2)
-        return {"nll_quadrature_error": (coarse_BD - fine_BD).sum(-1).abs()}
-
 
 def _at(model: Any, c_RF: Tensor, level: float) -> Any:
     """This is the conditional score at a level, for queries (G, R) or (G, 1)."""
@@ -112,6 +118,16 @@ def _at(model: Any, c_RF: Tensor, level: float) -> Any:
         return s_GR
 
     return score
+
+
+def _carried(model: Any, c_RF: Tensor, x_R: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """This is x at the largest level and the slope of that map, NaN where a step is not increasing, shape (R,)."""
+    ladder = geometric_ladder(model.levels[0], model.levels[-1], steps + 1)[::-1]
+    slope_R = torch.ones_like(x_R, dtype=torch.float64)
+    for low, high in itertools.pairwise(ladder):
+        x_R, factor_R = _heun(model, c_RF, x_R, low, high, derivative=True)
+        slope_R = slope_R * torch.where(factor_R > 0, factor_R, torch.nan)
+    return x_R, slope_R
 
 
 def _heun(model: Any, c_RF: Tensor, x_R: Tensor, start: float, end: float, derivative: bool) -> tuple[Tensor, Tensor]:

@@ -9,17 +9,14 @@ from torch.utils.checkpoint import checkpoint
 
 from scorewise.capabilities import ConditionalEnergyModel, ConditionalScoreModel
 from scorewise.likelihood.conditionals import Conditionals
+from scorewise.likelihood.likelihood import Likelihood
 from scorewise.likelihood.panels import Panels
 
 AT_ONCE = 2**15
 """Evaluations of a head per chunk: the memory of a likelihood, forwards and backwards."""
 
 
-class TailMass(ValueError):
-    """Conditionals hold more mass outside the range of the quadrature than a likelihood may ignore."""
-
-
-class Quadrature:
+class Quadrature(Likelihood):
     """This is log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
 
     E_d is the antiderivative of the conditional score, or minus the conditional energy. The range belongs to the model:
@@ -30,7 +27,7 @@ class Quadrature:
         low, high: the range, in the scale of the data; the data's own and six noise levels, say.
         panels: of `order` nodes; None: as wide as two noise levels (half a standard deviation of data without noise).
         order: nodes per panel.
-        largest_tail: the mean mass of a dimension outside the range that is tolerated.
+        largest_tail: the mass of a conditional outside the range that is tolerated.
         in_training: share of the panels where gradients are wanted, which cost three times as much.
         values: conditionals of held-out examples that a test normalises (examples times dimensions).
 
@@ -55,7 +52,8 @@ class Quadrature:
         self.low, self.high, self.panels, self.order = float(low), float(high), panels, order
         if not 0 < in_training <= 1:
             raise ValueError(f"likelihood.in_training={in_training} must be above 0 and at most 1: it is a share")
-        self.largest_tail, self.in_training, self.values = largest_tail, in_training, values
+        super().__init__(largest_tail, values)
+        self.in_training = in_training
         Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)
 
     def rule(self, model: Any, finer: float = 1) -> Panels:
@@ -80,20 +78,8 @@ class Quadrature:
             return Conditionals.of_log_density(panels, lambda q: -_rows(model.conditional_energy, q, c_RF), tau)
         return Conditionals.of_score(panels, lambda q: _rows(model.conditional_score, q, c_RF), tau)
 
-    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,), differentiable in the parameters at bounded memory.
-
-        Raises:
-            TailMass: outside of training, where a conditional's mass is not inside the range: its score does not decay.
-        """
-        log_q_BD, outside_BD = self.conditional_log_prob(model, x_BD)
-        if not torch.is_grad_enabled():
-            self._refuse_tails(outside_BD)
-        return log_q_BD.sum(-1)
-
-    def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
-        """This is log q(x_d | x_<d) and the mass of every conditional outside the range, both (B, D)."""
-        c_BDF = model.context(x_BD)
+    def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+        """This is log q(x_d | c_d), differentiable at bounded memory, and the mass outside the range, both (B, D)."""
         c_RF, x_R = c_BDF.flatten(0, 1), x_BD.flatten()
         graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         finer = finer * self.in_training if graph and model.training else finer
@@ -116,31 +102,17 @@ class Quadrature:
             return energy_R - law.log_z_R, law.outside()
         return law.log_density(x_R), law.outside()
 
-    def _refuse_tails(self, outside_BD: Tensor) -> None:
-        outside_D = outside_BD.mean(0)
-        worst = int(outside_D.nan_to_num(nan=2.0).argmax())
-        if not outside_D[worst] <= self.largest_tail:
-            raise TailMass(
-                f"dimension {worst}: {100 * float(outside_D[worst]):.3g} % of its conditionals' mass lies outside "
-                f"[{self.low:g}, {self.high:g}], above likelihood.largest_tail={self.largest_tail:g}: its score does "
-                "not decay there, so this model has no likelihood to report; train it longer, with more noise, or with "
-                "a form that confines (head.form=edm), or give a wider likelihood.low and likelihood.high"
-            )
+    def why(self, model: Any) -> str:
+        """This is why conditionals with much mass outside the range have no likelihood."""
+        return (
+            f"lies outside [{self.low:g}, {self.high:g}], above likelihood.largest_tail={self.largest_tail:g}: its "
+            "score does not decay there, so this model has no likelihood to report; train it longer, with more noise, "
+            "or with a form that confines (head.form=edm), or give a wider likelihood.low and likelihood.high"
+        )
 
-    def numbers(self, model: Any, x_BD: Tensor) -> dict[str, Tensor]:
-        """This is what a reported likelihood rests on, per example (B,).
-
-        nll_quadrature_error: |log q| by G nodes against 2 G, nats; nll_tail: largest mass of a conditional outside the
-        range; nll_outside: entries of x outside it.
-        """
-        with torch.no_grad():
-            coarse_BD, outside_BD = self.conditional_log_prob(model, x_BD)
-            fine_BD, _ = self.conditional_log_prob(model, x_BD, finer=2)
-        return {
-            "nll_quadrature_error": (coarse_BD - fine_BD).sum(-1).abs(),
-            "nll_tail": outside_BD.max(-1).values,
-            "nll_outside": ((x_BD < self.low) | (x_BD > self.high)).sum(-1),
-        }
+    def beyond(self, x_BD: Tensor) -> Tensor:
+        """This is how many entries of every example are outside the range, shape (B,)."""
+        return ((x_BD < self.low) | (x_BD > self.high)).sum(-1)
 
     def cdf(self, model: Any, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is q(y_d < x_d | c_d), (B, D): with the contexts of x itself the probability integral transform."""
@@ -156,7 +128,7 @@ class Quadrature:
     def _by_chunks(self, model: Any, c_BDF: Tensor, value_BD: Tensor, what: str, finer: float = 1) -> Tensor:
         chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
         rows = zip(c_BDF.flatten(0, 1).split(chunk), value_BD.flatten().split(chunk), strict=True)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(c_BDF.device.type, enabled=False):
             parts = [getattr(self.conditionals(model, c_rF, finer), what)(value_r) for c_rF, value_r in rows]
         return torch.cat(parts).reshape(value_BD.shape).to(c_BDF.dtype)
 

@@ -27,6 +27,7 @@ class CSMMLE(Objective):
     needs = (ConditionalScoreModel,)
     heads = ("conditional_score",)
     differentiates_query = True
+    ranks_by_likelihood = True
 
     def __init__(self, share: float = 0.2) -> None:
         if not 0 <= share <= 1:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import NormalisedDensity
+from scorewise.capabilities import LiftedDensity, NormalisedDensity
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 
@@ -16,6 +16,7 @@ class MLE(Objective):
     needs = (NormalisedDensity,)
     heads = ("mixture",)
     reads_scores = False
+    ranks_by_likelihood = True
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is - log q(x) of every example, shape (B,)."""
@@ -24,6 +25,6 @@ class MLE(Objective):
 
     def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is the same, shape (B,), early in training too, when a lifted density may not be reported yet."""
-        # A likelihood refuses undecided tails only where no gradient is wanted; its value counts them either way.
-        with torch.enable_grad():
-            return self.per_example(model, x_BD, draws).detach()
+        with torch.no_grad():
+            log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, LiftedDensity) else model.log_prob)(x_BD)
+        return -log_q_B

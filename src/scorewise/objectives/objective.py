@@ -39,6 +39,7 @@ class Objective(ABC):
         remembers: it keeps a state between steps, which one process can hold.
         joint: it always reads the joint score, whatever the head.
         reads_scores: it reads scores, not densities or energies alone.
+        ranks_by_likelihood: its held-out number is the negative log-likelihood.
     """
 
     needs: ClassVar[tuple[type, ...]]
@@ -48,6 +49,7 @@ class Objective(ABC):
     remembers: ClassVar[bool] = False
     joint: ClassVar[bool] = False
     reads_scores: ClassVar[bool] = True
+    ranks_by_likelihood: ClassVar[bool] = False
     noise: float = 0.0
     """Standard deviation of the noise that the objective itself adds to the data."""
     references: int = 0

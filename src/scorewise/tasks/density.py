@@ -6,19 +6,26 @@ from typing import Any, cast, final
 
 import torch
 from torch import Tensor
+from torchmetrics import CatMetric
 
 from scorewise.capabilities import (
     ClosedFormDensity,
     ConditionalScoreModel,
     DiscreteDensity,
     NormalisedDensity,
+    NumericalDensity,
     ScoreModel,
 )
 from scorewise.data.datamodule import Batch
-from scorewise.heads.model import CausalModel, GivesLikelihood, LiftedModel
+from scorewise.heads.model import CausalModel, LiftedModel
+from scorewise.likelihood.likelihood import Likelihood, TailMass
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
 from scorewise.tasks.score_task import ScoreTask
+
+ERROR_OF = 32
+"""Of how many examples the error of a quadrature is measured: it costs three likelihoods."""
+OF_QUADRATURE = ("nll_quadrature_error", "nll_tail", "nll_outside")
 
 
 def bits_per_dim(nats_B: Tensor, dims: int, log_volume: float) -> Tensor:
@@ -38,14 +45,14 @@ class DensityEstimation(ScoreTask):
 
     Test metrics, each with its standard error: the objective's own loss; csm (eq. 5) for conditional scores;
     nll in nats and bits_per_dim, both of the smoothed data, for normalised densities (by quadrature for conditional
-    scores and energies, with what that rests on: see `Quadrature.numbers`, first 32 examples); fisher_error
+    scores and energies, with what that rests on: see `Likelihood.numbers`; the error of the first 32 examples);
+    fisher_error
     = 1/2 E|s - s*|^2 against the known score of the smoothed law and fisher_error_clean against that of the
     clean law on clean data.
     """
 
     _normalised = 0
-    _refused = False
-    _of_quadrature: tuple[str, ...] = ()
+    _worst: CatMetric
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """This collects every number that the model and the data allow."""
@@ -66,35 +73,47 @@ class DensityEstimation(ScoreTask):
                 self.report("fisher_error_clean", self.fisher_error(batch.x_BD, 0.0))
         if isinstance(self.model, LiftedModel) and self.model.likelihood is not None:
             self._report_likelihood(self.model.likelihood, x_BD)
+        elif batch_idx == 0 and isinstance(self.model, NumericalDensity):
+            self.report("nll_quadrature_error", self.model.quadrature_error(x_BD[:ERROR_OF]))
 
     def on_test_start(self) -> None:
         """This forgets an earlier test."""
         super().on_test_start()
-        self._normalised, self._refused = 0, False
+        self._normalised, self._worst = 0, CatMetric().to(self.device)
 
-    def _report_likelihood(self, likelihood: GivesLikelihood, x_BD: Tensor) -> None:
+    def _report_likelihood(self, likelihood: Likelihood, x_BD: Tensor) -> None:
         """This is nll and bits_per_dim by quadrature, of as many examples as the likelihood is allowed."""
-        share = likelihood.values // self.source.dims // self.trainer.world_size
+        share = max(1, likelihood.values // self.source.dims // self.trainer.world_size)
         x_BD = x_BD[: max(0, share - self._normalised)]
-        if self._refused or not len(x_BD):
+        if not len(x_BD):
             return
-        try:
-            with torch.no_grad():
-                nll_B = -cast(LiftedModel, self.model).log_prob(x_BD)
-        except ValueError as error:  # the other numbers of the test are good
-            self._refused = True
-            for name in ("nll", "bits_per_dim", *self._of_quadrature):
-                self.held_out.pop(name, None)
-            warnings.warn(f"nll is not reported: {error}.", stacklevel=2)
-            return
-        if self._normalised == 0:
-            numbers = likelihood.numbers(self.model, x_BD[:32])
-            self._of_quadrature = tuple(numbers)
-            for name, value_B in numbers.items():
-                self.report(name, value_B)
+        with torch.no_grad():
+            log_q_BD, outside_BD = likelihood.conditional_log_prob(self.model, x_BD)
+            if self._normalised == 0:
+                numbers = likelihood.numbers(self.model, x_BD[:ERROR_OF])
+                self.report("nll_quadrature_error", numbers["nll_quadrature_error"])
+        mass_B, worst_B = likelihood.worst(outside_BD)
+        self.report("nll_tail", mass_B)
+        self.report("nll_outside", likelihood.beyond(x_BD))
+        self._worst.update(worst_B)
         self._normalised += len(x_BD)
+        nll_B = -log_q_BD.sum(-1)
         self.report("nll", nll_B)
         self.report("bits_per_dim", bits_per_dim(nll_B, self.source.dims, self.source.log_volume))
+
+    def on_test_epoch_end(self) -> None:
+        """This logs every number that may be reported; the others of a test are good where a likelihood is not."""
+        likelihood = self.model.likelihood if isinstance(self.model, LiftedModel) else None
+        if likelihood is not None and "nll_tail" in self.held_out:
+            try:
+                # Of all processes, so that all of them come to the same end.
+                likelihood.refuse(self.model, _whole(self.held_out["nll_tail"]), _whole(self._worst))
+            except TailMass as error:
+                by_likelihood = ["loss"] if self.objective.ranks_by_likelihood else []
+                for name in ("nll", "bits_per_dim", *OF_QUADRATURE, *by_likelihood):
+                    self.held_out.pop(name, None)
+                warnings.warn(f"nll is not reported: {error}.", stacklevel=2)
+        super().on_test_epoch_end()
 
     def comparable_names(self) -> tuple[str, ...]:
         """This is nll for normalised densities and fisher_error where the law is known."""
@@ -126,3 +145,7 @@ class DensityEstimation(ScoreTask):
         if isinstance(self.model, NormalisedDensity):
             return self.model.log_prob(batch.x_BD)
         return score_field(self.model)(batch.x_BD).detach()
+
+
+def _whole(metric: CatMetric) -> Tensor:
+    return torch.as_tensor(metric.compute()).reshape(-1)

@@ -1,0 +1,108 @@
+"""What every likelihood of one-dimensional conditionals shares: when it is refused, and what it rests on."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+
+class TailMass(ValueError):
+    """Conditionals hold more mass outside the range of the quadrature than a likelihood may ignore."""
+
+
+class Likelihood(ABC):
+    """This is a rule that normalises one-dimensional conditionals, and knows when it cannot.
+
+    Everything is in full precision, inside `torch.autocast` too.
+
+    Args:
+        largest_tail: the mass of a conditional outside the range that is tolerated.
+        values: conditionals of held-out examples that a test normalises (examples times dimensions).
+
+    Raises:
+        ValueError: a tail that is no share, or fewer than one conditional.
+    """
+
+    needs: ClassVar[tuple[type, ...]]
+
+    def __init__(self, largest_tail: float, values: int) -> None:
+        if not 0 < largest_tail <= 1:
+            raise ValueError(f"likelihood.largest_tail={largest_tail} must be above 0 and at most 1: it is a share")
+        if values < 1:
+            raise ValueError(f"likelihood.values={values} must be at least 1; likelihood.values=1 tests one example")
+        self.largest_tail, self.values = largest_tail, values
+
+    @abstractmethod
+    def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+        """This is log q(x_d | c_d) and the mass of that conditional outside the range (NaN: undefined), both (B, D)."""
+
+    @abstractmethod
+    def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
+
+    @abstractmethod
+    def describe(self, model: Any) -> str:
+        """This is how the numbers come about, for people."""
+
+    @abstractmethod
+    def why(self, model: Any) -> str:
+        """This is what a refusal says after the mass: the range, what is wrong and what to do."""
+
+    def beyond(self, x_BD: Tensor) -> Tensor:
+        """This is how many entries of every example are outside the range, shape (B,)."""
+        return torch.zeros_like(x_BD[:, 0])
+
+    def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
+        """This is log q(x_d | x_<d) and the mass of every conditional outside the range, both (B, D); never refused."""
+        with torch.autocast(x_BD.device.type, enabled=False):
+            return self.of_contexts(model, x_BD, model.context(x_BD), finer)
+
+    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+        """This is log q(x) in nats, shape (B,).
+
+        Raises:
+            TailMass: a conditional's mass is not inside the range. Not in training, where it need not be yet.
+        """
+        log_q_BD, outside_BD = self.conditional_log_prob(model, x_BD)
+        if not (model.training and torch.is_grad_enabled()):
+            mass_B, worst_B = self.worst(outside_BD)
+            self.refuse(model, mass_B, worst_B)
+        return log_q_BD.sum(-1)
+
+    def worst(self, outside_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """This is the largest mass outside of every example and its dimension, both (B,); NaN is the largest."""
+        mass_B, worst_B = outside_BD.nan_to_num(nan=torch.inf).max(-1)
+        return mass_B, worst_B
+
+    def refuse(self, model: Any, mass_B: Tensor, worst_B: Tensor) -> None:
+        """This is nothing where all mass is inside the range.
+
+        Raises:
+            TailMass: some of it is not.
+        """
+        if not len(mass_B):
+            return
+        first = int(mass_B.argmax())
+        mass = float(mass_B[first])
+        if not mass <= self.largest_tail:
+            raise TailMass(f"dimension {int(worst_B[first])}: {_share(mass)} {self.why(model)}")
+
+    def numbers(self, model: Any, x_BD: Tensor) -> dict[str, Tensor]:
+        """This is what a reported likelihood rests on, per example (B,).
+
+        nll_quadrature_error: |log q| by the nodes or steps against twice as many, nats; nll_tail: largest mass of a
+        conditional outside the range; nll_outside: entries of x outside it.
+        """
+        with torch.no_grad():
+            coarse_BD, outside_BD = self.conditional_log_prob(model, x_BD)
+            fine_BD, _ = self.conditional_log_prob(model, x_BD, finer=2)
+        return {
+            "nll_quadrature_error": (coarse_BD - fine_BD).sum(-1).abs(),
+            "nll_tail": outside_BD.max(-1).values,
+            "nll_outside": self.beyond(x_BD),
+        }
+
+
+def _share(mass: float) -> str:
+    return f"{100 * mass:.3g} % of a conditional's mass" if mass <= 1 else "a conditional"

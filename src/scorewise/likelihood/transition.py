@@ -1,0 +1,89 @@
+"""Likelihood of noise-conditional models as the density of exact draws from level to level."""
+
+import itertools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.likelihood.conditionals import Conditionals
+from scorewise.likelihood.flow_ode import WIDE, FlowODE
+from scorewise.likelihood.panels import Panels
+from scorewise.noise import geometric_ladder
+
+ENTRIES_AT_ONCE = 10_000_000
+"""How many entries of the operator are held at once."""
+
+
+class Transition:
+    """This is log q(x) of draws by `sampling.Annealed`: q_k(y) = int q_k+1(z) p_k(y) N(z; y, spread_k^2) / Z_k(z) dz.
+
+    The operator from each level to the next is a dense matrix between the quadrature nodes of both, so it is a check
+    of `FlowODE` for few examples of few dimensions. The two agree where the scores at all levels belong to one law.
+
+    Args:
+        levels: rungs of the ladder that is gone down; None: the model's own.
+        order: nodes per panel; panels are as wide as the smaller of a level and of the noise that it removes.
+
+    Raises:
+        ValueError: fewer than two levels.
+    """
+
+    needs = (NoisyConditionalScoreModel,)
+
+    def __init__(self, levels: int | None = None, order: int = 8) -> None:
+        if levels is not None and levels < 2:
+            raise ValueError(f"levels={levels} must be at least 2")
+        self.levels, self.order = levels, order
+
+    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+        """This is log q(x) in nats, shape (B,); no gradient flows."""
+        return self.conditional_log_prob(model, x_BD).sum(-1)
+
+    def conditional_log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+        """This is log q(x_d | x_<d), shape (B, D)."""
+        ladder = geometric_ladder(model.levels[0], model.levels[-1], self.levels or len(model.levels))
+        rules = [self._panels(model, low, math.sqrt(high**2 - low**2)) for high, low in itertools.pairwise(ladder)]
+        rows = max(1, ENTRIES_AT_ONCE // max(len(panels.nodes()) for panels in rules) ** 2)
+        with torch.no_grad():
+            c_RF = model.context(x_BD).flatten(0, 1)
+            parts = zip(c_RF.split(rows), x_BD.flatten().split(rows), strict=True)
+            log_q_R = torch.cat([self._of_rows(model, x_r, c_rF, ladder, rules) for c_rF, x_r in parts])
+        return log_q_R.reshape(x_BD.shape).to(x_BD.dtype)
+
+    def _panels(self, model: Any, level: float, spread: float) -> Panels:
+        half = WIDE * math.hypot(model.std, level)
+        return Panels(float(model.mean) - half, 2 * half, math.ceil(2 * half / min(level, spread)), self.order)
+
+    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, ladder: tuple[float, ...], rules: list[Panels]) -> Tensor:
+        above = FlowODE().top(model, c_RF, finer=2)
+        z_G, log_w_G = above.panels.nodes()[:, 0], _log_weights(above.panels)
+        log_q_RG = (above.energy_PmR.flatten(0, 1) - above.log_z_R).T
+        for (high, low), panels in zip(itertools.pairwise(ladder), rules, strict=True):
+            here = Conditionals.of_score(panels, _score_at(model, c_RF, low), low)
+            y_H, log_v_H = panels.nodes()[:, 0], _log_weights(panels)
+            energy_RH, variance = here.energy_PmR.flatten(0, 1).T, high**2 - low**2
+            kernel_GH = -0.5 * (z_G[:, None] - y_H).square() / variance
+            log_z_RG = torch.logsumexp(kernel_GH + (energy_RH + log_v_H).unsqueeze(1), -1)
+            from_RG = log_q_RG + log_w_G - log_z_RG
+            if low == ladder[-1]:
+                kernel_RG = -0.5 * (z_G - x_R.to(torch.float64).unsqueeze(-1)).square() / variance
+                return here.energy(x_R.to(torch.float64)) + torch.logsumexp(from_RG + kernel_RG, -1)
+            log_q_RG = energy_RH + torch.logsumexp(from_RG.unsqueeze(-1) + kernel_GH, 1)
+            z_G, log_w_G = y_H, log_v_H
+        raise AssertionError("a ladder has at least two levels")
+
+
+def _log_weights(panels: Panels) -> Tensor:
+    return (0.5 * panels.width * panels.w_m).log().repeat(panels.count)
+
+
+def _score_at(model: Any, c_RF: Tensor, level: float) -> Any:
+    def score(q_GR: Tensor) -> Tensor:
+        q_GR = q_GR.to(c_RF.dtype).expand(-1, len(c_RF))
+        s_GR: Tensor = model.noisy_conditional_score(q_GR, c_RF, torch.full_like(q_GR, level))
+        return s_GR
+
+    return score
