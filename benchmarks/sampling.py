@@ -40,7 +40,8 @@ def kolmogorov(model: LiftedModel, q_R1: Tensor, c_R1F: Tensor) -> float:
     """This is the largest distance of the draws' probability integral transform from uniform."""
     likelihood = model.lifted()
     assert isinstance(likelihood, Quadrature)
-    pit_R = likelihood.cdf(model, q_R1, c_R1F).flatten().double().sort().values
+    finer = Quadrature(likelihood.low, likelihood.high, panels=16 * likelihood.rule(model).count)  # not what drew them
+    pit_R = finer.cdf(model, q_R1, c_R1F).flatten().double().sort().values
     i_R = torch.arange(len(pit_R)) / len(pit_R)
     return float(torch.maximum((pit_R - i_R).abs().max(), (i_R + 1 / len(pit_R) - pit_R).abs().max()))
 
