@@ -46,6 +46,7 @@ test-all: $(STAMP) ## the quick tests and those marked slow
 bench: $(STAMP) ## measure the claims about speed; RUN= is a finished run of experiment=csm_mnist, else that is trained first
 	@$(ONE_THREAD) $(BIN)/python benchmarks/train_step.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/memory.py
+	@$(ONE_THREAD) $(BIN)/python benchmarks/exact_sm.py
 	@run="$(RUN)"; test -n "$$run" || run=$$($(ONE_THREAD) $(BIN)/python src/train.py experiment=csm_mnist | sed -n 's/.*run folder: //p' | tail -1); \
 		$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$$run"
 	@$(BIN)/python -m scorewise.report
