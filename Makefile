@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
-RUN ?= $(firstword $(wildcard runs/csm-made-mnist/*))
+RUN ?=
 .PHONY: help setup demo test test-all bench results format lock clean
 
 help: ## list the targets
@@ -43,11 +43,12 @@ test-all: $(STAMP) ## the quick tests and those marked slow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
 
-bench: $(STAMP) ## measure the claims about speed; RUN= is a finished run of experiment=csm_mnist, trained first where there is none
-	@test -n "$(RUN)" || $(ONE_THREAD) $(BIN)/python src/train.py experiment=csm_mnist
+bench: $(STAMP) ## measure the claims about speed; RUN= is a finished run of experiment=csm_mnist, else that is trained first
 	@$(ONE_THREAD) $(BIN)/python benchmarks/train_step.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/memory.py
-	@$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$(or $(RUN),$$(ls -d runs/csm-made-mnist/* | head -1))"
+	@$(ONE_THREAD) $(BIN)/python benchmarks/exact_sm.py
+	@run="$(RUN)"; test -n "$$run" || run=$$($(ONE_THREAD) $(BIN)/python src/train.py experiment=csm_mnist | sed -n 's/.*run folder: //p' | tail -1); \
+		$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$$run"
 	@$(BIN)/python -m scorewise.report
 
 results: $(STAMP) ## build docs/results.md and the README's table from docs/results and docs/benchmarks

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,14 @@ import torch
 
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 Row = dict[str, object]
+
+
+def now(device: torch.device) -> float:
+    """This is processor time on a CPU, which other programs disturb less, and wall time on an accelerator."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
 
 
 def ratio_row(claim: str, ratios: Sequence[float], goal: float) -> Row:
@@ -28,8 +37,8 @@ def ratio_row(claim: str, ratios: Sequence[float], goal: float) -> Row:
     return row
 
 
-def write(name: str, rows: Sequence[Row], **numbers: Mapping[str, float]) -> None:
-    """This writes docs/benchmarks/NAME.json."""
+def write(name: str, rows: Sequence[Row], device: torch.device, **numbers: Mapping[str, float]) -> None:
+    """This writes docs/benchmarks/NAME.json, or NAME_cuda.json with the accelerator in it."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     content = {
         "name": name,
@@ -37,9 +46,10 @@ def write(name: str, rows: Sequence[Row], **numbers: Mapping[str, float]) -> Non
         "when": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "rows": list(rows),
         **{key: {label: float(f"{value:.4g}") for label, value in table.items()} for key, table in numbers.items()},
     }
-    path = FOLDER / f"{name}.json"
+    path = FOLDER / f"{name}{'' if device.type == 'cpu' else '_' + device.type}.json"
     path.write_text(json.dumps(content, indent=2) + "\n")
     print(f"wrote docs/benchmarks/{path.name}")

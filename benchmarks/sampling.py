@@ -5,11 +5,10 @@ python benchmarks/sampling.py --run runs/csm-made-mnist/<hash>   # after: python
 
 import argparse
 import math
-import time
 from collections.abc import Callable
 
 import torch
-from record import ratio_row, write
+from record import now, ratio_row, write
 from torch import Tensor
 
 import scorewise
@@ -24,11 +23,11 @@ SIZES = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 AT_ONCE = 64
 
 
-def seconds(job: Callable[[], object]) -> float:
-    """This is the processor time of a job."""
-    started = time.process_time()
+def seconds(job: Callable[[], object], device: torch.device) -> float:
+    """This is the time of a job."""
+    started = now(device)
     job()
-    return time.process_time() - started
+    return now(device) - started
 
 
 def seeded() -> torch.Generator:
@@ -40,7 +39,8 @@ def kolmogorov(model: LiftedModel, q_R1: Tensor, c_R1F: Tensor) -> float:
     """This is the largest distance of the draws' probability integral transform from uniform."""
     likelihood = model.lifted()
     assert isinstance(likelihood, Quadrature)
-    pit_R = likelihood.cdf(model, q_R1, c_R1F).flatten().double().sort().values
+    finer = Quadrature(likelihood.low, likelihood.high, panels=16 * likelihood.rule(model).count)  # not what drew them
+    pit_R = finer.cdf(model, q_R1, c_R1F).flatten().double().sort().values.cpu()
     i_R = torch.arange(len(pit_R)) / len(pit_R)
     return float(torch.maximum((pit_R - i_R).abs().max(), (i_R + 1 / len(pit_R) - pit_R).abs().max()))
 
@@ -51,9 +51,10 @@ def langevin_scan(model: LiftedModel, c_R1F: Tensor, floor: float) -> tuple[int,
     reached: list[tuple[int, float]] = []
     generator = seeded()
     for size in SIZES:
-        a, q_R1 = size * model.noise**2, model.mean + model.scale * torch.randn(len(c_R1F), 1, generator=generator)
+        start_R1 = torch.randn(len(c_R1F), 1, generator=generator).to(c_R1F.device)
+        a, q_R1 = size * model.noise**2, model.mean + model.scale * start_R1
         for step in range(1, max(STEPS) + 1):
-            z_R1 = torch.randn(q_R1.shape, generator=generator)
+            z_R1 = torch.randn(q_R1.shape, generator=generator).to(q_R1.device)
             q_R1 = q_R1 + a * model.conditional_score(q_R1, c_R1F) + math.sqrt(2 * a) * z_R1  # type: ignore[operator]
             if step in STEPS:
                 table[f"step {size:g}, T {step}"] = distance = kolmogorov(model, q_R1, c_R1F)
@@ -70,9 +71,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    model = scorewise.load(given.run)
+    device = torch.device(given.device)
+    model = scorewise.load(given.run).to(device)
     assert isinstance(model, LiftedModel)
     source = Mnist()
     source.prepare()
@@ -80,8 +83,8 @@ def main() -> None:
     x_BD = source.examples("test", index_B, 0, 0)
     x_BD = x_BD + model.noise * smoothing_noise(Draws.of(0, -1, index_B), x_BD)
     with torch.no_grad():
-        rows = measure(model, x_BD, given.rounds, given.rows)
-    write("sampling", rows[0], **rows[1])
+        rows = measure(model, x_BD.to(device), given.rounds, given.rows)
+    write("sampling", rows[0], device, **rows[1])
 
 
 def measure(
@@ -92,17 +95,20 @@ def measure(
     c_R1F = c_RF[torch.randperm(len(c_RF), generator=seeded())[:count]][:, None]
     floor = 1.358 / math.sqrt(count)  # Kolmogorov's 5 % point
     steps, size, scan = langevin_scan(model, c_R1F, floor)
-    exact = kolmogorov(model, model.conditional_quantile(torch.rand(count, 1, generator=seeded()), c_R1F), c_R1F)
+    exact = kolmogorov(
+        model, model.conditional_quantile(torch.rand(count, 1, generator=seeded()).to(c_R1F.device), c_R1F), c_R1F
+    )
     samplers = {"inverse_cdf": InverseCDF(), "langevin": Langevin1d(steps, size)}
 
     def draw(name: str) -> Tensor:
         model.sampler = samplers[name]
         return model.sample(AT_ONCE, seeded())
 
+    device = c_RF.device
     draw("inverse_cdf")
-    times = [{name: seconds(lambda name=name: draw(name)) for name in samplers} for _ in range(rounds)]  # type: ignore[misc]
+    times = [{name: seconds(lambda name=name: draw(name), device) for name in samplers} for _ in range(rounds)]  # type: ignore[misc]
     x = draw("inverse_cdf")
-    pass_s = sorted(seconds(lambda: model.conditional_score(x, model.context(x))) for _ in range(50))[25]  # type: ignore[operator]
+    pass_s = sorted(seconds(lambda: model.conditional_score(x, model.context(x)), device) for _ in range(50))[25]  # type: ignore[operator]
     whole = pass_s * model.dims * 100
     out = [
         ratio_row(
@@ -134,13 +140,13 @@ def parallel(model: CausalModel, numbers: dict[str, dict[str, float]]) -> list[d
     numbers["parallel"] = {"sequential rounds": model.dims}
     for block in (None, 28):
         model.sampler = sampler = Parallel(block)
-        started = time.process_time()
+        started = now(one.device)
         other = model.sample(8, seeded())
         label = f"block {block}" if block else "all at once"
         off = ((other - one).abs() / model.noise > 2e-3).double().mean()
         numbers["parallel"] |= {
             f"{label}: rounds": sampler.rounds,
-            f"{label}: seconds": time.process_time() - started,
+            f"{label}: seconds": now(one.device) - started,
             f"{label}: values off by more than 2e-3 sigma": float(off) * one.numel(),
             f"{label}: largest difference, sigma": float((other - one).abs().max()) / model.noise,
         }

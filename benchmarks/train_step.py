@@ -1,22 +1,21 @@
 """What one training step costs: AR-CSM fused, as the paper describes it, and a mixture of logistics by MLE.
 
-    python benchmarks/train_step.py [--rounds 15] [--threads 1]
+    python benchmarks/train_step.py [--rounds 15] [--threads 1] [--device cpu]
 
 A step is the loss of 64 examples of 784 dimensions, its gradient and Adam; no clipping, no averaging. MADE 2 x 1000,
 context 32, head 2 x 64 silu. The reference multiplies masks at every forward pass, differentiates twice and uses
 Adam's default for-loop. The mixture has 10 components on the same trunk by blocks, with fused Adam. All variants are
-timed in turn in one process (process time: every thread counts); ratios are taken within a round, and every timed
-step follows an untimed one of its own kind.
+timed in turn in one process (process time on a CPU: every thread counts); ratios are taken within a round, and every
+timed step follows an untimed one of its own kind.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
 
 import torch
-from record import ratio_row, write
+from record import now, ratio_row, write
 from reference import ReferenceARCSM
 from torch import Tensor
 
@@ -39,7 +38,7 @@ def step_with(loss: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer
 
 def ours(model: Model, objective: Objective) -> Callable[[Tensor], None]:
     """This is a step as `scorewise` takes it."""
-    draws = Draws.of(0, 0, torch.arange(BATCH))
+    draws = Draws.of(0, 0, torch.arange(BATCH, device=model.mean.device))
     factor = objective.gain(model) / DIMS
     optimizer = Optimisation().optimizer(model.parameters())
     return partial(step_with, lambda x_BD: objective(model, x_BD, draws).total * factor, optimizer)
@@ -56,24 +55,24 @@ def conditional_score() -> ConditionalScore:
     return ConditionalScore(MADE((DIMS,), CONTEXT, TRUNK), hidden=HEAD, noise=NOISE)
 
 
-def steps() -> dict[str, Callable[[Tensor], None]]:
+def steps(device: torch.device) -> dict[str, Callable[[Tensor], None]]:
     """This is a step of every kind."""
-    compiled = conditional_score()
+    compiled = conditional_score().to(device)
     compiled.compile_csm()
     return {
-        "reference": reference(ReferenceARCSM(DIMS, CONTEXT, TRUNK, HEAD)),
-        "csm_eager": ours(conditional_score(), CSM()),
+        "reference": reference(ReferenceARCSM(DIMS, CONTEXT, TRUNK, HEAD).to(device)),
+        "csm_eager": ours(conditional_score().to(device), CSM()),
         "csm_compiled": ours(compiled, CSM()),
-        "mol10": ours(Mixture(MADE((DIMS,), 30, TRUNK), noise=NOISE), MLE()),
+        "mol10": ours(Mixture(MADE((DIMS,), 30, TRUNK), noise=NOISE).to(device), MLE()),
     }
 
 
 def timed(step: Callable[[Tensor], None], x_BD: Tensor) -> float:
-    """This is the milliseconds of process time of a step that follows one of its own kind, as in a training run."""
+    """This is the milliseconds of a step that follows one of its own kind, as in a training run."""
     step(x_BD)
-    start = time.process_time()
+    start = now(x_BD.device)
     step(x_BD)
-    return 1e3 * (time.process_time() - start)
+    return 1e3 * (now(x_BD.device) - start)
 
 
 def main() -> None:
@@ -81,11 +80,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    x_BD = torch.randn(BATCH, DIMS)
-    variants = steps()
+    device = torch.device(arguments.device)
+    x_BD = torch.randn(BATCH, DIMS, device=device)
+    variants = steps(device)
     for step in variants.values():  # the first step compiles and allocates
         step(x_BD)
         step(x_BD)
@@ -106,7 +107,7 @@ def main() -> None:
     ]
     milliseconds = {name: median(values) for name, values in taken.items()}
     print(", ".join(f"{name} {value:.0f} ms" for name, value in milliseconds.items()))
-    write("train_step", rows, milliseconds=milliseconds)
+    write("train_step", rows, device, milliseconds=milliseconds)
 
 
 if __name__ == "__main__":

@@ -256,6 +256,25 @@ def test_a_pickled_checkpoint_is_not_executed(command: Command) -> None:
         assert "last.ckpt is damaged or holds more than plain numbers" in ended.err
 
 
+def test_the_settings_of_a_likelihood_make_another_run(command: Command) -> None:
+    rule = "likelihood=quadrature"
+    choices = ((), (rule,), (rule, "likelihood.panels=40"), (rule, "likelihood.values=6400"))
+    ended = [command("debug=tiny", *choice) for choice in choices]
+    assert all(one.status == 0 for one in ended)
+    assert "is finished" in ended[1].out
+    assert len(list(ended[0].folder.glob("runs/*/*/config.yaml"))) == 3
+
+
+def test_a_refused_likelihood_takes_the_loss_that_is_one_with_it(command: Command) -> None:
+    tiny = ("debug=tiny", "likelihood=quadrature", "likelihood.low=-0.5", "likelihood.high=0.5")
+    for objective, kept in (("csm", {"loss", "loss_se", "csm", "csm_se"}), ("csm_mle", {"csm", "csm_se"})):
+        ended = command(*tiny, f"objective={objective}")
+        assert ended.status == 0, ended.err
+        assert "nll is not reported: dimension" in ended.err
+        (summary,) = ended.folder.glob(f"runs/{objective}-*/*/summary.json")
+        assert set(json.loads(summary.read_text())["metrics"]) == kept
+
+
 def test_train_false_tests_the_finished_weights(command: Command) -> None:
     first = command("debug=tiny")
     before = json.loads((first.run / "summary.json").read_text())["metrics"]

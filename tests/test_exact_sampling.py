@@ -48,6 +48,25 @@ def test_inverse_cdf_draws_the_law(name: str) -> None:
     assert distance < 1.63 / n**0.5, "Kolmogorov: the 1 % point"
 
 
+@torch.no_grad()
+def test_long_steps_from_level_to_level_are_exact_too() -> None:
+    model: Any = Analytic(1, [0.3, 0.7], [-2.0, 1.5], [0.1, 0.1])
+    n = 20_000
+    x = Annealed(4).draw_block(model, torch.zeros(n, 1, 1), seeded())
+    log_w, m, s = model.parts
+    pit = (log_w.exp() * torch.special.ndtr((x - m) / s)).sum(-1).sort().values
+    assert (pit - (torch.arange(n) + 0.5) / n).abs().max() < 1.63 / n**0.5, "Kolmogorov: the 1 % point"
+
+
+def test_no_uniform_number_has_an_infinite_quantile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda shape, dtype, **_: torch.zeros(shape, dtype=dtype))
+    for head in ("gaussian", "cosine", "conditional_score"):
+        model = random_model(head)
+        model.sampler = InverseCDF()
+        assert torch.isfinite(model.sample(2)).all()
+        assert model.sample(2).abs().max() < 100
+
+
 class Stream:
     def __init__(self, model: Any) -> None:
         self.model, self.values, self.calls = model, torch.zeros(0), 0

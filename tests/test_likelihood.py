@@ -12,7 +12,7 @@ from scorewise.heads import ConditionalEnergy, ConditionalScore, Cosine, Gaussia
 from scorewise.heads.model import LiftedModel
 from scorewise.likelihood import Conditionals, FlowODE, Panels, Quadrature, TailMass, Transition
 from scorewise.noise import Draws, geometric_ladder
-from scorewise.objectives import MLE
+from scorewise.objectives import CSM, CSMMLE, MLE
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -322,6 +322,15 @@ def test_single_precision_is_enough() -> None:
     model.parts = tuple(part.float() for part in model.parts)  # type: ignore[assignment]
     single = Quadrature(-6, 6).log_prob(model.float(), x.float())
     assert (single.double() - double).abs().max() < 1e-3
+
+
+def test_csm_changes_over_to_maximum_likelihood() -> None:
+    model, x, draws = closed_forms()["mixture"], torch.randn(20, 3), Draws.fresh(20)
+    objective = CSMMLE(0.25)
+    for done, expected in ((0.0, CSM()), (0.7499, CSM()), (0.75, MLE()), (1.0, MLE())):
+        objective.progress(done)
+        torch.testing.assert_close(objective(model, x, draws).total, expected(model, x, draws).total)
+        torch.testing.assert_close(objective.held_out(model, x, draws), -model.log_prob(x).detach())
 
 
 def test_ranges_must_be_ranges() -> None:

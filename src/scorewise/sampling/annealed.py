@@ -23,14 +23,15 @@ class Annealed(Ancestral):
 
     Args:
         levels: rungs of the ladder that is gone down; None: the model's own.
-        panels: of 8 nodes on y_k+1 +- 5 standard deviations of the noise that is removed.
+        panels: of 8 nodes on y_k+1 +- 6 standard deviations of the noise that is removed, at least; none is wider than
+            two noise levels of y_k.
 
     Raises:
         ValueError: fewer than one panel, or one level.
     """
 
     needs = (NoisyConditionalScoreModel,)
-    REACH = 5.0
+    REACH = 6.0
 
     def __init__(self, levels: int | None = None, panels: int = 4) -> None:
         if panels < 1 or (levels is not None and levels < 2):
@@ -55,5 +56,7 @@ class Annealed(Ancestral):
             s_GR: Tensor = model.noisy_conditional_score(y_GR, c_RF, torch.full_like(y_GR, level))
             return s_GR.to(torch.float64) - (q_GR - z_R) / spread**2
 
-        panels = Panels(z_R - self.REACH * spread, 2 * self.REACH * spread, self.panels)
-        return Conditionals.of_score(panels, score, spread)
+        count = max(self.panels, math.ceil(self.REACH * spread / level))
+        panels = Panels(z_R - self.REACH * spread, 2 * self.REACH * spread, count)
+        # Beyond, as if the law were a Gaussian as wide as its noise: exact for the nearest mode.
+        return Conditionals.of_score(panels, score, level * spread / math.hypot(level, spread))
