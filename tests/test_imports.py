@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "likelihood": BASE,
     "score_density": BASE | {"backbones", "heads", "likelihood", "sampling"},
     "sampling": BASE | {"likelihood"},
+    "denoising": BASE,
     "data": BASE,
-    "tasks": BASE | {"backbones", "heads", "likelihood", "objectives", "sampling", "data"},
+    "tasks": BASE | {"backbones", "denoising", "heads", "likelihood", "objectives", "sampling", "data"},
 }
 MATHEMATICS = (
     "backbones",
@@ -37,6 +38,7 @@ MATHEMATICS = (
     "likelihood",
     "score_density",
     "sampling",
+    "denoising",
     "gradients",
     "noise",
     "ordering",

@@ -121,8 +121,10 @@ def evaluate(cfg: DictConfig) -> None:
     warnings.showwarning = _show_warning
     from scorewise import console, evaluation, runs
 
-    metrics, conventions = evaluation.run(runs.plain(cfg))
+    metrics, conventions, picture = evaluation.run(runs.plain(cfg))
     console.show_results(metrics, conventions)
+    if picture:
+        console.show_paths({"picture": picture})
 
 
 def reproduce(cfg: DictConfig) -> None:

@@ -26,6 +26,7 @@ from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
+from scorewise.tasks.score_task import ScoreTask
 
 Config = dict[str, Any]
 AUTO_SAMPLERS = ("exact", "reverse_diffusion_1d", "annealed_langevin", "inverse_cdf", "langevin_1d", "langevin")
@@ -184,6 +185,7 @@ def refuse_incompatible(config: Config) -> None:
         )
     require("sampler", _needs(sampler), "head", head)
     require("task", _needs(task), "head", head)
+    _refuse_task(config, task, head)
     if issubclass(head, LiftedModel):
         chosen["likelihood"] = option_name("likelihood", config["likelihood"]["_target_"])
         require("likelihood", _needs(_class(config, "likelihood")), "head", head)
@@ -206,6 +208,12 @@ def refuse_incompatible(config: Config) -> None:
             "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs: "
             "use trainer=ddp."
         )
+
+
+def _refuse_task(config: Config, task: type, head: type) -> None:
+    settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
+    if issubclass(task, ScoreTask) and (sentence := task.refusal(head, **settings)):
+        raise IncompatibleChoice(f"{sentence}.")
 
 
 WHOLE_NUMBERS = {
@@ -239,6 +247,10 @@ WHOLE_NUMBERS = {
     "callbacks.sample_every_n_epochs": 0,
     "callbacks.samples": 1,
     "callbacks.patience": 1,
+    "task.steps": 1,
+    "task.draws": 1,
+    "task.images": 1,
+    "task.shown": 1,
     "trainer.max_epochs": 1,
     "trainer.max_steps": -1,
     "trainer.check_val_every_n_epoch": 1,

@@ -1,6 +1,8 @@
 """Testing a finished run again."""
 
-from typing import Any, cast
+import json
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning import Trainer
@@ -11,14 +13,25 @@ from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
 from scorewise.runs import CHANGES_RESULTS
 from scorewise.store import load, local_folder, read_config, refuse_unknown
-from scorewise.training import OURS, TRAINER_SETTINGS, conventions, quieten
+from scorewise.tasks.score_task import ScoreTask
+from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, quieten
 
 
-def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
-    """This is the held-out numbers of a finished run, and what they mean.
+class Finished(NamedTuple):
+    """This is a finished run, ready to be tested or to predict."""
+
+    folder: Path
+    stored: dict[str, Any]
+    parts: compose.Parts
+    task: ScoreTask
+    trainer: Trainer
+
+
+def finished(config: dict[str, Any]) -> Finished:
+    """This is a finished run with its weights, under its own task or another one.
 
     Args:
-        config: run (a folder), trainer and paths.
+        config: run (a folder), trainer, paths, and task where it is not the run's own.
 
     Raises:
         UserError: the folder is missing, unfinished, damaged or refused.
@@ -30,6 +43,8 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
         raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
     for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
         refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
+    if "task" in config:
+        stored["task"] = config["task"]
     stored = compose.settle(stored)  # a run of an earlier version has no likelihood
     compose.refuse_incompatible(stored)
     double = str(stored["trainer"]["precision"]).startswith("64")
@@ -51,9 +66,31 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     trainer = Trainer(
         **TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
+    return Finished(folder, stored, parts, task, trainer)
+
+
+def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path | None]:
+    """This is the held-out numbers of a finished run, what they mean, and the picture of its task, if it has one.
+
+    Under another task than the run's own, the numbers are also written to the run folder.
+
+    Args:
+        config: see `finished`.
+
+    Raises:
+        UserError: see `finished`.
+    """
+    folder, stored, parts, task, trainer = finished(config)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
     (results,) = trainer.test(task, data, verbose=False)
     metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()}
     objective = compose.option_name("objective", stored["objective"]["_target_"])
-    texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model)
-    return metrics, texts
+    texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
+    if "task" in config and trainer.is_global_zero:
+        content = {
+            "task": config["task"],
+            "metrics": metrics,
+            "conventions": {k: v for k, v in texts.items() if k in metrics},
+        }
+        (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    return metrics, texts, draw_panels(task, folder) if trainer.is_global_zero else None

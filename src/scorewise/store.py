@@ -66,6 +66,7 @@ CLASSES = (
     "scorewise.sampling.parallel.Parallel",
     "scorewise.sampling.resampling.Resampling",
     "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
+    "scorewise.tasks.denoising.Denoising",
     "scorewise.tasks.density.DensityEstimation",
     "scorewise.tasks.optimisation.Optimisation",
 )

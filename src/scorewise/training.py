@@ -110,6 +110,18 @@ def draw_samples(model: Model, source: Source, count: int, seed: int, path: Path
     plots.samples(panels, source.shape, path, f"{count} samples by {type(model.sampler).__name__}")
 
 
+def draw_panels(task: ScoreTask, folder: Path) -> Path | None:
+    """This draws the pictures that a task's test left, in its run folder; None where there are none."""
+    from scorewise import plots
+
+    panels = task.panels()
+    if not panels:
+        return None
+    path = folder / f"{task.name}.png"
+    plots.samples(panels, task.source.shape, path, task.name)
+    return path
+
+
 class Training:
     """This is one run: the parts, the trainer and the folder.
 
@@ -235,9 +247,11 @@ class Training:
         model.save_weights(self.folder.path / "weights.safetensors")
         (self.folder.path / "README.md").write_text(model.card())
         objective = compose.option_name("objective", self.config["objective"]["_target_"])
+        meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
         curves = read_metrics(self.folder.path / "metrics.csv")
         plots.loss_curves(curves, self.folder.path / "curves.png", f"objective={objective}")
         self._draw(model)
+        draw_panels(self.task, self.folder.path)
         before = self.folder.summary()  # of the training whose weights are only tested again
         summary = {
             "finished": True,
@@ -250,11 +264,7 @@ class Training:
             "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
             "metrics": metrics or before.get("metrics", {}),
             "conventions": {
-                name: text
-                for name, text in conventions(
-                    self.parts.source, self.task.smoothing, objective, self.parts.model
-                ).items()
-                if name in (metrics or before.get("metrics", {}))
+                name: text for name, text in meanings.items() if name in (metrics or before.get("metrics", {}))
             },
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
         }

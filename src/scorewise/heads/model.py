@@ -197,9 +197,12 @@ class LiftedModel(CausalModel, ABC):
         """
         return self.lifted().log_prob(self, x_BD)
 
-    def unchecked_log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x), shape (B,), as far as training has come, when it may not be a likelihood to report yet."""
-        return self.lifted().conditional_log_prob(self, x_BD)[0].sum(-1)
+    def unchecked_log_prob(self, x_BD: Tensor, finer: float = 1) -> Tensor:
+        """This is log q(x), shape (B,), as far as training has come, when it may not be a likelihood to report yet.
+
+        It takes so many times the nodes or steps of the likelihood.
+        """
+        return self.lifted().conditional_log_prob(self, x_BD, finer)[0].sum(-1)
 
     def quadrature_error(self, x_BD: Tensor) -> Tensor:
         """This is |log q| against twice the nodes or steps of its normaliser, nats, shape (B,)."""

@@ -1,7 +1,8 @@
 """Tasks: LightningModules that train a model and do something useful with it."""
 
+from scorewise.tasks.denoising import Denoising
 from scorewise.tasks.density import DensityEstimation, bits_per_dim
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.score_task import NotFinite, ScoreTask
 
-__all__ = ["DensityEstimation", "NotFinite", "Optimisation", "ScoreTask", "bits_per_dim"]
+__all__ = ["Denoising", "DensityEstimation", "NotFinite", "Optimisation", "ScoreTask", "bits_per_dim"]

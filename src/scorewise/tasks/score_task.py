@@ -58,6 +58,24 @@ class ScoreTask(LightningModule, ABC):
         self.val_means = ModuleDict({name: MeanMetric() for name in self.comparable_names()})
         self.held_out: dict[str, CatMetric] = {}
 
+    @classmethod
+    def refusal(cls, head: type, **settings: Any) -> str | None:
+        """This is why the task with these settings has no use for models of a head, one sentence; None where it has."""
+        return None
+
+    @property
+    def name(self) -> str:
+        """This is what the task's test is called, for files."""
+        return type(self).__name__.lower()
+
+    def panels(self) -> dict[str, Tensor]:
+        """This is sets of examples (N, D) of the last test for a picture, by label; none where there is none."""
+        return {}
+
+    def conventions(self) -> dict[str, str]:
+        """This is what metrics of this task alone mean."""
+        return {}
+
     def smoothed(self, batch: Batch) -> tuple[Tensor, Draws]:
         """This is the batch with its noise, and the draws of its examples."""
         draws = Draws.of(self.seed, batch.epoch_B, batch.index_B)

@@ -1,0 +1,61 @@
+"""Gaussian noise removed in a single step (Robbins 1956; Tweedie's formula; AR-CSM, section 5.4)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import LiftedDensity, NoisyScoreModel, ScoreModel
+from scorewise.gradients import log_density_and_score
+
+COARSE = 0.35
+"""Share of a likelihood's nodes for its gradient, which tolerates fewer: as many as training takes."""
+
+
+def joint_score(model: Any, x_BD: Tensor, sigma: float | None = None) -> Tensor:
+    """This is grad_x log q(x), shape (B, D): sum_{k>=d} d/dx_d log q(x_k | x_<k) for a model of conditionals.
+
+    Args:
+        model: with a joint score, one at every noise level, or a log-density that can be differentiated.
+        x_BD: where.
+        sigma: the noise level, for models of several; None: the smallest.
+    """
+    with torch.no_grad():
+        if isinstance(model, NoisyScoreModel) and sigma is not None:
+            return model.noisy_score(x_BD, torch.full_like(x_BD[:, 0], sigma))
+        if isinstance(model, ScoreModel):
+            return model.score(x_BD)
+    if isinstance(model, LiftedDensity):
+        return log_density_and_score(lambda y_BD: model.unchecked_log_prob(y_BD, COARSE), x_BD)[1]
+    return log_density_and_score(model.log_prob, x_BD)[1]
+
+
+def parallel(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
+    """This is y_d + sigma^2 s_d(y_d | y_<d) = E[x_d | y_<=d], all dimensions from one pass, shape (B, D).
+
+    The contexts are noisy pixels, so the model must have been trained with this noise on all of them.
+    """
+    with torch.no_grad():
+        return y_BD + sigma**2 * model.conditional_score(y_BD, model.context(y_BD))
+
+
+def sequential(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
+    """This is y_d + sigma^2 s_d(y_d | restored x_<d, sigma), one dimension after the other, shape (B, D).
+
+    For models whose contexts were trained (nearly) clean while the query had any noise level, see `csm_annealed`.
+    """
+    x_BD, stream, done = y_BD.clone(), model.context_stream(), 0
+    with torch.no_grad():
+        c_BDF = stream.start(len(y_BD))
+        while c_BDF.shape[1]:
+            dims = list(model.ordering.sequence[done : done + c_BDF.shape[1]])
+            q_BD = y_BD[:, dims]
+            s_BD = model.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, sigma))
+            x_BD[:, dims] = q_BD + sigma**2 * s_BD
+            c_BDF, done = stream.push(x_BD[:, dims]), done + len(dims)
+    return x_BD
+
+
+def joint(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
+    """This is y + sigma^2 grad log q(y) = E[x | y], which sees all of the image, shape (B, D)."""
+    return y_BD + sigma**2 * joint_score(model, y_BD, sigma)
