@@ -1,4 +1,4 @@
-"""The commands: train, evaluate and reproduce. Importing this imports neither torch nor Lightning."""
+"""The commands: train, evaluate, predict and reproduce. Importing this imports neither torch nor Lightning."""
 
 import functools
 import gc
@@ -30,7 +30,12 @@ def main(command: str) -> int:
     """This is a command's exit status; what it has to say is printed."""
     conf = Path(__file__).parent / "conf"
     conf = conf if conf.is_dir() else Path(__file__).parents[2] / "conf"
-    task: Callable[[DictConfig], Any] = {"train": train, "eval": evaluate, "reproduce": reproduce}[command]
+    task: Callable[[DictConfig], Any] = {
+        "train": train,
+        "eval": evaluate,
+        "predict": predict,
+        "reproduce": reproduce,
+    }[command]
     _failed.clear()
     debugging = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
@@ -125,6 +130,17 @@ def evaluate(cfg: DictConfig) -> None:
     console.show_results(metrics, conventions)
     if picture:
         console.show_paths({"picture": picture})
+
+
+def predict(cfg: DictConfig) -> None:
+    """This restores a folder of images with a finished run."""
+    warnings.showwarning = _show_warning
+    from scorewise import console, prediction, runs
+
+    folder, count, left_out = prediction.run(runs.plain(cfg))
+    for reason in left_out:
+        warnings.warn(f"left out {reason}", stacklevel=2)
+    console.say(f"{count} restored, {len(left_out)} left out: {folder}")
 
 
 def reproduce(cfg: DictConfig) -> None:

@@ -131,7 +131,8 @@ class Denoising(ScoreTask):
         self.steps, self.jump, self.draws, self.images, self.shown = steps, jump, draws, images, shown
         self.mode = self._automatic() if mode == "auto" else mode
         self.sigma = self._known_level(sigma) if corruption == "gaussian" else 0.0
-        self._restored, self._shown = 0, {}
+        self._restored = 0
+        self._shown: dict[str, Tensor] = {}
 
     @classmethod
     def refusal(
@@ -184,23 +185,23 @@ class Denoising(ScoreTask):
 
     def _known_level(self, sigma: float | None) -> float:
         """This is the noise level to remove, one that the model was trained on."""
-        of_levels = isinstance(self.model, NoisyConditionalScoreModel | NoisyScoreModel)
-        low, high = (self.model.levels[-1], self.model.levels[0]) if of_levels else (self.model.noise,) * 2  # type: ignore[union-attr]
+        model: Any = self.model
+        of_levels = isinstance(model, NoisyConditionalScoreModel | NoisyScoreModel)
+        low, high = (model.levels[-1], model.levels[0]) if of_levels else (model.noise, model.noise)
         if high <= 0:
             raise ValueError("this model was trained without noise and can remove none: train with data.smoothing=0.6")
         if sigma is None and of_levels:
             raise ValueError(f"task.sigma must be given, from {low:g} to {high:g}, the levels of this model")
-        sigma = low if sigma is None else sigma
-        if self.mode == "parallel":
-            high = low  # contexts are noisy pixels, and they were trained at one level
-        if not low * (1 - 1e-6) <= sigma <= high * (1 + 1e-6):
-            levels = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            other = "; task.mode=sequential takes its higher levels" if of_levels and self.mode == "parallel" else ""
+        level = float(low if sigma is None else sigma)
+        top = low if self.mode == "parallel" else high  # parallel: contexts are noisy, and were trained at one level
+        if not low * (1 - 1e-6) <= level <= top * (1 + 1e-6):
+            levels = f"{low:g}" if low == top else f"{low:g} to {top:g}"
+            other = "; task.mode=sequential takes its higher levels" if top < high else ""
             raise ValueError(
-                f"task.sigma={sigma:g} is not the noise that task.mode={self.mode} of this model was trained for, "
+                f"task.sigma={level:g} is not the noise that task.mode={self.mode} of this model was trained for, "
                 f"which is {levels}{other}"
             )
-        return sigma
+        return level
 
     @property
     def name(self) -> str:
