@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from scorewise.data.datamodule import Batch
 from scorewise.errors import UserError
@@ -88,7 +89,8 @@ def run(config: dict[str, Any]) -> tuple[Path, int, list[str]]:
     size = int(done.stored["data"]["batch_size"])
     parts = zip(x_ND.split(size), index_N.split(size), strict=True)
     batches = [Batch(x_BD, index_B, torch.full_like(index_B, -1)) for x_BD, index_B in parts]
-    restored_ND = torch.cat([torch.as_tensor(part) for part in done.trainer.predict(task, batches) or []])
+    loader = DataLoader(cast(Any, batches), batch_size=None)
+    restored_ND = torch.cat([torch.as_tensor(part) for part in done.trainer.predict(task, loader) or []])
     if done.trainer.is_global_zero:
         target.mkdir(parents=True, exist_ok=True)
         for name, x_D in zip(images, restored_ND, strict=True):

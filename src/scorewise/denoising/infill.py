@@ -44,7 +44,7 @@ def infill(model: Any, x_BD: Tensor, known_BD: Tensor, shape: Sequence[int], ste
         x_BD = torch.where(known_BD, x_BD, moved_BD)
         if step >= steps // 2:
             second_half.append(x_BD)
-    return torch.stack(second_half).mean(0)
+    return torch.where(known_BD, x_BD, torch.stack(second_half).mean(0))
 
 
 def infill_in_order(

@@ -1,0 +1,314 @@
+"""Denoising against closed forms, its refusals, and the commands."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import Outcome
+from PIL import Image
+from test_compose import settled
+from torch import Generator, Tensor, nn
+
+from scorewise import compose, denoising
+from scorewise.capabilities import ContextStream
+from scorewise.compose import IncompatibleChoice
+from scorewise.denoising.filters import median_of_known
+from scorewise.errors import UserError
+from scorewise.heads.model import FullPassStream
+from scorewise.noise import Draws, normal_like
+from scorewise.ordering import Ordering
+from scorewise.tasks.denoising import psnr, ssim
+
+Command = Callable[..., Outcome]
+SIDE = 6
+SHAPE = (1, SIDE, SIDE)
+
+
+class KnownGaussian(nn.Module):
+    """This is N(mean, covariance) as a density and conditional scores in closed form; dimensions in raster order."""
+
+    def __init__(self, mean_D: Tensor, covariance_DD: Tensor, noise: float) -> None:
+        super().__init__()
+        self.mean_D, self.factor_DD = mean_D, torch.linalg.cholesky(covariance_DD)
+        self.dims, self.noise = len(mean_D), noise
+        self.mean, self.scale = mean_D.mean(), covariance_DD.diagonal().mean().sqrt()
+        self.ordering = Ordering.named("raster", self.dims)
+
+    def context(self, x_BD: Tensor) -> Tensor:
+        e_BD = torch.linalg.solve_triangular(self.factor_DD, (x_BD - self.mean_D).mT, upper=False).mT
+        std_D = self.factor_DD.diagonal()
+        return torch.stack([x_BD - std_D * e_BD, std_D.expand_as(x_BD)], -1)
+
+    def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        return (c_BDF[..., 0] - q_BD) / c_BDF[..., 1].square()
+
+    def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        return c_BDF[..., 0] + c_BDF[..., 1] * normal_like(c_BDF[..., 0], generator)
+
+    def log_prob(self, x_BD: Tensor) -> Tensor:
+        c_BDF = self.context(x_BD)
+        return -(0.5 * ((x_BD - c_BDF[..., 0]) / c_BDF[..., 1]).square() + c_BDF[..., 1].log()).sum(-1)
+
+    def context_stream(self) -> ContextStream:
+        return FullPassStream(self)  # type: ignore[arg-type]
+
+
+class KnownNoisyGaussian(KnownGaussian):
+    """This is the same with clean contexts and a query at any noise level."""
+
+    def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
+        return (c_BDF[..., 0] - q_BD) / (c_BDF[..., 1].square() + sigma_BD.square())
+
+
+def smooth_field(n: int, std: float = 0.2, reach: float = 2.0) -> tuple[Tensor, Tensor, Tensor]:
+    """This is mean and covariance of a smooth random field on the pixels, and n draws of it."""
+    place_PI = torch.cartesian_prod(torch.arange(SIDE), torch.arange(SIDE)).double()
+    apart_PP = (place_PI[:, None] - place_PI).square().sum(-1)
+    covariance_PP = std**2 * torch.exp(-apart_PP / (2 * reach**2)) + 1e-4 * torch.eye(SIDE**2)
+    mean_P = torch.linspace(-0.3, 0.3, SIDE**2, dtype=torch.float64)
+    z_NP = torch.randn(n, SIDE**2, dtype=torch.float64)
+    return mean_P, covariance_PP, mean_P + z_NP @ torch.linalg.cholesky(covariance_PP).mT
+
+
+SIGMA = 0.3
+
+
+@pytest.fixture
+def field(double: None) -> SimpleNamespace:
+    mean_P, covariance_PP, x_NP = smooth_field(8)
+    noisy_PP = covariance_PP + SIGMA**2 * torch.eye(SIDE**2)
+    y_NP = x_NP + SIGMA * torch.randn_like(x_NP)
+    return SimpleNamespace(mean=mean_P, clean=covariance_PP, noisy=noisy_PP, x=x_NP, y=y_NP)
+
+
+def causal_mean(field: SimpleNamespace, y_ND: Tensor) -> Tensor:
+    """This is E[x_d | y_<=d], one dense solve per dimension."""
+    columns = []
+    for d in range(len(field.mean)):
+        weight_d = torch.linalg.solve(field.noisy[: d + 1, : d + 1], field.clean[: d + 1, d])
+        columns.append(field.mean[d] + (y_ND[:, : d + 1] - field.mean[: d + 1]) @ weight_d)
+    return torch.stack(columns, -1)
+
+
+def test_parallel_is_the_causal_posterior_mean(field: SimpleNamespace) -> None:
+    model = KnownGaussian(field.mean, field.noisy, SIGMA)
+    torch.testing.assert_close(denoising.parallel(model, field.y, SIGMA), causal_mean(field, field.y))
+
+
+def test_joint_is_the_joint_posterior_mean(field: SimpleNamespace) -> None:
+    """The gradient of the density holds the terms of later dimensions, which the conditional score lacks."""
+    model = KnownGaussian(field.mean, field.noisy, SIGMA)
+    expected = field.mean + (field.y - field.mean) @ torch.linalg.solve(field.noisy, field.clean)
+    torch.testing.assert_close(denoising.joint(model, field.y, SIGMA), expected)
+    assert (expected - causal_mean(field, field.y)).abs().max() > 0.05
+
+
+def test_sequential_conditions_on_what_is_restored(field: SimpleNamespace) -> None:
+    model = KnownNoisyGaussian(field.mean, field.clean, 0.01)
+    restored = denoising.sequential(model, field.y, SIGMA)
+    for d in (0, 1, 20, SIDE**2 - 1):
+        weight_d = torch.linalg.solve(field.clean[:d, :d], field.clean[:d, d])
+        mean_N = field.mean[d] + (restored[:, :d] - field.mean[:d]) @ weight_d
+        variance = field.clean[d, d] - field.clean[d, :d] @ weight_d
+        expected = mean_N + variance / (variance + SIGMA**2) * (field.y[:, d] - mean_N)
+        torch.testing.assert_close(restored[:, d], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_linear_denoisers_are_those_of_the_gaussian_of_the_examples(double: None) -> None:
+    _, _, x_NP = smooth_field(300)
+    centred = x_NP - x_NP.mean(0)
+    clean = centred.mT @ centred / len(x_NP)
+    noisy = clean + SIGMA**2 * torch.eye(SIDE**2)
+    y = x_NP[:5] + SIGMA * torch.randn(5, SIDE**2)
+    field = SimpleNamespace(mean=x_NP.mean(0), clean=clean, noisy=noisy)
+    linear = denoising.LinearMMSE(x_NP, SIGMA)
+    torch.testing.assert_close(linear.causal(y), causal_mean(field, y))
+    torch.testing.assert_close(linear.joint(y), field.mean + (y - field.mean) @ torch.linalg.solve(noisy, clean))
+    with pytest.raises(ValueError, match="must be positive"):
+        denoising.LinearMMSE(x_NP, 0.0)
+
+
+def test_infilling_reaches_the_mean_given_everything_known(field: SimpleNamespace) -> None:
+    model = KnownGaussian(field.mean, field.noisy, SIGMA)
+    lost = torch.zeros(SIDE**2, dtype=torch.bool)
+    lost[[0, 7, 8, 21, 35]] = True
+    weight = torch.linalg.solve(field.noisy[~lost][:, ~lost], field.noisy[~lost][:, lost])
+    expected = field.mean[lost] + (field.x[:, ~lost] - field.mean[~lost]) @ weight
+    found = denoising.infill(model, torch.where(lost, 9.0, field.x), (~lost).expand_as(field.x), SHAPE, 150)
+    torch.testing.assert_close(found[:, lost], expected, rtol=1e-3, atol=1e-3)
+    assert torch.equal(found[:, ~lost], field.x[:, ~lost])
+
+
+def test_infilling_in_order_takes_what_comes_before(field: SimpleNamespace) -> None:
+    model = KnownGaussian(field.mean, field.noisy, SIGMA)
+    known = torch.ones_like(field.x, dtype=torch.bool)
+    known[2:, 14] = False
+    weight = torch.linalg.solve(field.noisy[:14, :14], field.noisy[:14, 14])
+    expected = field.mean[14] + (field.x[2:, :14] - field.mean[:14]) @ weight
+    found = denoising.infill_in_order(model, torch.where(known, field.x, 9.0), known, 20_000, Generator())
+    torch.testing.assert_close(found[2:, 14], expected, rtol=0, atol=0.02)
+    assert torch.equal(found[known], field.x[known])
+
+
+def test_salt_and_pepper_is_found_and_filled(double: None) -> None:
+    mean, covariance, clean = smooth_field(40, std=0.15)
+    noise = 0.05
+    model = KnownGaussian(mean, covariance + noise**2 * torch.eye(SIDE**2), noise)
+    y, hit = denoising.salt_and_pepper(clean, 0.1, SHAPE, Draws.of(0, -1, torch.arange(40)))
+    found = denoising.outliers(model, y, SHAPE, 100, 0.5)
+    assert (found & hit).sum() > 0.95 * hit.sum()
+    assert (found & ~hit).sum() == 0
+    restored = denoising.infill(model, y, ~found, SHAPE, 100)
+    of_filter = denoising.median(y, SHAPE)
+    assert psnr(restored, clean).mean() > psnr(of_filter, clean).mean() + 5
+
+
+def test_salt_and_pepper_hits_all_channels_of_a_pixel() -> None:
+    x = torch.zeros(200, 3 * 25)
+    y, hit = denoising.salt_and_pepper(x, 0.1, (3, 5, 5), Draws.of(3, -1, torch.arange(200)))
+    planes = y.reshape(200, 3, 25)
+    assert torch.equal(planes[:, 0], planes[:, 1])
+    assert torch.equal(planes[:, 0], planes[:, 2])
+    assert hit.float().mean() == pytest.approx(0.1, abs=0.02)
+    assert (y[hit] > 0).float().mean() == pytest.approx(0.5, abs=0.05)
+    assert torch.equal(y[hit].abs(), torch.ones_like(y[hit]))
+    one, _ = denoising.salt_and_pepper(x[:1], 0.1, (3, 5, 5), Draws.of(3, -1, torch.arange(7, 8)))
+    assert torch.equal(one[0], y[7])
+
+
+def test_filters_on_images_made_by_hand() -> None:
+    x = -torch.ones(1, 25)
+    x[0, 12] = 1.0
+    assert torch.equal(denoising.median(x, (1, 5, 5)), -torch.ones(1, 25))
+    flat = torch.full((2, 75), 0.25)
+    torch.testing.assert_close(denoising.wiener(flat, (3, 5, 5), None)[:, 31:44:25], flat[:, 31:44:25])
+    image = torch.arange(25.0).reshape(1, 25) / 25
+    window = image.reshape(5, 5)[1:4, 1:4]
+    mean, variance = window.mean(), window.var(unbiased=False)
+    expected = mean + (1 - 0.01 / variance) * (window[1, 1] - mean)
+    torch.testing.assert_close(denoising.wiener(image, (1, 5, 5), 0.1)[0, 12], expected)
+
+
+def test_medians_of_known_neighbours() -> None:
+    x = torch.arange(25.0)[None]
+    known = torch.ones(1, 25, dtype=torch.bool)
+    known[0, 12] = False
+    filled = median_of_known(x, known, (1, 5, 5), 7.0)
+    assert filled[0, 12] == 11.0  # the lower of the middle two of 6 7 8 11 13 16 17 18
+    assert torch.equal(filled[known], x[known])
+    assert (median_of_known(x, ~known & known, (1, 5, 5), 7.0) == 7.0).all()
+
+
+def test_psnr_and_ssim_on_arrays_made_by_hand() -> None:
+    clean = torch.zeros(2, 64)
+    off = torch.stack([torch.full((64,), 0.2), torch.zeros(64)])
+    torch.testing.assert_close(psnr(off, clean), torch.tensor([20.0, 100.0]))
+    image = torch.randn(2, 64).clamp(-1, 1)
+    torch.testing.assert_close(ssim(image, image, (1, 8, 8)), torch.ones(2))
+    assert (ssim(-image, image, (1, 8, 8)) < 0).all()
+    assert ssim(image, image.flip(1), (1, 8, 8)).shape == (2,)
+    assert math.isfinite(float(ssim(torch.zeros(1, 784), torch.zeros(1, 784), (1, 28, 28))))
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        (("task.mode=sequential",), "is trained with joint noise, on noisy ones: use task.mode=parallel, or train"),
+        (("task.mode=parallel", "objective=dsm", "backbone=mlp"), "needs conditional scores, and Score has none: use"),
+        (("task.mode=joint", "objective=csm_annealed"), "NoisyConditionalScore has none: use task.mode=sequential"),
+        (("task.corruption=salt_and_pepper", "objective=csm_annealed"), "task.mode=sequential with a known mask"),
+        (("task.corruption=salt_and_pepper", "task.mode=parallel"), "none of auto, sequential, joint"),
+        (("task.corruption=salt_and_pepper", "task.mode=sequential", "task.mask=blind"), "needs what follows a pixel"),
+        (
+            ("task.corruption=salt_and_pepper", "task.mode=sequential", "objective=dsm", "backbone=mlp"),
+            "needs draws of conditionals, and Score has none",
+        ),
+        (("objective=mle", "head=discretised_mixture", "data.smoothing=0"), "DiscretisedMixture has none: use head="),
+        (("task.corruption=blur",), "task.corruption=blur is none of gaussian, salt_and_pepper"),
+        (("task.mask=guessed",), "task.mask=guessed is none of known, blind"),
+    ],
+)
+def test_pairs_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(IncompatibleChoice, match=sentence) as refused:
+        settled("task=denoising", *choice)
+    assert str(refused.value).count(". ") == 0
+    assert str(refused.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        (("task.sigma=0.6",), r"task.sigma=0.6 is not the noise .* which is 0.3\."),
+        (("objective=csm_annealed",), "task.sigma must be given, from 0.3 to 1"),
+        (("objective=csm_annealed", "task.sigma=0.5", "task.mode=parallel"), "sequential takes its higher levels"),
+        (("objective=csm_annealed", "task.sigma=3"), "which is 0.3 to 1"),
+        (("data.smoothing=0",), "can remove none: train with data.smoothing"),
+        (("data=gaussian", "data.smoothing=0.3"), r"shape \[10\] are no images"),
+        (("task.share=1.5",), "task.share=1.5 must be between 0 and 1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:data.smoothing=0")
+def test_settings_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ...], sentence: str) -> None:
+    config = settled("task=denoising", "debug=tiny", *choice)
+    with pytest.raises(UserError, match=sentence):
+        compose.build_task(config, compose.build(config, 0), 0)
+
+
+def test_train_eval_and_predict(command: Command) -> None:
+    trained = command("debug=tiny", "task=denoising", "task.images=70", "callbacks.progress=false")
+    assert trained.status == 0, trained.err
+    run = trained.run
+    summary = json.loads((run / "summary.json").read_text())
+    measured = {f"{quality}_{name}" for quality in ("psnr", "ssim") for name in ("restored", "median", "wiener")}
+    assert measured | {f"{name}_se" for name in measured} | {"psnr_corrupted"} <= set(summary["metrics"])
+    assert summary["conventions"]["psnr_restored"].endswith("ConditionalScore, mode=parallel")
+    assert (run / "denoising-gaussian-parallel.png").is_file()
+
+    asked = (f"run={run}", "task=denoising", "task.corruption=salt_and_pepper", "task.mask=blind", "task.steps=1")
+    tested = command(*asked, "task.images=3", name="eval")
+    assert tested.status == 0, tested.err
+    numbers = json.loads((run / "denoising-salt_and_pepper-blind-joint.json").read_text())
+    assert {"wrongly_kept", "psnr_restored", "ssim_restored"} <= set(numbers["metrics"])
+    known = command(*asked[:3], "task.mode=sequential", "task.draws=2", "task.images=3", name="eval")
+    assert "psnr_neighbours" in known.out
+
+    images = run.parents[2] / "images"
+    images.mkdir()
+    grey = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    Image.fromarray(grey[0]).save(images / "a.png")
+    Image.fromarray(grey[1]).convert("RGB").save(images / "b.bmp")
+    Image.fromarray(grey[2][:4]).save(images / "small.png")
+    Image.fromarray(grey[2].astype(np.uint16)).save(images / "deep.png")
+    (images / "broken.png").write_bytes((images / "a.png").read_bytes()[:60])
+    (images / "notes.txt").write_text("no image")
+    before = {path: path.read_bytes() for path in images.iterdir()}
+    predicted = command(f"run={run}", f"input={images}", name="predict")
+    assert predicted.status == 0, predicted.err
+    assert "2 restored, 4 left out" in predicted.out
+    for reason in ("small.png: it is 8 x 4 pixels", "deep.png: its pixels are of mode I;16", "notes.txt", "broken.png"):
+        assert reason in predicted.err
+    folder = run / "predictions" / "denoising-gaussian-parallel"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.bmp.png"]
+    assert Image.open(folder / "a.png").size == (8, 8)
+    assert {path: path.read_bytes() for path in images.iterdir()} == before
+
+
+def test_predict_refuses_what_it_cannot_use(command: Command, tmp_path: Path) -> None:
+    run = command("debug=tiny", "callbacks.progress=false").run
+    (tmp_path / "images").mkdir()
+    for arguments, sentence in (
+        (("input=nowhere",), "input=nowhere is not a folder"),
+        (("input=images",), "input=images holds no image that this model can take"),
+        (("input=images", "output=images"), "output=images is the folder of the images themselves"),
+        (("input=images", "task=density"), "use task=denoising"),
+    ):
+        ended = command(f"run={run}", *arguments, name="predict")
+        assert ended.status == 1
+        assert sentence in ended.err
+        assert len(ended.err.strip().splitlines()) == 1
+    assert not (run / "predictions").exists()
