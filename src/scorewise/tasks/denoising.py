@@ -33,7 +33,7 @@ CORRUPTIONS: Mapping[str, tuple[str, ...]] = {
 """What images suffer, and the ways to restore them from it."""
 MASKS = ("known", "blind")
 NEIGHBOURS = 11
-"""Width of the window of SSIM (Wang et al. 2004); smaller images have one of 5."""
+"""Width of the window of SSIM (Wang et al. 2004); smaller images have one of 7."""
 EXACT = 100.0
 """PSNR of an image that is restored exactly, dB."""
 
@@ -53,7 +53,7 @@ def ssim(x_BD: Tensor, clean_BD: Tensor, shape: tuple[int, ...]) -> Tensor:
     found_B = structural_similarity_index_measure(
         x_BD.reshape(-1, *shape),
         clean_BD.reshape(-1, *shape),
-        sigma=1.5 if min(shape[1:]) >= NEIGHBOURS else 0.5,
+        sigma=1.5 if min(shape[1:]) >= NEIGHBOURS else 0.75,
         data_range=2.0,
         reduction="none",
     )
@@ -120,8 +120,8 @@ class Denoising(ScoreTask):
         super().__init__(model, objective, optimisation, source, smoothing=smoothing, seed=seed, monitor=monitor)
         if sentence := self.refusal(type(model), corruption=corruption, mode=mode, mask=mask):
             raise ValueError(sentence)
-        if len(source.shape) != 3 or min(source.shape[1:]) < 5:
-            raise ValueError(f"examples of shape {list(source.shape)} are no images of at least 5 x 5 pixels")
+        if len(source.shape) != 3 or min(source.shape[1:]) < 7:
+            raise ValueError(f"examples of shape {list(source.shape)} are no images of at least 7 x 7 pixels")
         for name, value in {"steps": steps, "draws": draws, "images": images, "shown": shown}.items():
             if value < 1:
                 raise ValueError(f"task.{name}={value} must be at least 1")
