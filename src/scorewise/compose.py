@@ -253,7 +253,9 @@ def _kinds(cls: Any) -> dict[str, tuple[type, ...]]:
         hints = get_type_hints(cls.__init__)
     except NameError:  # a class of the user's own, which imports what it names for type checkers only
         return {}
-    kinds = {name: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,) for name, hint in hints.items()}
+    kinds = {
+        name: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,) for name, hint in hints.items()
+    }
     return {
         name: kind
         for name, kind in kinds.items()
