@@ -43,11 +43,12 @@ test-all: $(STAMP) ## the quick tests and those marked slow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
 
-bench: $(STAMP) ## measure the claims about speed; RUN= is a finished run of experiment=csm_mnist, trained first where there is none
+bench: $(STAMP) ## measure the claims about speed, and ScoreDensity on the wine table; RUN= is a finished run of experiment=csm_mnist, trained first where there is none
 	@test -n "$(RUN)" || $(ONE_THREAD) $(BIN)/python src/train.py experiment=csm_mnist
 	@$(ONE_THREAD) $(BIN)/python benchmarks/train_step.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/memory.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$(or $(RUN),$$(ls -d runs/csm-made-mnist/* | head -1))"
+	@$(ONE_THREAD) $(BIN)/python benchmarks/wine_density.py
 	@$(BIN)/python -m scorewise.report
 
 results: $(STAMP) ## build docs/results.md and the README's table from docs/results and docs/benchmarks
