@@ -334,6 +334,9 @@ def test_a_double_precision_run_is_tested_and_loaded_in_it(command: Command) -> 
         "seed=abc", "seed=null", "data.smoothing=abc", "data.batch_size=abc", "callbacks.save_every_n_steps=0",
         "callbacks.samples=0", "trainer.check_val_every_n_epoch=0", "backbone.hidden=[]", "backbone.hidden=[-5]",
         "task.monitor=val/foo", "logger=wandb logger.mode=foo", "trainer.precision=7",
+        "trainer.compile=abc", "sampler=parallel sampler.block=1.5", "objective=csm_mle objective.share=abc",
+        "head=cosine objective=mle head.terms=0", "likelihood=quadrature likelihood.panels=2.5", "likelihood=none",
+        "objective=csm_annealed likelihood=flow_ode likelihood.order=1", "optim.weight_decay=-1",
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(command: Command, setting: str) -> None:
