@@ -73,7 +73,7 @@ def speed(benchmarks: Sequence[Mapping[str, Any]]) -> str:
             spread = f" [{row['low']:.3g}, {row['high']:.3g}]" if row["low"] != row["high"] else ""
             verdict = "" if row["ratio"] <= row["goal"] else ", missed"
             lines.append(
-                f"| {row['claim']} | {row['ratio']:.3g}{spread} | <= {row['goal']:g}{verdict} | `{found['command']}` |"
+                f"| {row['claim'].replace('|', chr(92) + '|')} | {row['ratio']:.3g}{spread} | <= {row['goal']:g}{verdict} | `{found['command']}` |"
             )
     return "\n".join(lines) + "\n"
 
