@@ -96,8 +96,8 @@ class CelebA(EightBitImages):
                 f"data=celeba is not complete in {self.root / 'celeba'} and could not be downloaded ({reason[:200]}): "
                 + ("pip install gdown and try again, or by hand: " if "not installed" in reason else "by hand: ")
                 + f"from {PAGE} take {', '.join(names)} (folders Img, Anno and Eval of its Google Drive), put them "
-                f"into {self.root / 'celeba'} (or set SCOREWISE_DATA to another folder that holds celeba/), and give the "
-                "same command again, which checks and unpacks them."
+                f"into {self.root / 'celeba'} (or set SCOREWISE_DATA to another folder that holds celeba/), and give "
+                "the same command again, which checks and unpacks them."
             ) from error
         return folder
 

@@ -89,7 +89,7 @@ def split_of(digest: str, val: float, test: float) -> Split:
 
 
 def sentence_of(left_out: Sequence[LeftOut]) -> str:
-    """This is what was left out and why, with the first names: '2 no readable image (a.txt, b.txt), 1 damaged (c.png)'."""
+    """This is what was left out and why, with the first names: '2 no readable image (a, b.txt), 1 damaged (c.png)'."""
     parts = []
     for reason, count in Counter(one.reason for one in left_out).most_common():
         names = [printable(one.name) for one in left_out if one.reason == reason]

@@ -59,7 +59,7 @@ def make_cache(cache: Path) -> Path:
 
 
 class EightBitImages(FixedSource):
-    """This is images whose pixels are the 256 levels of a byte, held as bytes (N, D) in the order channel, row, column."""
+    """This is images of 256 levels, held as bytes (N, D) in the order channel, row, column."""
 
     units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
     offset, levels = 127.5, 256

@@ -1,6 +1,9 @@
 """Small packed image sets that torchvision cannot read."""
 
+import os
+import tempfile
 import zipfile
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -37,8 +40,8 @@ class Cifar10Subset(EightBitImages):
 
     shape = (3, 32, 32)
     mean, std = -0.0547, 0.5043
-    counts = {"train": 4_000, "test": 1_000}
-    sheets = {
+    counts: Mapping[str, int] = {"train": 4_000, "test": 1_000}
+    sheets: Mapping[str, tuple[str, str]] = {
         "train": ("cifar10_subset/train_images.png", "9bc5a9e9537dcbe188a35f67408f3cb4"),
         "test": ("cifar10_subset/test_images.png", "27cc6edeb265ac612c173cb93c3de86b"),
     }
@@ -104,7 +107,7 @@ class OmniglotSmall(EightBitImages):
         UserError: a setting is out of range.
     """
 
-    mean, std = -0.8, 0.45
+    mean, std = -0.8386, 0.4368
     archives = (
         ("images_background_small1.zip", "e704a628b5459e08445c13499850abc4"),
         ("images_background_small2.zip", "b75a71a51d3b13f821f212756fe481fd"),
@@ -130,9 +133,10 @@ class OmniglotSmall(EightBitImages):
 
             folder = make_cache(self.cache / "omniglot")
             try:
-                download_url(f"{Omniglot.download_url_prefix}/{name}", str(folder), name, md5)
+                with tempfile.TemporaryDirectory(dir=folder) as staging:
+                    download_url(f"{Omniglot.download_url_prefix}/{name}", staging, name, md5)
+                    os.replace(Path(staging) / name, folder / name)
             except (OSError, RuntimeError) as error:
-                (folder / name).unlink(missing_ok=True)
                 raise UserError(
                     f"data=omniglot_small is not in {self.root} and could not be downloaded ({type(error).__name__}): "
                     f"put {' and '.join(f'omniglot/{archive}' for archive, _ in self.archives)} of "
@@ -167,4 +171,4 @@ class OmniglotSmall(EightBitImages):
 
         with Image.open(BytesIO(content)) as paper:
             ink = ImageOps.invert(paper.convert("L"))
-            return pixels_of(ink.resize(self.shape[1:], Image.Resampling.BILINEAR))
+            return pixels_of(ink.resize((self.shape[1], self.shape[2]), Image.Resampling.BILINEAR))

@@ -23,7 +23,7 @@ class PixelFile:
         self.path, self.fingerprint = path, fingerprint
 
     def read(self) -> dict[str, Any] | None:
-        """This is the contents, tensors mapped from the file; None where it is missing, damaged or of something else."""
+        """This is the contents, tensors mapped from the file; None if it is missing, damaged or of something else."""
         try:
             found = torch.load(self.path, mmap=True, weights_only=True)
             return found["contents"] if found["fingerprint"] == self.fingerprint else None
