@@ -16,7 +16,7 @@ ENLARGED = 4
 
 
 class Undecodable(Exception):
-    """A file that is no image to learn from; the message finishes 'it is ...'."""
+    """A file that is no image to learn from; the message says why."""
 
 
 def _opened(file: BinaryIO) -> Image.Image:

@@ -50,7 +50,7 @@ class LeftOut(NamedTuple):
 
     Args:
         name: its path below the folder.
-        reason: finishes 'it is ...'.
+        reason: a few words.
     """
 
     name: str
@@ -89,12 +89,12 @@ def split_of(digest: str, val: float, test: float) -> Split:
 
 
 def sentence_of(left_out: Sequence[LeftOut]) -> str:
-    """This is what was left out and why, with the first names: '2 no readable image (a, b.txt), 1 damaged (c.png)'."""
+    """This is what was left out and why, with the first names: 'damaged: 1 (a.png); no readable image: 1 (b.txt)'."""
     parts = []
     for reason, count in Counter(one.reason for one in left_out).most_common():
         names = [printable(one.name) for one in left_out if one.reason == reason]
-        parts.append(f"{count} {reason} ({', '.join(names[:NAMED])}{', ...' if count > NAMED else ''})")
-    return ", ".join(parts)
+        parts.append(f"{reason}: {count} ({', '.join(names[:NAMED])}{', ...' if count > NAMED else ''})")
+    return "; ".join(parts)
 
 
 class ImageFolder(EightBitImages):
@@ -235,7 +235,7 @@ class ImageFolder(EightBitImages):
         except Undecodable as error:
             return LeftOut(one.name, str(error))
         except OSError as error:
-            return LeftOut(one.name, f"unreadable: {error.strerror}")
+            return LeftOut(one.name, f"not readable ({error.strerror})")
 
     def _files(self) -> tuple[list[Found], list[LeftOut]]:
         """This is every file below the folder, by name, and what is none.
@@ -267,7 +267,7 @@ class ImageFolder(EightBitImages):
                     entered.add(_identity(path))
             folders.sort()
             yield from (self._file(os.path.join(folder, name)) for name in files)
-        yield from (LeftOut(self._below(error.filename), f"unreadable: {error.strerror}") for error in unreadable)
+        yield from (LeftOut(self._below(error.filename), f"not readable ({error.strerror})") for error in unreadable)
 
     def _file(self, path: str) -> Found | LeftOut:
         name = self._below(path)

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,7 @@ class PixelFile:
         Raises:
             UserError: the disk is full, say.
         """
-        number, partial = tempfile.mkstemp(dir=self.path.parent, suffix=".partial")
-        os.close(number)
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
         try:
             torch.save({"fingerprint": self.fingerprint, "contents": contents}, partial)
             os.replace(partial, self.path)
@@ -47,4 +45,4 @@ class PixelFile:
                 f"{self.path} cannot be written ({reason}): make room, or set SCOREWISE_CACHE to another folder."
             ) from error
         finally:
-            Path(partial).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
