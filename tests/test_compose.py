@@ -227,7 +227,7 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         ),
         (
             ("objective=mle", "head=discretised_mixture", "data=toy2d", "data.smoothing=0"),
-            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=cifar10, digits, fashion_mnist",
+            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=celeba, cifar10, cifar10_subset",
         ),
         (
             ("objective=fd_ssm", "backbone=pixelcnnpp", "backbone.dropout=0.2"),
@@ -303,6 +303,10 @@ def test_settings_out_of_range_are_one_sentence() -> None:
         ("objective=pcd", "backbone=mlp", "sampler=mala", "sampler.target=2"),
         ("objective=pcd", "backbone=mlp", "sampler=hmc", "sampler.leapfrog=0"),
         ("data=toy2d", "data.name=cube"),
+        ("data=images",),
+        ("data=celeba", "data.size=48"),
+        ("data=omniglot_small", "data.size=200"),
+        ("data=uniform", "data.shape=[28,28]"),
         ("data=gaussian", "data.covariance=[[1,2],[2,1]]"),
         ("backbone=pixelcnnpp", "data=toy2d"),
         ("backbone=pixelcnnpp", "backbone.init=knots"),
