@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,28 +38,35 @@ def head_of(*overrides: str) -> str:
     return compose.option_name("head", settled(*overrides)["head"]["_target_"])
 
 
-CAUSAL = "needs a backbone with causal features; backbone={} has none. Use backbone=made."
+CAUSAL = "needs a backbone with causal features; backbone={} has none. Use backbone=made, pixelcnnpp or transformer."
 FEATURES = "needs a backbone with features of the whole example; backbone={} has none. Use backbone=mlp."
 NOISY = "needs a backbone with noise-conditional features; backbone={} has none. Use backbone=noisy_mlp or unet."
 EITHER = (
     "needs a backbone with features of the whole example or causal features; backbone={} has none. "
-    "Use backbone=made or mlp."
+    "Use backbone=made, mlp, pixelcnnpp or transformer."
 )
+CAUSAL_BACKBONES = ("made", "pixelcnnpp", "transformer")
+
+
+def on_causal(head: str, **others: str) -> dict[str, str]:
+    return {**dict.fromkeys(CAUSAL_BACKBONES, head), **others}
+
+
 HEAD_OF = {
-    "aem": ({"made": "conditional_energy"}, CAUSAL),
-    "csm": ({"made": "conditional_score"}, CAUSAL),
-    "csm_annealed": ({"made": "noisy_conditional_score"}, CAUSAL),
-    "csm_dsm": ({"made": "conditional_score"}, CAUSAL),
-    "csm_mle": ({"made": "conditional_score"}, CAUSAL),
-    "dsm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
+    "aem": (on_causal("conditional_energy"), CAUSAL),
+    "csm": (on_causal("conditional_score"), CAUSAL),
+    "csm_annealed": (on_causal("noisy_conditional_score"), CAUSAL),
+    "csm_dsm": (on_causal("conditional_score"), CAUSAL),
+    "csm_mle": (on_causal("conditional_score"), CAUSAL),
+    "dsm": (on_causal("conditional_score", mlp="score"), EITHER),
     "dsm_multiscale": ({"noisy_mlp": "noisy_score", "unet": "noisy_score"}, NOISY),
-    "esm": ({"made": "mixture", "mlp": "score"}, EITHER),
-    "fd_ssm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
-    "mle": ({"made": "mixture"}, CAUSAL),
+    "esm": (on_causal("mixture", mlp="score"), EITHER),
+    "fd_ssm": (on_causal("conditional_score", mlp="score"), EITHER),
+    "mle": (on_causal("mixture"), CAUSAL),
     "pcd": ({"mlp": "energy"}, FEATURES),
-    "sm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
-    "ssm": ({"made": "conditional_score", "mlp": "score"}, EITHER),
-    "ssm_vr": ({"made": "conditional_score", "mlp": "score"}, EITHER),
+    "sm": (on_causal("conditional_score", mlp="score"), EITHER),
+    "ssm": (on_causal("conditional_score", mlp="score"), EITHER),
+    "ssm_vr": (on_causal("conditional_score", mlp="score"), EITHER),
 }
 """What head=auto takes on every backbone, and the sentence on all others."""
 
@@ -79,13 +87,13 @@ def test_three_choices(objective: str, backbone: str) -> None:
     assert str(refused.value) == f"objective={objective} {refusal.format(backbone)}"
 
 
+CONDITIONAL = {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"}
 NEEDS = {
-    "made": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture", "noisy_conditional_score"},
+    **{backbone: {*CONDITIONAL, "discretised_mixture", "noisy_conditional_score"} for backbone in CAUSAL_BACKBONES},
     "mlp": {"score", "energy"},
     "noisy_mlp": {"noisy_score"},
     "unet": {"noisy_score"},
 }
-CONDITIONAL = {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"}
 FIELDS = {*CONDITIONAL, "score", "energy"}
 FITS = {
     "aem": {"conditional_energy"},
@@ -97,24 +105,44 @@ FITS = {
     "esm": {"score", "energy", "cosine", "gaussian", "mixture"},
     "fd_ssm": FIELDS,
     "csm_mle": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"},
-    "mle": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"},
+    "mle": {"conditional_score", "conditional_energy", "cosine", "discretised_mixture", "gaussian", "mixture"},
     "pcd": {"energy"},
     "sm": FIELDS,
     "ssm": FIELDS,
     "ssm_vr": FIELDS,
 }
+CLEAN = {"discretised_mixture": ("data.smoothing=0",)}
+"""What heads of clean data need beside the choice."""
 HEADS = [name for name in options("head") if name != "auto"]
 MATRIX = list(itertools.product(options("objective"), options("backbone"), HEADS))
 
 
+@cache
+def composed(*overrides: str) -> dict[str, Any]:
+    return config_of(*overrides)
+
+
+def cell(objective: str, backbone: str, head: str) -> dict[str, Any]:
+    """This is the config of three choices, from one composition per option: the matrix has hundreds of cells."""
+    overrides = CLEAN.get(head, ())
+    sections = {
+        "objective": composed(f"objective={objective}", *overrides)["objective"],
+        "backbone": composed(f"backbone={backbone}", *SMOOTH.get((objective, backbone), ()))["backbone"],
+        "head": composed(f"head={head}")["head"],
+    }
+    return {**composed(*overrides), **sections}
+
+
 @pytest.mark.parametrize(("objective", "backbone", "head"), MATRIX)
 def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
-    choice = (f"objective={objective}", f"backbone={backbone}", f"head={head}")
+    config = cell(objective, backbone, head)
     if head in NEEDS[backbone] and head in FITS[objective]:
-        assert head_of(*choice, *SMOOTH.get((objective, backbone), ())) == head
+        config = compose.settle(config)
+        compose.refuse_incompatible(config)
+        assert compose.option_name("head", config["head"]["_target_"]) == head
         return
     with pytest.raises(IncompatibleChoice) as refused:
-        settled(*choice)
+        compose.refuse_incompatible(compose.settle(config))
     sentence = str(refused.value)
     assert "\n" not in sentence
     assert sentence.endswith(".")
@@ -192,6 +220,26 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         (("objective=ssm", "backbone=mlp", "objective.field=conditional"), "needs a backbone with causal features"),
         (("objective=pcd", "backbone=mlp", "trainer=ddp"), "objective=pcd keeps its chains in one process"),
         (("trainer.strategy=fsdp",), "trainer.strategy=fsdp cannot"),
+        (
+            ("objective=mle", "head=discretised_mixture"),
+            "head=discretised_mixture models the levels themselves, and data.smoothing=0.3 takes the data off them: "
+            "use data.smoothing=0.",
+        ),
+        (
+            ("objective=mle", "head=discretised_mixture", "data=toy2d", "data.smoothing=0"),
+            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=celeba, cifar10, cifar10_subset",
+        ),
+        (
+            ("objective=fd_ssm", "backbone=pixelcnnpp", "backbone.dropout=0.2"),
+            "objective=fd_ssm compares several passes over an example, and with backbone.dropout=0.2 every pass is",
+        ),
+        (
+            ("objective=sm", "objective.trace=forward", "backbone=transformer", "backbone.dropout=0.2"),
+            "use backbone.dropout=0.",
+        ),
+        (("backbone=pixelcnnpp", "backbone.filters=0"), "backbone.filters=0 must be a whole number of at least 1"),
+        (("backbone=transformer", "backbone.heads=two"), "backbone.heads=two must be a whole number of at least 1"),
+        (("head=discretised_mixture", "head.levels=1"), "head.levels=1 must be a whole number of at least 2"),
         (("objective._target_=os.system",), "_target_=os.system is not a class"),
         (("objective._target_=collections.OrderedDict",), "is not a subclass of scorewise's Objective"),
         (("objective._target_=nowhere.Nothing",), "_target_=nowhere.Nothing cannot be imported"),
@@ -309,7 +357,16 @@ def test_settings_out_of_range_are_one_sentence() -> None:
         ("objective=pcd", "backbone=mlp", "sampler=mala", "sampler.target=2"),
         ("objective=pcd", "backbone=mlp", "sampler=hmc", "sampler.leapfrog=0"),
         ("data=toy2d", "data.name=cube"),
+        ("data=images",),
+        ("data=celeba", "data.size=48"),
+        ("data=omniglot_small", "data.size=200"),
+        ("data=uniform", "data.shape=[28,28]"),
         ("data=gaussian", "data.covariance=[[1,2],[2,1]]"),
+        ("backbone=pixelcnnpp", "data=toy2d"),
+        ("backbone=pixelcnnpp", "backbone.init=knots"),
+        ("backbone=pixelcnnpp", "backbone.dropout=1"),
+        ("backbone=transformer", "backbone.heads=3"),
+        ("backbone=transformer", "backbone.ordering=zigzag"),
     ):
         with pytest.raises(UserError) as refused:
             compose.build(settled(*overrides), 0)

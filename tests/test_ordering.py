@@ -18,7 +18,7 @@ from scorewise.store import load
 pytestmark = pytest.mark.usefixtures("double")
 
 
-@pytest.mark.parametrize("name", ["raster", "reverse", "random", "spiral"])
+@pytest.mark.parametrize("name", ["raster", "pixels", "reverse", "random", "spiral"])
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (1, 4, 4), (3, 2, 7)])
 def test_named_orders_are_permutations(name: str, shape: tuple[int, ...]) -> None:
     order = Ordering.named(name, shape, 4)
@@ -39,6 +39,12 @@ def test_a_spiral_takes_neighbours_one_after_the_other() -> None:
     assert (row.diff().abs() + column.diff().abs()).eq(1).all()
     ring = torch.maximum((2 * row - 27).abs(), (2 * column - 27).abs())
     assert ring.diff().ge(0).all()
+
+
+def test_pixels_takes_the_channels_of_a_pixel_together() -> None:
+    assert Ordering.named("pixels", (3, 1, 2)).sequence == (0, 2, 4, 1, 3, 5)
+    for shape in (5, (4,), (3, 2), (1, 3, 2)):
+        assert Ordering.named("pixels", shape) == Ordering.named("raster", shape)
 
 
 @pytest.mark.parametrize("shape", [4, (4,), (2, 2, 2, 2)])

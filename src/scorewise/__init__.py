@@ -4,13 +4,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scorewise.backbones import MADE, MLP, NoisyMLP, UNet
+    from scorewise.backbones import MADE, MLP, NoisyMLP, PixelCNNPP, Transformer, UNet
     from scorewise.ensemble import Ensemble
     from scorewise.estimators import KDE, Spectral, Stein
     from scorewise.heads import (
         ConditionalEnergy,
         ConditionalScore,
         Cosine,
+        DiscretisedMixture,
         Energy,
         Gaussian,
         Mixture,
@@ -59,13 +60,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "backbones": ("MADE", "MLP", "NoisyMLP", "UNet"),
+    "backbones": ("MADE", "MLP", "NoisyMLP", "PixelCNNPP", "Transformer", "UNet"),
     "ensemble": ("Ensemble",),
     "estimators": ("KDE", "Spectral", "Stein"),
     "heads": (
         "ConditionalEnergy",
         "ConditionalScore",
         "Cosine",
+        "DiscretisedMixture",
         "Energy",
         "Gaussian",
         "Mixture",
@@ -137,6 +139,7 @@ __all__ = [
     "ConditionalScore",
     "Cosine",
     "DSMMultiscale",
+    "DiscretisedMixture",
     "Draws",
     "Energy",
     "Ensemble",
@@ -153,6 +156,7 @@ __all__ = [
     "NoisyScore",
     "Ordering",
     "Parallel",
+    "PixelCNNPP",
     "Quadrature",
     "Resampling",
     "ReverseDiffusion1d",
@@ -161,6 +165,7 @@ __all__ = [
     "Spectral",
     "Stein",
     "TailMass",
+    "Transformer",
     "UNet",
     "load",
     "tweedie",

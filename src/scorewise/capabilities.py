@@ -141,6 +141,18 @@ class ClosedFormDensity(Protocol):
 
 
 @runtime_checkable
+class DiscreteDensity(Protocol):
+    """Has probabilities of levels, as a density that is constant around every level: it has no score.
+
+    The law must be that of the levels themselves, without noise.
+    """
+
+    def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+    def level_log_prob(self, level_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class QuantileModel(Protocol):
     """Has the x_d with q(y_d < x_d | x_<d) = u_d."""
 
@@ -181,6 +193,13 @@ class StreamsFeatures(Protocol):
     def feature_stream(self) -> ContextStream: ...
 
 
+@runtime_checkable
+class InitialisedByData(Protocol):
+    """A backbone that can set its scales from a batch of data in standard units, before training."""
+
+    def initialise(self, u_BD: Tensor) -> None: ...
+
+
 PLAIN_NAMES: dict[type, str] = {
     Features: "features of the whole example",
     CausalFeatures: "causal features",
@@ -191,6 +210,7 @@ PLAIN_NAMES: dict[type, str] = {
     ConditionalEnergyModel: "conditional energies",
     ProposalModel: "conditional energies and a proposal",
     ClosedFormDensity: "a density in closed form",
+    DiscreteDensity: "probabilities of levels",
     QuantileModel: "quantiles of its conditionals",
     EnergyModel: "an energy",
     ConditionalScoreModel: "conditional scores",

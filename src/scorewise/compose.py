@@ -12,10 +12,17 @@ import yaml
 from hydra.errors import CompactHydraException
 
 from scorewise.backbones.layers import ACTIVATIONS, PIECEWISE_LINEAR
-from scorewise.capabilities import PLAIN_NAMES, NoisyConditionalScoreModel, NoisyScoreModel
+from scorewise.capabilities import (
+    PLAIN_NAMES,
+    DiscreteDensity,
+    InitialisedByData,
+    NoisyConditionalScoreModel,
+    NoisyScoreModel,
+)
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model
+from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
@@ -31,6 +38,8 @@ BATCHING = ("smoothing", "batch_size", "epochs")
 
 ORDERING_EXAMPLES = 2000
 """How many training examples ordering=data_driven looks at, at most."""
+INITIALISING_EXAMPLES = 64
+"""How many training examples backbone.init=data looks at, at most."""
 
 
 class IncompatibleChoice(UserError, CompactHydraException):
@@ -185,6 +194,13 @@ def refuse_incompatible(config: Config) -> None:
             )
         require("likelihood", _needs(_class(config, "likelihood")), "head", head)
     _refuse_kinks(config, objective, chosen)
+    _refuse_off_levels(config, head, chosen)
+    dropout = config["backbone"].get("dropout", 0)
+    if dropout and _of_objective(config, "several_passes_with"):
+        raise IncompatibleChoice(
+            f"objective={chosen['objective']} compares several passes over an example, and with backbone.dropout="
+            f"{dropout} every pass is another function: use backbone.dropout=0."
+        )
     trainer = config.get("trainer", {})
     if objective.remembers and (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):  # type: ignore[attr-defined]
         raise IncompatibleChoice(
@@ -223,6 +239,12 @@ WHOLE_NUMBERS = {
     "optim.warmup_steps": 0,
     "head.components": 1,
     "head.terms": 1,
+    "backbone.filters": 1,
+    "backbone.resnets": 1,
+    "backbone.levels": 1,
+    "backbone.size": 1,
+    "backbone.heads": 1,
+    "head.levels": 2,
     "head.context": 1,
     "callbacks.save_every_n_steps": 1,
     "callbacks.sample_every_n_epochs": 0,
@@ -306,6 +328,23 @@ def _refuse_numbers(config: Config) -> None:
     _refuse_kinds(config)
 
 
+def _refuse_off_levels(config: Config, head: type, chosen: Mapping[str, str]) -> None:
+    if not issubclass(head, DiscreteDensity):
+        return
+    source = _class(config, "data", Source)
+    if config["head"].get("levels", 0) is None and source.levels is None:  # type: ignore[attr-defined]
+        on_levels = [name for name, target in _targets("data").items() if import_class(target).levels]  # type: ignore[attr-defined]
+        raise IncompatibleChoice(
+            f"head={chosen['head']} needs data on a grid of levels in [-1, 1]; "
+            f"data={option_name('data', config['data']['_target_'])} has none. Use data={_or(on_levels)}."
+        )
+    if config["data"]["smoothing"] > 0:
+        raise IncompatibleChoice(
+            f"head={chosen['head']} models the levels themselves, and data.smoothing={config['data']['smoothing']} "
+            "takes the data off them: use data.smoothing=0."
+        )
+
+
 def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
     smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
     # The joint field of a normalised density is a gradient through the whole network, as the score of an energy is.
@@ -360,6 +399,24 @@ def _order_of(source: Source, seed: int) -> Ordering:
         raise UserError(f"this data has no order of its own: {error}.") from error
 
 
+def initialise(config: Config, parts: "Parts", seed: int) -> None:
+    """This sets a backbone's scales from the first training examples, the same ones in every process, if it wants it.
+
+    Only training needs it, so `build` reads no data.
+    """
+    import torch
+
+    source, model, smoothing = parts.source, parts.model, float(config["data"]["smoothing"])
+    if config["backbone"].get("init") != "data" or not isinstance(model.backbone, InitialisedByData):
+        return
+    source.prepare()
+    index_N = torch.arange(min(INITIALISING_EXAMPLES, source.count("train")))
+    x_ND = source.examples("train", index_N, 0, seed)
+    if smoothing:
+        x_ND = x_ND + smoothing * smoothing_noise(Draws.of(seed, 0, index_N), x_ND)
+    model.backbone.initialise(model.standardise(x_ND))
+
+
 def _range_of(source: Source, noise: float, seed: int) -> tuple[float, float]:
     """This is the range of the training data with six noise levels around it, or a standard deviation without noise."""
     low, high = source.extent(seed)
@@ -386,6 +443,8 @@ def build(config: Config, seed: int) -> Parts:
         low, high = _range_of(source, noise, seed)
         for part in parts.values():
             part.update({key: end for key, end in (("low", low), ("high", high)) if part.get(key, 0) is None})
+    if parts["head"].get("levels", 0) is None:
+        parts["head"]["levels"] = source.levels
     levels = {"levels": list(objective.levels)} if isinstance(objective, Multiscale) else {}
     recipe: Config = {
         "shape": list(source.shape),

@@ -1,5 +1,6 @@
 """Testing a finished run again."""
 
+from inspect import signature
 from typing import Any, cast
 
 import torch
@@ -10,7 +11,7 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
 from scorewise.runs import CHANGES_RESULTS
-from scorewise.store import load, local_folder, read_config, refuse_unknown
+from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.training import OURS, TRAINER_SETTINGS, conventions, quieten
 
 
@@ -35,12 +36,9 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder)
-    for key in ("root", "cache"):
-        if (
-            stored["data"]["_target_"].startswith("scorewise.data.images.")
-            and "Digits" not in stored["data"]["_target_"]
-        ):
-            stored["data"][key] = config["paths"]["data" if key == "root" else "cache"]
+    places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
+    accepted = signature(import_class(stored["data"]["_target_"])).parameters
+    stored["data"].update({key: place for key, place in places.items() if key in accepted})
     parts = compose.build(stored, int(stored["seed"]))
     if isinstance(model, LiftedModel) and model.likelihood is None:
         model.likelihood = cast(LiftedModel, parts.model).likelihood

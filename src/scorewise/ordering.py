@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ORDERS = ("raster", "reverse", "random", "spiral", "data_driven")
+ORDERS = ("raster", "pixels", "reverse", "random", "spiral", "data_driven")
 """Orders that have a name; an explicit sequence does as well."""
 
 
@@ -22,10 +22,12 @@ class Ordering:
 
     @classmethod
     def named(cls, name: str, shape: int | Sequence[int], seed: int = 0) -> "Ordering":
-        """This is an order by name: raster, reverse, random (with a seed) or spiral.
+        """This is an order by name: raster, pixels, reverse, random (with a seed) or spiral.
 
         Args:
-            name: one of `ORDERS`; spiral runs from the middle of an image outwards, all channels of a pixel together.
+            name: one of `ORDERS`. Images lie channel by channel, and so does raster; pixels is (row, column, channel),
+                raster where there are no channels; spiral runs from the middle of an image outwards, all channels of a
+                pixel together.
             shape: of one example; a number stands for a vector of so many entries.
             seed: of the random order.
 
@@ -36,6 +38,9 @@ class Ordering:
         dims = math.prod(shape)
         if name == "raster":
             return cls(tuple(range(dims)))
+        if name == "pixels":
+            pixels = math.prod(shape[-2:])
+            return cls(tuple(channel + pixel for pixel in range(pixels) for channel in range(0, dims, pixels)))
         if name == "reverse":
             return cls(tuple(range(dims - 1, -1, -1)))
         if name == "random":

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from scorewise import __version__, compose, console
 from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids
+from scorewise.capabilities import DiscreteDensity
 from scorewise.compiler import compile_step
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.source import Source
@@ -71,6 +72,11 @@ def conventions(source: Source, smoothing: float, objective: str, model: Model) 
     lifted = isinstance(model, LiftedModel) and model.likelihood is not None
     how = f", {model.lifted().describe(model)}" if lifted and isinstance(model, LiftedModel) else ""
     law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
+    if isinstance(model, DiscreteDensity):
+        how = ", as a density that is constant around every level"
+        bits = f"-log2 of the probability of {law}, on levels of {source.unit}"
+    else:
+        bits = f"density of {law} in {source.unit} (with the Jacobian of the scaling)"
     return {
         "loss": f"objective={objective}, per example, summed over {source.dims} dimensions, on {law}",
         "csm": f"eq. 5 of the AR-CSM paper, per example, summed over {source.dims} dimensions, on {law}",
@@ -78,7 +84,7 @@ def conventions(source: Source, smoothing: float, objective: str, model: Model) 
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
         "nll_tail": "largest mass of a conditional of an example outside the range of the quadrature",
         "nll_outside": "entries of an example outside that range",
-        "bits_per_dim": f"density of {law} in {source.unit} (with the Jacobian of the scaling)",
+        "bits_per_dim": bits,
         "fisher_error": f"1/2 E|s - s*|^2 on the law of {law}",
         "fisher_error_clean": "1/2 E|s - s*|^2 against the clean law, on clean data",
     }
@@ -121,6 +127,8 @@ class Training:
         double = str(config["trainer"]["precision"]).startswith("64")
         torch.set_default_dtype(torch.float64 if double else torch.float32)
         self.parts = compose.build(config, self.seed)
+        if config["train"]:
+            compose.initialise(config, self.parts, self.seed)
         self.task: ScoreTask = compose.build_task(config, self.parts, self.seed)
         if config["trainer"].get("compile"):
             compile_step(self.parts.model, self.parts.objective)
@@ -248,6 +256,7 @@ class Training:
                 ).items()
                 if name in (metrics or before.get("metrics", {}))
             },
+            **({"data": remarks} if (remarks := self.parts.source.remarks()) else {}),
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)

@@ -3,11 +3,15 @@
 from scorewise.backbones.made import MADE
 from scorewise.backbones.mlp import MLP
 from scorewise.backbones.noisy_mlp import NoisyMLP
+from scorewise.backbones.pixelcnnpp import PixelCNNPP
+from scorewise.backbones.transformer import Transformer
 from scorewise.backbones.unet import UNet
 
 __all__ = [
     "MADE",
     "MLP",
     "NoisyMLP",
+    "PixelCNNPP",
+    "Transformer",
     "UNet",
 ]

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Source(ABC):
         units_per_step: how many of the data's own units one unit of that scale is.
         unit: what the data's own unit is called.
         repeats: whether values repeat exactly (raw pixels), so that score matching needs noise.
+        levels: how many values an entry can have, evenly spaced from -1 to 1; None where it is not so.
         law: the distribution itself, where it is known.
     """
 
@@ -33,6 +34,7 @@ class Source(ABC):
     units_per_step: float = 1.0
     unit: str = "the data's own units"
     repeats: bool = False
+    levels: int | None = None
     law: GaussianMixtureLaw | None = None
 
     @property
@@ -55,6 +57,14 @@ class Source(ABC):
     @abstractmethod
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is clean examples (B, D) in the scale that models see."""
+
+    def names(self, split: Split) -> list[str]:
+        """This is what every example of a split is called: its file where it has one, else its place in the split."""
+        return [str(i) for i in range(self.count(split))]
+
+    def remarks(self) -> dict[str, Any]:
+        """This is what a summary says about the data beside its metrics: files left out, say."""
+        return {}
 
     def extent(self, seed: int) -> tuple[float, float]:
         """This is the least and the largest entry of up to 20,000 clean training examples of the first epoch."""

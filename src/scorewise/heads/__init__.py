@@ -3,6 +3,7 @@
 from scorewise.heads.conditional_energy import ConditionalEnergy
 from scorewise.heads.conditional_score import ConditionalScore
 from scorewise.heads.cosine import Cosine
+from scorewise.heads.discretised_mixture import DiscretisedMixture
 from scorewise.heads.energy import Energy
 from scorewise.heads.gaussian import Gaussian
 from scorewise.heads.mixture import Mixture
@@ -16,6 +17,7 @@ __all__ = [
     "ConditionalEnergy",
     "ConditionalScore",
     "Cosine",
+    "DiscretisedMixture",
     "Energy",
     "Gaussian",
     "Mixture",

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from scorewise.heads.logistics import logistic_parts, spread_locations
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
 
@@ -22,8 +23,6 @@ class Mixture(CausalModel):
         ValueError: the backbone's width is not 3 K.
     """
 
-    LOG_SCALE = (-7.0, 5.0)
-
     def __init__(
         self, backbone: nn.Module, *, components: int = 10, mean: float = 0.0, std: float = 1.0, noise: float = 0.0
     ) -> None:
@@ -33,8 +32,7 @@ class Mixture(CausalModel):
                 f"a mixture of {components} logistics reads {3 * components} features per dimension, "
                 f"the backbone gives {backbone.width}"
             )
-        # Equal components never part: the locations start spread over the bulk of the data.
-        self.register_buffer("spread", torch.linspace(-1.5, 1.5, components) if components > 1 else torch.zeros(1))
+        self.register_buffer("spread", spread_locations(components))
         self.spread: Tensor
 
     @staticmethod
@@ -43,9 +41,7 @@ class Mixture(CausalModel):
         return 3 * int(settings.get("components", 10))
 
     def _parts(self, c_BDF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits_BDK, location_BDK, log_scale_BDK = c_BDF.chunk(3, dim=-1)
-        log_weight_BDK = functional.log_softmax(logits_BDK, dim=-1)
-        return log_weight_BDK, location_BDK + self.spread, (log_scale_BDK - 1.0).clamp(*self.LOG_SCALE)
+        return logistic_parts(c_BDF, self.spread)
 
     def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is log q(q_d | c_d), shape of q: log f = -z - 2 softplus(-z) - log b, even in z."""

@@ -38,6 +38,11 @@ class FDSSM(Sliced):
             raise ValueError(f"objective.step={step} must be positive: it divides a difference")
         self.step = step
 
+    @classmethod
+    def several_passes_with(cls, **settings: Any) -> bool:
+        """This is true: the score at two points is compared."""
+        return True
+
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is the loss of every example, shape (B,)."""
         v_MBD = self.directions(x_BD, draws)

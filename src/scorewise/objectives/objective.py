@@ -65,6 +65,11 @@ class Objective(ABC):
         """This is `heads` under the given settings."""
         return cls.heads
 
+    @classmethod
+    def several_passes_with(cls, **settings: Any) -> bool:
+        """This says whether several passes over an example must be of the same function, which dropout is not."""
+        return False
+
     @abstractmethod
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is the loss of every example, shape (B,), differentiable in the parameters."""

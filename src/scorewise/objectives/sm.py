@@ -36,6 +36,11 @@ class SM(FieldObjective):
             raise ValueError(f"objective.chunk={chunk} must be at least 1: it counts tangents per pass")
         self.trace, self.chunk = trace, chunk
 
+    @classmethod
+    def several_passes_with(cls, trace: str = "passes", **settings: Any) -> bool:
+        """This is whether every tangent has a pass of its own."""
+        return trace != "passes"
+
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """This is J of every example, shape (B,)."""
         s_BD, trace_B = exact_trace(self.field_of(model), x_BD, self.trace, self.chunk)

@@ -11,6 +11,7 @@ from torchmetrics import CatMetric
 from scorewise.capabilities import (
     ClosedFormDensity,
     ConditionalScoreModel,
+    DiscreteDensity,
     NormalisedDensity,
     NumericalDensity,
     ScoreModel,
@@ -117,7 +118,8 @@ class DensityEstimation(ScoreTask):
     def comparable_names(self) -> tuple[str, ...]:
         """This is nll for normalised densities and fisher_error where the law is known."""
         known = self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel)
-        return (*(["nll"] if isinstance(self.model, ClosedFormDensity) else []), *(["fisher_error"] if known else []))
+        normalised = isinstance(self.model, ClosedFormDensity | DiscreteDensity)
+        return (*(["nll"] if normalised else []), *(["fisher_error"] if known else []))
 
     def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
         """This is nll and fisher_error per smoothed example, where model and data have them."""

@@ -1,0 +1,217 @@
+"""A causal transformer over the dimensions of an example (Vaswani et al. 2017, Chen et al. 2020)."""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from scorewise.backbones.dropout import drop, mask_generator
+from scorewise.ordering import Ordering
+
+
+class Attention(nn.Module):
+    """This is causal self-attention with several heads.
+
+    Args:
+        size: of a vector.
+        heads: they divide it.
+    """
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.project = nn.Linear(size, 3 * size)
+        self.output = nn.Linear(size, size)
+
+    def parts(self, h_BPF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """This is queries, keys and values, shape (B, heads, P, F / heads)."""
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.project(h_BPF).chunk(3, dim=-1)
+        )
+        return query, key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
+        """This is the layer's output, shape (B, P, F)."""
+        h = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+        out_BPF: Tensor = self.output(h.transpose(1, 2).flatten(2))
+        return out_BPF
+
+
+class Block(nn.Module):
+    """This is attention and a perceptron, each on normalised input and added to it (pre-norm).
+
+    Args:
+        size: of a vector.
+        heads: of the attention.
+        gain: factor of both branches at the start.
+    """
+
+    def __init__(self, size: int, heads: int, gain: float) -> None:
+        super().__init__()
+        self.norm_in, self.norm_out = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.attention = Attention(size, heads)
+        self.perceptron = nn.Sequential(nn.Linear(size, 4 * size), nn.GELU(), nn.Linear(4 * size, size))
+        with torch.no_grad():
+            for last in (self.attention.output, self.perceptron[2]):
+                assert isinstance(last, nn.Linear)
+                last.weight.mul_(gain)
+
+    def forward(self, h_BPF: Tensor, share: float, generator: Generator | None) -> Tensor:
+        """This is the block's output for all positions, shape of its input."""
+        parts = self.attention.parts(self.norm_in(h_BPF))
+        h_BPF = h_BPF + drop(self.attention.attend(*parts, causal=True), share, generator)
+        return h_BPF + drop(self.perceptron(self.norm_out(h_BPF)), share, generator)
+
+    def step(self, h_B1F: Tensor, cache: "Cache", position: int) -> Tensor:
+        """This is the block's output for one more position, whose key and value it remembers."""
+        query, key, value = self.attention.parts(self.norm_in(h_B1F))
+        keys, values = cache.put(self, key, value, position)
+        h_B1F = h_B1F + self.attention.attend(query, keys, values, causal=False)
+        out_B1F: Tensor = h_B1F + self.perceptron(self.norm_out(h_B1F))
+        return out_B1F
+
+
+class Cache:
+    """This is the keys and values of all blocks at all positions so far.
+
+    Args:
+        positions: how many there will be.
+    """
+
+    def __init__(self, positions: int) -> None:
+        self.positions = positions
+        self.kept: dict[Block, tuple[Tensor, Tensor]] = {}
+
+    def put(self, block: Block, key: Tensor, value: Tensor, position: int) -> tuple[Tensor, Tensor]:
+        """This is the keys and values of a block up to a position, with those of that position put in."""
+        if block not in self.kept:
+            shape = (*key.shape[:2], self.positions, key.shape[-1])
+            self.kept[block] = (key.new_empty(shape), value.new_empty(shape))
+        keys, values = self.kept[block]
+        keys[:, :, position], values[:, :, position] = key[:, :, 0], value[:, :, 0]
+        return keys[:, :, : position + 1], values[:, :, : position + 1]
+
+
+class Transformer(nn.Module):
+    """This is a causal transformer with one position per dimension: CausalFeatures, and a stream of them.
+
+    A position is given the value of the dimension before it in the order, and learned vectors that say which pixel and
+    which channel it is to give the features of. Everything is smooth.
+
+    Args:
+        shape: shape of one example; D is its product. Of images (C, H, W) or of anything else without channels.
+        width: features per dimension (F).
+        size: of the vectors inside.
+        heads: of the attention; they divide the size.
+        blocks: of attention and perceptron.
+        dropout: share of the output of every branch that is dropped in training.
+        ordering: name of an order (see `Ordering.named`), or the dimensions in their order.
+        ordering_seed: seed of the random order.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int,
+        size: int = 64,
+        heads: int = 4,
+        blocks: int = 3,
+        dropout: float = 0.0,
+        ordering: str | Sequence[int] = "pixels",
+        ordering_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if size < 1 or blocks < 1 or heads < 1 or size % heads or not 0 <= dropout < 1:
+            raise ValueError(
+                f"a transformer needs a size that its heads divide, at least one block and a dropout in [0, 1), not "
+                f"size={size}, heads={heads}, blocks={blocks} and dropout={dropout}"
+            )
+        self.shape, self.width, self.dropout = tuple(shape), width, dropout
+        dims = math.prod(self.shape)
+        if isinstance(ordering, str):
+            self.ordering = Ordering.named(ordering, self.shape, ordering_seed)
+        else:
+            self.ordering = Ordering.explicit(ordering, dims)
+        channels = self.shape[0] if len(self.shape) == 3 else 1
+        self.register_buffer("sequence", torch.tensor(self.ordering.sequence), persistent=False)
+        self.register_buffer("places", self.ordering.positions(), persistent=False)
+        self.sequence: Tensor
+        self.places: Tensor
+        self.begin = nn.Parameter(0.02 * torch.randn(size))
+        self.of_value = nn.Sequential(nn.Linear(1, size), nn.GELU(), nn.Linear(size, size))
+        self.of_pixel = nn.Parameter(0.02 * torch.randn(dims // channels, size))
+        self.of_channel = nn.Parameter(0.02 * torch.randn(channels, size))
+        self.blocks = nn.ModuleList(Block(size, heads, (2 * blocks) ** -0.5) for _ in range(blocks))
+        self.norm = nn.LayerNorm(size)
+        self.output = nn.Linear(size, width)
+
+    def _where(self, dims: Tensor) -> Tensor:
+        """This is the vectors that say which dimensions these are, shape (P, size)."""
+        pixels = len(self.of_pixel)
+        where_PF: Tensor = self.of_pixel[dims % pixels] + self.of_channel[dims // pixels]
+        return where_PF
+
+    def causal_features(self, u_BD: Tensor) -> Tensor:
+        """This is features of every dimension from those before it in the order, shape (B, D, width)."""
+        before_BPF = self.of_value(u_BD[:, self.sequence[:-1], None])
+        begin_B1F = self.begin.expand(len(u_BD), 1, -1)
+        h_BPF = torch.cat([begin_B1F, before_BPF], dim=1) + self._where(self.sequence)
+        generator = mask_generator(u_BD) if self.training and self.dropout else None
+        # The fused kernels have no second derivative, which a gradient through the features may come to need.
+        with sdpa_kernel(SDPBackend.MATH) if _differentiated(u_BD) else nullcontext():
+            for block in self.blocks:
+                h_BPF = block(h_BPF, self.dropout, generator)
+        c_BPF: Tensor = self.output(self.norm(h_BPF))
+        return c_BPF[:, self.places]
+
+    def feature_stream(self) -> "TransformerStream":
+        """This is the same features one dimension at a time, for the cost of one forward pass in all."""
+        return TransformerStream(self)
+
+
+def _differentiated(u_BD: Tensor) -> bool:
+    return u_BD.requires_grad or torch._C._are_functorch_transforms_active()
+
+
+class TransformerStream:
+    """This is the causal features of a transformer while an example is being drawn: a ContextStream.
+
+    Keys and values of earlier positions are kept, so each push runs the blocks over one position.
+
+    Attributes:
+        passes: how many positions the blocks have run over.
+    """
+
+    def __init__(self, backbone: Transformer) -> None:
+        self.backbone, self.passes, self.position = backbone, 0, 0
+        self.cache = Cache(0)
+
+    def start(self, n: int) -> Tensor:
+        """This is the features of the first position for n examples, shape (n, 1, width)."""
+        self.passes = self.position = 0
+        self.cache = Cache(len(self.backbone.ordering))
+        return self._features(self.backbone.begin.expand(n, 1, -1))
+
+    def push(self, x_block: Tensor) -> Tensor:
+        """This is the features of the next position, given the values (n, 1) of the current one."""
+        self.position += 1
+        if self.position == len(self.backbone.ordering):
+            return x_block.new_empty(len(x_block), 0, self.backbone.width)
+        return self._features(self.backbone.of_value(x_block[:, None]))
+
+    def _features(self, h_B1F: Tensor) -> Tensor:
+        backbone = self.backbone
+        h_B1F = h_B1F + backbone._where(backbone.sequence[self.position, None])
+        for block in backbone.blocks:
+            assert isinstance(block, Block)
+            h_B1F = block.step(h_B1F, self.cache, self.position)
+        self.passes += 1
+        c_B1F: Tensor = backbone.output(backbone.norm(h_B1F))
+        return c_B1F
