@@ -258,7 +258,7 @@ WHOLE_NUMBERS = {
 SIZES = ("backbone.hidden", "backbone.channels", "head.hidden")
 SWITCHES = ("train", "test", "rerun", "trainer.compile", "callbacks.progress")
 """Settings of no class of ours that are true or false."""
-FROM_DATA = ("low", "high")
+FROM_DATA = ("low", "high", "levels")
 """Numbers of classes that `build` takes from the data where they are null."""
 BUILT = ("data", "backbone", "head", "objective", "sampler", "likelihood", "task", "optim")
 """Groups whose options are classes that we build."""
