@@ -43,12 +43,13 @@ test-all: $(STAMP) ## the quick tests and those marked slow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
 
-bench: $(STAMP) ## measure the claims about speed; RUN= is a finished run of experiment=csm_mnist, else that is trained first
+bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_mnist, else that is trained first
 	@$(ONE_THREAD) $(BIN)/python benchmarks/train_step.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/memory.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/exact_sm.py
 	@run="$(RUN)"; test -n "$$run" || run=$$($(ONE_THREAD) $(BIN)/python src/train.py experiment=csm_mnist | sed -n 's/.*run folder: //p' | tail -1); \
 		$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$$run"
+	@$(ONE_THREAD) $(BIN)/python benchmarks/wine_density.py
 	@$(BIN)/python -m scorewise.report
 
 results: $(STAMP) ## build docs/results.md and the README's table from docs/results and docs/benchmarks

@@ -111,6 +111,9 @@ def test_one_failing_cell_of_a_sweep_does_not_stop_the_others(command: Command) 
         (("resume=nowhere",), "nowhere is not a folder"),
         (("trainer.max_epochs=many", "debug=tiny"), "trainer.max_epochs=many must be a whole number"),
         (("data=toy2d", "data.name=cube"), "data.name=cube is none of"),
+        (("data=images",), "data=images needs a folder: data.path="),
+        (("data=images", "data.path=nowhere"), "nowhere is not there: give a folder of images"),
+        (("data=celeba", "data.size=48"), "data.size=48 is none of CelebA's"),
         (("trainer.limit_train_batches=0.01",), "the trainer refuses these settings: You requested to check 0.01"),
         (("-m", "trainer.strategy=ddp", "seed=0,1"), "use trainer.strategy=ddp_fork"),
     ],
@@ -334,6 +337,9 @@ def test_a_double_precision_run_is_tested_and_loaded_in_it(command: Command) -> 
         "seed=abc", "seed=null", "data.smoothing=abc", "data.batch_size=abc", "callbacks.save_every_n_steps=0",
         "callbacks.samples=0", "trainer.check_val_every_n_epoch=0", "backbone.hidden=[]", "backbone.hidden=[-5]",
         "task.monitor=val/foo", "logger=wandb logger.mode=foo", "trainer.precision=7",
+        "trainer.compile=abc", "sampler=parallel sampler.block=1.5", "objective=csm_mle objective.share=abc",
+        "head=cosine objective=mle head.terms=0", "likelihood=quadrature likelihood.panels=2.5", "likelihood=none",
+        "objective=csm_annealed likelihood=flow_ode likelihood.order=1", "optim.weight_decay=-1",
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(command: Command, setting: str) -> None:

@@ -227,7 +227,7 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         ),
         (
             ("objective=mle", "head=discretised_mixture", "data=toy2d", "data.smoothing=0"),
-            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=cifar10, digits, fashion_mnist",
+            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=celeba, cifar10, cifar10_subset",
         ),
         (
             ("objective=fd_ssm", "backbone=pixelcnnpp", "backbone.dropout=0.2"),
@@ -250,6 +250,60 @@ def test_other_refusals(choice: tuple[str, ...], sentence: str) -> None:
         settled(*choice)
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+OF_LEVELS = ("objective=csm_annealed", "likelihood=flow_ode")
+OF_ENERGIES = ("objective=dsm", "backbone=mlp", "head=energy")
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ((*OF_LEVELS, "likelihood.panels=abc"), "likelihood.panels=abc must be a whole number of at least 1."),
+        ((*OF_LEVELS, "likelihood.panels=0"), "likelihood.panels=0 must be a whole number of at least 1."),
+        ((*OF_LEVELS, "likelihood.order=1"), "likelihood.order=1 must be a whole number of at least 2."),
+        ((*OF_LEVELS, "likelihood.steps=1.5"), "likelihood.steps=1.5 must be a whole number."),
+        ((*OF_LEVELS, "likelihood.values=abc"), "likelihood.values=abc must be a whole number of at least 1."),
+        ((*OF_LEVELS, "likelihood.largest_tail=abc"), "likelihood.largest_tail=abc must be a number."),
+        (("likelihood=quadrature", "likelihood.panels=2.5"), "likelihood.panels=2.5 must be a whole number of"),
+        (("likelihood=quadrature", "likelihood.values=-5"), "likelihood.values=-5 must be a whole number of at least"),
+        (("likelihood=quadrature", "likelihood.low=abc"), "likelihood.low=abc must be a number."),
+        (("likelihood=quadrature", "likelihood.in_training=abc"), "likelihood.in_training=abc must be a number."),
+        (("objective=csm_mle", "objective.share=abc"), "objective.share=abc must be a number."),
+        (("objective=csm_mle", "objective.share=nan"), "objective.share=nan must be a number."),
+        (("head=cosine", "head.terms=0"), "head.terms=0 must be a whole number of at least 1."),
+        (("head=cosine", "head.nodes=500.5"), "head.nodes=500.5 must be a whole number or null."),
+        (("sampler=parallel", "sampler.block=1.5"), "sampler.block=1.5 must be a whole number or null."),
+        (("sampler=parallel", "sampler.block=true"), "sampler.block=True must be a whole number or null."),
+        (("sampler=parallel", "sampler.tolerance=abc"), "sampler.tolerance=abc must be a number."),
+        (
+            (OF_LEVELS[0], "sampler=annealed", "sampler.levels=2.5"),
+            "sampler.levels=2.5 must be a whole number or null.",
+        ),
+        ((*OF_ENERGIES, "sampler=hmc", "sampler.leapfrog=1.5"), "sampler.leapfrog=1.5 must be a whole number."),
+        ((*OF_ENERGIES, "sampler=hmc", "sampler.leapfrog=null"), "sampler.leapfrog=None must be a whole number."),
+        ((*OF_ENERGIES, "sampler=hmc", "sampler.trajectories=2.5"), "sampler.trajectories=2.5 must be a whole number."),
+        ((*OF_ENERGIES, "sampler=hmc", "sampler.jitter=abc"), "sampler.jitter=abc must be a number."),
+        ((*OF_ENERGIES, "sampler=mala", "sampler.warmup=2.5"), "sampler.warmup=2.5 must be a whole number."),
+        ((*OF_ENERGIES, "sampler=mala", "sampler.warmup=abc"), "sampler.warmup=abc must be a whole number."),
+        (("optim.lr=abc",), "optim.lr=abc must be a number."),
+        (("optim.warmup_steps=-5",), "optim.warmup_steps=-5 must be a whole number of at least 0."),
+        (("data=gaussian", "data.fresh=3"), "data.fresh=3 must be true or false."),
+        (("data.smoothing=inf",), "data.smoothing=inf must be a number of at least 0"),
+        (("trainer.compile=abc",), "trainer.compile=abc must be true or false."),
+        (("likelihood=none",), "likelihood=none leaves head=conditional_score without the normaliser"),
+    ],
+)
+def test_numbers_are_what_their_classes_say(choice: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError) as refused:
+        settled(*choice)
+    assert str(refused.value).startswith(sentence)
+    assert "\n" not in str(refused.value)
+
+
+def test_numbers_that_fit_are_let_through() -> None:
+    settled("likelihood=quadrature", "likelihood.low=-3", "likelihood.high=3.5", "sampler=parallel", "sampler.block=8")
+    settled("head=cosine", "objective=mle", "head.nodes=200", "optim.clip=inf", "likelihood=none")
 
 
 def test_kinks_are_fine_where_nothing_is_differentiated() -> None:
@@ -303,6 +357,10 @@ def test_settings_out_of_range_are_one_sentence() -> None:
         ("objective=pcd", "backbone=mlp", "sampler=mala", "sampler.target=2"),
         ("objective=pcd", "backbone=mlp", "sampler=hmc", "sampler.leapfrog=0"),
         ("data=toy2d", "data.name=cube"),
+        ("data=images",),
+        ("data=celeba", "data.size=48"),
+        ("data=omniglot_small", "data.size=200"),
+        ("data=uniform", "data.shape=[28,28]"),
         ("data=gaussian", "data.covariance=[[1,2],[2,1]]"),
         ("backbone=pixelcnnpp", "data=toy2d"),
         ("backbone=pixelcnnpp", "backbone.init=knots"),

@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import Outcome
 
-from scorewise.data import TOYS, Cifar10, Digits, FashionMnist, GaussianData, Mixture1d, Mnist, Toy2d, Wine
+from scorewise.data import TOYS, Cifar10, Digits, FashionMnist, GaussianData, Mixture1d, Mnist, Svhn, Toy2d, Wine
 from scorewise.data.datamodule import Batches, ScoreData
 from scorewise.data.images import data_root
 from scorewise.errors import UserError
@@ -160,7 +160,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
 
 
-@pytest.mark.parametrize("source", [Mnist, FashionMnist, Cifar10])
+@pytest.mark.parametrize("source", [Mnist, FashionMnist, Cifar10, Svhn])
 def test_no_files_and_no_network(source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_network(monkeypatch)
     with pytest.raises(UserError) as refused:

@@ -14,6 +14,7 @@ from PIL import Image
 from test_compose import settled
 from torch import Generator, Tensor, nn
 
+import scorewise
 from scorewise import compose, denoising
 from scorewise.capabilities import ContextStream
 from scorewise.compose import IncompatibleChoice
@@ -22,6 +23,7 @@ from scorewise.errors import UserError
 from scorewise.heads.model import FullPassStream
 from scorewise.noise import Draws, normal_like
 from scorewise.ordering import Ordering
+from scorewise.prediction import output_names
 from scorewise.tasks.denoising import psnr, ssim
 
 Command = Callable[..., Outcome]
@@ -279,36 +281,43 @@ def test_train_eval_and_predict(command: Command) -> None:
     assert "psnr_neighbours" in known.out
 
     images = run.parents[2] / "images"
-    images.mkdir()
+    (images / "more").mkdir(parents=True)
     grey = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
     Image.fromarray(grey[0]).save(images / "a.png")
-    Image.fromarray(grey[1]).convert("RGB").save(images / "b.bmp")
-    Image.fromarray(grey[2][:4]).save(images / "small.png")
-    Image.fromarray(grey[2].astype(np.uint16)).save(images / "deep.png")
+    Image.fromarray(grey[1]).convert("RGB").save(images / "more" / "b.bmp")
     (images / "broken.png").write_bytes((images / "a.png").read_bytes()[:60])
     (images / "notes.txt").write_text("no image")
-    before = {path: path.read_bytes() for path in images.iterdir()}
-    predicted = command(f"run={run}", f"input={images}", name="predict")
+    before = {path: path.read_bytes() for path in images.rglob("*") if path.is_file()}
+    predicted = command(f"run={run}", f"input={images}", "paths.cache=cache", name="predict")
     assert predicted.status == 0, predicted.err
-    assert "2 restored, 4 left out" in predicted.out
-    for reason in ("small.png: it is 8 x 4 pixels", "deep.png: its pixels are of mode I;16", "notes.txt", "broken.png"):
-        assert reason in predicted.err
+    assert "2 restored, 2 left out" in predicted.out
+    assert "broken.png" in predicted.err
     folder = run / "predictions" / "denoising-gaussian-parallel"
-    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.bmp.png"]
-    assert Image.open(folder / "a.png").size == (8, 8)
-    assert {path: path.read_bytes() for path in images.iterdir()} == before
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) == ["a.png", "more/b.bmp.png"]
+    written = torch.from_numpy(np.array(Image.open(folder / "a.png")))
+    model = scorewise.load(run)
+    x = torch.from_numpy(grey[0]).float().reshape(1, -1) / 127.5 - 1
+    expected = denoising.parallel(model, x, model.noise).clamp(-1, 1).reshape(8, 8)
+    torch.testing.assert_close(written.float(), (expected + 1) * 127.5, rtol=0, atol=0.51)
+    assert {path: path.read_bytes() for path in images.rglob("*") if path.is_file()} == before
+
+
+def test_two_images_never_go_to_one_file() -> None:
+    assert output_names(["a.jpg", "b/a.PNG"]) == ["a.jpg.png", "b/a.PNG"]
+    with pytest.raises(UserError, match=r"would be written as a\.jpg\.png"):
+        output_names(["a.jpg", "a.jpg.png"])
 
 
 def test_predict_refuses_what_it_cannot_use(command: Command, tmp_path: Path) -> None:
     run = command("debug=tiny", "callbacks.progress=false").run
     (tmp_path / "images").mkdir()
     for arguments, sentence in (
-        (("input=nowhere",), "input=nowhere is not a folder"),
-        (("input=images",), "input=images holds no image that this model can take"),
-        (("input=images", "output=images"), "output=images is the folder of the images themselves"),
+        (("input=nowhere",), "nowhere is not there: give a folder of images"),
+        (("input=images",), "images is empty"),
+        (("input=images", "output=images/restored"), "lies in the folder of the images themselves"),
         (("input=images", "task=density"), "use task=denoising"),
     ):
-        ended = command(f"run={run}", *arguments, name="predict")
+        ended = command(f"run={run}", *arguments, "paths.cache=cache", name="predict")
         assert ended.status == 1
         assert sentence in ended.err
         assert len(ended.err.strip().splitlines()) == 1

@@ -87,6 +87,13 @@ class Stream:
         return 0.5 * self.values.sum(-1).reshape(n, 1, 1)
 
 
+@pytest.mark.parametrize("sampler", [InverseCDF(), Parallel()])
+def test_nothing_is_left_to_complete(sampler: Any) -> None:
+    model, x = random_model("gaussian"), torch.randn(3, 5)
+    model.sampler = sampler
+    assert torch.equal(model.complete(x, torch.ones(5, dtype=torch.bool)), x)
+
+
 def test_inverse_cdf_equals_the_closed_form() -> None:
     model = random_model("gaussian")
     c, u = model.context(torch.randn(50, 5)).detach(), torch.rand(50, 5)

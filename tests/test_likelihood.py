@@ -105,6 +105,22 @@ def test_the_tails_belong_to_the_law() -> None:
     assert abs(float(law.outside()) - float(normal.cdf(torch.tensor(-0.7)) + 1 - normal.cdf(torch.tensor(1.2)))) < 1e-12
 
 
+@pytest.mark.parametrize("likelihood", [Quadrature(-6, 6), FlowODE()])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_numbers_that_are_none_have_no_density(likelihood: Any, value: float) -> None:
+    model = Analytic(3, *LAWS["gaussian"])
+    model.likelihood, x = likelihood, torch.zeros(4, 3)
+    x[2, 1] = value
+    with pytest.raises(ValueError, match="x is not finite in row 2"):
+        model.log_prob(x)
+
+
+@pytest.mark.parametrize("settings", [{"order": 1}, {"panels": 0}, {"values": 0}, {"steps": 0}, {"largest_tail": 0}])
+def test_no_quadrature_rule_at_the_largest_level(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError):
+        FlowODE(**settings)
+
+
 def test_a_score_that_does_not_decay_is_named() -> None:
     class Flat(Analytic):
         def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:

@@ -76,6 +76,6 @@ def test_every_file_that_it_names_is_there() -> None:
         assert (root / "src/scorewise" / name).is_dir()
     for name in ("capabilities", "compose", "gradients", "noise", "ordering", "training", "callbacks", "tracking"):
         assert (root / f"src/scorewise/{name}.py").is_file()
-    assert len(README.splitlines()) < 230
+    assert len(README.splitlines()) < 250
     for line in README.splitlines():
         assert not re.search(r"[A-Z]+_(TABLE|SENTENCE)", line), line

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp, spearmanr
 from sklearn.datasets import load_wine
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -51,8 +52,11 @@ def test_samples(fitted: ScoreDensity) -> None:
     x = fitted.sample(4000, random_state=1)
     assert np.abs(np.cov(x.T) / [[4.04, 1.2], [1.2, 1.01]] - 1).max() < 0.25
     assert (fitted.sample(5, random_state=1) == fitted.sample(5, random_state=1)).all()
-    with pytest.raises(ValueError, match="n_samples=0"):
-        fitted.sample(0)
+    assert (fitted.sample(5) == fitted.sample(5, random_state=0)).all()
+    assert (fitted.sample(5) != fitted.sample(5, random_state=1)).any()
+    for n in (0, 2.5):
+        with pytest.raises(ValueError, match=f"n_samples={n}"):
+            fitted.sample(n)  # type: ignore[arg-type]
 
 
 def test_units_only_shift_the_density() -> None:
@@ -79,8 +83,49 @@ def test_odd_tables() -> None:
     assert np.isfinite(model.score_samples(x)).all()
     assert model.sample(3, random_state=0).shape == (3, 3)
     assert np.isfinite(ScoreDensity(**QUICK).fit(x[:, :1]).score_samples(x[:, :1])).all()
-    with pytest.raises(ValueError, match="smoothing=0 must be positive"):
-        ScoreDensity(smoothing=0).fit(x)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"smoothing": 0}, {"smoothing": None}, {"smoothing": np.inf}, {"smoothing": np.nan}, {"smoothing": "abc"},
+        {"terms": 0}, {"terms": 2.5}, {"steps": 0}, {"steps": 1.5}, {"batch_size": 0}, {"lr": -1.0}, {"lr": np.inf},
+        {"weight_decay": -1}, {"hidden": ()}, {"hidden": 64}, {"hidden": (0,)}, {"hidden": (2.5,)}, {"ordering": 3},
+        {"ordering": "zigzag"}, {"random_state": "abc"},
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_one_sentence(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))) as refused:
+        ScoreDensity(**{**QUICK, **settings}).fit(gaussian(20))
+    assert "\n" not in str(refused.value)
+
+
+def test_the_default_type_of_torch_does_not_matter(double: None) -> None:
+    assert np.isfinite(ScoreDensity(**QUICK).fit(gaussian(50)).score(gaussian(50)))
+
+
+def skewed(n: int, seed: int) -> np.ndarray[Any, Any]:
+    """This is a Gaussian of which one column is exponentiated: the largest of 2,000 is 15 standard deviations away."""
+    x = np.random.default_rng(seed).multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], n)
+    return np.column_stack([x[:, 0], np.exp(1.5 * x[:, 1])])
+
+
+def test_a_heavy_tail_leaves_the_range_to_the_others() -> None:
+    x, other = skewed(2000, 0), skewed(4000, 1)
+    model = ScoreDensity(steps=400, random_state=0).fit(x)
+    other += 0.1 * model.scale_ * np.random.default_rng(2).normal(size=other.shape)
+    drawn = model.sample(4000)
+    assert model.score(other) > -4.3  # -2,900 where columns are only standardised: one row lies far out
+    for column in (0, 1):
+        assert ks_2samp(drawn[:, column], other[:, column]).statistic < 0.05
+    assert abs(spearmanr(drawn).statistic - spearmanr(other).statistic) < 0.1
+
+
+def test_a_heavy_tail_has_a_density() -> None:
+    x = skewed(500, 0)[:, 1:]
+    model = ScoreDensity(**QUICK).fit(x)
+    line = np.linspace(x.min() - 30, x.max() + 300, 200_001)[:, None]
+    assert np.exp(model.score_samples(line)).sum() * (line[1] - line[0]) == pytest.approx(1, abs=1e-3)
 
 
 def test_planted_outliers_of_wine() -> None:

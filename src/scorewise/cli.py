@@ -138,9 +138,7 @@ def predict(cfg: DictConfig) -> None:
     from scorewise import console, prediction, runs
 
     folder, count, left_out = prediction.run(runs.plain(cfg))
-    for reason in left_out:
-        warnings.warn(f"left out {reason}", stacklevel=2)
-    console.say(f"{count} restored, {len(left_out)} left out: {folder}")
+    console.say(f"{count} restored, {left_out} left out: {folder}")
 
 
 def reproduce(cfg: DictConfig) -> None:

@@ -5,7 +5,8 @@ import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.errors import CompactHydraException
@@ -145,7 +146,7 @@ def settle(config: Config) -> Config:
     head = _class(config, "head", Model)
     if not issubclass(head, LiftedModel):
         config["likelihood"] = _part("likelihood", "none")
-    elif config.get("likelihood", {"_target_": "auto"})["_target_"] in ("auto", "none"):
+    elif config.get("likelihood", {"_target_": "auto"})["_target_"] == "auto":
         fitting = [n for n in AUTO_LIKELIHOODS if _has_any(head, _needs(import_class(_targets("likelihood")[n])))]
         config["likelihood"] = _part("likelihood", fitting[0])
     return config
@@ -159,10 +160,10 @@ def refuse_incompatible(config: Config) -> None:
     Raises:
         IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
     """
-    _refuse_numbers(config)
     _class(config, "data", Source)
     objective, head = _class(config, "objective", Objective), _class(config, "head", Model)
     backbone, sampler, task = (_class(config, group) for group in ("backbone", "sampler", "task"))
+    _refuse_numbers(config)
     chosen = {
         group: option_name(group, config[group]["_target_"])
         for group in ("objective", "head", "backbone", "sampler", "task")
@@ -188,6 +189,11 @@ def refuse_incompatible(config: Config) -> None:
     _refuse_task(config, task, head)
     if issubclass(head, LiftedModel):
         chosen["likelihood"] = option_name("likelihood", config["likelihood"]["_target_"])
+        if chosen["likelihood"] == "none":
+            raise IncompatibleChoice(
+                f"likelihood=none leaves head={chosen['head']} without the normaliser that its log-density, its exact "
+                f"draws and its nll rest on. Use likelihood=auto."
+            )
         require("likelihood", _needs(_class(config, "likelihood")), "head", head)
     _refuse_kinks(config, objective, chosen)
     _refuse_off_levels(config, head, chosen)
@@ -235,12 +241,17 @@ WHOLE_NUMBERS = {
     "sampler.steps": 1,
     "sampler.settle": 0,
     "sampler.proposals": 1,
+    "likelihood.panels": 1,
+    "likelihood.order": 2,
+    "likelihood.values": 1,
+    "optim.warmup_steps": 0,
+    "head.components": 1,
+    "head.terms": 1,
     "backbone.filters": 1,
     "backbone.resnets": 1,
     "backbone.levels": 1,
     "backbone.size": 1,
     "backbone.heads": 1,
-    "head.components": 1,
     "head.levels": 2,
     "head.context": 1,
     "callbacks.save_every_n_steps": 1,
@@ -255,13 +266,53 @@ WHOLE_NUMBERS = {
     "trainer.max_steps": -1,
     "trainer.check_val_every_n_epoch": 1,
 }
-"""Settings that are whole numbers, where they are given, and the least they may be."""
-SIZES = ("backbone.hidden", "head.hidden")
+"""Whole numbers and the least they may be, where they are given; that the others are whole, their classes say."""
+SIZES = ("backbone.hidden", "backbone.channels", "head.hidden")
+SWITCHES = ("train", "test", "rerun", "trainer.compile", "callbacks.progress")
+"""Settings of no class of ours that are true or false."""
+FROM_DATA = ("low", "high", "levels")
+"""Numbers of classes that `build` takes from the data where they are null."""
+BUILT = ("data", "backbone", "head", "objective", "sampler", "likelihood", "task", "optim")
+"""Groups whose options are classes that we build."""
 
 
 def _setting(config: Config, path: str) -> Any:
     section, _, key = path.partition(".")
-    return config[section].get(key) if key else config[section]
+    return config.get(section, {}).get(key) if key else config.get(section)
+
+
+def _kinds(cls: Any) -> dict[str, tuple[type, ...]]:
+    """This is the parameters of a class that are numbers or switches by their annotations, and what each may be."""
+    try:
+        hints = get_type_hints(cls.__init__)
+    except NameError:  # a class of the user's own, which imports what it names for type checkers only
+        return {}
+    kinds = {
+        name: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,) for name, hint in hints.items()
+    }
+    return {
+        name: kind
+        for name, kind in kinds.items()
+        if name != "return" and all(one in (int, float, bool, NoneType) for one in kind)
+    }
+
+
+def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    whole_is_fine = type(value) is int and float in kinds
+    return whole_is_fine or (type(value) in kinds and value == value)  # no NaN
+
+
+def _refuse_kinds(config: Config) -> None:
+    for group in BUILT:
+        part = config.get(group, {})
+        if part.get("_target_", "none") == "none":
+            continue
+        for name, kinds in _kinds(_class(config, group)).items():
+            if name not in part or _is_of(part[name], kinds) or (part[name] is None and name in FROM_DATA):
+                continue
+            what = "a number" if float in kinds else "a whole number" if int in kinds else "true or false"
+            or_null = " or null" if NoneType in kinds else ""
+            raise UserError(f"{group}.{name}={part[name]} must be {what}{or_null}.")
 
 
 def _refuse_numbers(config: Config) -> None:
@@ -281,8 +332,12 @@ def _refuse_numbers(config: Config) -> None:
         ):
             raise UserError(f"{path}={sizes} must be a list of positive whole numbers, one per hidden layer.")
     smoothing = config["data"]["smoothing"]
-    if not isinstance(smoothing, int | float) or smoothing < 0:
+    if not isinstance(smoothing, int | float) or not 0 <= smoothing < math.inf:
         raise UserError(f"data.smoothing={smoothing} must be a number of at least 0: it is a standard deviation.")
+    for path in SWITCHES:
+        if not isinstance(value := _setting(config, path), bool | None):
+            raise UserError(f"{path}={value} must be true or false.")
+    _refuse_kinds(config)
 
 
 def _refuse_off_levels(config: Config, head: type, chosen: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Testing a finished run again."""
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +13,7 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
 from scorewise.runs import CHANGES_RESULTS
-from scorewise.store import load, local_folder, read_config, refuse_unknown
+from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.score_task import ScoreTask
 from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, quieten
 
@@ -50,12 +51,9 @@ def finished(config: dict[str, Any]) -> Finished:
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder)
-    for key in ("root", "cache"):
-        if (
-            stored["data"]["_target_"].startswith("scorewise.data.images.")
-            and "Digits" not in stored["data"]["_target_"]
-        ):
-            stored["data"][key] = config["paths"]["data" if key == "root" else "cache"]
+    places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
+    accepted = signature(import_class(stored["data"]["_target_"])).parameters
+    stored["data"].update({key: place for key, place in places.items() if key in accepted})
     parts = compose.build(stored, int(stored["seed"]))
     if isinstance(model, LiftedModel) and model.likelihood is None:
         model.likelihood = cast(LiftedModel, parts.model).likelihood

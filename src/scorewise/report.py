@@ -72,9 +72,9 @@ def speed(benchmarks: Sequence[Mapping[str, Any]]) -> str:
         for row in found["rows"]:
             spread = f" [{row['low']:.3g}, {row['high']:.3g}]" if row["low"] != row["high"] else ""
             verdict = "" if row["ratio"] <= row["goal"] else ", missed"
-            lines.append(
-                f"| {row['claim']} | {row['ratio']:.3g}{spread} | <= {row['goal']:g}{verdict} | `{found['command']}` |"
-            )
+            claim = row["claim"].replace("|", "\\|")
+            goal = f"<= {row['goal']:g}{verdict}"
+            lines.append(f"| {claim} | {row['ratio']:.3g}{spread} | {goal} | `{found['command']}` |")
     return "\n".join(lines) + "\n"
 
 

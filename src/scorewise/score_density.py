@@ -1,12 +1,15 @@
 """A density and outlier score for tables, with scikit-learn's interface."""
 
-from typing import Any, Self
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -14,6 +17,48 @@ from scorewise.backbones.made import MADE
 from scorewise.heads.cosine import Cosine
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.sampling.inverse_cdf import InverseCDF
+
+EDGE = 3.0
+"""Every column fills [-EDGE, EDGE] of the model."""
+TAIL = 0.2
+"""How wide the model's tails are outside of that."""
+
+
+@dataclass(frozen=True)
+class Bend:
+    """This is u = a asinh((z - median) / w) + b for every column, w half its interquartile range.
+
+    A heavy tail takes logarithmically little of the range that all columns share, so the cosines are where the data is.
+
+    Args:
+        centre_D, width_D: median and w.
+        middle_D, stretch_D: what asinh gives in the middle of the column, and per unit of u.
+    """
+
+    centre_D: Tensor
+    width_D: Tensor
+    middle_D: Tensor
+    stretch_D: Tensor
+
+    @classmethod
+    def of(cls, z_ND: Tensor, margin: float) -> "Bend":
+        """This is the bend that takes every column, with a margin on both sides, to [-EDGE, EDGE]."""
+        first_D, centre_D, third_D = z_ND.quantile(z_ND.new_tensor([0.25, 0.5, 0.75]), dim=0)
+        width_D = 0.5 * (third_D - first_D).clamp(min=0.1)  # a column of few values has no interquartile range
+        low_D, high_D = (
+            ((end_D - centre_D) / width_D).asinh() for end_D in (z_ND.amin(0) - margin, z_ND.amax(0) + margin)
+        )
+        return cls(centre_D, width_D, 0.5 * (low_D + high_D), 0.5 * (high_D - low_D) / EDGE)
+
+    def bent(self, z_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """This is u (B, D), and log |du / dz| summed over columns (B,)."""
+        y_BD = (z_BD - self.centre_D) / self.width_D
+        log_slope_BD = -0.5 * y_BD.square().log1p() - (self.width_D * self.stretch_D).log()
+        return (y_BD.asinh() - self.middle_D) / self.stretch_D, log_slope_BD.sum(-1)
+
+    def straight(self, u_BD: Tensor) -> Tensor:
+        """This is z, shape (B, D)."""
+        return self.centre_D + self.width_D * (self.middle_D + self.stretch_D * u_BD).sinh()
 
 
 class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -31,16 +76,29 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         lr: learning rate at the start of its cosine schedule.
         weight_decay: of AdamW.
         ordering: of the columns: raster, reverse, random, data_driven or a list.
-        random_state: seed of weights, batches and noise.
+        random_state: seed of weights, batches, noise and samples.
 
     Attributes:
-        model_: the fitted model, in standardised columns.
+        model_: the fitted model, of bent columns.
         mean_, scale_: of the columns.
+        bend_: from standardised columns to those of the model.
         n_features_in_: columns.
 
     Raises:
         ValueError: settings or data that scikit-learn's validation refuses.
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "smoothing": [Interval(Real, 0, None, closed="neither")],
+        "terms": [Interval(Integral, 1, None, closed="left")],
+        "hidden": ["array-like"],
+        "steps": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "ordering": [str, "array-like"],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -60,45 +118,36 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """This fits the density to the rows of X (n, D)."""
+        self._validate_params()
+        if not (len(self.hidden) and all(isinstance(n, Integral) and n > 0 for n in self.hidden)):
+            raise ValueError(f"hidden={self.hidden} must be positive whole numbers, one per hidden layer")
         x_ND = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        for name in ("smoothing", "lr"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be positive")
-        for name in ("terms", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         self.mean_ = x_ND.mean(0)
         spread = x_ND.std(0)
         self.scale_ = np.where(spread > 1e-12 * np.maximum(np.abs(self.mean_), 1), spread, 1.0)
-        u_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_, dtype=torch.float32)
+        z_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_)
+        self.bend_ = Bend.of(z_ND, 6 * self.smoothing)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model_ = self._model(u_ND)
-        self._train(u_ND, seed)
+            self.model_ = self._model(z_ND).float()
+        self._train(z_ND, seed)
         return self
 
-    def _model(self, u_ND: Tensor) -> Cosine:
-        """This is the untrained model of standardised columns."""
+    def _model(self, z_ND: Tensor) -> Cosine:
+        """This is the untrained model."""
         ordering: Any = self.ordering
         if ordering == "data_driven":
             from scorewise.ordering import Ordering
 
-            ordering = list(Ordering.data_driven(u_ND).sequence)
-        margin = 6 * self.smoothing
-        backbone = MADE((u_ND.shape[1],), self.terms, self.hidden, "silu", ordering=ordering, init="knots")
-        model = Cosine(
-            backbone,
-            low=float(u_ND.min()) - margin,
-            high=float(u_ND.max()) + margin,
-            terms=self.terms,
-            noise=self.smoothing,
-        )
+            ordering = list(Ordering.data_driven(z_ND.float()).sequence)
+        backbone = MADE((z_ND.shape[1],), self.terms, self.hidden, "silu", ordering=ordering, init="knots")
+        model = Cosine(backbone, low=-EDGE, high=EDGE, terms=self.terms, noise=TAIL)
         model.sampler = InverseCDF()
         return model
 
-    def _train(self, u_ND: Tensor, seed: int) -> None:
-        model, count = self.model_.train(), len(u_ND)
+    def _train(self, z_ND: Tensor, seed: int) -> None:
+        model, count = self.model_.train(), len(z_ND)
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         generator = torch.Generator().manual_seed(seed)
@@ -106,8 +155,10 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         with torch.enable_grad():
             for step in range(self.steps):
                 index_B = torch.randint(count, (batch,), generator=generator)
-                noise_BD = smoothing_noise(Draws.of(seed, step, torch.arange(batch)), u_ND[index_B])
-                loss = -model.log_prob(u_ND[index_B] + self.smoothing * noise_BD).mean() / u_ND.shape[1]
+                z_BD = z_ND[index_B]
+                noise_BD = smoothing_noise(Draws.of(seed, step, torch.arange(batch)), z_BD)
+                u_BD, _ = self.bend_.bent(z_BD + self.smoothing * noise_BD)
+                loss = -model.log_prob(u_BD.float()).mean() / z_ND.shape[1]
                 optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
@@ -119,9 +170,10 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """This is log q(x) of every row in nats, in the columns' own units, shape (n,)."""
         check_is_fitted(self)
         x_ND = validate_data(self, X, dtype=np.float64, reset=False)
-        u_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_)
+        z_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_)
         with torch.no_grad():
-            log_q = torch.cat([self.model_.log_prob(u_BD) for u_BD in u_ND.split(4096)])
+            bent = (self.bend_.bent(z_BD) for z_BD in z_ND.split(4096))
+            log_q = torch.cat([self.model_.log_prob(u_BD) + log_slope_B for u_BD, log_slope_B in bent])
         found: NDArray[np.float64] = log_q.numpy() - np.log(self.scale_).sum()
         return found
 
@@ -136,13 +188,18 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def sample(self, n_samples: int = 1, random_state: int | None = None) -> NDArray[np.float64]:
         """This is new rows (n, D), with the noise of the smoothing, in the columns' own units.
 
+        Args:
+            n_samples: n.
+            random_state: of the draws; None: that of the estimator, so a whole number there repeats the same rows.
+
         Raises:
             ValueError: fewer than one sample.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1")
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples} must be a whole number of at least 1")
+        random_state = self.random_state if random_state is None else random_state
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         u_ND = self.model_.sample(n_samples, torch.Generator().manual_seed(seed))
-        found: NDArray[np.float64] = u_ND.numpy() * self.scale_ + self.mean_
+        found: NDArray[np.float64] = self.bend_.straight(u_ND).numpy() * self.scale_ + self.mean_
         return found

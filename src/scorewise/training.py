@@ -266,6 +266,7 @@ class Training:
             "conventions": {
                 name: text for name, text in meanings.items() if name in (metrics or before.get("metrics", {}))
             },
+            **({"data": remarks} if (remarks := self.parts.source.remarks()) else {}),
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)

@@ -1,23 +1,34 @@
 """Data sets. The Lightning side is in `datamodule`, so that importing this imports no Lightning."""
 
-from scorewise.data.images import Cifar10, Digits, FashionMnist, Mnist
+from scorewise.data.celeba import CelebA
+from scorewise.data.folder import ImageFolder
+from scorewise.data.images import Cifar10, Digits, FashionMnist, Mnist, Svhn
 from scorewise.data.laws import GaussianMixtureLaw
+from scorewise.data.packed import Cifar10Subset, OmniglotSmall
 from scorewise.data.source import FixedSource, SampledSource, Source
 from scorewise.data.synthetic import TOYS, GaussianData, Mixture1d, Toy2d
 from scorewise.data.tables import Wine
+from scorewise.data.uniform import ConstUniform, Uniform
 
 __all__ = [
     "TOYS",
+    "CelebA",
     "Cifar10",
+    "Cifar10Subset",
+    "ConstUniform",
     "Digits",
     "FashionMnist",
     "FixedSource",
     "GaussianData",
     "GaussianMixtureLaw",
+    "ImageFolder",
     "Mixture1d",
     "Mnist",
+    "OmniglotSmall",
     "SampledSource",
     "Source",
+    "Svhn",
     "Toy2d",
+    "Uniform",
     "Wine",
 ]

@@ -1,15 +1,23 @@
 """Batches of any data set, for Lightning."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from scorewise.data.source import Source, Split
+from scorewise.data.source import SPLITS, Source, Split
 from scorewise.errors import UserError
 from scorewise.noise import Draws
+
+NEEDED: Mapping[str, tuple[Split, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+"""The splits that each of Lightning's stages reads."""
 
 
 class Batch(NamedTuple):
@@ -97,7 +105,7 @@ class ScoreData(LightningDataModule):
         seed: of the order of training examples.
 
     Raises:
-        UserError: the batch is larger than the training set or does not divide over the processes.
+        UserError: a split is empty, or the batch is larger than the training set or does not divide over the processes.
     """
 
     def __init__(self, source: Source, batch_size: int, seed: int) -> None:
@@ -109,9 +117,14 @@ class ScoreData(LightningDataModule):
         self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """This refuses sizes that do not fit."""
+        """This refuses sizes that do not fit what a stage (all stages where none is given) reads."""
+        needed = NEEDED.get(stage or "", SPLITS)
+        if empty := [split for split in needed if not self.source.count(split)]:
+            raise UserError(
+                f"this data has no {' and no '.join(empty)} examples: add some, or give those splits a larger share."
+            )
         count = self.source.count("train")
-        if not 0 < self.batch_size <= count:
+        if "train" in needed and not 0 < self.batch_size <= count:
             raise UserError(
                 f"data.batch_size={self.batch_size} does not fit {count} training examples: use 1 to {count}."
             )

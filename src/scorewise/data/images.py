@@ -43,6 +43,32 @@ def cache_root(cache: str | None) -> Path:
     return Path(cache or os.environ.get("SCOREWISE_CACHE") or user_cache_dir("scorewise")).expanduser().absolute()
 
 
+def make_cache(cache: Path) -> Path:
+    """This is the cache folder, made where it is not there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{cache} cannot be made ({error.strerror}): set SCOREWISE_CACHE to a folder that can be written."
+        ) from error
+    return cache
+
+
+class EightBitImages(FixedSource):
+    """This is images of 256 levels, held as bytes (N, D) in the order channel, row, column."""
+
+    units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
+    offset, levels = 127.5, 256
+
+    def extent(self, seed: int) -> tuple[float, float]:
+        """This is the ends of the scale, -1 and 1."""
+        return -1.0, 1.0
+
+
 class Digits(FixedSource):
     """This is the 1,797 real 8x8 digits that ship inside scikit-learn, grey levels 0 to 16; no download."""
 
@@ -64,7 +90,7 @@ class Digits(FixedSource):
         return {"train": pixels[train], "val": pixels[val], "test": pixels[test]}
 
 
-class TorchvisionImages(FixedSource):
+class TorchvisionImages(EightBitImages):
     """This is a data set that torchvision reads, downloads and checks.
 
     Files are looked for in `root`, which is only read; what is missing is downloaded, and everything is unpacked
@@ -74,13 +100,6 @@ class TorchvisionImages(FixedSource):
         root: folder with the files as torchvision lays them out; None: $SCOREWISE_DATA or data/.
         cache: folder to unpack into; None: $SCOREWISE_CACHE or the user's cache folder.
     """
-
-    units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
-    offset, levels = 127.5, 256
-
-    def extent(self, seed: int) -> tuple[float, float]:
-        """This is the ends of the scale, -1 and 1."""
-        return -1.0, 1.0
 
     name: str
     held_out: int
@@ -97,6 +116,14 @@ class TorchvisionImages(FixedSource):
     def torchvision_class(self) -> Any:
         """This is the class in torchvision.datasets."""
 
+    def opened(self, folder: Path, train: bool) -> Any:
+        """This is torchvision's data set of the training or the test images, from files that are there."""
+        return self.torchvision_class()(str(folder), train=train, download=False)
+
+    def fetch(self, folder: Path) -> None:
+        """This lets torchvision check, download and unpack what a folder lacks."""
+        self.torchvision_class()(str(folder), download=True)
+
     @property
     def _ready(self) -> Path:
         return self.cache / self.name
@@ -109,13 +136,7 @@ class TorchvisionImages(FixedSource):
         """
         if self._whole(self._ready):
             return
-        try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{self.cache} cannot be made ({error.strerror}): set SCOREWISE_CACHE to a folder that can be written."
-            ) from error
-        with tempfile.TemporaryDirectory(dir=self.cache) as staging_name:
+        with tempfile.TemporaryDirectory(dir=make_cache(self.cache)) as staging_name:
             staging = Path(staging_name)
             self._copy_from_root(staging)
             self._complete(staging)
@@ -144,13 +165,13 @@ class TorchvisionImages(FixedSource):
             (staging / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(packed, staging / path)
         if self._whole(self.root):
-            for path in self.unpacked:
+            for path in (path for path in self.unpacked if not (staging / path).is_file()):
                 (staging / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(self.root / path, staging / path)
 
     def _complete(self, staging: Path) -> None:
         try:
-            self.torchvision_class()(str(staging), download=True)
+            self.fetch(staging)
         except DAMAGE as error:
             raise self._damaged(self.root, error) from error
         except (OSError, RuntimeError) as error:
@@ -170,7 +191,7 @@ class TorchvisionImages(FixedSource):
         """
         self.prepare()
         try:
-            fitting, test = (self._pixels(train) for train in (True, False))
+            fitting, test = (self.pixels(train) for train in (True, False))
         except (*DAMAGE, OSError, RuntimeError) as error:
             raise self._damaged(self._ready, error) from error
         train, val = split_at_random(len(fitting), (len(fitting) - self.held_out, self.held_out))
@@ -180,9 +201,10 @@ class TorchvisionImages(FixedSource):
         files = " or ".join(str(folder / path) for path in self.unpacked if not idx_is_whole(folder / path))
         return UserError(f"data={self.name} cannot be read ({type(error).__name__}): {files} is damaged, remove it.")
 
-    def _pixels(self, train: bool) -> Tensor:
-        images = torch.as_tensor(self.torchvision_class()(str(self._ready), train=train, download=False).data)
-        if images.ndim == 4:  # height, width, channel
+    def pixels(self, train: bool) -> Tensor:
+        """This is the bytes (N, D) of the training or the test images, in the order of their files."""
+        images = torch.as_tensor(self.opened(self._ready, train).data)
+        if images.ndim == 4 and images.shape[1:] != self.shape:  # height, width, channel
             images = images.permute(0, 3, 1, 2)
         return images.reshape(len(images), -1)
 
@@ -253,3 +275,30 @@ class Cifar10(TorchvisionImages):
         from torchvision.datasets import CIFAR10
 
         return CIFAR10
+
+
+class Svhn(TorchvisionImages):
+    """This is SVHN, house numbers: 32x32 RGB, 68,257 training, 5,000 validation and 26,032 test images."""
+
+    name, shape, held_out = "svhn", (3, 32, 32), 5_000
+    mean, std = -0.0971, 0.3985
+    packed = (
+        ("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"),
+        ("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
+    )
+    unpacked = tuple(path for path, _ in packed)
+
+    def torchvision_class(self) -> Any:
+        """This is torchvision.datasets.SVHN."""
+        from torchvision.datasets import SVHN
+
+        return SVHN
+
+    def opened(self, folder: Path, train: bool) -> Any:
+        """This is torchvision's data set of the training or the test images; `extra` is not used."""
+        return self.torchvision_class()(str(folder), split="train" if train else "test", download=False)
+
+    def fetch(self, folder: Path) -> None:
+        """This lets torchvision check and download what a folder lacks."""
+        for split in ("train", "test"):
+            self.torchvision_class()(str(folder), split=split, download=True)

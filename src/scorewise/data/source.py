@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -57,6 +57,14 @@ class Source(ABC):
     @abstractmethod
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is clean examples (B, D) in the scale that models see."""
+
+    def names(self, split: Split) -> list[str]:
+        """This is what every example of a split is called: its file where it has one, else its place in the split."""
+        return [str(i) for i in range(self.count(split))]
+
+    def remarks(self) -> dict[str, Any]:
+        """This is what a summary says about the data beside its metrics: files left out, say."""
+        return {}
 
     def extent(self, seed: int) -> tuple[float, float]:
         """This is the least and the largest entry of up to 20,000 clean training examples of the first epoch."""

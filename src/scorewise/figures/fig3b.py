@@ -296,8 +296,8 @@ def _claims_of_likelihood(nll: Mapping[str, Mapping[str, Sequence[float]]], size
     count = len(nll)
     return [
         Claim(
-            f"{ours} has at most about half the parameters of {theirs}",
-            sizes[ours] <= 0.51 * sizes[theirs],
+            f"{ours} has at most half the parameters of {theirs}",
+            sizes[ours] <= 0.5 * sizes[theirs],
             f"{sizes[ours]:,} against {sizes[theirs]:,}",
         ),
         Claim(

@@ -193,8 +193,13 @@ class LiftedModel(CausalModel, ABC):
         """This is log q(x) in nats, shape (B,).
 
         Raises:
-            ValueError: the model has no likelihood, or conditionals that no likelihood can normalise.
+            ValueError: the model has no likelihood, or conditionals that no likelihood can normalise; x is not finite.
         """
+        if not bool(x_BD.isfinite().all()):
+            row = int((~x_BD.isfinite()).any(-1).int().argmax())
+            raise ValueError(
+                f"x is not finite in row {row}: a log-density is of finite numbers, so leave such rows out"
+            )
         return self.lifted().log_prob(self, x_BD)
 
     def unchecked_log_prob(self, x_BD: Tensor, finer: float = 1) -> Tensor:

@@ -43,6 +43,8 @@ class Parallel:
 
     def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
         """This is the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
+        if known == model.dims:
+            return x_BD.clone()
         # Position by position, as one dimension after the other would draw them.
         u_BD = torch.stack([uniform_like(x_BD[:, :1], generator) for _ in range(model.dims - known)], -1)[:, 0]
         u_BD = torch.nn.functional.pad(u_BD, (known, 0))

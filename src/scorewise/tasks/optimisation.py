@@ -45,6 +45,8 @@ class Optimisation:
             raise ValueError(
                 f"optim.lr={lr} and optim.clip={clip} must be positive and optim.ema_decay={ema_decay} in [0, 1)"
             )
+        if not weight_decay >= 0:
+            raise ValueError(f"optim.weight_decay={weight_decay} must be at least 0")
         self.algorithm, self.lr, self.weight_decay = algorithm, lr, weight_decay
         self.warmup_steps, self.schedule, self.clip, self.ema_decay = warmup_steps, schedule, clip, ema_decay
 

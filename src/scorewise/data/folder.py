@@ -1,0 +1,288 @@
+"""Images from a folder of the user's."""
+
+import hashlib
+import os
+import stat
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from scorewise.data.decoding import Undecodable, decode
+from scorewise.data.images import EightBitImages, cache_root, make_cache
+from scorewise.data.pixels import PixelFile
+from scorewise.data.source import SPLITS, Split
+from scorewise.errors import UserError
+
+READERS = 4
+"""Threads that decode; each may hold one large image."""
+TAKES_LONG = 5_000
+"""From how many files on it is said that decoding takes a while."""
+NAMED = 3
+"""How many of the files that are left out for one reason are named in a sentence."""
+SETTINGS = "pixels 1"
+"""What decoding means, for the fingerprint of decoded pixels: count it up when that changes."""
+
+
+class Found(NamedTuple):
+    """This is a file of the folder.
+
+    Args:
+        name: its path below the folder.
+        path: where it is.
+        size: bytes.
+        changed: when, nanoseconds.
+    """
+
+    name: str
+    path: str
+    size: int
+    changed: int
+
+
+class LeftOut(NamedTuple):
+    """This is a file that is not used.
+
+    Args:
+        name: its path below the folder.
+        reason: a few words.
+    """
+
+    name: str
+    reason: str
+
+
+class Decoded(NamedTuple):
+    """This is one image.
+
+    Args:
+        digest: SHA-256 of the file, hexadecimal.
+        name: its path below the folder.
+        pixels_D: bytes.
+    """
+
+    digest: str
+    name: str
+    pixels_D: Tensor
+
+
+def printable(name: str) -> str:
+    """This is a file name as it can be shown anywhere: what is not printable is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+
+
+def split_of(digest: str, val: float, test: float) -> Split:
+    """This is the split of a file by its contents alone, so that adding or renaming files moves none.
+
+    Args:
+        digest: hexadecimal.
+        val: share of files for validation.
+        test: share of files for testing.
+    """
+    place = int(digest[:13], 16) / 16**13
+    return "test" if place < test else "val" if place < test + val else "train"
+
+
+def sentence_of(left_out: Sequence[LeftOut]) -> str:
+    """This is what was left out and why, with the first names: 'damaged: 1 (a.png); no readable image: 1 (b.txt)'."""
+    parts = []
+    for reason, count in Counter(one.reason for one in left_out).most_common():
+        names = [printable(one.name) for one in left_out if one.reason == reason]
+        parts.append(f"{reason}: {count} ({', '.join(names[:NAMED])}{', ...' if count > NAMED else ''})")
+    return "; ".join(parts)
+
+
+class ImageFolder(EightBitImages):
+    """This is all images of a folder and the folders below it, made square; see `decoding.decode` for what is done.
+
+    Links are followed, each folder once. A file that is no image to learn from is left out: `remarks` names it, and a
+    warning counts it. Equal files are in the same split. Models see every image with mean 0 and standard deviation
+    0.5, whatever the folder holds.
+
+    Args:
+        path: the folder, which is only read.
+        size: pixels of a side.
+        channels: 1 for grey, 3 for RGB.
+        val: share of the images for validation.
+        test: share of the images for testing; 1 makes all of them test images.
+        cache: folder for the decoded pixels; None: $SCOREWISE_CACHE or the user's cache folder.
+
+    Raises:
+        UserError: a setting is out of range.
+    """
+
+    mean, std = 0.0, 0.5
+
+    def __init__(
+        self,
+        path: str | None = None,
+        size: int = 32,
+        channels: int = 3,
+        val: float = 0.1,
+        test: float = 0.1,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__()
+        if path is None or not str(path):
+            raise UserError("data=images needs a folder: data.path=<folder of images>.")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise UserError(f"data.size={size} must be a whole number of pixels, at least 1.")
+        if channels not in (1, 3):
+            raise UserError(f"data.channels={channels} must be 1 (grey) or 3 (RGB).")
+        for name, share in (("val", val), ("test", test)):
+            if not isinstance(share, int | float) or not 0 <= share <= 1:
+                raise UserError(f"data.{name}={share} must be a share of the images, 0 to 1.")
+        if val + test > 1:
+            raise UserError(f"data.val={val} and data.test={test} must be at most 1 together.")
+        self.path, self.cache = Path(str(path)).expanduser().absolute(), cache_root(cache)
+        self.shape, self.val, self.test = (channels, size, size), val, test
+        self._names: dict[Split, list[str]] = {}
+        self._left_out: list[LeftOut] = []
+
+    def prepare(self) -> None:
+        """This decodes every image into one file of the cache, unless it is there.
+
+        Raises:
+            UserError: no folder, or no image in it.
+        """
+        self._contents()
+
+    def read(self) -> dict[Split, Tensor]:
+        """This is the pixels of every split, in an order that follows from the contents of the files.
+
+        Raises:
+            UserError: no folder, or no image in it.
+        """
+        contents = self._contents()
+        self._names = contents["names"]
+        self._left_out = [LeftOut(*one) for one in contents["left_out"]]
+        if self._left_out:
+            total = len(self._left_out) + sum(len(names) for names in self._names.values())
+            warnings.warn(
+                f"{len(self._left_out)} of {total} files below {printable(str(self.path))} are not used: "
+                f"{sentence_of(self._left_out)}.",
+                stacklevel=2,
+            )
+        pixels: dict[Split, Tensor] = contents["pixels"]
+        return pixels
+
+    def names(self, split: Split) -> list[str]:
+        """This is the path of every image of a split, below the folder."""
+        self.raw(split)
+        return self._names[split]
+
+    def remarks(self) -> dict[str, Any]:
+        """This is how many images each split has, and every file that is not used, with its reason."""
+        counts = {split: self.count(split) for split in SPLITS}
+        return {"images": counts, "left_out": {printable(one.name): one.reason for one in self._left_out}}
+
+    def _contents(self) -> dict[str, Any]:
+        found, left_out = self._files()
+        settings = (SETTINGS, self.shape, self.val, self.test, str(self.path))
+        listing = repr((settings, [(one.name, one.size, one.changed) for one in found], left_out))
+        name = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+        fingerprint = hashlib.sha256(listing.encode(errors="surrogatepass")).hexdigest()
+        file = PixelFile(make_cache(self.cache) / f"images-{name}.pt", fingerprint)
+        contents = file.read()
+        if contents is None:
+            contents = self._decoded(found, left_out)
+            file.write(contents)
+        return contents
+
+    def _decoded(self, found: list[Found], left_out: list[LeftOut]) -> dict[str, Any]:
+        if len(found) > TAKES_LONG:
+            warnings.warn(f"{len(found)} files are decoded into {self.cache}: this takes a while, once.", stacklevel=2)
+        images: dict[Split, list[Decoded]] = {split: [] for split in SPLITS}
+        with ThreadPoolExecutor(READERS) as readers, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about what is then left out
+            try:
+                for one in readers.map(self._read_file, found):
+                    if isinstance(one, LeftOut):
+                        left_out.append(one)
+                    else:
+                        images[split_of(one.digest, self.val, self.test)].append(one)
+            finally:
+                readers.shutdown(cancel_futures=True)  # Ctrl-C waits for no other file
+        if not any(images.values()):
+            raise UserError(
+                f"data.path={printable(str(self.path))} has no image that can be used: {sentence_of(left_out)}."
+            )
+        for split in SPLITS:
+            images[split].sort(key=lambda one: (one.digest, one.name))
+        return {
+            "pixels": {split: self._stacked(images[split]) for split in SPLITS},
+            "names": {split: [one.name for one in images[split]] for split in SPLITS},
+            "left_out": [list(one) for one in sorted(left_out)],
+        }
+
+    def _stacked(self, images: list[Decoded]) -> Tensor:
+        return (
+            torch.stack([one.pixels_D for one in images]) if images else torch.empty((0, self.dims), dtype=torch.uint8)
+        )
+
+    def _read_file(self, one: Found) -> Decoded | LeftOut:
+        channels, size, _ = self.shape
+        try:
+            with open(one.path, "rb") as file:
+                pixels_D = decode(file, size, channels)
+                file.seek(0)
+                return Decoded(hashlib.file_digest(file, "sha256").hexdigest(), one.name, pixels_D)
+        except Undecodable as error:
+            return LeftOut(one.name, str(error))
+        except OSError as error:
+            return LeftOut(one.name, f"not readable ({error.strerror})")
+
+    def _files(self) -> tuple[list[Found], list[LeftOut]]:
+        """This is every file below the folder, by name, and what is none.
+
+        Raises:
+            UserError: no folder, or nothing in it.
+        """
+        if not self.path.is_dir():
+            kind = "a file" if self.path.exists() else "not there"
+            raise UserError(f"data.path={printable(str(self.path))} is {kind}: give a folder of images.")
+        found: list[Found] = []
+        left_out: list[LeftOut] = []
+        for one in self._walk():
+            (found if isinstance(one, Found) else left_out).append(one)  # type: ignore[arg-type]
+        if not found and not left_out:
+            raise UserError(f"data.path={printable(str(self.path))} is empty: give a folder of images.")
+        return sorted(found), sorted(left_out)
+
+    def _walk(self) -> Iterator[Found | LeftOut]:
+        unreadable: list[OSError] = []
+        entered = {_identity(self.path)}
+        for folder, folders, files in os.walk(self.path, onerror=unreadable.append, followlinks=True):
+            for name in sorted(folders):
+                path = os.path.join(folder, name)
+                if _identity(path) in entered:
+                    folders.remove(name)
+                    yield LeftOut(self._below(path), "a folder that is read already")
+                else:
+                    entered.add(_identity(path))
+            folders.sort()
+            yield from (self._file(os.path.join(folder, name)) for name in files)
+        yield from (LeftOut(self._below(error.filename), f"not readable ({error.strerror})") for error in unreadable)
+
+    def _file(self, path: str) -> Found | LeftOut:
+        name = self._below(path)
+        try:
+            about = os.stat(path)
+        except OSError:
+            return LeftOut(name, "a link to nothing")
+        if not stat.S_ISREG(about.st_mode):
+            return LeftOut(name, "no regular file")
+        return Found(name, path, about.st_size, about.st_mtime_ns)
+
+    def _below(self, path: str) -> str:
+        return os.path.relpath(path, self.path)
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    about = os.stat(path)
+    return about.st_dev, about.st_ino

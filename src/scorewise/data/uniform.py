@@ -1,0 +1,70 @@
+"""Images without anything in them, to tell from real ones."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scorewise.data.source import SampledSource
+from scorewise.errors import UserError
+from scorewise.noise import Draws
+
+
+class UniformLevels(SampledSource):
+    """This is images whose levels are uniform on the 256 of a byte, evenly spaced in [-1, 1].
+
+    Args:
+        shape: channels, rows and columns, as the images have that they are compared with.
+        examples_per_epoch, held_out, fresh: see `SampledSource`.
+
+    Raises:
+        UserError: no such shape.
+    """
+
+    levels = 256
+    mean, std = 0.0, math.sqrt((levels**2 - 1) / 12) / 127.5
+    units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
+
+    def __init__(
+        self,
+        shape: Sequence[int] = (1, 28, 28),
+        examples_per_epoch: int = 10_000,
+        held_out: int = 10_000,
+        fresh: bool = True,
+    ) -> None:
+        super().__init__(examples_per_epoch, held_out, fresh)
+        given = shape if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
+        if len(given) != 3 or not all(isinstance(side, int) and side > 0 for side in given):
+            raise UserError(f"data.shape={shape} must be channels, rows and columns: [1,28,28], say.")
+        self.shape = tuple(given)
+
+    def extent(self, seed: int) -> tuple[float, float]:
+        """This is the ends of the scale, -1 and 1."""
+        return -1.0, 1.0
+
+    @abstractmethod
+    def places(self, draws: Draws) -> Tensor:
+        """This is one number in (0, 1) per entry, shape (B, D), or per example, shape (B, 1)."""
+
+    def sample(self, draws: Draws) -> Tensor:
+        """This is one image per draw, shape (B, D)."""
+        u_BD = self.places(draws)
+        return ((u_BD * self.levels).floor() / 127.5 - 1).expand(-1, self.dims)
+
+
+class Uniform(UniformLevels):
+    """This is images whose entries are independent."""
+
+    def places(self, draws: Draws) -> Tensor:
+        """This is one number in (0, 1) per entry, shape (B, D)."""
+        return draws.uniform(self.dims, dtype=torch.float64)
+
+
+class ConstUniform(UniformLevels):
+    """This is images of one level each, in all channels."""
+
+    def places(self, draws: Draws) -> Tensor:
+        """This is one number in (0, 1) per example, shape (B, 1)."""
+        return draws.uniform(1, dtype=torch.float64)
