@@ -121,6 +121,15 @@ def test_sequential_conditions_on_what_is_restored(field: SimpleNamespace) -> No
         torch.testing.assert_close(restored[:, d], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_the_final_denoising_of_annealed_samples_is_at_the_smallest_level() -> None:
+    made = scorewise.MADE((4,), width=5, hidden=[8])
+    model = scorewise.NoisyConditionalScore(made, levels=[1.0, 0.5, 0.1], noise=0.1)
+    x = torch.randn(3, 4)
+    s = model.noisy_conditional_score(x, model.context(x), torch.full_like(x, 0.1))
+    torch.testing.assert_close(scorewise.tweedie(model, x), x + 0.1**2 * s.detach())
+    torch.testing.assert_close(scorewise.tweedie(model, x), denoising.parallel(model, x, 0.1))
+
+
 def test_the_linear_denoisers_are_those_of_the_gaussian_of_the_examples(double: None) -> None:
     _, _, x_NP = smooth_field(300)
     centred = x_NP - x_NP.mean(0)
