@@ -132,7 +132,7 @@ class Cosine(CausalModel):
         left_RG = torch.nn.functional.pad(mass_RG.cumsum(-1), (1, 0))
         inside_R = 1 - tail_2R.sum(0)  # the trapezoid rule is spectral too: its total is this up to rounding
         left_RG = tail_2R[0, :, None] + left_RG * (inside_R / left_RG[:, -1]).unsqueeze(-1)
-        cell_R1 = (torch.searchsorted(left_RG.contiguous(), u_R.unsqueeze(-1).contiguous(), right=True) - 1).clamp(
+        cell_R1 = (torch.searchsorted(left_RG.contiguous(), u_R.contiguous().unsqueeze(-1), right=True) - 1).clamp(
             0, cells - 1
         )
         f0_R, f1_R = f_RG.gather(-1, cell_R1).squeeze(-1), f_RG.gather(-1, cell_R1 + 1).squeeze(-1)

@@ -101,7 +101,7 @@ class Conditionals:
         """This is the x with q(y < x) = u, shape (R,)."""
         u_R, panels = u_R.to(torch.float64), self.panels
         f_PmR, left_PR = self._masses()
-        place_R = torch.searchsorted(left_PR.T.contiguous(), u_R.unsqueeze(-1), right=True).squeeze(-1)
+        place_R = torch.searchsorted(left_PR.T.contiguous(), u_R.contiguous().unsqueeze(-1), right=True).squeeze(-1)
         panel_R = (place_R - 1).clamp(0, panels.count - 1)
         rows_R = torch.arange(len(u_R), device=u_R.device)
         mass_R = (u_R - left_PR[panel_R, rows_R]).clamp(min=0)
