@@ -2,7 +2,7 @@
 
 import json
 import math
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
@@ -32,7 +32,55 @@ class CompletesExamples(Protocol):
         """This is the examples with all but the first `known` positions drawn, shape (n, D)."""
 
 
-class Model(nn.Module, ABC):
+class Trained(nn.Module, ABC):
+    """This is what a run trains and `scorewise.load` gives back: something with weights, a recipe and samples.
+
+    Attributes:
+        recipe: how it is built, plain values only (see `scorewise.store.assemble`).
+        shape: of one example.
+        noise: standard deviation of the Gaussian noise in the law that is modelled (0 for none).
+    """
+
+    shape: tuple[int, ...]
+    noise: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recipe: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """This is n examples drawn from the model, shape (n, D), in the scale of the data it was trained on."""
+
+    @abstractmethod
+    def card(self) -> str:
+        """This is the model card: what the model is, in Markdown."""
+
+    def save(self, folder: str | Path) -> Path:
+        """This writes weights.safetensors, config.yaml and a model card that `scorewise.load` reads.
+
+        Raises:
+            ValueError: the model was put together by hand, so there is no recipe to write.
+        """
+        if not self.recipe:
+            raise ValueError(
+                "this model was put together by hand and has no recipe: set model.recipe, as scorewise.store.assemble "
+                "takes it, or save its state_dict() yourself"
+            )
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.save_weights(folder / "weights.safetensors")
+        recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
+        (folder / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+        (folder / "README.md").write_text(self.card())
+        return folder
+
+    def save_weights(self, path: Path) -> None:
+        """This writes the weights alone, as plain numbers."""
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path)
+
+
+class Model(Trained, ABC):
     """This is a head on a backbone: the trained object that a user calls.
 
     Inside, everything happens in standard units u = (x - mean) / scale with scale^2 = std^2 + noise^2, so one
@@ -58,7 +106,6 @@ class Model(nn.Module, ABC):
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("scale", torch.tensor(math.hypot(std, noise)))
         self.sampler: DrawsSamples | None = None
-        self.recipe: Mapping[str, Any] = {}
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
@@ -79,29 +126,6 @@ class Model(nn.Module, ABC):
             raise ValueError("this model has no sampler: set model.sampler to one of scorewise.sampling first")
         with torch.no_grad():
             return self.sampler.draw(self, n, generator)
-
-    def save(self, folder: str | Path) -> Path:
-        """This writes weights.safetensors, config.yaml and a model card that `scorewise.load` reads.
-
-        Raises:
-            ValueError: the model was put together by hand, so there is no recipe to write.
-        """
-        if not self.recipe:
-            raise ValueError(
-                "this model was put together by hand and has no recipe: set model.recipe, as scorewise.store.assemble "
-                "takes it, or save its state_dict() yourself"
-            )
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.save_weights(folder / "weights.safetensors")
-        recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
-        (folder / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-        (folder / "README.md").write_text(self.card())
-        return folder
-
-    def save_weights(self, path: Path) -> None:
-        """This writes the weights alone, as plain numbers."""
-        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path)
 
     def card(self) -> str:
         """This is the model card: what the model is, in Markdown."""

@@ -31,6 +31,15 @@ def leapfrog_path(
     return point, p_BD
 
 
+def trajectory(
+    log_density: LogDensity, start: Point, p_BD: Tensor, epsilon: float | Tensor, leapfrog: int
+) -> tuple[Point, Tensor]:
+    """This is the proposal of a trajectory and the log of its acceptance ratio (B,); arguments as `leapfrog_path`."""
+    proposal, q_BD = leapfrog_path(log_density, start, p_BD, epsilon, leapfrog)
+    kinetic_B = 0.5 * (q_BD.square() - p_BD.square()).sum(-1)
+    return proposal, proposal.log_density_B - start.log_density_B - kinetic_B
+
+
 def hmc(
     log_density: LogDensity,
     x_BD: Tensor,
@@ -70,9 +79,7 @@ def hmc(
         epsilon: float | Tensor = (2 * a) ** 0.5
         if jitter:
             epsilon = epsilon * (1 + jitter * (2 * uniform_like(p_BD[:, :1], generator) - 1))
-        proposal, q_BD = leapfrog_path(log_density, point, p_BD, epsilon, leapfrog)
-        kinetic_B = 0.5 * (q_BD.square() - p_BD.square()).sum(-1)
-        return proposal, proposal.log_density_B - point.log_density_B - kinetic_B
+        return trajectory(log_density, point, p_BD, epsilon, leapfrog)
 
     return metropolis(log_density, propose, x_BD, step, trajectories, generator, warmup, target)
 

@@ -28,6 +28,19 @@ class Point(NamedTuple):
         """This is a place with one evaluation of the log-density and its gradient."""
         return cls(x_BD, *log_density_and_score(log_density, x_BD))
 
+    def usable(self, log_ratio_B: Tensor) -> Tensor:
+        """This is the log of the acceptance ratios of moving here, -inf where the density is not finite."""
+        log_ratio_B = torch.where(self.log_density_B.isfinite(), log_ratio_B, -math.inf)
+        return torch.where(log_ratio_B.isnan(), -math.inf, log_ratio_B)
+
+    def moved(self, proposal: "Point", accept_B: Tensor) -> "Point":
+        """This is the proposal for the chains that accept it."""
+        return Point(
+            torch.where(accept_B[:, None], proposal.x_BD, self.x_BD),
+            torch.where(accept_B, proposal.log_density_B, self.log_density_B),
+            torch.where(accept_B[:, None], proposal.score_BD, self.score_BD),
+        )
+
 
 class Chains(NamedTuple):
     """This is the end of B chains: where they are, the share of proposals they took, and the step they ended with."""
@@ -79,14 +92,9 @@ def metropolis(
     taken, turns, last = 0.0, 1, 0.0
     for t in range(1 - warmup, steps + 1):
         proposal, log_ratio_B = propose(point, step, generator)
-        log_ratio_B = torch.where(proposal.log_density_B.isfinite(), log_ratio_B, -math.inf)
-        log_ratio_B = torch.where(log_ratio_B.isnan(), -math.inf, log_ratio_B)
+        log_ratio_B = proposal.usable(log_ratio_B)
         accept_B = uniform_like(log_ratio_B, generator).log() < log_ratio_B
-        point = Point(
-            torch.where(accept_B[:, None], proposal.x_BD, point.x_BD),
-            torch.where(accept_B, proposal.log_density_B, point.log_density_B),
-            torch.where(accept_B[:, None], proposal.score_BD, point.score_BD),
-        )
+        point = point.moved(proposal, accept_B)
         if t <= 0:
             excess = float(log_ratio_B.clamp(max=0).exp().mean()) - target
             turns, last = turns + (excess * last < 0), excess
