@@ -30,6 +30,20 @@ class CausalFeatures(Protocol):
 
 
 @runtime_checkable
+class GivenFeatures(Protocol):
+    """Turns an example and features of something else, y, into one feature vector."""
+
+    def features_given(self, u_BD: Tensor, y_BF: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class GivenCausalFeatures(Protocol):
+    """Turns an example and features of something else, y, into features per dimension; every row sees all of y."""
+
+    def causal_features_given(self, u_BD: Tensor, y_BF: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class NoisyFeatures(Protocol):
     """Turns an example and its noise level into features per dimension; every row may see the whole example."""
 
@@ -203,6 +217,8 @@ class InitialisedByData(Protocol):
 PLAIN_NAMES: dict[type, str] = {
     Features: "features of the whole example",
     CausalFeatures: "causal features",
+    GivenFeatures: "features of latents and an image",
+    GivenCausalFeatures: "causal features of latents given an image",
     NoisyFeatures: "noise-conditional features",
     ScoreModel: "a joint score",
     NoisyScoreModel: "a joint score at every noise level",

@@ -11,19 +11,20 @@ from scorewise.backbones.layers import MaskedLinear, activation_named
 from scorewise.ordering import Ordering
 
 
-def hidden_degrees(units: int, dims: int) -> Tensor:
-    """This is how many leading dimensions each hidden unit may see: 1 .. D-1, evenly spread, ascending.
+def hidden_degrees(units: int, dims: int, least: int = 1) -> Tensor:
+    """This is how many leading dimensions each hidden unit may see: least .. D-1, evenly spread, ascending.
 
     The last unit always sees D-1 dimensions: consecutive degrees in a layer narrower than D would hide every
     later dimension from all contexts without any error.
     """
-    if dims <= 2 or units == 1:
-        return torch.full((units,), max(dims - 1, 1))
-    return 1 + torch.arange(units) * (dims - 2) // (units - 1)
+    most = max(dims - 1, least)
+    if most == least or units == 1:
+        return torch.full((units,), most)
+    return least + torch.arange(units) * (most - least) // (units - 1)
 
 
 class MADE(nn.Module):
-    """This is a masked autoregressive network: CausalFeatures, and a stream of them.
+    """This is a masked autoregressive network: CausalFeatures, a stream of them, and GivenCausalFeatures.
 
     Args:
         shape: shape of one example; D is its product.
@@ -34,6 +35,7 @@ class MADE(nn.Module):
         ordering_seed: seed of the random order.
         init: default (torch's own) or knots: first-layer units with slopes of 1 to 6 per half width of the data whose
             kinks lie anywhere in it, which lets few dimensions bend quickly.
+        condition: how many features of something else every dimension may see, for `causal_features_given`.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class MADE(nn.Module):
         ordering: str | Sequence[int] = "raster",
         ordering_seed: int = 0,
         init: str = "default",
+        condition: int = 0,
     ) -> None:
         super().__init__()
         self.shape, self.width = tuple(shape), width
@@ -54,10 +57,11 @@ class MADE(nn.Module):
         else:
             self.ordering = Ordering.explicit(ordering, dims)
         position_D = self.ordering.positions() + 1
-        degrees = [position_D, *(hidden_degrees(units, dims) for units in hidden)]
+        degrees = [position_D, *(hidden_degrees(units, dims, 0 if condition else 1) for units in hidden)]
         self.hidden = nn.ModuleList(MaskedLinear(out[:, None] >= into) for into, out in itertools.pairwise(degrees))
         # Output d may see hidden units of degree at most (its position - 1): strictly what comes before.
         self.output = MaskedLinear(position_D.repeat_interleave(width)[:, None] > degrees[-1])
+        self.of_condition = nn.Linear(condition, hidden[0], bias=False) if condition else None
         self.activation = activation_named(activation)
         if init not in ("default", "knots"):
             raise ValueError(f"backbone.init={init} is none of default, knots")
@@ -81,8 +85,16 @@ class MADE(nn.Module):
 
     def causal_features(self, u_BD: Tensor) -> Tensor:
         """This is features of every dimension from those before it in the order, shape (B, D, width)."""
-        h = u_BD
-        for layer in self.layers:
+        return self._above(self.layers[0](u_BD))
+
+    def causal_features_given(self, u_BD: Tensor, y_BF: Tensor) -> Tensor:
+        """This is the same where every dimension also sees all conditions y, shape (B, D, width)."""
+        assert self.of_condition is not None
+        return self._above(self.layers[0](u_BD) + self.of_condition(y_BF))
+
+    def _above(self, first: Tensor) -> Tensor:
+        h = self.activation(first)
+        for layer in self.layers[1:]:
             h = self.activation(layer(h))
         h_BDF: Tensor = self.output(h).unflatten(-1, (len(self.ordering), self.width))
         return h_BDF

@@ -3,27 +3,39 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import perceptron
 
 
 class MLP(nn.Module):
-    """This is a plain multilayer perceptron: Features.
+    """This is a plain multilayer perceptron: Features and GivenFeatures.
 
     Args:
         shape: shape of one example; D is its product.
         hidden: sizes of the hidden layers; the last is the width of the features.
         activation: name of the activation after every layer; smooth for objectives that differentiate it.
+        condition: how many features of something else it sees as well, for `features_given`.
     """
 
-    def __init__(self, shape: Sequence[int], hidden: Sequence[int] = (256, 256, 256), activation: str = "silu") -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        hidden: Sequence[int] = (256, 256, 256),
+        activation: str = "silu",
+        condition: int = 0,
+    ) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.width = hidden[-1]
-        self.net = perceptron([math.prod(self.shape), *hidden], activation)
+        self.net = perceptron([math.prod(self.shape) + condition, *hidden], activation)
 
     def features(self, u_BD: Tensor) -> Tensor:
         """This is the last hidden layer, shape (B, width)."""
         h_BF: Tensor = self.net(u_BD)
         return h_BF
+
+    def features_given(self, u_BD: Tensor, y_BF: Tensor) -> Tensor:
+        """This is the last hidden layer where it sees the conditions y too, shape (B, width)."""
+        return self.features(torch.cat([u_BD, y_BF], -1))

@@ -1,0 +1,110 @@
+"""What a decoder's outputs say about an image: the likelihoods of VAEs."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scorewise.noise import Draws
+
+
+class Observation(ABC):
+    """This is p(x | z) given the outputs of a decoder, and what of an image it is a law of.
+
+    Class attributes:
+        bounded: whether the decoder's outputs are in [-1, 1], by a tanh.
+    """
+
+    bounded: ClassVar[bool]
+
+    @abstractmethod
+    def observe(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is what the model is a law of, from images in [-1, 1], drawn anew with the draws; shape of x."""
+
+    @abstractmethod
+    def log_prob(self, o_BD: Tensor, out_BD: Tensor) -> Tensor:
+        """This is log p(o | out) in nats, summed over the last axis; leading axes of both broadcast."""
+
+    @abstractmethod
+    def mean(self, out_BD: Tensor) -> Tensor:
+        """This is the mean image in [-1, 1], shape of the outputs."""
+
+    @abstractmethod
+    def draw(self, out_BD: Tensor, draws: Draws) -> Tensor:
+        """This is a simulated observation, shape of the outputs."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """This is the law, for people."""
+
+
+@final
+class Bernoulli(Observation):
+    """This is pixels 0 and 1 with logits; a grey level is the probability of a 1, redrawn every time."""
+
+    bounded = False
+
+    def observe(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the image in black and white."""
+        return (draws.fork("binarise").uniform(x_BD.shape[-1], dtype=x_BD.dtype) < 0.5 * (x_BD + 1)).to(x_BD.dtype)
+
+    def log_prob(self, o_BD: Tensor, out_BD: Tensor) -> Tensor:
+        """This is sum_d o_d l_d - log(1 + exp l_d)."""
+        return (o_BD * out_BD).sum(-1) - functional.softplus(out_BD).sum(-1)
+
+    def mean(self, out_BD: Tensor) -> Tensor:
+        """This is twice the probability of white, less one."""
+        return 2 * torch.sigmoid(out_BD) - 1
+
+    def draw(self, out_BD: Tensor, draws: Draws) -> Tensor:
+        """This is a black and white image."""
+        return (draws.uniform(out_BD.shape[-1], dtype=out_BD.dtype) < torch.sigmoid(out_BD)).to(out_BD.dtype)
+
+    def describe(self) -> str:
+        """This is the law, for people."""
+        return "images binarised at random, anew in every epoch (held-out: one draw per image), Bernoulli likelihood"
+
+
+@final
+class GaussianPixels(Observation):
+    """This is N(mean, std^2 I) around the decoder's outputs, of images dequantised by uniform noise.
+
+    Args:
+        log_std: its logarithm, fixed (-0.602 in the code of sliced score matching).
+        width: of the uniform noise; 2 / 256 for 8-bit pixels in [-1, 1].
+
+    Raises:
+        ValueError: a number that is not finite.
+    """
+
+    bounded = True
+
+    def __init__(self, log_std: float = -0.602, width: float = 2 / 256) -> None:
+        if not math.isfinite(log_std):
+            raise ValueError(f"the log of the standard deviation, {log_std}, must be finite")
+        self.log_std, self.width = log_std, width
+
+    def observe(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the dequantised image."""
+        u_BD = draws.fork("dequantise").uniform(x_BD.shape[-1], dtype=x_BD.dtype)
+        return x_BD + self.width * (u_BD - 0.5)
+
+    def log_prob(self, o_BD: Tensor, out_BD: Tensor) -> Tensor:
+        """This is log N(o; out, std^2 I)."""
+        constant = out_BD.shape[-1] * (self.log_std + 0.5 * math.log(2 * math.pi))
+        return -0.5 * (o_BD - out_BD).square().sum(-1) * math.exp(-2 * self.log_std) - constant
+
+    def mean(self, out_BD: Tensor) -> Tensor:
+        """This is the outputs."""
+        return out_BD
+
+    def draw(self, out_BD: Tensor, draws: Draws) -> Tensor:
+        """This is the mean with noise."""
+        return out_BD + math.exp(self.log_std) * draws.normal(out_BD.shape[-1], dtype=out_BD.dtype)
+
+    def describe(self) -> str:
+        """This is the law, for people."""
+        return f"images dequantised uniformly, Gaussian likelihood of standard deviation {math.exp(self.log_std):.3g}"

@@ -1,0 +1,43 @@
+"""Which encoder a way of estimating the entropy's gradient can train."""
+
+from scorewise.latent.encoders import ENCODERS
+
+METHODS = ("score", "elbo", "stein", "spectral")
+"""A score network, the closed form of a Gaussian, or the scores of particles by a kernel."""
+
+
+def encoder_for(method: str, conditional: bool) -> str:
+    """This is the encoder that encoder=auto stands for.
+
+    Args:
+        method: one of `METHODS`.
+        conditional: whether the score network has the scores of one-dimensional conditionals.
+    """
+    if method == "elbo":
+        return "gaussian"
+    return "autoregressive" if method == "score" and conditional else "implicit"
+
+
+def mismatch(method: str, encoder: str, conditional: bool) -> str | None:
+    """This is why an encoder cannot be trained in a way, as one sentence without an end, or None where it can.
+
+    The gradient of the entropy is - E[sum_d s_d d z_d / d phi] with the joint score s, whatever the encoder. With
+    conditional scores it is so only where z_d = f(z_<d, eps_d, x): the terms of log q(z_k | z_<k), k > d, have mean
+    zero given eps_<k, and d z_d / d phi must not know eps_k.
+    """
+    if method not in METHODS:
+        return f"latent.method={method} is none of {', '.join(METHODS)}"
+    if encoder not in ENCODERS:
+        return f"latent.encoder={encoder} is none of auto, {', '.join(ENCODERS)}"
+    chosen = ENCODERS[encoder]
+    if method == "elbo" and not chosen.explicit:
+        return (
+            f"latent.method=elbo needs the density of the encoder, and latent.encoder={encoder} has none: use "
+            "latent.encoder=gaussian"
+        )
+    if method == "score" and conditional and not chosen.autoregressive:
+        return (
+            f"latent.encoder={encoder} mixes the noise of all latents, and with conditional scores its entropy "
+            "gradient would be wrong: use latent.encoder=autoregressive, or a joint score, with backbone=mlp"
+        )
+    return None

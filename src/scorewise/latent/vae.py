@@ -1,0 +1,363 @@
+"""Variational autoencoders whose encoder may be implicit."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast, final
+
+import torch
+from torch import Generator, Tensor, nn
+
+from scorewise.capabilities import ConditionalScoreModel
+from scorewise.estimators import Spectral, Stein
+from scorewise.heads.model import Model, Trained
+from scorewise.latent.encoders import ENCODERS, AutoregressiveEncoder, Encoder, GaussianEncoder
+from scorewise.latent.iwae import iwae
+from scorewise.latent.networks import ConvDecoder, ConvTrunk, DenseDecoder, DenseTrunk, Trunk
+from scorewise.latent.observations import Bernoulli, GaussianPixels, Observation
+from scorewise.latent.pairing import METHODS, encoder_for
+from scorewise.latent.score_network import ScoreNetwork
+from scorewise.noise import Draws
+from scorewise.objectives.objective import score_field
+
+MakeScore = Callable[[int, int], Model]
+"""From D of z and the number of features of x to the model of the score of q(z|x)."""
+LIKELIHOODS = ("bernoulli", "gaussian")
+AT_A_TIME = 1000
+"""Images that are decoded in one pass when sampling."""
+
+
+class Terms(NamedTuple):
+    """This is what training minimises, per image, in parts; nats, each (B,).
+
+    Args:
+        reconstruction_B: - log p(x|z).
+        prior_B: - log p(z).
+        minus_entropy_B: - H[q(z|x)] where the encoder is explicit; else the surrogate sum_d s_d z_d with a detached
+            score s, whose gradient is that of - H and whose value is not: it is about - D for the true score.
+    """
+
+    reconstruction_B: Tensor
+    prior_B: Tensor
+    minus_entropy_B: Tensor
+
+    def total(self) -> Tensor:
+        """This is their sum."""
+        return self.reconstruction_B + self.prior_B + self.minus_entropy_B
+
+
+def log_prior(z: Tensor) -> Tensor:
+    """This is log N(z; 0, I) in nats, summed over the last axis."""
+    return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+
+
+def surrogate(z: Tensor, s: Tensor) -> Tensor:
+    """This is sum_d s_d z_d with a detached score: its expected gradient is that of minus the entropy of z.
+
+    Section 6 of the AR-CSM paper; the derivative of z_d is total, through z_<d.
+    """
+    return (s.detach() * z).sum(-1)
+
+
+class VAE(Trained, ABC):
+    """This is p(z) p(x|z) with p(z) = N(0, I), and an encoder q(z|x), explicit or implicit.
+
+    Args:
+        shape: of an image.
+        z: D, the number of latents.
+        method: how the gradient of the encoder's entropy comes about: score (a score network), elbo (in closed form),
+            stein or spectral (from the particles of every image).
+        encoder: gaussian, implicit, autoregressive, or auto: the one that goes with the method.
+        likelihood: bernoulli (black and white) or gaussian.
+        log_std: of the Gaussian likelihood, fixed.
+        particles: M, latents per image of stein and spectral.
+        eta: the ridge of stein.
+        eigenvalues: the share of the eigenvalues below which spectral keeps eigenfunctions.
+        conditional_hidden: units per latent of the small networks of an autoregressive encoder.
+        score: makes the model of the score network; None without one.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    noise = 0.0
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        z: int = 8,
+        method: str = "elbo",
+        encoder: str = "auto",
+        likelihood: str = "bernoulli",
+        log_std: float = -0.602,
+        particles: int = 16,
+        eta: float = 0.001,
+        eigenvalues: float = 0.99,
+        conditional_hidden: int = 64,
+        score: MakeScore | None = None,
+    ) -> None:
+        super().__init__()
+        if method not in METHODS:
+            raise ValueError(f"latent.method={method} is none of {', '.join(METHODS)}")
+        if likelihood not in LIKELIHOODS:
+            raise ValueError(f"latent.likelihood={likelihood} is none of {', '.join(LIKELIHOODS)}")
+        if (score is None) == (method == "score"):
+            raise ValueError("latent.method=score needs a score network, and every other method has none")
+        if z < 1 or particles < 1:
+            raise ValueError(f"latent.z={z} and latent.particles={particles} must be at least 1")
+        self.shape, self.z, self.method = tuple(shape), z, method
+        self.observation: Observation = Bernoulli() if likelihood == "bernoulli" else GaussianPixels(log_std)
+        self.score = None
+        if score is not None:
+            trunk = self.score_trunk()
+            self.score = ScoreNetwork(trunk, score(z, trunk.width))
+        conditional = self.score is not None and isinstance(self.score.model, ConditionalScoreModel)
+        name = encoder_for(method, conditional) if encoder == "auto" else encoder
+        if name not in ENCODERS:
+            raise ValueError(f"latent.encoder={name} is none of auto, {', '.join(ENCODERS)}")
+        self.encoder: Encoder
+        if name == "autoregressive":
+            self.encoder = AutoregressiveEncoder(self.encoder_trunk(0), z, conditional_hidden)
+        else:
+            self.encoder = ENCODERS[name](self.encoder_trunk(z if ENCODERS[name].joins_noise else 0), z)
+        self.decoder = self.make_decoder()
+        self.estimator: Stein | Spectral | None = None
+        if method == "stein":
+            self.estimator = Stein(eta=eta)
+        if method == "spectral":
+            self.estimator = Spectral(share=eigenvalues)
+        self.particles = 1 if self.estimator is None else particles
+
+    @abstractmethod
+    def encoder_trunk(self, noise: int) -> Trunk:
+        """This is the encoder's trunk, which takes so many numbers of noise beside the image."""
+
+    @abstractmethod
+    def score_trunk(self) -> Trunk:
+        """This is the trunk of the score network."""
+
+    @abstractmethod
+    def make_decoder(self) -> nn.Module:
+        """This is from latents (..., D) to what the likelihood reads (..., D of x)."""
+
+    @property
+    def explicit(self) -> bool:
+        """This says whether log q(z|x) is known."""
+        return self.encoder.explicit
+
+    def latents(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
+        """This is draws of q(z|x) for observed images, shape (M, B, D)."""
+        e_BMD = draws.fork("posterior").normal(count, self.z, dtype=o_BD.dtype)
+        return self.encoder.draw(o_BD, e_BMD.transpose(0, 1))
+
+    def encode(self, x_BD: Tensor, count: int = 1, draws: Draws | None = None) -> Tensor:
+        """This is draws of q(z|x) for images in [-1, 1], shape (M, B, D); no graph.
+
+        Args:
+            x_BD: images, which are observed first (binarised, say).
+            count: M.
+            draws: of the images; None: new ones.
+        """
+        draws = Draws.fresh(len(x_BD)) if draws is None else draws
+        with torch.no_grad():
+            return self.latents(self.observation.observe(x_BD, draws), count, draws)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """This is mean images in [-1, 1], shape (..., D of x), of latents (..., D); no graph."""
+        with torch.no_grad():
+            return self.observation.mean(self.decoder(z))
+
+    def reconstruct(self, x_BD: Tensor, draws: Draws | None = None) -> Tensor:
+        """This is the mean image of one draw of q(z|x) per image, shape of x."""
+        return self.decode(self.encode(x_BD, 1, draws)[0])
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """This is n mean images of latents from the prior, in [-1, 1], shape (n, D of x): no pixel noise is added."""
+        like = next(self.parameters())
+        device = like.device if generator is None else generator.device
+        z_ND = torch.randn(n, self.z, generator=generator, dtype=like.dtype, device=device).to(like.device)
+        return torch.cat([self.decode(part) for part in z_ND.split(AT_A_TIME)])
+
+    def traversal(self, x_D: Tensor, steps: int = 9, reach: float = 2.0, draws: Draws | None = None) -> Tensor:
+        """This is mean images along every latent in turn, from -reach to reach, the others as q(z|x) has them.
+
+        Returns:
+            shape (D * steps, D of x), one latent after the other.
+        """
+        z_D = self.encode(x_D[None], 1, draws)[0, 0]
+        along = torch.linspace(-reach, reach, steps, dtype=z_D.dtype, device=z_D.device)
+        z_DSD = z_D.expand(self.z, steps, -1).clone()
+        for d in range(self.z):
+            z_DSD[d, :, d] = along
+        return self.decode(z_DSD.flatten(0, 1))
+
+    def log_likelihood(self, o_BD: Tensor, z: Tensor) -> Tensor:
+        """This is log p(o|z) in nats; z (M, B, D) gives (M, B)."""
+        return self.observation.log_prob(o_BD, self.decoder(z))
+
+    def log_likelihood_of_chains(self, o_BD: Tensor) -> Callable[[Tensor], Tensor]:
+        """This is from latents (B, C, D) to log p(o_b | z_bc), shape (B, C), as annealing reads it."""
+        return lambda z_BCD: self.observation.log_prob(o_BD[:, None], self.decoder(z_BCD))
+
+    def scores(self, o_BD: Tensor, z_MBD: Tensor, field: str = "auto") -> Tensor:
+        """This is the estimated score of q(z|x) at its draws, conditional or joint as the method has it; no graph.
+
+        Args:
+            o_BD: observed images.
+            z_MBD: the draws.
+            field: of the score network, see `score_field`.
+        """
+        if self.estimator is not None:
+            return self.estimator.score_at(z_MBD.detach().transpose(0, 1)).transpose(0, 1)
+        assert self.score is not None
+        with torch.no_grad():
+            of_z = score_field(self.score.given(o_BD), field)
+            return torch.stack([of_z(z_BD.detach()) for z_BD in z_MBD])
+
+    def terms(self, o_BD: Tensor, draws: Draws, field: str = "auto") -> Terms:
+        """This is what training minimises, for observed images; one draw of every image is decoded.
+
+        Args:
+            o_BD: observed images.
+            draws: of the images.
+            field: of the score network.
+        """
+        if self.method == "elbo":
+            q = cast(GaussianEncoder, self.encoder).moments(o_BD)
+            e_BD = draws.fork("posterior").normal(1, self.z, dtype=o_BD.dtype)[:, 0]
+            std_BD = q.log_std_BD.exp()
+            cross_B = -log_prior(q.mean_BD) + 0.5 * std_BD.square().sum(-1)
+            z_BD = q.mean_BD + std_BD * e_BD
+            return Terms(-self.log_likelihood(o_BD, z_BD), cross_B, -q.entropy())
+        z_MBD = self.latents(o_BD, self.particles, draws)
+        return Terms(
+            -self.log_likelihood(o_BD, z_MBD[0]),
+            -log_prior(z_MBD).mean(0),
+            surrogate(z_MBD, self.scores(o_BD, z_MBD, field)).mean(0),
+        )
+
+    def iwae(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
+        """This is the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); no graph.
+
+        Raises:
+            ValueError: the encoder has no density.
+        """
+        if not isinstance(self.encoder, GaussianEncoder):
+            raise ValueError(
+                "an importance-weighted bound needs the density of the encoder, which is implicit here: use AIS"
+            )
+        with torch.no_grad():
+            q = self.encoder.moments(o_BD)
+
+            def z(first: int, many: int) -> Tensor:
+                e_BMD = draws.fork(f"importance {first}").normal(many, self.z, dtype=o_BD.dtype)
+                return q.mean_BD + q.log_std_BD.exp() * e_BMD.transpose(0, 1)
+
+            return iwae(lambda z_MBD: self.log_likelihood(o_BD, z_MBD) + log_prior(z_MBD), q.log_prob, z, count)
+
+    def score_parameters(self) -> list[nn.Parameter]:
+        """This is what the score network's own optimiser moves."""
+        return [] if self.score is None else list(self.score.parameters())
+
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """This is what the other optimiser moves: encoder and decoder."""
+        return [*self.encoder.parameters(), *self.decoder.parameters()]
+
+    def card(self) -> str:
+        """This is the model card: what the model is, in Markdown."""
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return (
+            f"# {type(self).__name__}, {self.z} latents, {type(self.encoder).__name__}\n\n"
+            f"A Scorewise variational autoencoder of images of shape {list(self.shape)}, {parameters:,} parameters; "
+            f"{self.observation.describe()}; entropy gradient by method={self.method}.\n\n"
+            "```python\nimport scorewise\n\n"
+            'model = scorewise.load("this/folder")\n'
+            "x = model.sample(16)  # mean images in [-1, 1]\nz = model.encode(x)\n```\n\n"
+            "`config.yaml` says how it is built; nothing in this folder is executed.\n"
+        )
+
+
+@final
+class DenseVAE(VAE):
+    """This is a VAE of fully connected networks, as for MNIST in the code of sliced score matching.
+
+    Args:
+        shape: of an image.
+        hidden: sizes of the hidden layers of encoder and decoder.
+        activation: of both.
+        conditional_hidden: units per latent of the small networks of an autoregressive encoder.
+        score_hidden: sizes of layers from x to the features that the score network sees; none: x itself.
+        score_activation: of those layers.
+        settings: see `VAE`.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        hidden: Sequence[int] = (256, 256),
+        activation: str = "tanh",
+        conditional_hidden: int = 64,
+        score_hidden: Sequence[int] = (),
+        score_activation: str = "tanh",
+        **settings: Any,
+    ) -> None:
+        self.hidden, self.activation = tuple(hidden), activation
+        self.score_hidden, self.score_activation = tuple(score_hidden), score_activation
+        super().__init__(shape, conditional_hidden=conditional_hidden, **settings)
+
+    def encoder_trunk(self, noise: int) -> Trunk:
+        """This is a multilayer perceptron, tanh after every layer."""
+        return DenseTrunk(self.shape, self.hidden, self.activation, noise)
+
+    def score_trunk(self) -> Trunk:
+        """This is a multilayer perceptron, or x itself."""
+        return DenseTrunk(self.shape, self.score_hidden, self.score_activation)
+
+    def make_decoder(self) -> nn.Module:
+        """This is a multilayer perceptron."""
+        sizes = self.hidden[::-1]
+        return DenseDecoder(self.z, sizes, math.prod(self.shape), self.activation, self.observation.bounded)
+
+
+@final
+class ConvVAE(VAE):
+    """This is a VAE of convolutions, as for CelebA in the code of sliced score matching.
+
+    Args:
+        shape: of an image; its sides must divide by 2 for every convolution.
+        channels: of the encoder's convolutions; the decoder's are the mirror.
+        hidden: units of the dense layer after them.
+        activation: of encoder and decoder.
+        conditional_hidden: units per latent of the small networks of an autoregressive encoder.
+        score_activation: of the score network's own convolutions of x.
+        settings: see `VAE`.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        hidden: Sequence[int] = (512,),
+        activation: str = "relu",
+        conditional_hidden: int = 64,
+        score_activation: str = "softplus",
+        **settings: Any,
+    ) -> None:
+        self.channels, self.hidden, self.activation = tuple(channels), tuple(hidden), activation
+        self.score_activation = score_activation
+        super().__init__(shape, conditional_hidden=conditional_hidden, **settings)
+
+    def encoder_trunk(self, noise: int) -> Trunk:
+        """This is convolutions and dense layers, noise as one more channel."""
+        return ConvTrunk(self.shape, self.channels, self.hidden, self.activation, noise)
+
+    def score_trunk(self) -> Trunk:
+        """This is convolutions and dense layers of their own."""
+        return ConvTrunk(self.shape, self.channels, self.hidden, self.score_activation)
+
+    def make_decoder(self) -> nn.Module:
+        """This is a dense layer and transposed convolutions."""
+        return ConvDecoder(self.z, self.channels, self.shape, self.activation, self.observation.bounded)
