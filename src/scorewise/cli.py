@@ -153,6 +153,11 @@ def reproduce(cfg: DictConfig) -> None:
 def _typed(config: dict[str, Any]) -> list[str]:
     from scorewise.compose import option_name
 
+    if "latent" in config:
+        method = config["latent"]["method"]
+        groups = ("objective", "backbone") if method == "score" else ()
+        names = [option_name(group, config[group]["_target_"]) for group in groups] or [method]
+        return ["vae", *names, option_name("data", config["data"]["_target_"])]
     head = option_name("head", config["head"]["_target_"])
     parts = [option_name(group, config[group]["_target_"]) for group in ("objective", "backbone", "data")]
     if head in ("gaussian", "mixture", "energy"):

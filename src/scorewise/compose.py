@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from functools import cache
+from inspect import Parameter, signature
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -15,18 +16,23 @@ from scorewise.backbones.layers import ACTIVATIONS, PIECEWISE_LINEAR
 from scorewise.capabilities import (
     PLAIN_NAMES,
     DiscreteDensity,
+    GivenCausalFeatures,
+    GivenFeatures,
     InitialisedByData,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
 )
 from scorewise.data.source import Source
 from scorewise.errors import UserError
-from scorewise.heads.model import LiftedModel, Model
+from scorewise.heads.model import LiftedModel, Model, Trained
+from scorewise.latent import VAE, encoder_for, mismatch
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
+from scorewise.runs import is_vae
 from scorewise.store import assemble, import_class
+from scorewise.tasks.implicit_vae import OBJECTIVES, reads_conditionals
 from scorewise.tasks.score_task import ScoreTask
 
 Config = dict[str, Any]
@@ -121,10 +127,41 @@ def _that_have(group: str, needs: tuple[type, ...]) -> list[str]:
 def settle(config: Config) -> Config:
     """This is the config with head=auto and sampler=auto replaced by what they stand for.
 
+    Only a VAE keeps the group latent, and of its other groups only those that it has a use for.
+
     Raises:
-        IncompatibleChoice: no head of the objective's list fits the backbone.
+        IncompatibleChoice: no head of the objective's list fits the backbone; latents without a VAE.
     """
     config = dict(config)
+    if is_vae(config):
+        return _settle_vae(config)
+    latent = config.pop("latent", None)
+    if latent not in (None, _part("latent", "dense")):
+        raise IncompatibleChoice(
+            f"task={option_name('task', config['task']['_target_'])} has no latents, and latent={latent} is not the "
+            "default: use task=implicit_vae."
+        )
+    return _settle_model(config)
+
+
+def _settle_vae(config: Config) -> Config:
+    if "latent" not in config:
+        raise IncompatibleChoice("task=implicit_vae tests runs that it has trained, and this run is of another task.")
+    config |= {"latent": dict(config["latent"]), "sampler": NONE, "likelihood": NONE}
+    latent = config["latent"]
+    conditional = False
+    if latent["method"] == "score":
+        config = _settle_model({**config, "sampler": NONE}) | {"likelihood": NONE}
+        head = _class(config, "head", Model)
+        conditional = reads_conditionals(head, config["objective"].get("field", "auto"))
+    else:
+        config |= {"objective": NONE, "backbone": NONE, "head": NONE}
+    if latent["encoder"] == "auto":
+        latent["encoder"] = encoder_for(latent["method"], conditional)
+    return config
+
+
+def _settle_model(config: Config) -> Config:
     backbone = _class(config, "backbone")
     if config["head"]["_target_"] == "auto":
         wanted = {name: import_class(_targets("head")[name]) for name in _of_objective(config, "heads_with")}
@@ -161,6 +198,9 @@ def refuse_incompatible(config: Config) -> None:
         IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
     """
     _class(config, "data", Source)
+    if is_vae(config):
+        _refuse_vae(config)
+        return
     objective, head = _class(config, "objective", Objective), _class(config, "head", Model)
     backbone, sampler, task = (_class(config, group) for group in ("backbone", "sampler", "task"))
     _refuse_numbers(config)
@@ -216,6 +256,82 @@ def refuse_incompatible(config: Config) -> None:
         )
 
 
+def _refuse_vae(config: Config) -> None:
+    """This refuses what does not fit a VAE: its data, its score network, or the encoder that those scores train."""
+    latent, source = config["latent"], _class(config, "data", Source)
+    _class(config, "latent", VAE)
+    _refuse_numbers(config)
+    conditional = latent["method"] == "score" and _refuse_score_network(config)
+    if sentence := mismatch(latent["method"], latent["encoder"], conditional):
+        raise IncompatibleChoice(f"{sentence}.")
+    if source.levels is None:  # type: ignore[attr-defined]
+        images = [name for name, target in _targets("data").items() if import_class(target).levels]  # type: ignore[attr-defined]
+        raise IncompatibleChoice(
+            f"task=implicit_vae needs images in [-1, 1]; data={option_name('data', config['data']['_target_'])} has "
+            f"none. Use data={_or(images)}."
+        )
+    if config["data"]["smoothing"] > 0:
+        raise IncompatibleChoice(
+            f"task=implicit_vae is a model of images without noise, which it binarises or dequantises itself, and "
+            f"data.smoothing={config['data']['smoothing']}: use data.smoothing=0, or experiment=vae_mnist."
+        )
+    trainer, patience = config.get("trainer", {}), config.get("callbacks", {}).get("patience")
+    if (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):
+        raise IncompatibleChoice(
+            f"task=implicit_vae trains in one process, and trainer.devices={trainer.get('devices')} would start "
+            "several: use trainer.devices=1."
+        )
+    if str(trainer.get("precision", "32-true")) not in ("32-true", "64-true"):
+        raise IncompatibleChoice(
+            f"task=implicit_vae trains in full precision, and trainer.precision={trainer['precision']} is not: use "
+            "trainer.precision=32-true."
+        )
+    if patience is not None:
+        raise IncompatibleChoice(
+            f"task=implicit_vae has no held-out number to stop by, and callbacks.patience={patience}: use "
+            "callbacks.patience=null."
+        )
+
+
+def _refuse_score_network(config: Config) -> bool:
+    """This refuses a score network that does not fit, and says whether it gives conditional scores."""
+    objective, head = _class(config, "objective", Objective), _class(config, "head", Model)
+    backbone = _class(config, "backbone")
+    chosen = {g: option_name(g, config[g]["_target_"]) for g in ("objective", "head", "backbone")}
+    if not issubclass(objective, OBJECTIVES):
+        fitting = [
+            name for name, target in _targets("objective").items() if issubclass(import_class(target), OBJECTIVES)
+        ]
+        raise IncompatibleChoice(
+            f"task=implicit_vae needs an objective that fits a score as it is; objective={chosen['objective']} does "
+            f"something else. Use objective={_or(fitting)}."
+        )
+    if not _has_any(backbone, _needs(head)):
+        raise IncompatibleChoice(
+            f"head={chosen['head']} needs a backbone with {_named(_needs(head))}; backbone={chosen['backbone']} has "
+            f"none. Use backbone={_or(_that_have('backbone', _needs(head)))}."
+        )
+    given = (GivenFeatures, GivenCausalFeatures)
+    if not _has_any(backbone, given):
+        raise IncompatibleChoice(
+            f"task=implicit_vae needs a backbone with {_named(given)}; backbone={chosen['backbone']} has none. "
+            f"Use backbone={_or(_that_have('backbone', given))}."
+        )
+    needs = _of_objective(config, "needs_with")
+    if not _has_any(head, needs) or _has_levels(head):
+        raise IncompatibleChoice(
+            f"objective={chosen['objective']} needs a model with {_named(needs)}; head={chosen['head']} has none. "
+            f"Use head={_or(_that_have('head', needs))}."
+        )
+    if config["backbone"].get("ordering", "raster") != "raster":
+        raise IncompatibleChoice(
+            f"backbone.ordering={config['backbone']['ordering']} is not the order in which the encoder draws z: use "
+            "backbone.ordering=raster."
+        )
+    _refuse_kinks(config, objective, chosen)
+    return reads_conditionals(head, config["objective"].get("field", "auto"))
+
+
 def _refuse_task(config: Config, task: type, head: type) -> None:
     settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
     if issubclass(task, ScoreTask) and (sentence := task.refusal(head, **settings)):
@@ -258,7 +374,22 @@ WHOLE_NUMBERS = {
     "callbacks.sample_every_n_epochs": 0,
     "callbacks.samples": 1,
     "callbacks.patience": 1,
+    "latent.z": 1,
+    "latent.particles": 2,
+    "latent.conditional_hidden": 1,
     "task.steps": 1,
+    "task.test_size": 1,
+    "task.temperatures": 2,
+    "task.chains": 1,
+    "task.leapfrog": 1,
+    "task.rows": 1,
+    "task.importance": 1,
+    "task.simulated": 0,
+    "task.checked": 0,
+    "task.val_size": 0,
+    "task.val_temperatures": 2,
+    "task.val_chains": 1,
+    "task.encodings": 2,
     "task.draws": 1,
     "task.images": 1,
     "task.shown": 1,
@@ -267,13 +398,15 @@ WHOLE_NUMBERS = {
     "trainer.check_val_every_n_epoch": 1,
 }
 """Whole numbers and the least they may be, where they are given; that the others are whole, their classes say."""
-SIZES = ("backbone.hidden", "backbone.channels", "head.hidden")
+SIZES = ("backbone.hidden", "backbone.channels", "head.hidden", "latent.hidden", "latent.channels")
 SWITCHES = ("train", "test", "rerun", "trainer.compile", "callbacks.progress")
 """Settings of no class of ours that are true or false."""
 FROM_DATA = ("low", "high", "levels")
 """Numbers of classes that `build` takes from the data where they are null."""
-BUILT = ("data", "backbone", "head", "objective", "sampler", "likelihood", "task", "optim")
+BUILT = ("data", "backbone", "head", "objective", "sampler", "likelihood", "latent", "task", "optim")
 """Groups whose options are classes that we build."""
+NONE = {"_target_": "none"}
+"""What a group of a settled config holds that the run has no use for."""
 
 
 def _setting(config: Config, path: str) -> Any:
@@ -283,8 +416,11 @@ def _setting(config: Config, path: str) -> Any:
 
 def _kinds(cls: Any) -> dict[str, tuple[type, ...]]:
     """This is the parameters of a class that are numbers or switches by their annotations, and what each may be."""
+    takes_rest = any(one.kind is Parameter.VAR_KEYWORD for one in signature(cls).parameters.values())
+    hints: dict[str, Any] = {}
     try:
-        hints = get_type_hints(cls.__init__)
+        for one in reversed(cls.__mro__) if takes_rest else (cls,):
+            hints |= get_type_hints(one.__init__)
     except NameError:  # a class of the user's own, which imports what it names for type checkers only
         return {}
     kinds = {
@@ -380,8 +516,8 @@ class Parts(NamedTuple):
     """This is everything that a run is built from."""
 
     source: Source
-    model: Model
-    objective: Objective
+    model: Trained
+    objective: Objective | None
     recipe: Config
 
 
@@ -419,7 +555,9 @@ def initialise(config: Config, parts: "Parts", seed: int) -> None:
     import torch
 
     source, model, smoothing = parts.source, parts.model, float(config["data"]["smoothing"])
-    if config["backbone"].get("init") != "data" or not isinstance(model.backbone, InitialisedByData):
+    if config["backbone"].get("init") != "data" or not isinstance(model, Model):
+        return
+    if not isinstance(model.backbone, InitialisedByData):
         return
     source.prepare()
     index_N = torch.arange(min(INITIALISING_EXAMPLES, source.count("train")))
@@ -444,6 +582,8 @@ def build(config: Config, seed: int) -> Parts:
     """
     import torch
 
+    if is_vae(config):
+        return _build_vae(config, seed)
     source = build_source(config)
     objective: Objective = _built(config, "objective")
     smoothing = float(config["data"]["smoothing"])
@@ -482,6 +622,19 @@ def build(config: Config, seed: int) -> Parts:
     if warning := objective.warning(source.dims):
         warnings.warn(warning, stacklevel=2)
     return Parts(source, model, objective, recipe)
+
+
+def _build_vae(config: Config, seed: int) -> Parts:
+    import torch
+
+    source = build_source(config)
+    of_score = config["latent"]["method"] == "score"
+    parts = {part: dict(config[part]) for part in ("latent", *(("backbone", "head") if of_score else ()))}
+    recipe: Config = {"shape": list(source.shape), **parts}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = assemble(recipe, import_class)
+    return Parts(source, model, _built(config, "objective") if of_score else None, recipe)
 
 
 def build_task(config: Config, parts: Parts, seed: int) -> Any:

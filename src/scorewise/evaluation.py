@@ -12,10 +12,10 @@ from scorewise import compose
 from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
-from scorewise.runs import CHANGES_RESULTS
+from scorewise.runs import CHANGES_RESULTS, is_vae
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
-from scorewise.tasks.score_task import ScoreTask
-from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, quieten
+from scorewise.tasks.task import Task
+from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, quieten, watched
 
 
 class Finished(NamedTuple):
@@ -24,7 +24,7 @@ class Finished(NamedTuple):
     folder: Path
     stored: dict[str, Any]
     parts: compose.Parts
-    task: ScoreTask
+    task: Task
     trainer: Trainer
 
 
@@ -43,8 +43,11 @@ def finished(config: dict[str, Any]) -> Finished:
     if missing := [section for section in CHANGES_RESULTS if section not in stored]:
         raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
     for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
-        refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
+        if not (is_vae(stored) and stored[group] == compose.NONE):
+            refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
     if "task" in config:
+        if is_vae(stored) and not is_vae(config):
+            raise UserError(f"{folder} is a run of task=implicit_vae, which no other task can use: give that one.")
         stored["task"] = config["task"]
     stored = compose.settle(stored)  # a run of an earlier version has no likelihood
     compose.refuse_incompatible(stored)
@@ -80,7 +83,8 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
     """
     folder, stored, parts, task, trainer = finished(config)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
-    (results,) = trainer.test(task, data, verbose=False)
+    with watched(task):
+        (results,) = trainer.test(task, data, verbose=False)
     metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()}
     objective = compose.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()

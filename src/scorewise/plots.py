@@ -16,18 +16,29 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
-def loss_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path, title: str) -> None:
-    """This draws training and validation loss over steps.
+def loss_curves(
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    path: Path,
+    title: str,
+    shown_names: Sequence[tuple[str, str]],
+    axis: str,
+) -> None:
+    """This draws metrics of training and validation over steps.
 
     The axis is cut below the first tenth of training, where the loss of an untrained model hides the rest.
+
+    Args:
+        curves: (step, value) by name.
+        path: the file.
+        title: above it.
+        shown_names: names that are drawn where they are there, with their labels.
+        axis: what the values are.
     """
     figure = Figure(figsize=(6.5, 4))
     axes = figure.add_subplot()
     shown: list[float] = []
-    for name, label, style in (
-        ("train/loss", "training batch", {"lw": 0.7, "alpha": 0.5}),
-        ("val/loss", "validation (averaged weights)", {"lw": 1.8, "marker": "o", "ms": 2.5}),
-    ):
+    for name, label in shown_names:
+        style = {"lw": 0.7, "alpha": 0.5} if name.startswith("train/") else {"lw": 1.8, "marker": "o", "ms": 2.5}
         if points := curves.get(name):
             steps, values = zip(*points, strict=True)
             axes.plot(steps, values, label=label, **style)  # type: ignore[arg-type]
@@ -36,15 +47,15 @@ def loss_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path, t
         low, high = min(shown), max(shown)
         axes.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
         axes.legend(frameon=False)
-    axes.set(xlabel="step", ylabel="loss per example (sum over dimensions)", title=title)
+    axes.set(xlabel="step", ylabel=axis, title=title)
     axes.grid(alpha=0.25)
     _save(figure, path)
 
 
-def _grid(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """This is images (N, C, H, W) in [-1, 1] as one picture with a thin border around each."""
+def grid(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
+    """This is images (N, C, H, W) in [-1, 1] as one picture with a thin border around each; square by itself."""
     n, channels, height, width = images.shape
-    columns = math.ceil(math.sqrt(n))
+    columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     canvas = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, channels))
     for i, image in enumerate(images):
@@ -53,7 +64,13 @@ def _grid(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return canvas if channels == 3 else canvas[..., 0]
 
 
-def samples(panels: Mapping[str, Tensor], shape: Sequence[int], path: Path, title: str) -> None:
+def samples(
+    panels: Mapping[str, Tensor],
+    shape: Sequence[int],
+    path: Path,
+    title: str,
+    columns: Mapping[str, int] | None = None,
+) -> None:
     """This draws sets of examples side by side: image grids, scatters (D = 2) or histograms per dimension.
 
     Args:
@@ -61,13 +78,15 @@ def samples(panels: Mapping[str, Tensor], shape: Sequence[int], path: Path, titl
         shape: of one example; three axes mean an image in [-1, 1].
         path: the file.
         title: above everything.
+        columns: images in a row of a panel, by label; a square where it is not given.
     """
     figure = Figure(figsize=(4.2 * len(panels), 4.6))
     for i, (label, x_BD) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), i)
         x = x_BD.detach().cpu().float().numpy()
         if len(shape) == 3:
-            axes.imshow(_grid(x.reshape(-1, *shape)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            picture = grid(x.reshape(-1, *shape), (columns or {}).get(label))
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_axis_off()
         elif math.prod(shape) == 2:
             axes.scatter(x[:, 0], x[:, 1], s=2, alpha=0.6)

@@ -78,7 +78,13 @@ def what_counts(config: Config) -> Config:
         else part
         for section in CHANGES_RESULTS
     }
-    return {**counted, "likelihood": likelihood} if likelihood else counted
+    later = {"likelihood": likelihood, "latent": config.get("latent") if is_vae(config) else None}
+    return {**counted, **{section: part for section, part in later.items() if part}}
+
+
+def is_vae(config: Config) -> bool:
+    """This says whether a config trains a VAE, which alone the group latent is for."""
+    return str(config["task"]["_target_"]).endswith("ImplicitVAE")
 
 
 def _likelihoods_of(config: Config) -> tuple[str, str]:
@@ -160,8 +166,9 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("summary.json", "metrics.csv", "weights.safetensors", "samples.png", "curves.png"):
             (self.path / name).unlink(missing_ok=True)
-        for picture in self.path.glob("denoising-*"):
-            picture.unlink()
+        for name in ("denoising-*", "implicit_vae*"):
+            for picture in self.path.glob(name):
+                picture.unlink()
 
 
 def claim(config: Config, stored: Config, path: Path, resume: str | None) -> RunFolder:

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from scorewise.errors import UserError
-from scorewise.heads.model import LiftedModel, Model
+from scorewise.heads.model import LiftedModel, Model, Trained
 
 CLASSES = (
     "scorewise.backbones.made.MADE",
@@ -58,6 +58,8 @@ CLASSES = (
     "scorewise.objectives.sm.SM",
     "scorewise.objectives.ssm.SSM",
     "scorewise.objectives.ssm_vr.SSMVR",
+    "scorewise.latent.vae.ConvVAE",
+    "scorewise.latent.vae.DenseVAE",
     "scorewise.likelihood.flow_ode.FlowODE",
     "scorewise.likelihood.quadrature.Quadrature",
     "scorewise.sampling.ancestral.Exact",
@@ -75,6 +77,7 @@ CLASSES = (
     "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
     "scorewise.tasks.denoising.Denoising",
     "scorewise.tasks.density.DensityEstimation",
+    "scorewise.tasks.implicit_vae.ImplicitVAE",
     "scorewise.tasks.optimisation.Optimisation",
 )
 """Every class that a stored config may name, exactly so."""
@@ -169,38 +172,64 @@ def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> Non
         check(target)
 
 
-def assemble(recipe: Mapping[str, Any], find: FindClass) -> Model:
+def assemble(recipe: Mapping[str, Any], find: FindClass) -> Any:
     """This is an untrained model from its recipe: shape, mean, std, noise, levels, backbone, head, sampler, likelihood.
 
+    That of a VAE is shape and latent, and backbone and head of its score network where it has one.
+
     Args:
-        recipe: plain values; backbone, head, sampler and likelihood (optional) are mappings with a `_target_`.
+        recipe: plain values; latent, backbone, head, sampler and likelihood (optional) are mappings with a `_target_`.
         find: turns a target into a class.
+
+    Returns:
+        a `Model` or a `VAE`.
 
     Raises:
         UserError: a setting is unknown or out of range.
     """
     try:
-        backbone, head, sampler = (dict(recipe[part]) for part in ("backbone", "head", "sampler"))
-        backbone_class, head_class, sampler_class = (find(part.pop("_target_")) for part in (backbone, head, sampler))
-        width = head_class.width_needed(**head)  # type: ignore[attr-defined]
-        given = {} if width is None else {"width": width}
-        levels = {"levels": recipe["levels"]} if "levels" in recipe else {}
-        model: Model = head_class(
-            backbone_class(shape=recipe["shape"], **given, **backbone),
-            mean=recipe["mean"],
-            std=recipe["std"],
-            noise=recipe["noise"],
-            **levels,
-            **head,
-        )
-        model.sampler = sampler_class(**sampler)
-        if isinstance(model, LiftedModel) and "likelihood" in recipe:
-            likelihood = dict(recipe["likelihood"])
-            model.likelihood = find(likelihood.pop("_target_"))(**likelihood)  # type: ignore[assignment]
-        model.recipe = dict(recipe)
+        return _assemble_vae(recipe, find) if "latent" in recipe else _assemble_model(recipe, find)
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"this model cannot be built ({type(error).__name__}): {reason}.") from error
+
+
+def _assemble_vae(recipe: Mapping[str, Any], find: FindClass) -> Trained:
+    latent, score = dict(recipe["latent"]), None
+    if "head" in recipe:
+
+        def score(z: int, condition: int) -> Model:
+            backbone, head = dict(recipe["backbone"]), dict(recipe["head"])
+            backbone_class, head_class = find(backbone.pop("_target_")), find(head.pop("_target_"))
+            width = head_class.width_needed(**head)  # type: ignore[attr-defined]
+            given = {} if width is None else {"width": width}
+            model: Model = head_class(backbone_class(shape=[z], condition=condition, **given, **backbone), **head)
+            return model
+
+    vae: Trained = find(latent.pop("_target_"))(recipe["shape"], score=score, **latent)
+    vae.recipe = dict(recipe)
+    return vae
+
+
+def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
+    backbone, head, sampler = (dict(recipe[part]) for part in ("backbone", "head", "sampler"))
+    backbone_class, head_class, sampler_class = (find(part.pop("_target_")) for part in (backbone, head, sampler))
+    width = head_class.width_needed(**head)  # type: ignore[attr-defined]
+    given = {} if width is None else {"width": width}
+    levels = {"levels": recipe["levels"]} if "levels" in recipe else {}
+    model: Model = head_class(
+        backbone_class(shape=recipe["shape"], **given, **backbone),
+        mean=recipe["mean"],
+        std=recipe["std"],
+        noise=recipe["noise"],
+        **levels,
+        **head,
+    )
+    model.sampler = sampler_class(**sampler)
+    if isinstance(model, LiftedModel) and "likelihood" in recipe:
+        likelihood = dict(recipe["likelihood"])
+        model.likelihood = find(likelihood.pop("_target_"))(**likelihood)  # type: ignore[assignment]
+    model.recipe = dict(recipe)
     return model
 
 

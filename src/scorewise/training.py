@@ -27,12 +27,13 @@ from scorewise.compiler import compile_step
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.source import Source
 from scorewise.errors import Stopped, UserError
-from scorewise.heads.model import LiftedModel, Model
+from scorewise.heads.model import LiftedModel, Model, Trained
 from scorewise.runs import Config, RunFolder
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel
-from scorewise.tasks.score_task import NotFinite, ScoreTask
+from scorewise.tasks.implicit_vae import ImplicitVAE
+from scorewise.tasks.task import NotFinite, Task
 from scorewise.tracking import MetricsTable, close_loggers, extra_logger, read_metrics
 
 TRAINER_SETTINGS: dict[str, Any] = {
@@ -67,7 +68,7 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def conventions(source: Source, smoothing: float, objective: str, model: Model) -> dict[str, str]:
+def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:
     """This is what each metric means, for people and for summary.json."""
     lifted = isinstance(model, LiftedModel) and model.likelihood is not None
     how = f", {model.lifted().describe(model)}" if lifted and isinstance(model, LiftedModel) else ""
@@ -90,36 +91,50 @@ def conventions(source: Source, smoothing: float, objective: str, model: Model) 
     }
 
 
-def draw_samples(model: Model, source: Source, count: int, seed: int, path: Path) -> None:
+def draw_samples(model: Trained, source: Source, count: int, seed: int, path: Path) -> None:
     """This draws samples.png: examples from the model and, where the law has noise, their denoised copies."""
     from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
 
     generator = torch.Generator().manual_seed(seed)
-    if isinstance(model.sampler, Ancestral | Parallel):
-        with console.progress("sampling") as model.sampler.watch:
+    sampler = model.sampler if isinstance(model, Model) else None
+    if isinstance(sampler, Ancestral | Parallel):
+        with console.progress("sampling") as sampler.watch:
             x_BD = model.sample(count, generator)
-        model.sampler.watch = None
+        sampler.watch = None
     else:
         x_BD = model.sample(count, generator)
     panels = {"samples of the smoothed law" if model.noise else "samples": x_BD}
-    if model.noise:
+    if isinstance(model, Model) and model.noise:
         panels["the same, denoised (x + sigma^2 s)"] = tweedie(model, x_BD)
     if len(source.shape) != 3:
         real_BD = source.examples("test", torch.arange(min(count, source.count("test"))), -1, seed)
         panels["data (clean)"] = real_BD
-    plots.samples(panels, source.shape, path, f"{count} samples by {type(model.sampler).__name__}")
+    plots.samples(panels, source.shape, path, f"{count} samples by {type(sampler or model).__name__}")
 
 
-def draw_panels(task: ScoreTask, folder: Path) -> Path | None:
-    """This draws the pictures that a task's test left, in its run folder; None where there are none."""
+def draw_panels(task: Task, folder: Path) -> Path | None:
+    """This draws the pictures that a task's test left, in a folder, and is the main one; None where there are none."""
     from scorewise import plots
 
+    if points := task.points():
+        plots.samples(points, (2,), folder / f"{task.name}-points.png", task.name)
     panels = task.panels()
     if not panels:
         return None
     path = folder / f"{task.name}.png"
-    plots.samples(panels, task.source.shape, path, task.name)
+    plots.samples(panels, task.source.shape, path, task.name, task.columns())
     return path
+
+
+@contextmanager
+def watched(task: Task) -> Iterator[None]:
+    """This shows a bar while a task anneals, if it does."""
+    if not isinstance(task, ImplicitVAE):
+        yield
+        return
+    with console.progress("annealing") as task.watch:
+        yield
+    task.watch = None
 
 
 class Training:
@@ -141,7 +156,7 @@ class Training:
         self.parts = compose.build(config, self.seed)
         if config["train"]:
             compose.initialise(config, self.parts, self.seed)
-        self.task: ScoreTask = compose.build_task(config, self.parts, self.seed)
+        self.task: Task = compose.build_task(config, self.parts, self.seed)
         if config["trainer"].get("compile"):
             compile_step(self.parts.model, self.parts.objective)
         self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
@@ -181,7 +196,7 @@ class Training:
         callbacks: list[Callback] = [
             ResumePoint(self.folder.last, int(chosen["save_every_n_steps"]), self.table),
             SampleGrids(self._draw_while_training, int(chosen["sample_every_n_epochs"])),
-            Best(self.folder.best, monitor),
+            *([Best(self.folder.best, monitor)] if monitor else []),
         ]
         if decay := self.task.optimisation.ema_decay:
             callbacks.append(Averaging(decay))
@@ -194,7 +209,7 @@ class Training:
     def _draw_while_training(self, task: LightningModule) -> None:
         self._draw(self.task.model)
 
-    def _draw(self, model: Model) -> None:
+    def _draw(self, model: Trained) -> None:
         count = int(self.config["callbacks"]["samples"])
         draw_samples(model, self.parts.source, count, self.seed, self.folder.path / "samples.png")
 
@@ -235,7 +250,8 @@ class Training:
     def test(self) -> dict[str, float]:
         """This is the held-out numbers by name."""
         self.table.reload()
-        results = self.trainer.test(self.task, self.data, verbose=False)
+        with watched(self.task):
+            results = self.trainer.test(self.task, self.data, verbose=False)
         return {name.removeprefix("test/"): float(value) for name, value in (results[0] if results else {}).items()}
 
     @rank_zero_only
@@ -249,7 +265,8 @@ class Training:
         objective = compose.option_name("objective", self.config["objective"]["_target_"])
         meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
         curves = read_metrics(self.folder.path / "metrics.csv")
-        plots.loss_curves(curves, self.folder.path / "curves.png", f"objective={objective}")
+        title = self.task.name if objective == "none" else f"objective={objective}"
+        plots.loss_curves(curves, self.folder.path / "curves.png", title, self.task.curves, self.task.axis)
         self._draw(model)
         draw_panels(self.task, self.folder.path)
         before = self.folder.summary()  # of the training whose weights are only tested again
@@ -298,8 +315,8 @@ def refuse_unreadable(checkpoint: Path) -> None:
 
 def choices(config: Config) -> dict[str, str]:
     """This is the options that were chosen, by group, with head and sampler as resolved."""
-    groups = ("data", "backbone", "head", "objective", "sampler", "likelihood", "task")
-    return {group: compose.option_name(group, config[group]["_target_"]) for group in groups}
+    groups = ("data", "backbone", "head", "objective", "sampler", "likelihood", "latent", "task")
+    return {group: compose.option_name(group, config[group]["_target_"]) for group in groups if group in config}
 
 
 @contextmanager

@@ -113,7 +113,7 @@ class VAE(Trained, ABC):
             trunk = self.score_trunk()
             self.score = ScoreNetwork(trunk, score(z, trunk.width))
         conditional = self.score is not None and isinstance(self.score.model, ConditionalScoreModel)
-        name = encoder_for(method, conditional) if encoder == "auto" else encoder
+        self.encoder_name = name = encoder_for(method, conditional) if encoder == "auto" else encoder
         if name not in ENCODERS:
             raise ValueError(f"latent.encoder={name} is none of auto, {', '.join(ENCODERS)}")
         self.encoder: Encoder

@@ -3,19 +3,18 @@
 import math
 from collections.abc import Iterable
 
-import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
-ALGORITHMS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+ALGORITHMS = ("adam", "adamw", "rmsprop")
 
 
 class Optimisation:
     """This is the settings of optimisation.
 
     Args:
-        algorithm: adam or adamw.
+        algorithm: adam, adamw or rmsprop.
         lr: learning rate after warm-up.
         weight_decay: of the algorithm.
         warmup_steps: linear from 0.
@@ -51,8 +50,11 @@ class Optimisation:
         self.warmup_steps, self.schedule, self.clip, self.ema_decay = warmup_steps, schedule, clip, ema_decay
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """This is the optimiser, in its fused form: one pass over the parameters per step."""
-        return ALGORITHMS[self.algorithm](parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        """This is the optimiser, in its fused form where it has one: one pass over the parameters per step."""
+        if self.algorithm == "rmsprop":
+            return RMSprop(parameters, lr=self.lr, weight_decay=self.weight_decay, foreach=True)
+        fused = AdamW if self.algorithm == "adamw" else Adam
+        return fused(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
     def scheduler(self, optimizer: Optimizer, total_steps: float) -> LambdaLR:
         """This is the schedule over a run of so many steps."""

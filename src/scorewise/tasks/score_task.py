@@ -1,28 +1,23 @@
-"""What every task shares: the model, its objective, and one training and one validation step."""
+"""What tasks of score models share: an objective, and one training and one validation step."""
 
 from abc import ABC
 from typing import Any, ClassVar, cast
 
 import torch
-from lightning import LightningModule
 from torch import Tensor
 from torch.nn import ModuleDict
-from torchmetrics import CatMetric, MeanMetric
+from torchmetrics import MeanMetric
 
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
-from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.objective import Objective
 from scorewise.tasks.optimisation import Optimisation
+from scorewise.tasks.task import NotFinite, Task
 
 
-class NotFinite(UserError):
-    """A loss or a gradient is not finite, so the step was not taken."""
-
-
-class ScoreTask(LightningModule, ABC):
+class ScoreTask(Task, ABC):
     """This is a model that is trained with an objective on smoothed data.
 
     Args:
@@ -49,32 +44,18 @@ class ScoreTask(LightningModule, ABC):
         seed: int,
         monitor: str = "val/loss",
     ) -> None:
-        super().__init__()
+        super().__init__(model, optimisation, source, smoothing=smoothing, seed=seed)
         if monitor not in self.monitors:
             raise ValueError(f"task.monitor={monitor} is none of {', '.join(self.monitors)}")
-        self.model, self.objective, self.optimisation, self.source = model, objective, optimisation, source
-        self.smoothing, self.seed, self.monitor = smoothing, seed, monitor
+        self.model: Model = model
+        self.objective, self.monitor = objective, monitor
         self.val_loss = MeanMetric()
         self.val_means = ModuleDict({name: MeanMetric() for name in self.comparable_names()})
-        self.held_out: dict[str, CatMetric] = {}
 
     @classmethod
     def refusal(cls, head: type, **settings: Any) -> str | None:
         """This is why the task with these settings has no use for models of a head, one sentence; None where it has."""
         return None
-
-    @property
-    def name(self) -> str:
-        """This is what the task's test is called, for files."""
-        return type(self).__name__.lower()
-
-    def panels(self) -> dict[str, Tensor]:
-        """This is sets of examples (N, D) of the last test for a picture, by label; none where there is none."""
-        return {}
-
-    def conventions(self) -> dict[str, str]:
-        """This is what metrics of this task alone mean."""
-        return {}
 
     def smoothed(self, batch: Batch) -> tuple[Tensor, Draws]:
         """This is the batch with its noise, and the draws of its examples."""
@@ -152,19 +133,3 @@ class ScoreTask(LightningModule, ABC):
         optimizer = self.optimisation.optimizer(self.parameters())
         scheduler = self.optimisation.scheduler(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def report(self, name: str, values_B: Tensor) -> None:
-        """This collects one held-out number per example; its mean and standard error are logged at the end."""
-        metric = self.held_out.setdefault(name, CatMetric().to(self.device))
-        metric.update(values_B.detach().double())
-
-    def on_test_start(self) -> None:
-        """This forgets the numbers of an earlier test."""
-        self.held_out = {}
-
-    def on_test_epoch_end(self) -> None:
-        """This logs the mean and the standard error of every held-out number."""
-        for name, metric in self.held_out.items():
-            values_B = torch.as_tensor(metric.compute()).reshape(-1)
-            self.log(f"test/{name}", values_B.mean())
-            self.log(f"test/{name}_se", values_B.std() / len(values_B) ** 0.5)
