@@ -22,13 +22,15 @@ MAY_IMPORT = {
     "metrics": set(),
     "ensemble": BASE | {"heads", "likelihood", "store"},
     "figures": BASE
-    | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics", "ensemble"},
+    | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics", "ensemble"}
+    | {"latent", "plots"},
+    "latent": BASE | {"backbones", "heads", "objectives", "estimators", "sampling"},
     "likelihood": BASE,
     "score_density": BASE | {"backbones", "heads", "likelihood", "sampling"},
     "sampling": BASE | {"likelihood"},
     "denoising": BASE,
     "data": BASE,
-    "tasks": BASE | {"backbones", "denoising", "heads", "likelihood", "objectives", "sampling", "data"},
+    "tasks": BASE | {"backbones", "denoising", "heads", "latent", "likelihood", "objectives", "sampling", "data"},
 }
 MATHEMATICS = (
     "backbones",
@@ -39,6 +41,7 @@ MATHEMATICS = (
     "score_density",
     "sampling",
     "denoising",
+    "latent",
     "gradients",
     "noise",
     "ordering",

@@ -135,11 +135,11 @@ def settle(config: Config) -> Config:
     config = dict(config)
     if is_vae(config):
         return _settle_vae(config)
-    latent = config.pop("latent", None)
-    if latent not in (None, _part("latent", "dense")):
+    latent, default = config.pop("latent", {}), _part("latent", "dense")
+    if changed := [name for name, value in latent.items() if value != default.get(name)]:
         raise IncompatibleChoice(
-            f"task={option_name('task', config['task']['_target_'])} has no latents, and latent={latent} is not the "
-            "default: use task=implicit_vae."
+            f"task={option_name('task', config['task']['_target_'])} has no latents, and latent.{changed[0]}="
+            f"{latent[changed[0]]} sets some: use task=implicit_vae."
         )
     return _settle_model(config)
 

@@ -8,6 +8,14 @@ from typing import Any
 
 ORDER = (
     *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "ncsn_mnist", "poster_fig1", "poster_table1", "slides_example33"),
+    *(
+        "table2_mnist_z8",
+        "table2_mnist_z16",
+        "table2_mnist_z32",
+        "table2_mnist_z8_long",
+        "table2_celeba",
+        "poster_fig3",
+    ),
     "orders",
 )
 HEAD = """# Results

@@ -68,12 +68,17 @@ class FinishedRun:
 
 
 def listed(figure: Config, budget: Config) -> Iterator[Training]:
-    """This is the trainings of a figure under a budget: every combination of `each`, every seed."""
+    """This is the trainings of a figure under a budget: every combination of `each`, every seed.
+
+    A budget with `only` takes those trainings and no other.
+    """
     each: dict[str, list[Any]] = {**figure.get("each", {}), **budget.get("each", {})}
     shared = [*QUIETLY, *figure.get("shared", []), *budget.get("shared", [])]
     for values in itertools.product(*each.values()):
         names = dict(zip(each, values, strict=True))
         for name, overrides in figure.get("trainings", {}).items():
+            if name not in budget.get("only", [name]):
+                continue
             more = budget.get("trainings", {}).get(name, [])
             words = tuple(str(word).format(**names) for word in (*shared, *overrides, *more))
             for seed in range(budget.get("seeds", 1)):
@@ -121,9 +126,10 @@ def run(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     started = time.monotonic()
     finished: dict[str, list[FinishedRun]] = {}
     trainings = list(listed(settings, budget))
+    trained_in = place.with_name(f"{settings.get('trained_by', name)}-{wanted}")  # figures may share their trainings
     for i, asked in enumerate(trainings, 1):
         begun = time.monotonic()
-        finished.setdefault(asked.name, []).append(trained(asked, place))
+        finished.setdefault(asked.name, []).append(trained(asked, trained_in))
         console.say(f"[{i}/{len(trainings)}] {asked.name} seed={asked.seed}: {time.monotonic() - begun:.0f} s")
     torch.set_default_dtype(torch.float32)
     figure: Figure = import_class(settings["_target_"])(**budget.get("settings", {}))

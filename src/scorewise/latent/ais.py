@@ -34,6 +34,11 @@ class Annealed(NamedTuple):
     z_BCD: Tensor
 
 
+def log_prior(z: Tensor) -> Tensor:
+    """This is log N(z; 0, I) in nats, summed over the last axis."""
+    return -0.5 * z.square().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
+
+
 def temperatures(count: int, half_range: float = 4.0) -> list[float]:
     """This is inverse temperatures from 0 to 1, a sigmoid over [-half_range, half_range] rescaled to its ends.
 
@@ -158,7 +163,7 @@ class AIS:
             log_weight_BC = log_weight_BC + (t - before) * ll_BC
 
             def log_density(z_ND: Tensor, t: float = t) -> Tensor:
-                return _log_prior(z_ND) + t * log_likelihood(z_ND.unflatten(0, shape)).flatten()
+                return log_prior(z_ND) + t * log_likelihood(z_ND.unflatten(0, shape)).flatten()
 
             now = draws.fork(f"trajectory {k}")
             p_ND = now.fork("momentum").normal(self.chains, dims, dtype=z_ND.dtype).flatten(0, 1)
@@ -171,7 +176,7 @@ class AIS:
             point = start.moved(proposal, u_N.log() < log_ratio_N)
             z_ND = point.x_BD
             # Its rounding error, divided by t, is weighed with differences of temperatures below t.
-            ll_BC = ((point.log_density_B - _log_prior(z_ND)) / t).unflatten(0, shape)
+            ll_BC = ((point.log_density_B - log_prior(z_ND)) / t).unflatten(0, shape)
 
             taken_B = log_ratio_N.clamp(max=0).exp().unflatten(0, shape).mean(-1)
             accepted_B = accepted_B + taken_B / len(inner)
@@ -183,7 +188,3 @@ class AIS:
         log_weight_BC = log_weight_BC + (t_K[-1] - t_K[-2]) * ll_BC
         log_marginal_B = torch.logsumexp(log_weight_BC, -1) - math.log(self.chains)
         return Annealed(log_marginal_B, log_weight_BC, accepted_B, z_ND.unflatten(0, shape))
-
-
-def _log_prior(z_ND: Tensor) -> Tensor:
-    return -0.5 * z_ND.square().sum(-1) - 0.5 * z_ND.shape[-1] * math.log(2 * math.pi)

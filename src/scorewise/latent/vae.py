@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast, final
 
 import torch
@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from scorewise.capabilities import ConditionalScoreModel
 from scorewise.estimators import Spectral, Stein
 from scorewise.heads.model import Model, Trained
+from scorewise.latent.ais import AIS, Annealed, log_prior
 from scorewise.latent.encoders import ENCODERS, AutoregressiveEncoder, Encoder, GaussianEncoder
 from scorewise.latent.iwae import iwae
 from scorewise.latent.networks import ConvDecoder, ConvTrunk, DenseDecoder, DenseTrunk, Trunk
@@ -18,7 +19,7 @@ from scorewise.latent.observations import Bernoulli, GaussianPixels, Observation
 from scorewise.latent.pairing import METHODS, encoder_for
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.noise import Draws
-from scorewise.objectives.objective import score_field
+from scorewise.objectives.objective import Loss, Objective, score_field
 
 MakeScore = Callable[[int, int], Model]
 """From D of z and the number of features of x to the model of the score of q(z|x)."""
@@ -46,9 +47,11 @@ class Terms(NamedTuple):
         return self.reconstruction_B + self.prior_B + self.minus_entropy_B
 
 
-def log_prior(z: Tensor) -> Tensor:
-    """This is log N(z; 0, I) in nats, summed over the last axis."""
-    return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+class Part(NamedTuple):
+    """This is what belongs to some of the images that are annealed: their draws, and who is told of progress."""
+
+    draws: Draws
+    watch: Callable[[float], None] | None
 
 
 def surrogate(z: Tensor, s: Tensor) -> Tensor:
@@ -196,7 +199,48 @@ class VAE(Trained, ABC):
         """This is log p(o|z) in nats; z (M, B, D) gives (M, B)."""
         return self.observation.log_prob(o_BD, self.decoder(z))
 
-    def log_likelihood_of_chains(self, o_BD: Tensor) -> Callable[[Tensor], Tensor]:
+    def annealed(
+        self, ais: AIS, o_BD: Tensor, draws: Draws, rows: int = 512, watch: Callable[[float], None] | None = None
+    ) -> Annealed:
+        """This is log p(o) of observed images by annealed importance sampling.
+
+        Args:
+            ais: how long and with how many chains.
+            o_BD: observed images.
+            draws: of the images.
+            rows: images times chains that are annealed at once; the result does not depend on it.
+            watch: is told the share that is done.
+        """
+        found, size = [], max(1, rows // ais.chains)
+        for part, some in self._parts(o_BD, draws, size, watch):
+            found.append(ais.forward(self._of_chains(part), self.z, some.draws, part.dtype, some.watch))
+        return Annealed(*(torch.cat(values) for values in zip(*found, strict=True)))
+
+    def simulated(self, ais: AIS, draws: Draws, rows: int = 512) -> tuple[Tensor, Tensor]:
+        """This is log p(o) of images drawn from the model, from below and, by annealing backward, from above; (B,)."""
+        like, now = next(self.parameters()), draws.fork("simulated")
+        z_BD = now.fork("z").normal(self.z, dtype=like.dtype)
+        with torch.no_grad():
+            o_BD = self.observation.draw(self.decoder(z_BD), now.fork("o"))
+        low_B = self.annealed(ais, o_BD, now, rows).log_marginal_B
+        high, size = [], max(1, rows // ais.chains)
+        for (part, some), z_SD in zip(self._parts(o_BD, now, size, None), z_BD.split(size), strict=True):
+            high.append(ais.backward(self._of_chains(part), z_SD, some.draws).log_marginal_B)
+        return low_B, torch.cat(high)
+
+    def _parts(
+        self, o_BD: Tensor, draws: Draws, size: int, watch: Callable[[float], None] | None
+    ) -> Iterator[tuple[Tensor, Part]]:
+        for first in range(0, len(o_BD), size):
+
+            def told(share: float, first: int = first) -> None:
+                assert watch is not None
+                watch(min(1.0, (first + share * size) / len(o_BD)))
+
+            part = slice(first, first + size)
+            yield o_BD[part], Part(Draws(draws.key_B[part]), told if watch else None)
+
+    def _of_chains(self, o_BD: Tensor) -> Callable[[Tensor], Tensor]:
         """This is from latents (B, C, D) to log p(o_b | z_bc), shape (B, C), as annealing reads it."""
         return lambda z_BCD: self.observation.log_prob(o_BD[:, None], self.decoder(z_BCD))
 
@@ -236,6 +280,13 @@ class VAE(Trained, ABC):
             -log_prior(z_MBD).mean(0),
             surrogate(z_MBD, self.scores(o_BD, z_MBD, field)).mean(0),
         )
+
+    def score_loss(self, objective: Objective, o_BD: Tensor, draws: Draws) -> Loss:
+        """This is the objective of the score network on a fresh draw of q(z|x), which is data to it."""
+        assert self.score is not None
+        with torch.no_grad():
+            z_BD = self.latents(o_BD, 1, draws)[0]
+        return objective(self.score.given(o_BD), z_BD, draws.fork("objective"))
 
     def iwae(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
         """This is the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); no graph.

@@ -180,11 +180,9 @@ class ImplicitVAE(Task):
         model = self.model
         assert model.score is not None
         assert self.objective is not None
-        with torch.no_grad():
-            z_BD = model.latents(o_BD, 1, draws)[0]
-        given = model.score.given(o_BD)
-        loss = self.objective(given, z_BD, draws.fork("objective"))
-        norm = self._descend(loss.total * (self.objective.gain(given) / model.z), model.score_parameters())
+        loss = model.score_loss(self.objective, o_BD, draws)
+        gain = self.objective.gain(model.score.model) / model.z
+        norm = self._descend(loss.total * gain, model.score_parameters())
         optimizer.step()  # the optimiser itself: Lightning counts the steps of its wrapper, and an iteration is one
         self.log("train/score_loss", loss.total.detach(), batch_size=len(o_BD))
         self.log("train/score_grad_norm", norm, batch_size=len(o_BD))
@@ -222,40 +220,11 @@ class ImplicitVAE(Task):
         numbers = self.held_out_terms(o_BD, draws)
         if batch_idx == 0 and self.val_size:
             few_BD, few = o_BD[: self.val_size], Draws(draws.key_B[: self.val_size])
-            numbers["ais"] = -self.annealed(self.model, self.val_ais, few_BD, few)[0]
+            numbers["ais"] = -self.model.annealed(self.val_ais, few_BD, few, self.rows).log_marginal_B
             if self.model.explicit:
                 numbers["iwae"] = -self.model.iwae(few_BD, self.importance, few)
         for name, value_B in numbers.items():
             self.log(f"val/{name}", value_B.mean(), batch_size=len(value_B), on_epoch=True)
-
-    def annealed(self, model: VAE, ais: AIS, o_BD: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """This is log p(o) by annealing and the acceptance rate, each (B,), so many rows at once."""
-        size, found = max(1, self.rows // ais.chains), list[tuple[Tensor, Tensor]]()
-        starts = range(0, len(o_BD), size)
-        for first in starts:
-            part_BD, part = o_BD[first : first + size], Draws(draws.key_B[first : first + size])
-            told = self.watch and (lambda share, first=first: self.watch(min(1.0, (first + share * size) / len(o_BD))))  # type: ignore[misc]
-            likelihood = model.log_likelihood_of_chains(part_BD)
-            ended = ais.forward(likelihood, model.z, part, part_BD.dtype, told)
-            found.append((ended.log_marginal_B, ended.acceptance_B))
-        log_marginal, acceptance = zip(*found, strict=True)
-        return torch.cat(log_marginal), torch.cat(acceptance)
-
-    def simulation(self, count: int) -> tuple[Tensor, Tensor]:
-        """This is log p(o) of images drawn from the model, from below by annealing forward, from above backward."""
-        index_B = torch.arange(count, device=self.device)
-        draws = Draws.of(self.seed, -1, index_B).fork("simulated")
-        like = next(self.model.parameters())
-        z_BD = draws.fork("z").normal(self.model.z, dtype=like.dtype)
-        with torch.no_grad():
-            o_BD = self.model.observation.draw(self.model.decoder(z_BD), draws.fork("o"))
-        low_B, _ = self.annealed(self.model, self.ais, o_BD, draws)
-        size, high = max(1, self.rows // self.ais.chains), []
-        for first in range(0, count, size):
-            part = slice(first, first + size)
-            likelihood = self.model.log_likelihood_of_chains(o_BD[part])
-            high.append(self.ais.backward(likelihood, z_BD[part], Draws(draws.key_B[part])).log_marginal_B)
-        return low_B, torch.cat(high)
 
     def on_test_start(self) -> None:
         """This forgets an earlier test."""
@@ -277,17 +246,18 @@ class ImplicitVAE(Task):
         few_BD, few = o_BD[:left], Draws(draws.key_B[:left])
         if not len(few_BD):
             return
-        log_p_B, acceptance_B = self.annealed(self.model, self.ais, few_BD, few)
-        self.report("ais", -log_p_B)
-        self.report("ais_acceptance", acceptance_B)
+        found = self.model.annealed(self.ais, few_BD, few, self.rows, self.watch)
+        self.report("ais", -found.log_marginal_B)
+        self.report("ais_acceptance", found.acceptance_B)
         if self.model.explicit:
             self.report("iwae", -self.model.iwae(few_BD, self.importance, few))
         if checked := min(max(0, self.checked - self._annealed), len(few_BD)):
             double, same = copy.deepcopy(self.model).double(), Draws(few.key_B[:checked])
-            exact_B, _ = self.annealed(double, self.ais, few_BD[:checked].double(), same)
-            self.report(IN_DOUBLE, log_p_B[:checked] - exact_B)
+            exact = double.annealed(self.ais, few_BD[:checked].double(), same, self.rows)
+            self.report(IN_DOUBLE, found.log_marginal_B[:checked] - exact.log_marginal_B)
         if self._annealed == 0 and self.simulated:
-            low_B, high_B = self.simulation(self.simulated)
+            index_B = torch.arange(self.simulated, device=self.device)
+            low_B, high_B = self.model.simulated(self.ais, Draws.of(self.seed, -1, index_B), self.rows)
             self.report("simulated_forward", -low_B)
             self.report("simulated_backward", -high_B)
             self.report("simulated_gap", high_B - low_B)
