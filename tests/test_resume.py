@@ -74,6 +74,21 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
     same_results(whole.folder / "whole", whole.folder / "parts")
 
 
+def test_a_run_of_so_many_steps_that_is_killed_after_an_epoch_takes_them_all(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With max_steps Lightning takes an epoch that is done for one that is not."""
+    settings = (*SMALL, "trainer.max_steps=14")
+    assert command(*settings, "hydra.run.dir=whole").status == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, kill)
+        with pytest.raises(Killed):
+            command(*settings, "hydra.run.dir=parts")
+    resumed = command(*settings, "hydra.run.dir=parts")
+    assert resumed.status == 0, resumed.err
+    same_results(resumed.folder / "whole", resumed.folder / "parts")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("step", [4, 5])
 def test_signals_finish_the_batch_and_save(

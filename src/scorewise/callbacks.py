@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loops.loop import _Loop
 from torch import Tensor
 
 from scorewise.data.datamodule import Batches
@@ -53,6 +54,16 @@ def _batch_completed(trainer: Trainer) -> Iterator[None]:
         loop.batch_progress.total.completed -= 1
 
 
+def _begin_epoch(trainer: Trainer) -> None:
+    """This lets a run that was saved at the end of an epoch begin the next one.
+
+    With max_steps Lightning takes every resumed run for one inside an epoch, and would count that epoch twice.
+    """
+    loop = trainer.fit_loop
+    _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
+    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
+
+
 class ResumePoint(Checkpoint):
     """This is last.ckpt, from which a run continues: saved every n steps, after every epoch and when asked to stop.
 
@@ -83,6 +94,8 @@ class ResumePoint(Checkpoint):
         loader = trainer.train_dataloader
         assert isinstance(loader, Batches)
         loader.load_state_dict({"position": done if done < trainer.num_training_batches else 0})
+        if done and done >= trainer.num_training_batches:
+            _begin_epoch(trainer)
         self.table.rewind(trainer.global_step - 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -133,12 +133,12 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def predict(cfg: DictConfig) -> None:
-    """This restores a folder of images with a finished run."""
+    """This restores a folder of images with a finished run, or encodes it with a VAE."""
     warnings.showwarning = _show_warning
     from scorewise import console, prediction, runs
 
     folder, count, left_out = prediction.run(runs.plain(cfg))
-    console.say(f"{count} restored, {left_out} left out: {folder}")
+    console.say(f"{count} {'encoded' if runs.is_vae(runs.plain(cfg)) else 'restored'}, {left_out} left out: {folder}")
 
 
 def reproduce(cfg: DictConfig) -> None:

@@ -1,5 +1,6 @@
-"""Predicting with a finished run: a folder of images restored."""
+"""Predicting with a finished run: a folder of images restored, or encoded."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.data.folder import ImageFolder
 from scorewise.errors import UserError
 from scorewise.evaluation import finished
+from scorewise.noise import Draws
 from scorewise.tasks.denoising import Denoising
+from scorewise.tasks.implicit_vae import ImplicitVAE
 
 
 def write_image(x_D: Tensor, shape: tuple[int, ...], path: Path) -> None:
@@ -35,9 +38,10 @@ def output_names(names: list[str]) -> list[str]:
 
 
 def run(config: dict[str, Any]) -> tuple[Path, int, int]:
-    """This is where restored images were written, how many, and how many files were left out (a warning says why).
+    """This is where predictions were written, of how many images, and how many files were left out; warnings say why.
 
-    Images are read as `data=images` reads them, at the size of the model, and nothing is written but restored ones.
+    Images are read as `data=images` reads them, at the size of the model. Denoising writes restored images under their
+    inputs' names, a VAE latents.csv and pictures, and nothing else.
 
     Args:
         config: run and input (folders), output (a folder; None: predictions/ in the run folder), task, trainer, paths.
@@ -47,19 +51,47 @@ def run(config: dict[str, Any]) -> tuple[Path, int, int]:
     """
     done = finished(config)
     task, shape = done.task, done.parts.source.shape
-    if not isinstance(task, Denoising):
-        raise UserError("predict writes restored images so far: use task=denoising.")
-    if shape[-2] != shape[-1]:
-        raise UserError(f"this model takes images of {shape[-1]} x {shape[-2]} pixels, and a folder gives square ones.")
+    if not isinstance(task, Denoising | ImplicitVAE):
+        raise UserError("predict writes restored images or latents: use task=denoising, or implicit_vae of a VAE.")
+    if len(shape) != 3 or shape[-2] != shape[-1]:
+        raise UserError(f"this model takes examples of shape {list(shape)}, and a folder gives square images.")
     target = Path(config["output"] or done.folder / "predictions" / task.name).absolute()
     if target.resolve().is_relative_to(Path(str(config["input"])).resolve()):
         raise UserError(f"output={target} lies in the folder of the images themselves: give another one.")
     images = ImageFolder(str(config["input"]), shape[-1], shape[0], val=0, test=1, cache=config["paths"]["cache"])
     images.prepare()
-    names = output_names(images.names("test"))
+    names = images.names("test")
+    written = output_names(names) if isinstance(task, Denoising) else names
     loader = ScoreData(images, int(done.stored["data"]["batch_size"]), int(done.stored["seed"])).predict_dataloader()
-    restored = done.trainer.predict(task, loader) or []
+    parts = done.trainer.predict(task, loader) or []
     if done.trainer.is_global_zero:
-        for name, x_D in zip(names, torch.cat([torch.as_tensor(part) for part in restored]), strict=True):
-            write_image(x_D, shape, target / name)
+        found = torch.cat([torch.as_tensor(part) for part in parts])
+        if isinstance(task, Denoising):
+            for name, x_D in zip(written, found, strict=True):
+                write_image(x_D, shape, target / name)
+        else:
+            write_latents(names, found, target / "latents.csv")
+            draw_latents(task, images, found, target)
     return target, len(names), len(images.remarks()["left_out"])
+
+
+def write_latents(names: list[str], moments_B2D: Tensor, path: Path) -> None:
+    """This writes mean and standard deviation of every image's latents as a table, one image per row."""
+    columns = [f"{what}_{d + 1}" for what in ("mean", "std") for d in range(moments_B2D.shape[-1])]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["name", *columns])
+        for name, row in zip(names, moments_B2D.flatten(1).tolist(), strict=True):
+            table.writerow([name, *(f"{value:.6g}" for value in row)])
+
+
+def draw_latents(task: ImplicitVAE, images: ImageFolder, moments_B2D: Tensor, folder: Path) -> None:
+    """This draws the first images reconstructed and the first one changed along every latent; a scatter of two."""
+    from scorewise import plots
+
+    x_BD = images.examples("test", torch.arange(min(task.shown, images.count("test"))), -1, task.seed)
+    panels = task.pictures(x_BD, Draws.of(task.seed, -1, torch.arange(len(x_BD))))
+    plots.samples(panels, task.source.shape, folder / "reconstructions.png", "reconstructions", task.columns())
+    if task.model.z == 2:
+        plots.samples({"mean of q(z|x)": moments_B2D[:, 0]}, (2,), folder / "latents.png", "latents")

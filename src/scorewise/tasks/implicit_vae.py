@@ -23,6 +23,8 @@ from scorewise.tasks.task import NotFinite, Task
 OBJECTIVES: tuple[type[Objective], ...] = (CSM, SM, Sliced)
 """What fits the score of a law as it is, without noise of its own, references or chains."""
 IN_DOUBLE = "ais_float64_shift"
+ALONG, STEPS = "along each latent, -2 to 2", 9
+"""The panel of images along each latent, and how many of them a row has."""
 
 
 def field_of(objective: Objective | None) -> str:
@@ -239,7 +241,7 @@ class ImplicitVAE(Task):
         for name, value_B in self.held_out_terms(o_BD, draws).items():
             self.report(name, value_B)
         if batch_idx == 0:
-            self._show(batch, draws)
+            self._panels = self.pictures(batch.x_BD[: self.shown], Draws(draws.key_B[: self.shown]))
         if self.model.z == 2:
             self._points.append(self.model.encode(batch.x_BD, 1, draws)[0])
         left = len(o_BD) if self.test_size is None else max(0, self.test_size - self._annealed)
@@ -263,22 +265,22 @@ class ImplicitVAE(Task):
             self.report("simulated_gap", high_B - low_B)
         self._annealed += len(few_BD)
 
-    def _show(self, batch: Batch, draws: Draws) -> None:
-        model, x_BD = self.model, batch.x_BD[: self.shown]
-        few = Draws(draws.key_B[: self.shown])
-        self._panels = {
+    def pictures(self, x_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """This is images, reconstructed, and the first of them with each latent changed in turn."""
+        model, x_BD = self.model, x_BD.to(self.device)
+        return {
             "data": x_BD,
-            "reconstructed": model.reconstruct(x_BD, few),
-            "along each latent, -2 to 2": model.traversal(x_BD[0], steps=9, draws=Draws(few.key_B[:1])),
+            "reconstructed": model.reconstruct(x_BD, draws),
+            ALONG: model.traversal(x_BD[0], steps=STEPS, draws=Draws(draws.key_B[:1])),
         }
 
     def panels(self) -> dict[str, Tensor]:
-        """This is the first test images, reconstructed, and one of them with each latent changed in turn."""
+        """This is the pictures of the first test images."""
         return self._panels
 
     def columns(self) -> dict[str, int]:
         """This is a row per latent."""
-        return {"along each latent, -2 to 2": 9}
+        return {ALONG: STEPS}
 
     def points(self) -> dict[str, Tensor]:
         """This is a draw of q(z|x) of every test image, where there are two latents."""
