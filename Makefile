@@ -49,6 +49,7 @@ bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_
 	@$(ONE_THREAD) $(BIN)/python benchmarks/exact_sm.py
 	@run="$(RUN)"; test -n "$$run" || run=$$($(ONE_THREAD) $(BIN)/python src/train.py experiment=csm_mnist | sed -n 's/.*run folder: //p' | tail -1); \
 		$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$$run"
+	@$(ONE_THREAD) $(BIN)/python benchmarks/vae.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/wine_density.py
 	@$(BIN)/python -m scorewise.report
 

@@ -20,12 +20,12 @@ from record import now, ratio_row, write
 from torch import Tensor
 
 from scorewise.backbones import MADE, MLP
+from scorewise.figures.vaes import iteration
 from scorewise.heads import ConditionalScore, Score
 from scorewise.heads.model import Model
 from scorewise.latent import AIS, DenseVAE
 from scorewise.noise import Draws
 from scorewise.objectives import CSM, SSMVR, Objective
-from scorewise.tasks.optimisation import Optimisation
 
 BATCH, SHAPE, Z, HIDDEN, PARTICLES = 128, (1, 28, 28), 8, (256, 256), 16
 CHAINS, IMAGES, TEMPERATURES = 8, 16, 50
@@ -56,36 +56,12 @@ def networks() -> dict[str, tuple[DenseVAE, Objective | None]]:
     }
 
 
-def iteration(vae: DenseVAE, objective: Objective | None) -> Callable[[Tensor, int], None]:
-    """This is an iteration as task=implicit_vae takes it."""
-    settings = Optimisation(algorithm="rmsprop", lr=1e-3, clip=float("inf"))
-    main = settings.optimizer(vae.generative_parameters())
-    of_score = settings.optimizer(vae.score_parameters()) if vae.score is not None else None
-
-    def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], float("inf"))
-        optimizer.step()
-
-    def step(x_BD: Tensor, count: int) -> None:
-        draws = Draws.of(0, count, torch.arange(len(x_BD), device=x_BD.device))
-        o_BD = vae.observation.observe(x_BD, draws)
-        if vae.score is not None and objective is not None and of_score is not None:
-            with torch.no_grad():
-                z_BD = vae.latents(o_BD, 1, draws.fork("score"))[0]
-            descend(of_score, objective(vae.score.given(o_BD), z_BD, draws.fork("objective")).total / Z)
-        descend(main, vae.terms(o_BD, draws.fork("encoder")).total().mean() / x_BD.shape[1])
-
-    return step
-
-
-def timed(step: Callable[[Tensor, int], None], x_BD: Tensor, count: int) -> float:
+def timed(step: Callable[[], None], device: torch.device) -> float:
     """This is the milliseconds of an iteration that follows one of its own kind."""
-    step(x_BD, 2 * count)
-    start = now(x_BD.device)
-    step(x_BD, 2 * count + 1)
-    return 1e3 * (now(x_BD.device) - start)
+    step()
+    start = now(device)
+    step()
+    return 1e3 * (now(device) - start)
 
 
 def ais_seconds(vae: DenseVAE, x_BD: Tensor, rounds: int) -> list[float]:
@@ -114,15 +90,15 @@ def main() -> None:
     device = torch.device(given.device)
     x_BD = (torch.rand(BATCH, 784) * 2 - 1).to(device)
     made = {name: (vae.to(device), objective) for name, (vae, objective) in networks().items()}
-    steps = {name: iteration(vae, objective) for name, (vae, objective) in made.items()}
+    steps = {name: iteration(vae, objective, x_BD) for name, (vae, objective) in made.items()}
     for step in steps.values():
-        for count in range(3):
-            step(x_BD, count)
+        for _ in range(3):
+            step()
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for round_ in range(given.rounds):
         names: Sequence[str] = list(steps)
         for name in names if round_ % 2 else reversed(names):
-            taken[name].append(timed(steps[name], x_BD, round_))
+            taken[name].append(timed(steps[name], device))
 
     def ratios(one: str) -> list[float]:
         return [a / b for a, b in zip(taken[one], taken["elbo"], strict=True)]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         NoisyScore,
         Score,
     )
+    from scorewise.latent import AIS, ConvVAE, DenseVAE
     from scorewise.likelihood import FlowODE, Quadrature, TailMass
     from scorewise.noise import Draws
     from scorewise.objectives import (
@@ -75,6 +76,7 @@ _HOMES = {
         "NoisyScore",
         "Score",
     ),
+    "latent": ("AIS", "ConvVAE", "DenseVAE"),
     "likelihood": ("FlowODE", "Quadrature", "TailMass"),
     "noise": ("Draws",),
     "objectives": (
@@ -115,6 +117,7 @@ _HOMES = {
 }
 __all__ = [
     "AEM",
+    "AIS",
     "CSM",
     "CSMDSM",
     "CSMMLE",
@@ -137,8 +140,10 @@ __all__ = [
     "CSMAnnealed",
     "ConditionalEnergy",
     "ConditionalScore",
+    "ConvVAE",
     "Cosine",
     "DSMMultiscale",
+    "DenseVAE",
     "DiscretisedMixture",
     "Draws",
     "Energy",
