@@ -66,6 +66,13 @@ class FinishedRun:
         source.prepare()
         return source
 
+    def tested(self, *words: str) -> Mapping[str, float]:
+        """This is the held-out numbers under another task, given as src/eval.py takes it."""
+        from scorewise import evaluation  # Lightning takes seconds, and some figures test nothing
+
+        config = runs.plain(hydra_compose("eval", ["run=.", *words]))
+        return evaluation.run({**config, "run": str(self.folder.path)})[0]
+
 
 def listed(figure: Config, budget: Config) -> Iterator[Training]:
     """This is the trainings of a figure under a budget: every combination of `each`, every seed."""
