@@ -7,16 +7,9 @@ from pathlib import Path
 from typing import Any
 
 ORDER = (
-    *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "ncsn_mnist", "poster_fig1", "poster_table1", "slides_example33"),
-    *(
-        "table2_mnist_z8",
-        "table2_mnist_z16",
-        "table2_mnist_z32",
-        "table2_mnist_z8_long",
-        "table2_celeba",
-        "poster_fig3",
-    ),
-    "orders",
+    *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "fig5_singlestep", "fig5_saltpepper", "ncsn_mnist"),
+    *("table2_mnist_z8", "table2_mnist_z8_long", "table2_mnist_z16", "table2_mnist_z32", "table2_celeba"),
+    *("poster_fig1", "poster_fig3", "poster_table1", "slides_example33", "orders"),
 )
 HEAD = """# Results
 
