@@ -250,6 +250,8 @@ class Training:
     def test(self) -> dict[str, float]:
         """This is the held-out numbers by name."""
         self.table.reload()
+        if (bar := self.trainer.progress_bar_callback) and isinstance(self.task, ImplicitVAE):
+            bar.disable()  # annealing shows its own
         with watched(self.task):
             results = self.trainer.test(self.task, self.data, verbose=False)
         return {name.removeprefix("test/"): float(value) for name, value in (results[0] if results else {}).items()}

@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar, final
+from dataclasses import replace
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class ImplicitVAE(Task):
         monitor: None; no held-out number compares implicit with explicit encoders while training.
         score_lr: learning rate of the score network's own optimiser; None: that of the other.
         test_size: test images whose likelihood is estimated; None: all.
-        temperatures, chains, leapfrog, step, acceptance: of annealing, see `AIS`.
+        temperatures, chains, leapfrog, step, acceptance, growth, jitter: of annealing, see `AIS`.
         rows: chains of how many images times chains are annealed at once.
         importance: draws of the importance-weighted bound.
         simulated: images drawn from the model that are annealed forward and backward; 0 for none.
@@ -68,7 +69,6 @@ class ImplicitVAE(Task):
         ValueError: an encoder that the scores do not fit, or a setting out of range.
     """
 
-    monitors: ClassVar[tuple[str | None, ...]] = (None,)
     curves = (
         ("train/reconstruction", "- log p(x|z), training batch"),
         ("val/reconstruction", "- log p(x|z), validation"),
@@ -85,7 +85,7 @@ class ImplicitVAE(Task):
         *,
         smoothing: float,
         seed: int,
-        monitor: None = None,
+        monitor: str | None = None,
         score_lr: float | None = None,
         test_size: int | None = 100,
         temperatures: int = 1000,
@@ -93,6 +93,8 @@ class ImplicitVAE(Task):
         leapfrog: int = 10,
         step: float = 0.1,
         acceptance: float = 0.8,
+        growth: float = 1.02,
+        jitter: float = 0.5,
         rows: int = 512,
         importance: int = 500,
         simulated: int = 16,
@@ -105,6 +107,8 @@ class ImplicitVAE(Task):
     ) -> None:
         super().__init__(model, optimisation, source, smoothing=smoothing, seed=seed)
         self.model: VAE = model
+        if monitor is not None:
+            raise ValueError(f"task.monitor={monitor} cannot choose among weights, the last are kept: use null")
         if smoothing:
             raise ValueError(f"a VAE is of images without noise, and data.smoothing={smoothing}: use data.smoothing=0")
         if (objective is None) != (model.score is None):
@@ -121,8 +125,8 @@ class ImplicitVAE(Task):
         self.test_size, self.importance, self.simulated = test_size, importance, simulated
         self.checked, self.val_size, self.rows = checked, val_size, rows
         self.encodings, self.shown = encodings, shown
-        self.ais = AIS(temperatures, chains, leapfrog, step, target=acceptance)
-        self.val_ais = AIS(val_temperatures, val_chains, leapfrog, step, target=acceptance)
+        self.ais = AIS(temperatures, chains, leapfrog, step, target=acceptance, factor=growth, jitter=jitter)
+        self.val_ais = replace(self.ais, temperatures=val_temperatures, chains=val_chains)
         self.automatic_optimization = False
         self.watch: Callable[[float], None] | None = None
         self._annealed, self._panels, self._points = 0, dict[str, Tensor](), list[Tensor]()
@@ -248,7 +252,7 @@ class ImplicitVAE(Task):
         few_BD, few = o_BD[:left], Draws(draws.key_B[:left])
         if not len(few_BD):
             return
-        found = self.model.annealed(self.ais, few_BD, few, self.rows, self.watch)
+        found = self.model.annealed(self.ais, few_BD, few, self.rows, self._told(len(few_BD)))
         self.report("ais", -found.log_marginal_B)
         self.report("ais_acceptance", found.acceptance_B)
         if self.model.explicit:
@@ -264,6 +268,12 @@ class ImplicitVAE(Task):
             self.report("simulated_backward", -high_B)
             self.report("simulated_gap", high_B - low_B)
         self._annealed += len(few_BD)
+
+    def _told(self, count: int) -> Callable[[float], None] | None:
+        """This tells of the share of a batch of so many images as a share of all that are annealed."""
+        watch, before = self.watch, self._annealed
+        total = min(self.source.count("test"), self.test_size or self.source.count("test"))
+        return watch and (lambda share: watch((before + share * count) / total))
 
     def pictures(self, x_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
         """This is images, reconstructed, and the first of them with each latent changed in turn."""
