@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scorewise.backbones import MADE, MLP, NoisyMLP, PixelCNNPP, Transformer, UNet
+    from scorewise.backbones import MADE, MLP, ConvNet, Glow, NoisyMLP, PixelCNNPP, Transformer, UNet
     from scorewise.ensemble import Ensemble
     from scorewise.estimators import KDE, Spectral, Stein
     from scorewise.heads import (
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Mixture,
         NoisyConditionalScore,
         NoisyScore,
+        NormalisingFlow,
         Score,
     )
     from scorewise.likelihood import FlowODE, Quadrature, TailMass
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         Langevin,
         Langevin1d,
         Parallel,
+        Pushforward,
         Resampling,
         ReverseDiffusion1d,
         tweedie,
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "backbones": ("MADE", "MLP", "NoisyMLP", "PixelCNNPP", "Transformer", "UNet"),
+    "backbones": ("MADE", "MLP", "ConvNet", "Glow", "NoisyMLP", "PixelCNNPP", "Transformer", "UNet"),
     "ensemble": ("Ensemble",),
     "estimators": ("KDE", "Spectral", "Stein"),
     "heads": (
@@ -73,6 +75,7 @@ _HOMES = {
         "Mixture",
         "NoisyConditionalScore",
         "NoisyScore",
+        "NormalisingFlow",
         "Score",
     ),
     "likelihood": ("FlowODE", "Quadrature", "TailMass"),
@@ -104,6 +107,7 @@ _HOMES = {
         "Flow",
         "InverseCDF",
         "Parallel",
+        "Pushforward",
         "Langevin",
         "Langevin1d",
         "Resampling",
@@ -137,6 +141,7 @@ __all__ = [
     "CSMAnnealed",
     "ConditionalEnergy",
     "ConditionalScore",
+    "ConvNet",
     "Cosine",
     "DSMMultiscale",
     "DiscretisedMixture",
@@ -147,6 +152,7 @@ __all__ = [
     "Flow",
     "FlowODE",
     "Gaussian",
+    "Glow",
     "InverseCDF",
     "Langevin",
     "Langevin1d",
@@ -154,9 +160,11 @@ __all__ = [
     "NoisyConditionalScore",
     "NoisyMLP",
     "NoisyScore",
+    "NormalisingFlow",
     "Ordering",
     "Parallel",
     "PixelCNNPP",
+    "Pushforward",
     "Quadrature",
     "Resampling",
     "ReverseDiffusion1d",

@@ -30,7 +30,15 @@ from scorewise.store import assemble, import_class
 from scorewise.tasks.score_task import ScoreTask
 
 Config = dict[str, Any]
-AUTO_SAMPLERS = ("exact", "reverse_diffusion_1d", "annealed_langevin", "inverse_cdf", "langevin_1d", "langevin")
+AUTO_SAMPLERS = (
+    "exact",
+    "pushforward",
+    "reverse_diffusion_1d",
+    "annealed_langevin",
+    "inverse_cdf",
+    "langevin_1d",
+    "langevin",
+)
 """What sampler=auto tries, in order."""
 AUTO_LIKELIHOODS = ("flow_ode", "quadrature")
 """What likelihood=auto tries, in order, for heads without a closed form."""
@@ -250,6 +258,8 @@ WHOLE_NUMBERS = {
     "backbone.filters": 1,
     "backbone.resnets": 1,
     "backbone.levels": 1,
+    "backbone.steps": 1,
+    "backbone.features": 1,
     "backbone.size": 1,
     "backbone.heads": 1,
     "head.levels": 2,
@@ -361,7 +371,8 @@ def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> 
     smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
     # The joint field of a normalised density is a gradient through the whole network, as the score of an energy is.
     joint = objective.joint or config["objective"].get("field") == "joint"
-    gradient = chosen["head"] == "energy" or (joint and chosen["head"] != "score")
+    scored_density = chosen["head"] == "flow" and objective.reads_scores
+    gradient = chosen["head"] == "energy" or scored_density or (joint and chosen["head"] != "score")
     through_backbone = gradient or (objective.differentiates_backbone and chosen["head"] == "score")
     # The score of a conditional energy is a derivative already.
     in_head = objective.differentiates_query or (objective.reads_scores and chosen["head"] == "conditional_energy")

@@ -13,6 +13,8 @@ from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model
 
 CLASSES = (
+    "scorewise.backbones.convnet.ConvNet",
+    "scorewise.backbones.glow.Glow",
     "scorewise.backbones.made.MADE",
     "scorewise.backbones.mlp.MLP",
     "scorewise.backbones.noisy_mlp.NoisyMLP",
@@ -39,6 +41,7 @@ CLASSES = (
     "scorewise.heads.cosine.Cosine",
     "scorewise.heads.discretised_mixture.DiscretisedMixture",
     "scorewise.heads.energy.Energy",
+    "scorewise.heads.flow.NormalisingFlow",
     "scorewise.heads.gaussian.Gaussian",
     "scorewise.heads.mixture.Mixture",
     "scorewise.heads.noisy_conditional_score.NoisyConditionalScore",
@@ -71,6 +74,7 @@ CLASSES = (
     "scorewise.sampling.langevin.Langevin",
     "scorewise.sampling.mala.MALA",
     "scorewise.sampling.parallel.Parallel",
+    "scorewise.sampling.pushforward.Pushforward",
     "scorewise.sampling.resampling.Resampling",
     "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
     "scorewise.tasks.denoising.Denoising",
