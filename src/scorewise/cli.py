@@ -133,12 +133,12 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def predict(cfg: DictConfig) -> None:
-    """This restores a folder of images with a finished run."""
+    """This restores a folder of images with a finished run, or scores a folder or a table."""
     warnings.showwarning = _show_warning
     from scorewise import console, prediction, runs
 
-    folder, count, left_out = prediction.run(runs.plain(cfg))
-    console.say(f"{count} restored, {left_out} left out: {folder}")
+    made = prediction.run(runs.plain(cfg))
+    console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
 
 
 def reproduce(cfg: DictConfig) -> None:

@@ -1,8 +1,10 @@
 """From a config to parts that fit each other: what does not compose is refused in one sentence."""
 
+import inspect
 import math
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -27,6 +29,7 @@ from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
+from scorewise.tasks.ood import ENDINGS, RESERVED
 from scorewise.tasks.score_task import ScoreTask
 
 Config = dict[str, Any]
@@ -225,6 +228,8 @@ def refuse_incompatible(config: Config) -> None:
 
 
 def _refuse_task(config: Config, task: type, head: type) -> None:
+    for entry in config["task"].get("out") or ():
+        _entry(entry)
     settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
     if issubclass(task, ScoreTask) and (sentence := task.refusal(head, **settings)):
         raise IncompatibleChoice(f"{sentence}.")
@@ -271,6 +276,8 @@ WHOLE_NUMBERS = {
     "task.steps": 1,
     "task.draws": 1,
     "task.images": 1,
+    "task.likelihood_images": 1,
+    "task.resamples": 1,
     "task.shown": 1,
     "trainer.max_epochs": 1,
     "trainer.max_steps": -1,
@@ -410,6 +417,62 @@ def build_source(config: Config) -> Source:
     return source
 
 
+def _entry(entry: Any) -> tuple[str, str, Config]:
+    """This is the name, the data option and the settings of an entry of task.out.
+
+    Raises:
+        UserError: it is neither an option nor a mapping with one.
+    """
+    settings = dict(entry) if isinstance(entry, Mapping) else {"data": entry}
+    option = settings.pop("data", None)
+    name = settings.pop("name", option)
+    if not isinstance(option, str) or option not in _targets("data"):
+        raise UserError(f"task.out: {option} is no option of data: use {_or(_targets('data'))}.")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name) or name.endswith(ENDINGS) or name in RESERVED:
+        raise UserError(
+            f"task.out: {name} cannot be the name of a set: use letters, digits, points and dashes, none of "
+            f"{', '.join(RESERVED)}, and no end in {', '.join(ENDINGS)}."
+        )
+    return name, option, settings
+
+
+def outside_sources(entries: Iterable[Any], shape: Sequence[int], paths: Config) -> dict[str, Source]:
+    """This is data sets by name, in the shape of other data where they can have it; nothing is read yet.
+
+    Args:
+        entries: data options, or mappings with `data` (the option), its settings, and a name where that is another.
+        shape: of the other data.
+        paths: of this machine: data and cache.
+
+    Raises:
+        UserError: no such option or setting, or a name that is given twice.
+    """
+    found: dict[str, Source] = {}
+    for entry in entries:
+        name, option, settings = _entry(entry)
+        if name in found:
+            raise UserError(
+                f"task.out names {name} twice: give one of them another name, {{data: {option}, name: ...}}."
+            )
+        part = _part("data", option)
+        accepted = inspect.signature(import_class(part["_target_"])).parameters
+        if unknown := sorted(set(settings) - (set(part) & set(accepted))):
+            known = [key for key in part if key in accepted]
+            raise UserError(
+                f"task.out: {unknown[0]} is no setting of {option}: there are {', '.join(known) or 'none'}."
+            )
+        fitted: Config = {"root": paths["data"], "cache": paths["cache"], "shape": list(shape)}
+        fitted |= {"val": 0, "test": 1}  # of a folder, all images
+        fitted |= {"channels": shape[0], "size": shape[-1]} if len(shape) == 3 else {"dims": shape[0]}
+        part |= {key: value for key, value in fitted.items() if key in part} | settings
+        try:
+            _refuse_kinds({"data": part})
+            found[name] = build_source({"data": part})
+        except UserError as error:
+            raise UserError(f"task.out: {name} cannot be had in the shape {list(shape)}: {error}") from error
+    return found
+
+
 def _order_of(source: Source, seed: int) -> Ordering:
     """This is the order of ordering=data_driven; a model is loaded without its data, so its recipe holds the result."""
     import torch
@@ -498,6 +561,8 @@ def build(config: Config, seed: int) -> Parts:
 def build_task(config: Config, parts: Parts, seed: int) -> Any:
     """This is the LightningModule of a settled config."""
     settings = {key: value for key, value in config["task"].items() if key != "_target_"}
+    if "out" in settings:
+        settings["out"] = outside_sources(settings["out"] or (), parts.source.shape, config["paths"])
     optimisation = _built(config, "optim")
     try:
         return import_class(config["task"]["_target_"])(

@@ -15,7 +15,7 @@ from scorewise.heads.model import LiftedModel
 from scorewise.runs import CHANGES_RESULTS
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.score_task import ScoreTask
-from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, quieten
+from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, meant, quieten
 
 
 class Finished(NamedTuple):
@@ -54,6 +54,7 @@ def finished(config: dict[str, Any]) -> Finished:
     places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
     accepted = signature(import_class(stored["data"]["_target_"])).parameters
     stored["data"].update({key: place for key, place in places.items() if key in accepted})
+    stored["paths"] = config["paths"]
     parts = compose.build(stored, int(stored["seed"]))
     if isinstance(model, LiftedModel) and model.likelihood is None:
         model.likelihood = cast(LiftedModel, parts.model).likelihood
@@ -88,7 +89,7 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
         content = {
             "task": config["task"],
             "metrics": metrics,
-            "conventions": {k: v for k, v in texts.items() if k in metrics},
+            "conventions": meant(texts, metrics),
         }
         (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
     return metrics, texts, draw_panels(task, folder) if trainer.is_global_zero else None

@@ -160,8 +160,9 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("summary.json", "metrics.csv", "weights.safetensors", "samples.png", "curves.png"):
             (self.path / name).unlink(missing_ok=True)
-        for picture in self.path.glob("denoising-*"):
-            picture.unlink()
+        for pattern in ("denoising-*", "ood.*"):
+            for picture in self.path.glob(pattern):
+                picture.unlink()
 
 
 def claim(config: Config, stored: Config, path: Path, resume: str | None) -> RunFolder:

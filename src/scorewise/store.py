@@ -34,6 +34,7 @@ CLASSES = (
     "scorewise.data.synthetic.Mixture1d",
     "scorewise.data.synthetic.Toy2d",
     "scorewise.data.tables.Wine",
+    "scorewise.data.uniform.Const",
     "scorewise.data.uniform.ConstUniform",
     "scorewise.data.uniform.Uniform",
     "scorewise.heads.conditional_energy.ConditionalEnergy",
@@ -79,6 +80,7 @@ CLASSES = (
     "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
     "scorewise.tasks.denoising.Denoising",
     "scorewise.tasks.density.DensityEstimation",
+    "scorewise.tasks.ood.OODScoring",
     "scorewise.tasks.optimisation.Optimisation",
 )
 """Every class that a stored config may name, exactly so."""

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -90,6 +90,12 @@ def conventions(source: Source, smoothing: float, objective: str, model: Model) 
     }
 
 
+def meant(texts: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
+    """This is the texts about metrics that there are, and about the parts of their names."""
+    told = {part for name in metrics for part in (name, *name.split("/"))}
+    return {name: text for name, text in texts.items() if name in told}
+
+
 def draw_samples(model: Model, source: Source, count: int, seed: int, path: Path) -> None:
     """This draws samples.png: examples from the model and, where the law has noise, their denoised copies."""
     from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
@@ -114,12 +120,13 @@ def draw_panels(task: ScoreTask, folder: Path) -> Path | None:
     """This draws the pictures that a task's test left, in its run folder; None where there are none."""
     from scorewise import plots
 
-    panels = task.panels()
-    if not panels:
-        return None
+    panels, histograms = task.panels(), task.histograms()
     path = folder / f"{task.name}.png"
-    plots.samples(panels, task.source.shape, path, task.name)
-    return path
+    if panels:
+        plots.samples(panels, task.source.shape, path, task.name)
+    if histograms:
+        plots.histograms(histograms, path, "outlier scores: share of the examples of every set")
+    return path if panels or histograms else None
 
 
 class Training:
@@ -263,9 +270,7 @@ class Training:
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
             "metrics": metrics or before.get("metrics", {}),
-            "conventions": {
-                name: text for name, text in meanings.items() if name in (metrics or before.get("metrics", {}))
-            },
+            "conventions": meant(meanings, metrics or before.get("metrics", {})),
             **({"data": remarks} if (remarks := self.parts.source.remarks()) else {}),
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
         }

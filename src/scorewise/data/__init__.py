@@ -8,13 +8,14 @@ from scorewise.data.packed import Cifar10Subset, OmniglotSmall
 from scorewise.data.source import FixedSource, SampledSource, Source
 from scorewise.data.synthetic import TOYS, GaussianData, Mixture1d, Toy2d
 from scorewise.data.tables import Wine
-from scorewise.data.uniform import ConstUniform, Uniform
+from scorewise.data.uniform import Const, ConstUniform, Uniform
 
 __all__ = [
     "TOYS",
     "CelebA",
     "Cifar10",
     "Cifar10Subset",
+    "Const",
     "ConstUniform",
     "Digits",
     "FashionMnist",

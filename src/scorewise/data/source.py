@@ -58,6 +58,15 @@ class Source(ABC):
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is clean examples (B, D) in the scale that models see."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """This is what the D numbers of an example are called, where they are a row of a table."""
+        return tuple(f"x_{d}" for d in range(1, self.dims + 1))
+
+    def scaled(self, raw_BD: Tensor) -> Tensor:
+        """This is examples in the data's own units, in the scale that models see."""
+        return raw_BD / self.units_per_step
+
     def names(self, split: Split) -> list[str]:
         """This is what every example of a split is called: its file where it has one, else its place in the split."""
         return [str(i) for i in range(self.count(split))]
@@ -101,7 +110,10 @@ class FixedSource(Source):
 
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is clean examples (B, D) in the scale that models see; the same in every epoch."""
-        raw_BD = self.raw(split)[index_B].to(torch.get_default_dtype())
+        return self.scaled(self.raw(split)[index_B].to(torch.get_default_dtype()))
+
+    def scaled(self, raw_BD: Tensor) -> Tensor:
+        """This is examples in the data's own units, in the scale that models see."""
         return (raw_BD - self.offset) / self.units_per_step
 
 

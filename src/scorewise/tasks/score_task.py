@@ -72,6 +72,10 @@ class ScoreTask(LightningModule, ABC):
         """This is sets of examples (N, D) of the last test for a picture, by label; none where there is none."""
         return {}
 
+    def histograms(self) -> dict[str, dict[str, Tensor]]:
+        """This is numbers (N,) of the last test for a picture, by what they are and by set."""
+        return {}
+
     def conventions(self) -> dict[str, str]:
         """This is what metrics of this task alone mean."""
         return {}
