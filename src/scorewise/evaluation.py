@@ -90,6 +90,7 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
             "task": config["task"],
             "metrics": metrics,
             "conventions": meant(texts, metrics),
+            **({"data": remarks} if (remarks := task.remarks()) else {}),
         }
         (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
     return metrics, texts, draw_panels(task, folder) if trainer.is_global_zero else None

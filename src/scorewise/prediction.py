@@ -4,7 +4,7 @@ import csv
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,7 +113,7 @@ def _scored(done: Finished, config: dict[str, Any]) -> Predicted:
         left_out = [LeftOut(name, reason) for name, reason in images.remarks()["left_out"].items()]
     else:
         names, x_ND, left_out = _rows(given, done)
-    scores_N = torch.cat([torch.as_tensor(part) for part in done.trainer.predict(task, batches(names, x_ND)) or []])
+    scores_N = torch.cat([torch.as_tensor(part) for part in done.trainer.predict(task, Named(names, x_ND)) or []])
     scores_N = scores_N.double().cpu()
     unknown = [LeftOut(name, "no number for a score") for name, s in zip(names, scores_N, strict=True) if s.isnan()]
     if unknown:
@@ -146,11 +146,24 @@ def _rows(path: Path, done: Finished) -> tuple[list[str], Tensor, list[LeftOut]]
     return [name for name, fine in zip(table.names, fine_N, strict=True) if fine], x_ND[fine_N], left_out
 
 
-def batches(names: Sequence[str], x_ND: Tensor) -> list[Batch]:
-    """This is examples whose noise follows from their names, so that adding others changes no score."""
-    index_N = torch.tensor([zlib.crc32(name.encode(errors="surrogateescape")) for name in names])
-    parts = zip(x_ND.split(BATCH), index_N.split(BATCH), strict=True)
-    return [Batch(x_BD, index_B, torch.full_like(index_B, -1)) for x_BD, index_B in parts]
+class Named:
+    """This is a loader of examples whose noise follows from their names, so that adding others changes no score.
+
+    Args:
+        names: of the examples.
+        x_ND: the examples, clean.
+    """
+
+    def __init__(self, names: Sequence[str], x_ND: Tensor) -> None:
+        self.index_N = torch.tensor([zlib.crc32(name.encode(errors="surrogateescape")) for name in names])
+        self.x_ND = x_ND
+
+    def __len__(self) -> int:
+        return -(-len(self.x_ND) // BATCH)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for x_BD, index_B in zip(self.x_ND.split(BATCH), self.index_N.split(BATCH), strict=True):
+            yield Batch(x_BD, index_B, torch.full_like(index_B, -1))
 
 
 def write_table(path: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:

@@ -271,7 +271,7 @@ class Training:
             "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
             "metrics": metrics or before.get("metrics", {}),
             "conventions": meant(meanings, metrics or before.get("metrics", {})),
-            **({"data": remarks} if (remarks := self.parts.source.remarks()) else {}),
+            **({"data": remarks} if (remarks := self.parts.source.remarks() | self.task.remarks()) else {}),
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)

@@ -25,7 +25,8 @@ class Estimate(NamedTuple):
 
     Args:
         value: of all examples.
-        low, high: the 2.5th and 97.5th percentiles of the resamples.
+        low, high: the 2.5th and 97.5th percentiles of the resamples; of few examples AUPR's are a little too high,
+            because examples that are drawn twice are ranked together.
         se: their standard deviation.
     """
 

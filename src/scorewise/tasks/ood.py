@@ -192,6 +192,10 @@ class OODScoring(ScoreTask):
         """This is the outlier scores of the last test by statistic and set, the in-distribution ones first."""
         return self._scores
 
+    def remarks(self) -> dict[str, Any]:
+        """This is what outlier sets say about themselves, after a test."""
+        return {label: said for label, source in self.out.items() if self._found and (said := source.remarks())}
+
     def conventions(self) -> dict[str, str]:
         """This is what metrics, statistics and sets mean."""
         noise = f" + N(0, {self.noise:g}^2)" if self.noise else ""

@@ -76,6 +76,10 @@ class ScoreTask(LightningModule, ABC):
         """This is numbers (N,) of the last test for a picture, by what they are and by set."""
         return {}
 
+    def remarks(self) -> dict[str, Any]:
+        """This is what a summary says about further data of the test: files left out, say."""
+        return {}
+
     def conventions(self) -> dict[str, str]:
         """This is what metrics of this task alone mean."""
         return {}
