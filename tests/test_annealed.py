@@ -3,6 +3,7 @@
 import itertools
 import math
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,12 +12,14 @@ from test_objectives import draws, fit, relative_error
 from torch import Tensor
 
 from scorewise.backbones import MADE
+from scorewise.capabilities import ContextStream
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.heads import ConditionalScore, NoisyConditionalScore
+from scorewise.heads.model import FullPassStream
 from scorewise.noise import Draws, geometric_ladder, smoothing_noise
 from scorewise.objectives import CSM, CSMDSM, CSMAnnealed
 from scorewise.objectives.objective import score_field
-from scorewise.sampling import AnnealedLangevin1d, Langevin1d, ReverseDiffusion1d
+from scorewise.sampling import AnnealedLangevin1d, Langevin1d, ReverseDiffusion1d, tweedie
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -209,3 +212,60 @@ def test_a_head_needs_levels() -> None:
     torch.nn.init.zeros_(model.last.bias)
     torch.testing.assert_close(score_field(model)(x).detach(), -x / (1 + 0.16))
     fit(model, CSMAnnealed(1.0, None, 2, 0.4), x, steps=1)
+
+
+class CorrelatedGaussian(NoisyConditionalScore):
+    """This is N(0, C) in three dimensions, its scores exact at every level, contexts at the smallest one."""
+
+    covariance_DD = torch.tensor([[1.0, 0.7, 0.3], [0.7, 0.8, 0.5], [0.3, 0.5, 0.6]], dtype=torch.float64)
+
+    def __init__(self, levels: tuple[float, ...]) -> None:
+        super().__init__(MADE((3,), 2, (2,)), levels=levels, std=1.0, noise=levels[-1])
+        noisy_DD = self.covariance_DD + levels[-1] ** 2 * torch.eye(3)
+        self.weight_DD = torch.zeros(3, 3)
+        for d in (1, 2):
+            self.weight_DD[d, :d] = torch.linalg.solve(noisy_DD[:d, :d], self.covariance_DD[:d, d])
+        self.given_D = (self.covariance_DD - self.weight_DD @ self.covariance_DD).diagonal()
+
+    def context(self, x_BD: Tensor) -> Tensor:
+        return torch.stack([x_BD @ self.weight_DD.mT, self.given_D.expand_as(x_BD)], -1)
+
+    def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
+        return (c_BDF[..., 0] - q_BD) / (c_BDF[..., 1] + sigma_BD.square())
+
+    def context_stream(self) -> ContextStream:
+        return FullPassStream(self)
+
+
+@pytest.mark.parametrize(("smoothing", "sigma_min"), [(0.2, None), (0.0, 0.2)])
+def test_the_ladders_loss_at_the_true_score_is_its_closed_form(smoothing: float, sigma_min: float | None) -> None:
+    """With v_d the variance of x_d given a context at the smallest level, every level sigma has in expectation
+
+    csm: -sum_d sigma^2 / (2 (v_d + sigma^2)), dsm: sum_d v_d / (2 (v_d + sigma^2)).
+    """
+    n = 60_000
+    clean = torch.randn(n, 3) @ torch.linalg.cholesky(CorrelatedGaussian.covariance_DD).mT
+    x, every = smoothed(clean, smoothing)
+    for target in ("csm", "dsm"):
+        objective = CSMAnnealed(1.5, sigma_min, 5, smoothing, target)
+        model = CorrelatedGaussian(objective.levels)
+        for level in objective.levels:
+            with patch.object(objective, "sigmas", lambda *_, level=level: torch.full((n, 3), level)):
+                found = objective.per_example(model, x, every).detach()
+            share_D = level**2 / (model.given_D + level**2)
+            expected = -0.5 * share_D.sum() if target == "csm" else 0.5 * (1 - share_D).sum()
+            assert abs(float(found.mean() - expected)) < 4 * float(found.std()) / n**0.5, (target, level)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "tolerance"), [(AnnealedLangevin1d(steps=80, step=0.2), 0.05), (ReverseDiffusion1d(200), 0.04)]
+)
+def test_sampling_conditions_on_noisy_entries_and_returns_a_denoised_copy(sampler: Any, tolerance: float) -> None:
+    """Samples have covariance C + sigma_L^2 I, which they have only if contexts stay noisy; then E[clean_d | x_<=d]."""
+    model: Any = CorrelatedGaussian(geometric_ladder(2.0, 0.4, 6))
+    model.sampler = sampler
+    x = model.sample(20_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(x.mT.cov(), model.covariance_DD + 0.16 * torch.eye(3), rtol=0, atol=tolerance)
+    mean = x @ model.weight_DD.mT
+    expected = mean + (x - mean) * model.given_D / (model.given_D + 0.16)
+    torch.testing.assert_close(tweedie(model, x), expected)

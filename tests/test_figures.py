@@ -26,6 +26,8 @@ MUST_HOLD = {
     "fig2": ("CSM has the lowest fisher_error", "DSM with a small sigma"),
     "fig3a": ("maximum likelihood is the floor",),
     "fig3b": ("strictly fewer parameters", "better than MADE n=1"),
+    "fig5_saltpepper": ("MNIST, AR-CSM, mask blind",),
+    "fig5_singlestep": ("best linear estimate from y_<=d", "above the Wiener filter"),
     "ncsn_mnist": ("at one scale", "better than independent Gaussian pixels"),
     "orders": ("better than the mean of its members",),
     "poster_fig1": (),

@@ -66,6 +66,13 @@ class FinishedRun:
         source.prepare()
         return source
 
+    def tested(self, *words: str) -> Mapping[str, float]:
+        """This is the held-out numbers under another task, given as src/eval.py takes it."""
+        from scorewise import evaluation  # Lightning takes seconds, and some figures test nothing
+
+        config = runs.plain(hydra_compose("eval", ["run=.", *words]))
+        return evaluation.run({**config, "run": str(self.folder.path)})[0]
+
 
 def listed(figure: Config, budget: Config) -> Iterator[Training]:
     """This is the trainings of a figure under a budget: every combination of `each`, every seed."""
@@ -81,7 +88,7 @@ def listed(figure: Config, budget: Config) -> Iterator[Training]:
 
 
 def trained(asked: Training, place: Path) -> FinishedRun:
-    """This is a training's finished run: found finished, resumed, or run now.
+    """This is a training's finished run: found finished, also below another figure, resumed, or run now.
 
     Raises:
         UserError: what the user can mend.
@@ -89,7 +96,9 @@ def trained(asked: Training, place: Path) -> FinishedRun:
     cfg: DictConfig = hydra_compose("train", list(asked.overrides))
     config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
     path = place / asked.name.replace("/", "-") / runs.identity(config)
-    folder = runs.claim(config, stored, path, None)
+    below_any = (path, *sorted(place.parent.glob(f"*/*/{path.name}")))
+    folders = [runs.claim(config, stored, each, None) for each in below_any]
+    folder = next((each for each in folders if each.finished), folders[0])
     if not folder.finished:
         from scorewise import training  # Lightning takes seconds, and some figures train nothing
 

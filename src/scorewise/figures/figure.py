@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
@@ -38,6 +39,9 @@ class Run(Protocol):
     @property
     def source(self) -> Any:
         """This is the data set that it was trained on."""
+
+    def tested(self, *words: str) -> Mapping[str, float]:
+        """This is the held-out numbers under another task, given as src/eval.py takes it."""
 
 
 @dataclass(frozen=True)
@@ -154,3 +158,19 @@ def thinned(curve: Sequence[tuple[int, float]], most: int = 400) -> list[tuple[i
         return list(curve)
     picked = [curve[i * (len(curve) - 1) // (most - 1)] for i in range(most)]
     return [(step, float(f"{value:.6g}")) for step, value in picked]
+
+
+def image_rows(rows: Mapping[str, Any], shape: Sequence[int] | Mapping[str, Sequence[int]], canvas: Canvas) -> None:
+    """This draws one labelled row of images per entry, examples (B, D) in [-1, 1], of one shape or one per row."""
+    widest = max(len(x_BD) for x_BD in rows.values())
+    canvas.set_size_inches(1.8 + 0.75 * widest, 0.8 * len(rows))
+    for i, (name, x_BD) in enumerate(rows.items(), 1):
+        of_row = shape[name] if isinstance(shape, Mapping) else shape
+        images = x_BD.detach().cpu().reshape(-1, *of_row).permute(0, 2, 3, 1).numpy()
+        axes = canvas.add_subplot(len(rows), 1, i)
+        joined = np.concatenate(list(np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)), axis=1)
+        axes.imshow((joined.squeeze(-1) if joined.shape[-1] == 1 else joined) * 0.5 + 0.5, cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
