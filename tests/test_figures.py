@@ -32,6 +32,8 @@ MUST_HOLD = {
     "orders": ("better than the mean of its members",),
     "poster_fig1": (),
     "poster_table1": ("within 10 % of the poster", "SSM is better than KDE"),
+    "table1": ("on all-black images",),
+    "table1_small": ("on all-black images",),
     "slides_example33": ("plain Langevin: weight", "annealing repairs"),
 }
 """The claims of every figure that its tiny budget must show."""

@@ -27,6 +27,7 @@ from scorewise.errors import UserError
 from scorewise.outliers.detection import _of_counts, _ranked
 from scorewise.prediction import Named
 from scorewise.store import import_class
+from scorewise.tasks.ood import OODScoring
 
 Command = Callable[..., Outcome]
 
@@ -508,7 +509,11 @@ def test_a_likelihood_that_is_refused_leaves_the_other_statistics(command: Comma
         ),
     ],
 )
-def test_every_kind_of_model(words: tuple[str, ...], statistics: set[str], command: Command) -> None:
+def test_every_kind_of_model(
+    words: tuple[str, ...], statistics: set[str], command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OODScoring, "histograms", lambda _: {})  # drawing takes longer than the model
+    monkeypatch.setattr("scorewise.training.draw_samples", lambda *_: None)
     glow = ("~backbone.hidden",) if "backbone=glow" in words else ()
     limits = ("task.out=[black,uniform]", "task.images=20", "task.likelihood_images=4", "task.resamples=20")
     ended = command("debug=tiny", "task=ood", *words, *limits, *glow)

@@ -82,7 +82,7 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
     folder, stored, parts, task, trainer = finished(config)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
     (results,) = trainer.test(task, data, verbose=False)
-    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()}
+    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | task.intervals()
     objective = compose.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
     if "task" in config and trainer.is_global_zero:

@@ -53,7 +53,8 @@ def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: Path, title: st
     """
     columns = min(len(panels), 4)
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.6))
+    figure.subplots_adjust(hspace=0.3, wspace=0.15, bottom=0.15 / rows)
     for i, (name, sets) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(rows, columns, i)
         numbers = {label: x_N.detach().cpu().double().numpy() for label, x_N in sets.items()}
@@ -75,8 +76,8 @@ def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: Path, title: st
         axes.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks], fontsize=7)
         axes.set_title(name, fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=10)
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(labels), frameon=False)
+    figure.suptitle(title, fontsize=10, y=0.97)
     _save(figure, path)
 
 

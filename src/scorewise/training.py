@@ -243,7 +243,8 @@ class Training:
         """This is the held-out numbers by name."""
         self.table.reload()
         results = self.trainer.test(self.task, self.data, verbose=False)
-        return {name.removeprefix("test/"): float(value) for name, value in (results[0] if results else {}).items()}
+        numbers = results[0] if results else {}
+        return {name.removeprefix("test/"): float(value) for name, value in numbers.items()} | self.task.intervals()
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], seconds: float) -> None:

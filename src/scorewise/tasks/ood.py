@@ -153,8 +153,6 @@ class OODScoring(ScoreTask):
         )
         for name, estimate in _flat(self._found).items():
             self.log(f"test/{name}", estimate.value)
-            for ending in ENDINGS:
-                self.log(f"test/{name}{ending}", getattr(estimate, ending[1:]))
 
     def _held_out_mean(
         self, statistics: Sequence[str], inside: Mapping[str, Tensor] | None = None
@@ -187,6 +185,11 @@ class OODScoring(ScoreTask):
                 f"{likelihood.largest_tail:g} of its mass outside the range of the likelihood.",
                 stacklevel=2,
             )
+
+    def intervals(self) -> dict[str, float]:
+        """This is the ends of the 95 % intervals (_low, _high) and the standard errors (_se) of all numbers."""
+        flat = _flat(self._found) if self._found else {}
+        return {f"{name}{ending}": getattr(each, ending[1:]) for name, each in flat.items() for ending in ENDINGS}
 
     def histograms(self) -> dict[str, dict[str, Tensor]]:
         """This is the outlier scores of the last test by statistic and set, the in-distribution ones first."""

@@ -76,6 +76,10 @@ class ScoreTask(LightningModule, ABC):
         """This is numbers (N,) of the last test for a picture, by what they are and by set."""
         return {}
 
+    def intervals(self) -> dict[str, float]:
+        """This is the ends of intervals and the standard errors of the last test, too many for a log, by name."""
+        return {}
+
     def remarks(self) -> dict[str, Any]:
         """This is what a summary says about further data of the test: files left out, say."""
         return {}
