@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import Outcome
 from PIL import Image
-from test_compose import options, settled
+from test_compose import CONF, options, settled
 from test_denoising import KnownGaussian
 from torch import Tensor
 
@@ -24,8 +25,10 @@ from scorewise import compose, outliers
 from scorewise.data import Const
 from scorewise.data.tables import read_table
 from scorewise.errors import UserError
+from scorewise.figures.table1 import nested
 from scorewise.outliers.detection import _of_counts, _ranked
 from scorewise.prediction import Named
+from scorewise.reproduce import listed
 from scorewise.store import import_class
 from scorewise.tasks.ood import OODScoring
 
@@ -531,3 +534,23 @@ def test_annealed_models_are_looked_at_with_their_smallest_noise(command: Comman
     config = settled("objective=dsm", "objective.sigma=0.4", "task=ood", "debug=tiny")
     task = compose.build_task(config, compose.build(config, 0), 0)
     assert task.noise == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("figure", "budget"), [("table1", "gpu"), ("table1_small", "cpu"), ("table1_small", "gpu")])
+def test_the_trainings_of_table_1_compose(figure: str, budget: str) -> None:
+    settings = yaml.safe_load((CONF / f"figure/{figure}.yaml").read_text())
+    trainings = list(listed(settings, settings["budgets"][budget]))
+    shapes = {}
+    for asked in trainings:
+        config = settled(*asked.overrides)
+        shapes[asked.name.partition("/")[0]] = compose.build_source(config).shape
+    for inside, out in settings["budgets"][budget]["settings"]["out"].items():
+        sets = compose.outside_sources(out, shapes[inside], {"data": None, "cache": None})
+        assert {source.shape for source in sets.values()} == {shapes[inside]}
+        assert "black" in sets, "where one-sided statistics fail"
+    assert len(trainings) == 4 * len(shapes)
+
+
+def test_numbers_of_the_figure_by_metric_statistic_and_set() -> None:
+    flat = {"auroc/h/black": 0.2, "auroc/h/black_low": 0.1, "auroc/h/black_high": 0.3, "auroc/h/black_se": 0.05}
+    assert nested(flat) == {"auroc": {"h": {"black": [0.2, 0.1, 0.3]}}}

@@ -8,7 +8,7 @@ from typing import Any
 
 ORDER = (
     *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "fig5_singlestep", "fig5_saltpepper", "ncsn_mnist"),
-    *("poster_fig1", "poster_table1", "slides_example33", "orders"),
+    *("table1", "table1_small", "poster_fig1", "poster_table1", "slides_example33", "orders"),
 )
 HEAD = """# Results
 
