@@ -245,6 +245,7 @@ def test_a_table_by_its_columns(tmp_path: Path) -> None:
     ("choice", "sentence"),
     [
         (("task.out=[]",), "task.out is empty: name at least one data option to compare with"),
+        (("task.out=uniform",), "task.out=uniform must be a list of data options: task.out=[uniform] say."),
         (("task.out=[unifrom]",), "task.out: unifrom is no option of data: use black, celeba"),
         (("task.out=[{path:photos}]",), "task.out: None is no option of data"),
         (("task.out=[{data:uniform,name:mean}]",), "task.out: mean cannot be the name of a set"),
@@ -418,7 +419,7 @@ def test_predict_a_table(command: Command, tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     lines = [",".join(map(repr, row)) for row in [*x.tolist(), far.tolist(), [1e300] * 13]]
     table.write_text("\n".join([",".join(source.columns), *lines, "1,2", ""]))
-    asked = (f"run={run}", "task=ood", "task.out=[gaussian]", f"input={table}")
+    asked = (f"run={run}", "task=ood", f"input={table}")
     ended = command(*asked, "task.statistic=nll", "task.noise=0", name="predict")
     assert ended.status == 0, ended.err
     assert "6 scored by nll, 2 left out" in ended.out
@@ -454,6 +455,7 @@ def test_predict_refuses_what_it_cannot_use(command: Command, tmp_path: Path) ->
         (("input=nowhere",), "nowhere is not there: give a folder of images"),
         (("input=useless",), "has no image that can be used: no readable image: 1 (notes.txt)"),
         (("input=empty", "output=empty/scores"), "lies in the folder of the images themselves"),
+        (("input=useless", "task.choose_on=mnist"), "task.choose_on=mnist is none of the outlier sets uniform"),
         (("input=useless", "task=density"), "use task=denoising or task=ood"),
     ):
         ended = command(f"run={run}", "task=ood", *arguments, "paths.cache=cache", name="predict")
@@ -467,6 +469,7 @@ def test_sets_that_are_not_there_stop_a_run_before_it_trains(command: Command, t
     (tmp_path / "empty").mkdir()
     run = small_run(command)
     for out, sentence in (
+        ("null", "task.out is empty: name at least one data option"),
         ("[{data:images,path:empty}]", "empty is empty: give a folder of images"),
         ("[{data:uniform,held_out:0}]", "task.out: uniform has no test examples to compare with"),
     ):

@@ -228,7 +228,7 @@ def refuse_incompatible(config: Config) -> None:
 
 
 def _refuse_task(config: Config, task: type, head: type) -> None:
-    for entry in config["task"].get("out") or ():
+    for entry in _entries(config["task"].get("out")):
         _entry(entry)
     settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
     if issubclass(task, ScoreTask) and (sentence := task.refusal(head, **settings)):
@@ -417,6 +417,17 @@ def build_source(config: Config) -> Source:
     return source
 
 
+def _entries(out: Any) -> list[Any]:
+    """This is the entries of task.out.
+
+    Raises:
+        UserError: it is no list.
+    """
+    if not isinstance(out, list | NoneType):
+        raise UserError(f"task.out={out} must be a list of data options: task.out=[uniform] say.")
+    return out or []
+
+
 def _entry(entry: Any) -> tuple[str, str, Config]:
     """This is the name, the data option and the settings of an entry of task.out.
 
@@ -558,11 +569,25 @@ def build(config: Config, seed: int) -> Parts:
     return Parts(source, model, objective, recipe)
 
 
+def only_for_choosing(task: Config) -> Config:
+    """This is a task's settings for prediction, which reads no set but the one that a statistic is chosen on.
+
+    Raises:
+        UserError: there is no such set.
+    """
+    if "out" not in task:
+        return task
+    named, wanted = {_entry(entry)[0]: entry for entry in _entries(task["out"])}, task.get("choose_on")
+    if wanted is not None and wanted not in named:
+        raise UserError(f"task.choose_on={wanted} is none of the outlier sets {', '.join(named)}.")
+    return {**task, "out": [named[wanted]] if wanted else None}
+
+
 def build_task(config: Config, parts: Parts, seed: int) -> Any:
     """This is the LightningModule of a settled config."""
     settings = {key: value for key, value in config["task"].items() if key != "_target_"}
     if "out" in settings:
-        settings["out"] = outside_sources(settings["out"] or (), parts.source.shape, config["paths"])
+        settings["out"] = outside_sources(_entries(settings["out"]), parts.source.shape, config["paths"])
     optimisation = _built(config, "optim")
     try:
         return import_class(config["task"]["_target_"])(

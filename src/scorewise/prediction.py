@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scorewise.compose import only_for_choosing
 from scorewise.data.datamodule import Batch, ScoreData
 from scorewise.data.folder import ImageFolder, LeftOut, printable, sentence_of
 from scorewise.data.tables import read_table
@@ -70,6 +71,8 @@ def run(config: dict[str, Any]) -> Predicted:
     Raises:
         UserError: no example can be used, output is in the input folder, or see `finished`.
     """
+    if "task" in config:
+        config = {**config, "task": only_for_choosing(config["task"])}
     done = finished(config)
     predict: dict[type, Callable[[Finished, dict[str, Any]], Predicted]] = {Denoising: _restored, OODScoring: _scored}
     if type(done.task) not in predict:

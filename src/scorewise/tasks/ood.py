@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ INSIDE = "test"
 ENDINGS = ("_se", "_low", "_high")
 """What follows the names of numbers for their standard errors and the ends of their intervals."""
 RESERVED = (INSIDE, "mean", "others")
+NO_SET = "task.out is empty: name at least one data option to compare with, task.out=[uniform] say"
 OF_LIKELIHOOD = ("nll", "typicality")
 BY_DEFAULT = ("typicality", "abs_h")
 """The statistic that predict writes where none is named: the first of these that the model has. Both are two-sided."""
@@ -38,7 +39,7 @@ class OODScoring(ScoreTask):
 
     Args:
         model, objective, optimisation, source, smoothing, seed, monitor: see `ScoreTask`.
-        out: outlier sets by name, of examples of the model's shape.
+        out: outlier sets by name, of examples of the model's shape; None where nothing is to be compared.
         choose_on: the set that a statistic is chosen on; None: the first.
         images: examples per set, at most.
         likelihood_images: the same for likelihoods that are sums over nodes or steps.
@@ -50,8 +51,6 @@ class OODScoring(ScoreTask):
         ValueError: a set of another shape, or a name that does not fit.
     """
 
-    needs: ClassVar[tuple[type, ...]] = ()
-
     def __init__(
         self,
         model: Model,
@@ -61,7 +60,7 @@ class OODScoring(ScoreTask):
         *,
         smoothing: float,
         seed: int,
-        out: Mapping[str, Source],
+        out: Mapping[str, Source] | None,
         monitor: str = "val/loss",
         choose_on: str | None = None,
         images: int = 1000,
@@ -71,8 +70,9 @@ class OODScoring(ScoreTask):
         statistic: str | None = None,
     ) -> None:
         super().__init__(model, objective, optimisation, source, smoothing=smoothing, seed=seed, monitor=monitor)
-        if sentence := self.refusal(type(model), out=list(out), statistic=statistic):
+        if sentence := self.refusal(type(model), statistic=statistic):
             raise ValueError(sentence)
+        out = out or {}
         if choose_on is not None and choose_on not in out:
             raise ValueError(f"task.choose_on={choose_on} is none of the outlier sets {', '.join(out)}")
         if noise is not None and not 0 <= noise < float("inf"):
@@ -96,11 +96,11 @@ class OODScoring(ScoreTask):
 
     @classmethod
     def refusal(
-        cls, head: type, *, out: Sequence[Any] = ("any",), statistic: str | None = None, **settings: Any
+        cls, head: type, *, out: Sequence[Any] | None = None, statistic: str | None = None, **settings: Any
     ) -> str | None:
         """This is why models of a head have no such outlier scores, as one sentence, or None where they have."""
-        if not out:
-            return "task.out is empty: name at least one data option to compare with, task.out=[uniform] say"
+        if out is not None and not out:
+            return NO_SET
         known = outliers.statistics_of(head)
         if not known:
             return f"task=ood needs scores, a density or an energy, and {head.__name__} has none of them"
@@ -117,10 +117,12 @@ class OODScoring(ScoreTask):
         """This makes sure that outlier sets are there before anything is computed.
 
         Raises:
-            UserError: one is missing, or holds no example.
+            UserError: there is none, one is missing, or one holds no example.
         """
         super().setup(stage)
         if stage != "predict":
+            if not self.out:
+                raise UserError(f"{NO_SET}.")
             for label, source in self.out.items():
                 _prepare(label, source)
 
