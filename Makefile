@@ -24,7 +24,7 @@ ifeq ($(UV_TORCH_BACKEND),)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 else
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) -c requirements.lock hatchling editables
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) -c requirements.lock hatchling editables setuptools
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) --no-build-isolation -c requirements.lock -e '.[dev]'
 endif
 	@touch $(STAMP)
