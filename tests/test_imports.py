@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "ensemble": BASE | {"heads", "likelihood", "store"},
     "figures": BASE
     | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics", "ensemble"}
-    | {"outliers"},
+    | {"denoising", "outliers", "tasks"},
     "likelihood": BASE,
     "score_density": BASE | {"backbones", "heads", "likelihood", "sampling"},
     "sampling": BASE | {"likelihood"},
