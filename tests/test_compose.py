@@ -233,7 +233,7 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         ),
         (
             ("objective=mle", "head=discretised_mixture", "data=toy2d", "data.smoothing=0"),
-            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=celeba, cifar10, cifar10_subset",
+            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=black, celeba, cifar10,",
         ),
         (
             ("objective=fd_ssm", "backbone=pixelcnnpp", "backbone.dropout=0.2"),
