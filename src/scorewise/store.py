@@ -76,6 +76,7 @@ CLASSES = (
     "scorewise.tasks.denoising.Denoising",
     "scorewise.tasks.density.DensityEstimation",
     "scorewise.tasks.optimisation.Optimisation",
+    "scorewise.tasks.sample_quality.SampleQuality",
 )
 """Every class that a stored config may name, exactly so."""
 NAMES_ONLY = (

@@ -1,0 +1,71 @@
+"""Drawing many samples from a model, in chunks whose random numbers depend on nothing but their place."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorewise.errors import UserError
+from scorewise.noise import Draws
+from scorewise.sampling.ancestral import Ancestral
+from scorewise.sampling.denoise import tweedie
+from scorewise.sampling.parallel import Parallel
+
+AT_ONCE = 100
+"""Samples that are denoised at a time; a full pass holds the features of all dimensions."""
+
+
+def draw(model: Any, count: int, batch: int, seed: int, denoise: bool, rank: int = 0, world_size: int = 1) -> Tensor:
+    """This is samples of a model, shape (n, D); several processes share the chunks, and n is this one's part.
+
+    Args:
+        model: with a sampler.
+        count: samples in all.
+        batch: samples that are drawn together.
+        seed: of the draws.
+        denoise: whether x + sigma^2 s(x) takes the noise of the modelled law away.
+        rank: of this process.
+        world_size: how many processes there are.
+
+    Raises:
+        UserError: samples that are not finite.
+    """
+    sampler = model.sampler
+    watch = sampler.watch if isinstance(sampler, Ancestral | Parallel) else None
+    parts: list[Tensor] = [model.mean.new_empty(0, model.dims)]
+    for chunk, start in enumerate(range(0, count, batch)):
+        if chunk % world_size == rank:
+            n = min(batch, count - start)
+            if watch is not None:
+                sampler.watch = partial(_tell, watch, start / count, n / count)
+            key = Draws.of(seed, -1, torch.tensor([chunk])).fork("samples").key_B.item()
+            x_BD = model.sample(n, torch.Generator().manual_seed(int(key)))
+            if denoise and model.noise:
+                x_BD = torch.cat([tweedie(model, part_BD) for part_BD in x_BD.split(AT_ONCE)])
+            parts.append(x_BD.detach())
+    if watch is not None:
+        sampler.watch = watch
+    x_BD = torch.cat(parts)
+    if bad := int((~x_BD.isfinite()).any(1).sum()):
+        raise UserError(
+            f"{bad} of {len(x_BD)} samples by {type(sampler).__name__} are not finite, so nothing was compared: look "
+            "at the loss of the training, or take another sampler."
+        )
+    return x_BD
+
+
+def _tell(watch: Callable[[float], None], done: float, part: float, share: float) -> None:
+    watch(done + part * share)
+
+
+def describe(model: Any, denoise: bool) -> str:
+    """This is what samples of a model are, for a report."""
+    if not model.noise:
+        how = "as drawn from a model of clean images"
+    elif denoise:
+        how = f"denoised by x + sigma^2 s(x), sigma {model.noise:g}"
+    else:
+        how = f"with their noise of {model.noise:g}, not denoised"
+    return f"samples ({how}, clamped, in 8 bits)"
