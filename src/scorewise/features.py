@@ -62,8 +62,8 @@ def run(config: dict[str, Any], place: Path | None = None) -> Trained:
         trainer.fit(task, data)
         (results,) = trainer.test(task, data, verbose=False)
     accuracy, count = float(results["test/accuracy"]), source.count("test")
+    network.accuracy = round(accuracy, 4)
     facts = {
-        "test_accuracy": round(accuracy, 4),
         "test_images": count,
         "seed": seed,
         "epochs": trainer.current_epoch,

@@ -8,7 +8,7 @@ from typing import Any
 
 ORDER = (
     *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "ncsn_mnist", "poster_fig1", "poster_table1", "slides_example33"),
-    "orders",
+    *("orders", "fig4_mnist", "fig4_cifar"),
 )
 HEAD = """# Results
 

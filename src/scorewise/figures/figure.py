@@ -39,6 +39,9 @@ class Run(Protocol):
     def source(self) -> Any:
         """This is the data set that it was trained on."""
 
+    def extractor(self, choice: str | None, epochs: int | None = None) -> Any:
+        """This is a feature extractor for that data set: inception, untrained, or (None) a classifier of its own."""
+
 
 @dataclass(frozen=True)
 class Table:

@@ -37,14 +37,21 @@ class ClassifierFeatures(FeatureExtractor):
         name: what a report calls it.
         channels: of the first convolution; the others have twice and four times as many.
         num_features: of the hidden layer (F).
+        accuracy: share of the held-out images that it classifies correctly, once that is known.
     """
 
     def __init__(
-        self, shape: Sequence[int], classes: int, name: str, channels: int = 24, num_features: int = 64
+        self,
+        shape: Sequence[int],
+        classes: int,
+        name: str,
+        channels: int = 24,
+        num_features: int = 64,
+        accuracy: float | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.classes, self.name = tuple(shape), classes, name
-        self.channels, self.num_features = channels, num_features
+        self.channels, self.num_features, self.accuracy = channels, num_features, accuracy
         self.trunk = nn.Sequential(
             _block(shape[0], channels, 1 if max(shape[1:]) <= SMALL else 2),
             _block(channels, 2 * channels, 2),
@@ -101,6 +108,7 @@ class ClassifierFeatures(FeatureExtractor):
             "classes": self.classes,
             "channels": self.channels,
             "num_features": self.num_features,
+            "accuracy": self.accuracy,
         }
         config = {"extractor": settings, "hash": self.hash, **facts}
         (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
