@@ -1,9 +1,9 @@
 """Figure 4: samples by maximum likelihood and by CSM side by side, with FID, KID and the distance of mean colours."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -57,7 +57,7 @@ class Fig4(Figure):
             "extractor": extractor.hash,
             "subsets": [self.subsets, self.subset_size],
         }
-        compared = cache(partial(Comparison, extractor, source, SPLIT, self.subsets, self.subset_size, seed=0))
+        compared = Comparison(extractor, source, SPLIT, self.subsets, self.subset_size, seed=0)
         bounds = bench.once("bounds", settings, partial(self._bounds, compared))
         found = {
             name: bench.once(
@@ -93,19 +93,18 @@ class Fig4(Figure):
             },
         )
 
-    def _bounds(self, compared: Callable[[], Comparison]) -> dict[str, Any]:
-        comparison = compared()
-        both = {"floor": comparison.floor(self.samples), "pixels": comparison.pixels(self.samples)}
+    def _bounds(self, compared: Comparison) -> dict[str, Any]:
+        both = {"floor": compared.floor(self.samples), "pixels": compared.pixels(self.samples)}
         found = {which: {name: _plain(one) for name, one in each.items()} for which, each in both.items()}
-        return {"found": found, "colours": _histograms(comparison.images_RCHW)}
+        return {"found": found, "colours": _histograms(compared.images_RCHW)}
 
-    def _of(self, run: Run, compared: Callable[[], Comparison], bench: Bench) -> dict[str, Any]:
+    def _of(self, run: Run, compared: Comparison, bench: Bench) -> dict[str, Any]:
         model, shape = run.model, run.source.shape
         begun = time.monotonic()
         x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)
         seconds = time.monotonic() - begun
         images_BCHW = eight_bits(x_BD, shape)
-        found = compared().of(images_BCHW, describe(model, denoise=True))
+        found = compared.of(images_BCHW, describe(model, denoise=True))
         for one in found.values():
             bench.say(f"  {one}")
         return {

@@ -34,15 +34,14 @@ class ColourDistance:
 
     def __str__(self) -> str:
         """This is the number and all facts."""
-        return f"mean-colour distance {self.value:.3g} of 255 (s.e. {self.error:.2g}): {self.facts()}"
+        shift = " ".join(f"{channel:+.1f}" for channel in self.shift)
+        return f"mean colour {self.value:.3g} (s.e. {self.error:.2g}; means differ by {shift}): {self.facts()}"
 
     def facts(self) -> str:
         """This is what the number depends on."""
-        shift = " ".join(f"{channel:+.1f}" for channel in self.shift)
         return (
-            "1-Wasserstein distance of per-image channel means, averaged over channels, in 8-bit levels (means differ "
-            f"by {shift}); {self.samples:,} {self.kind} against {self.references:,} clean 8-bit images of the "
-            f"{self.split} split"
+            "1-Wasserstein distance of per-image channel means, averaged over channels, in levels of 256; "
+            f"{self.samples:,} {self.kind} against {self.references:,} clean 8-bit images of the {self.split} split"
         )
 
 

@@ -38,7 +38,8 @@ def fid(samples_BF: Tensor, references_RF: Tensor) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     _refuse(samples_BF, references_RF)
-    metric = FrechetInceptionDistance(feature=Given(samples_BF.shape[1])).set_dtype(torch.float64)
+    # Features are those of all processes already.
+    metric = FrechetInceptionDistance(Given(samples_BF.shape[1]), sync_on_compute=False).set_dtype(torch.float64)
     metric.update(references_RF.double(), real=True)
     metric.update(samples_BF.double(), real=False)
     return float(metric.compute())
@@ -67,7 +68,9 @@ def kid(samples_BF: Tensor, references_RF: Tensor, subsets: int, subset_size: in
     _refuse(samples_BF, references_RF)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*will save all extracted features.*")
-        metric = KernelInceptionDistance(Given(samples_BF.shape[1]), subsets=subsets, subset_size=subset_size)
+        metric = KernelInceptionDistance(
+            Given(samples_BF.shape[1]), subsets=subsets, subset_size=subset_size, sync_on_compute=False
+        )
     metric.update(references_RF.double(), real=True)
     metric.update(samples_BF.double(), real=False)
     with torch.random.fork_rng(devices=[]):
@@ -117,13 +120,13 @@ class Distance:
 
     def __str__(self) -> str:
         """This is the number and all facts."""
-        over = f"{self.subsets} subsets of {self.subset_size:,}"
-        spread = "" if self.spread is None else f" (s.d. {self.spread:.2g} over {over})"
+        spread = "" if self.spread is None else f" (s.d. {self.spread:.2g})"
         return f"{self.name} {self.value:.4g}{spread}: {self.facts()}"
 
     def facts(self) -> str:
         """This is what the number depends on."""
+        subsets = "" if self.spread is None else f"; mean over {self.subsets} subsets of {self.subset_size:,}"
         return (
             f"{self.samples:,} {self.kind} against {self.references:,} clean 8-bit images of the {self.split} split; "
-            f"{self.num_features:,} features of {self.extractor}, hash {self.hash}"
+            f"{self.num_features:,} features of {self.extractor}, hash {self.hash}{subsets}"
         )

@@ -18,7 +18,7 @@ AT_ONCE = 100
 
 
 def draw(model: Any, count: int, batch: int, seed: int, denoise: bool, rank: int = 0, world_size: int = 1) -> Tensor:
-    """This is samples of a model, shape (n, D); several processes share the chunks, and n is this one's part.
+    """This is samples of a model, shape (count, D); each process draws some, and those of the others are zero here.
 
     Args:
         model: with a sampler.
@@ -34,20 +34,19 @@ def draw(model: Any, count: int, batch: int, seed: int, denoise: bool, rank: int
     """
     sampler = model.sampler
     watch = sampler.watch if isinstance(sampler, Ancestral | Parallel) else None
-    parts: list[Tensor] = [model.mean.new_empty(0, model.dims)]
-    for chunk, start in enumerate(range(0, count, batch)):
-        if chunk % world_size == rank:
-            n = min(batch, count - start)
-            if watch is not None:
-                sampler.watch = partial(_tell, watch, start / count, n / count)
-            key = Draws.of(seed, -1, torch.tensor([chunk])).fork("samples").key_B.item()
-            x_BD = model.sample(n, torch.Generator().manual_seed(int(key)))
-            if denoise and model.noise:
-                x_BD = torch.cat([tweedie(model, part_BD) for part_BD in x_BD.split(AT_ONCE)])
-            parts.append(x_BD.detach())
+    x_BD = model.mean.new_zeros(count, model.dims)
+    for chunk, rows in enumerate(torch.arange(count).split(batch)):
+        if chunk % world_size != rank:
+            continue
+        if watch is not None:
+            sampler.watch = partial(_tell, watch, int(rows[0]) / count, len(rows) / count)
+        key = Draws.of(seed, -1, torch.tensor([chunk])).fork("samples").key_B.item()
+        drawn_BD = model.sample(len(rows), torch.Generator().manual_seed(int(key)))
+        if denoise and model.noise:
+            drawn_BD = torch.cat([tweedie(model, part_BD) for part_BD in drawn_BD.split(AT_ONCE)])
+        x_BD[rows.to(x_BD.device)] = drawn_BD.detach()
     if watch is not None:
         sampler.watch = watch
-    x_BD = torch.cat(parts)
     if bad := int((~x_BD.isfinite()).any(1).sum()):
         raise UserError(
             f"{bad} of {len(x_BD)} samples by {type(sampler).__name__} are not finite, so nothing was compared: look "

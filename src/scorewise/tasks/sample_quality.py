@@ -1,11 +1,11 @@
 """Sample quality: FID and KID of a model's samples, and the distance of their mean colours."""
 
 import warnings
-from typing import Any, cast, final
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 from torch import Tensor
-from torchmetrics import CatMetric
 
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.data.datamodule import Batch
@@ -17,14 +17,18 @@ from scorewise.quality import ColourDistance, Comparison, Distance, Shelf, descr
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.score_task import ScoreTask
 
+CHANNELS = ("red", "green", "blue")
+SHIFT = "mean of the samples minus mean of the images, in levels of 256"
+
 
 @final
 class SampleQuality(ScoreTask):
     """This is how good samples of a model are, as numbers.
 
-    Test metrics: fid and kid of the samples against all clean images of a split, both as bytes; the same of as many
-    images of another split (floor) and of independent Gaussian pixels (pixels); and, of RGB images, the distance of
-    mean colours. Samples are drawn in chunks whose random numbers depend on the seed and their place alone.
+    Test metrics: fid and kid of the samples against all clean images of a split, both as bytes, kid with its standard
+    deviation over subsets; and, of RGB images, mean_colour, the distance of their mean colours. The same of as many
+    images of another split (_floor) and of independent Gaussian pixels (_pixels). Samples are drawn in chunks whose
+    random numbers depend on the seed and their place alone.
 
     Args:
         model, objective, optimisation, source, smoothing, seed, monitor: see `ScoreTask`.
@@ -71,13 +75,13 @@ class SampleQuality(ScoreTask):
             raise ValueError(sentence)
         if denoise and model.noise and not isinstance(model, ConditionalScoreModel | ScoreModel):
             raise ValueError(f"{type(model).__name__} has no score to denoise with: use task.denoise=false")
-        self.samples, self.batch, self.split, self.denoise = samples, batch, split, denoise
-        self.subsets, self.subset_size, self.shown = subsets, subset_size, shown
-        # In a tuple, so that it is no part of what is trained and saved.
-        self._extractor = (Shelf(cache_root(cache) / "features").take(extractor, source),)
-        self._found: dict[str, Distance | ColourDistance] = {}
+        self.samples, self.batch, self.denoise, self.shown = samples, batch, denoise, shown
+        network = Shelf(cache_root(cache) / "features").take(extractor, source)
+        # Not a module of this one: it is no part of what is trained and saved.
+        self._comparison = Comparison(network, source, split, subsets, subset_size, seed)
+        self._kind = describe(model, denoise)
         self._shown: dict[str, Tensor] = {}
-        if samples <= (features := self._extractor[0].num_features):
+        if samples <= (features := network.num_features):
             warnings.warn(
                 f"task.samples={samples} is not more than the {features:,} features, so their covariance is singular "
                 "and FID says little: use more samples, or look at KID.",
@@ -93,44 +97,33 @@ class SampleQuality(ScoreTask):
     def name(self) -> str:
         """This is what this test is called among others of the same model, for files."""
         noisy = "" if self.denoise or not self.model.noise else "-noisy"
-        return f"sample_quality-{self.samples}-{self.split}-{self._extractor[0].hash}{noisy}"
+        return f"sample_quality-{self.samples}-{self._comparison.split}-{self._comparison.extractor.hash}{noisy}"
 
     def on_test_start(self) -> None:
         """This forgets an earlier test."""
         super().on_test_start()
-        self._found, self._shown = {}, {}
+        self._shown = {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """This does nothing: the samples are drawn once, and compared with the images of the source, at the end."""
 
     def on_test_epoch_end(self) -> None:
         """This draws the samples, compares them and logs what was found."""
-        extractor = self._extractor[0].to(self.device)
-        comparison = Comparison(extractor, self.source, self.split, self.subsets, self.subset_size, self.seed)
+        self._comparison.extractor.to(self.device)
         x_BD = self._drawn()
-        self._found = comparison.bounded(eight_bits(x_BD, self.source.shape), describe(self.model, self.denoise))
-        for name, value in self._numbers().items():
-            self.log(f"test/{name}", value)
-        index_B = torch.arange(min(self.shown, self.source.count(self.split)))
+        found = self._comparison.bounded(eight_bits(x_BD, self.source.shape), self._kind)
+        for name, value in numbers(found).items():
+            self.log(f"test/{name}", value, sync_dist=True)
+        index_B = torch.arange(min(self.shown, self.source.count(self._comparison.split)))
         self._shown = {
-            f"samples{', denoised' if self.denoise and self.model.noise else ''}": x_BD[: self.shown].clamp(-1, 1),
-            f"data ({self.split} split)": self.source.examples(self.split, index_B, -1, self.seed),
+            self._kind.partition(", clamped")[0] + ")": x_BD[: self.shown],
+            "data": self.source.examples(self._comparison.split, index_B, -1, self.seed),
         }
 
     def _drawn(self) -> Tensor:
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        gathered = CatMetric().to(self.device)
-        gathered.update(draw(self.model, self.samples, self.batch, self.seed, self.denoise, rank, world_size))
-        return cast(Tensor, gathered.compute()).cpu()
-
-    def _numbers(self) -> dict[str, float]:
-        """This is every number that was found, by the name of its metric."""
-        numbers: dict[str, float] = {}
-        for name, found in self._found.items():
-            numbers[name] = found.value
-            if isinstance(found, ColourDistance):
-                numbers[f"{name}_se"] = found.error
-        return numbers
+        x_BD = draw(self.model, self.samples, self.batch, self.seed, self.denoise, rank, world_size)
+        return self.trainer.strategy.reduce(x_BD, reduce_op="sum").cpu()
 
     def panels(self) -> dict[str, Tensor]:
         """This is the first samples and as many images."""
@@ -138,4 +131,23 @@ class SampleQuality(ScoreTask):
 
     def conventions(self) -> dict[str, str]:
         """This is what every number depends on: counts, split, extractor and its hash."""
-        return {name: str(found) for name, found in self._found.items()}
+        texts = self._comparison.conventions(self.samples, self._kind)
+        return {
+            **texts,
+            **{f"{name}_sd": f"standard deviation over the subsets of {name}, which overlap" for name in texts},
+            **{f"shift_{channel}": f"{SHIFT}; {texts.get('mean_colour', '')}" for channel in CHANNELS},
+        }
+
+
+def numbers(found: Mapping[str, Distance | ColourDistance]) -> dict[str, float]:
+    """This is every number that was found, by the name of its metric."""
+    named: dict[str, float] = {}
+    for name, one in found.items():
+        named[name] = one.value
+        if isinstance(one, ColourDistance):
+            named[f"{name}_se"] = one.error
+            if name == "mean_colour":
+                named |= {f"shift_{channel}": by for channel, by in zip(CHANNELS, one.shift, strict=True)}
+        elif one.spread is not None:
+            named[f"{name}_sd"] = one.spread
+    return named
