@@ -99,11 +99,11 @@ class Fig4(Figure):
         return {"found": found, "colours": _histograms(compared.images_RCHW)}
 
     def _of(self, run: Run, compared: Comparison, bench: Bench) -> dict[str, Any]:
-        model, shape = run.model, run.source.shape
+        model = run.model
         begun = time.monotonic()
         x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)
         seconds = time.monotonic() - begun
-        images_BCHW = eight_bits(x_BD, shape)
+        images_BCHW = eight_bits(x_BD, compared.source.shape)
         found = compared.of(images_BCHW, describe(model, denoise=True))
         for one in found.values():
             bench.say(f"  {one}")
@@ -211,7 +211,7 @@ def _label(found: Found) -> str:
 def _facts(measured: Mapping[str, Found]) -> str:
     one = next(iter(measured.values()))["fid"]
     return (
-        f"{one['samples']:,} samples each against {one['references']:,} clean images of the {one['split']} split, "
+        f"{one['samples']:,} samples against {one['references']:,} clean images of the {one['split']} split, "
         f"{one['num_features']:,} features of {one['extractor']}, hash {one['hash']}"
     )
 
@@ -221,7 +221,8 @@ def _claims(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -> list[
         a, b = measured[low], measured[high]
         kids = " against ".join(f"{one['kid']['value']:.4f} (s.d. {one['kid']['spread']:.4f})" for one in (a, b))
         values = a["fid"]["value"], b["fid"]["value"]
-        return Claim(sentence, values[0] < values[1], f"{values[0]:.2f} against {values[1]:.2f}; KID {kids}")
+        numbers = f"{values[0]:.2f} against {values[1]:.2f}; KID {kids}; {_facts(measured)}"
+        return Claim(sentence, values[0] < values[1], numbers)
 
     claims = []
     backbones, objectives = (list(dict.fromkeys(name.split(", ")[i] for name in measured)) for i in (0, 1))
@@ -249,7 +250,8 @@ def _claims(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -> list[
         Claim(
             "every model has a lower FID than independent Gaussian pixels",
             max(found.values()) < worst,
-            f"{min(found.values()):.2f} to {max(found.values()):.2f}, pixels {worst:.2f}, other real images {low:.2f}",
+            f"{min(found.values()):.2f} to {max(found.values()):.2f}, pixels {worst:.2f}, other real images {low:.2f}; "
+            f"{_facts(measured)}",
         )
     )
     return claims
