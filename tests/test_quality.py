@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +40,7 @@ from scorewise.quality import (
     mean_colour_distance,
 )
 from scorewise.tasks.classification import shifted
+from scorewise.tracking import MetricsTable, log_sentences, read_metrics
 
 Command = Callable[..., Outcome]
 
@@ -488,6 +491,49 @@ def test_train_and_eval(command: Command, cached: str) -> None:
         assert refused.status == 1
         assert sentence in refused.err
         assert len(refused.err.strip().splitlines()) == 1
+
+
+def test_sentences_reach_every_logger(tmp_path: Path) -> None:
+    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    class Offline(WandbLogger):
+        def __init__(self) -> None:
+            self.seen = SimpleNamespace(summary={})
+
+        @property
+        def experiment(self) -> Any:
+            return self.seen
+
+    table, board, wandb = MetricsTable(tmp_path / "metrics.csv"), TensorBoardLogger(tmp_path, "board", ""), Offline()
+    table.log_metrics({"test/fid": 3.5}, 7)
+    log_sentences([table, board, wandb], {"test/fid": "of 9 samples, 4 of them odd"}, 7)
+    table.write()
+    board.experiment.flush()
+    assert "3.5" in (tmp_path / "metrics.csv").read_text()
+    assert "of 9 samples, 4 of them odd" in (tmp_path / "metrics.csv").read_text()
+    assert read_metrics(tmp_path / "metrics.csv") == {"test/fid": [(7, 3.5)]}
+    events = EventAccumulator(str(tmp_path / "board")).Reload()
+    (written,) = events.Tensors("test/fid/what it is/text_summary")
+    assert b"of 9 samples" in written.tensor_proto.string_val[0]
+    assert wandb.seen.summary == {"test/fid/what it is": "of 9 samples, 4 of them odd"}
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_does(command: Command) -> None:
+    run = command("debug=tiny", "callbacks.progress=false").run
+    asked = ["task=sample_quality", "task.extractor=untrained", "task.samples=130", "task.batch=50", f"run={run}"]
+    assert command(*asked, name="eval").status == 0
+    (file,) = run.glob("sample_quality-*.json")
+    alone = json.loads(file.read_text())
+    file.unlink()
+    script = Path(__file__).parents[1] / "src" / "eval.py"
+    two = [sys.executable, str(script), *asked, "trainer.devices=2", "trainer.strategy=ddp_fork"]
+    ended = subprocess.run(two, cwd=run, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    together = json.loads(file.read_text())
+    assert together["conventions"] == alone["conventions"]
+    assert together["metrics"] == pytest.approx(alone["metrics"], rel=1e-6)
 
 
 def test_examples_that_are_no_images_have_no_sample_quality(command: Command, cached: str) -> None:
