@@ -9,7 +9,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
 RUN ?=
-.PHONY: help setup demo test test-all bench results format lock clean
+DATA ?= mnist
+.PHONY: help setup demo test test-all bench features results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_
 		$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$$run"
 	@$(ONE_THREAD) $(BIN)/python benchmarks/wine_density.py
 	@$(BIN)/python -m scorewise.report
+
+features: $(STAMP) ## train the classifier whose features FID and KID compare; DATA= is a data set with labels
+	@$(BIN)/python src/features.py data=$(DATA)
 
 results: $(STAMP) ## build docs/results.md and the README's table from docs/results and docs/benchmarks
 	@$(BIN)/python -m scorewise.report

@@ -21,7 +21,7 @@ from scorewise.capabilities import (
     NoisyConditionalScoreModel,
     NoisyScoreModel,
 )
-from scorewise.data.source import Source
+from scorewise.data.source import Labelled, Source
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model
 from scorewise.noise import Draws, smoothing_noise
@@ -30,6 +30,7 @@ from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
 from scorewise.tasks.ood import ENDINGS, RESERVED
+from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.score_task import ScoreTask
 
 Config = dict[str, Any]
@@ -227,6 +228,22 @@ def refuse_incompatible(config: Config) -> None:
         )
 
 
+def refuse_unlabelled(config: Config) -> None:
+    """This refuses data that a classifier cannot learn, and numbers that are none, before any data is read.
+
+    Raises:
+        IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
+    """
+    if not issubclass(_class(config, "data", Source), Labelled):
+        raise IncompatibleChoice(
+            f"data={option_name('data', config['data']['_target_'])} has no labels that a classifier could learn: "
+            f"use data={_or(_that_have('data', (Labelled,)))}."
+        )
+    if (config["trainer"]["devices"], config["trainer"]["num_nodes"]) != (1, 1):
+        raise IncompatibleChoice("the classifier is small and trains on one device: use trainer=cpu or trainer=gpu.")
+    _refuse_numbers(config)
+
+
 def _refuse_task(config: Config, task: type, head: type) -> None:
     for entry in _entries(config["task"].get("out")):
         _entry(entry)
@@ -273,12 +290,18 @@ WHOLE_NUMBERS = {
     "callbacks.sample_every_n_epochs": 0,
     "callbacks.samples": 1,
     "callbacks.patience": 1,
+    "extractor.channels": 1,
+    "extractor.num_features": 1,
     "task.steps": 1,
     "task.draws": 1,
     "task.images": 1,
     "task.likelihood_images": 1,
     "task.resamples": 1,
     "task.shown": 1,
+    "task.samples": 4,
+    "task.batch": 1,
+    "task.subsets": 1,
+    "task.subset_size": 2,
     "trainer.max_epochs": 1,
     "trainer.max_steps": -1,
     "trainer.check_val_every_n_epoch": 1,
@@ -583,12 +606,22 @@ def only_for_choosing(task: Config) -> Config:
     return {**task, "out": [named[wanted]] if wanted else None}
 
 
+def build_optimisation(config: Config) -> Optimisation:
+    """This is the settings of optimisation of a config.
+
+    Raises:
+        UserError: a setting is unknown or out of range.
+    """
+    optimisation: Optimisation = _built(config, "optim")
+    return optimisation
+
+
 def build_task(config: Config, parts: Parts, seed: int) -> Any:
     """This is the LightningModule of a settled config."""
     settings = {key: value for key, value in config["task"].items() if key != "_target_"}
     if "out" in settings:
         settings["out"] = outside_sources(_entries(settings["out"]), parts.source.shape, config["paths"])
-    optimisation = _built(config, "optim")
+    optimisation = build_optimisation(config)
     try:
         return import_class(config["task"]["_target_"])(
             parts.model,

@@ -1,6 +1,7 @@
 """Testing a finished run again."""
 
 import json
+from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,10 +13,11 @@ from scorewise import compose
 from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
-from scorewise.runs import CHANGES_RESULTS
+from scorewise.runs import CHANGES_RESULTS, OF_THIS_MACHINE, without_plumbing
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
+from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.score_task import ScoreTask
-from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, meant, quieten
+from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, meant, quieten, stoppable, watched
 
 
 class Finished(NamedTuple):
@@ -52,8 +54,9 @@ def finished(config: dict[str, Any]) -> Finished:
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder)
     places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
-    accepted = signature(import_class(stored["data"]["_target_"])).parameters
-    stored["data"].update({key: place for key, place in places.items() if key in accepted})
+    for section in OF_THIS_MACHINE:
+        accepted = signature(import_class(stored[section]["_target_"])).parameters
+        stored[section].update({key: place for key, place in places.items() if key in accepted})
     stored["paths"] = config["paths"]
     parts = compose.build(stored, int(stored["seed"]))
     if isinstance(model, LiftedModel) and model.likelihood is None:
@@ -81,13 +84,15 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
     """
     folder, stored, parts, task, trainer = finished(config)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
-    (results,) = trainer.test(task, data, verbose=False)
+    shown = watched(task.model) if isinstance(task, SampleQuality) else nullcontext()
+    with stoppable("nothing was written, and the same command starts again"), shown:
+        (results,) = trainer.test(task, data, verbose=False)
     metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | task.intervals()
     objective = compose.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
     if "task" in config and trainer.is_global_zero:
         content = {
-            "task": config["task"],
+            "task": without_plumbing("task", config["task"]),
             "metrics": metrics,
             "conventions": meant(texts, metrics),
             **({"data": remarks} if (remarks := task.remarks()) else {}),

@@ -82,6 +82,7 @@ CLASSES = (
     "scorewise.tasks.density.DensityEstimation",
     "scorewise.tasks.ood.OODScoring",
     "scorewise.tasks.optimisation.Optimisation",
+    "scorewise.tasks.sample_quality.SampleQuality",
 )
 """Every class that a stored config may name, exactly so."""
 NAMES_ONLY = (

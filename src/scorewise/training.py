@@ -33,7 +33,7 @@ from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel
 from scorewise.tasks.score_task import NotFinite, ScoreTask
-from scorewise.tracking import MetricsTable, close_loggers, extra_logger, read_metrics
+from scorewise.tracking import MetricsTable, close_loggers, extra_logger, log_sentences, read_metrics
 
 TRAINER_SETTINGS: dict[str, Any] = {
     "inference_mode": False,  # evaluation differentiates the score
@@ -59,6 +59,7 @@ def quieten() -> None:
         ".*torch.jit.script.*",
         ".*The number of training batches.*",
         ".*GPU available but not used.*",
+        ".*have no `validation_step`.*",  # a feature extractor keeps its last weights
         ".*lr_scheduler.step\\(\\).*before.*optimizer.step.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*WeightAveraging callback.*",
@@ -96,17 +97,25 @@ def meant(texts: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, s
     return {name: text for name, text in texts.items() if name in told}
 
 
+@contextmanager
+def watched(model: Model) -> Iterator[None]:
+    """This shows how far a model's sampler is, if that tells."""
+    if not isinstance(model.sampler, Ancestral | Parallel):
+        yield
+        return
+    try:
+        with console.progress("sampling") as model.sampler.watch:
+            yield
+    finally:
+        model.sampler.watch = None
+
+
 def draw_samples(model: Model, source: Source, count: int, seed: int, path: Path) -> None:
     """This draws samples.png: examples from the model and, where the law has noise, their denoised copies."""
     from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
 
-    generator = torch.Generator().manual_seed(seed)
-    if isinstance(model.sampler, Ancestral | Parallel):
-        with console.progress("sampling") as model.sampler.watch:
-            x_BD = model.sample(count, generator)
-        model.sampler.watch = None
-    else:
-        x_BD = model.sample(count, generator)
+    with watched(model):
+        x_BD = model.sample(count, torch.Generator().manual_seed(seed))
     panels = {"samples of the smoothed law" if model.noise else "samples": x_BD}
     if model.noise:
         panels["the same, denoised (x + sigma^2 s)"] = tweedie(model, x_BD)
@@ -243,8 +252,11 @@ class Training:
         """This is the held-out numbers by name."""
         self.table.reload()
         results = self.trainer.test(self.task, self.data, verbose=False)
-        numbers = results[0] if results else {}
-        return {name.removeprefix("test/"): float(value) for name, value in numbers.items()} | self.task.intervals()
+        found = results[0] if results else {}
+        sentences = {f"test/{name}": text for name, text in self.task.conventions().items() if f"test/{name}" in found}
+        log_sentences(self.trainer.loggers, sentences, self.trainer.global_step)
+        self.table.write()
+        return {name.removeprefix("test/"): float(value) for name, value in found.items()} | self.task.intervals()
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], seconds: float) -> None:
@@ -309,8 +321,11 @@ def choices(config: Config) -> dict[str, str]:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(then: str = "the same command continues from the last save") -> Iterator[None]:
     """This ends the run with a sentence when it is asked to stop outside of training steps.
+
+    Args:
+        then: what the sentence ends with.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM.
@@ -318,7 +333,7 @@ def stoppable() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        raise Stopped(f"Stopped by {name}: the same command continues from the last save.", number)
+        raise Stopped(f"Stopped by {name}: {then}.", number)
 
     if threading.current_thread() is not threading.main_thread():
         yield

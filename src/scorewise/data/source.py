@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,10 +15,19 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
+@runtime_checkable
+class Labelled(Protocol):
+    """This is a data set whose examples belong to classes."""
+
+    def labels(self, split: Split) -> Tensor:
+        """This is the class of every example of a split, whole numbers from 0, shape (N,)."""
+
+
 class Source(ABC):
     """This is a data set.
 
     Attributes:
+        name: what the data set is called where files are named after it.
         shape: of one example.
         mean, std: of all entries of the clean data, in the scale that models see.
         units_per_step: how many of the data's own units one unit of that scale is.
@@ -28,6 +37,7 @@ class Source(ABC):
         law: the distribution itself, where it is known.
     """
 
+    name: str = "data"
     shape: tuple[int, ...]
     mean: float
     std: float

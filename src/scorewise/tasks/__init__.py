@@ -1,9 +1,21 @@
 """Tasks: LightningModules that train a model and do something useful with it."""
 
+from scorewise.tasks.classification import Classification
 from scorewise.tasks.denoising import Denoising
 from scorewise.tasks.density import DensityEstimation, bits_per_dim
 from scorewise.tasks.ood import OODScoring
 from scorewise.tasks.optimisation import Optimisation
+from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.score_task import NotFinite, ScoreTask
 
-__all__ = ["Denoising", "DensityEstimation", "NotFinite", "OODScoring", "Optimisation", "ScoreTask", "bits_per_dim"]
+__all__ = [
+    "Classification",
+    "Denoising",
+    "DensityEstimation",
+    "NotFinite",
+    "OODScoring",
+    "Optimisation",
+    "SampleQuality",
+    "ScoreTask",
+    "bits_per_dim",
+]
