@@ -9,7 +9,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
 .DEFAULT_GOAL := help
 RUN ?=
-.PHONY: help setup demo test test-all bench results format lock clean
+DATA ?= mnist
+.PHONY: help setup demo test test-all bench features results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -24,7 +25,7 @@ ifeq ($(UV_TORCH_BACKEND),)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 else
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) -c requirements.lock hatchling editables
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) -c requirements.lock hatchling editables setuptools
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) --no-build-isolation -c requirements.lock -e '.[dev]'
 endif
 	@touch $(STAMP)
@@ -52,6 +53,9 @@ bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_
 	@$(ONE_THREAD) $(BIN)/python benchmarks/vae.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/wine_density.py
 	@$(BIN)/python -m scorewise.report
+
+features: $(STAMP) ## train the classifier whose features FID and KID compare; DATA= is a data set with labels
+	@$(BIN)/python src/features.py data=$(DATA)
 
 results: $(STAMP) ## build docs/results.md and the README's table from docs/results and docs/benchmarks
 	@$(BIN)/python -m scorewise.report

@@ -39,11 +39,15 @@ def head_of(*overrides: str) -> str:
 
 
 CAUSAL = "needs a backbone with causal features; backbone={} has none. Use backbone=made, pixelcnnpp or transformer."
-FEATURES = "needs a backbone with features of the whole example; backbone={} has none. Use backbone=mlp."
+FEATURES = "needs a backbone with features of the whole example; backbone={} has none. Use backbone=convnet or mlp."
 NOISY = "needs a backbone with noise-conditional features; backbone={} has none. Use backbone=noisy_mlp or unet."
 EITHER = (
     "needs a backbone with features of the whole example or causal features; backbone={} has none. "
-    "Use backbone=made, mlp, pixelcnnpp or transformer."
+    "Use backbone=convnet, made, mlp, pixelcnnpp or transformer."
+)
+INVERTIBLE = (
+    "needs a backbone with causal features or an invertible map; backbone={} has none. "
+    "Use backbone=glow, made, pixelcnnpp or transformer."
 )
 CAUSAL_BACKBONES = ("made", "pixelcnnpp", "transformer")
 
@@ -58,15 +62,15 @@ HEAD_OF = {
     "csm_annealed": (on_causal("noisy_conditional_score"), CAUSAL),
     "csm_dsm": (on_causal("conditional_score"), CAUSAL),
     "csm_mle": (on_causal("conditional_score"), CAUSAL),
-    "dsm": (on_causal("conditional_score", mlp="score"), EITHER),
+    "dsm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
     "dsm_multiscale": ({"noisy_mlp": "noisy_score", "unet": "noisy_score"}, NOISY),
-    "esm": (on_causal("mixture", mlp="score"), EITHER),
-    "fd_ssm": (on_causal("conditional_score", mlp="score"), EITHER),
-    "mle": (on_causal("mixture"), CAUSAL),
-    "pcd": ({"mlp": "energy"}, FEATURES),
-    "sm": (on_causal("conditional_score", mlp="score"), EITHER),
-    "ssm": (on_causal("conditional_score", mlp="score"), EITHER),
-    "ssm_vr": (on_causal("conditional_score", mlp="score"), EITHER),
+    "esm": (on_causal("mixture", convnet="score", mlp="score"), EITHER),
+    "fd_ssm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
+    "mle": (on_causal("mixture", glow="flow"), INVERTIBLE),
+    "pcd": ({"mlp": "energy", "convnet": "energy"}, FEATURES),
+    "sm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
+    "ssm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
+    "ssm_vr": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
 }
 """What head=auto takes on every backbone, and the sentence on all others."""
 
@@ -90,11 +94,13 @@ def test_three_choices(objective: str, backbone: str) -> None:
 CONDITIONAL = {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"}
 NEEDS = {
     **{backbone: {*CONDITIONAL, "discretised_mixture", "noisy_conditional_score"} for backbone in CAUSAL_BACKBONES},
+    "convnet": {"score", "energy"},
+    "glow": {"flow"},
     "mlp": {"score", "energy"},
     "noisy_mlp": {"noisy_score"},
     "unet": {"noisy_score"},
 }
-FIELDS = {*CONDITIONAL, "score", "energy"}
+FIELDS = {*CONDITIONAL, "score", "energy", "flow"}
 FITS = {
     "aem": {"conditional_energy"},
     "csm": CONDITIONAL,
@@ -102,10 +108,10 @@ FITS = {
     "csm_dsm": CONDITIONAL,
     "dsm": FIELDS,
     "dsm_multiscale": {"noisy_score"},
-    "esm": {"score", "energy", "cosine", "gaussian", "mixture"},
+    "esm": {"score", "energy", "flow", "cosine", "gaussian", "mixture"},
     "fd_ssm": FIELDS,
     "csm_mle": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"},
-    "mle": {"conditional_score", "conditional_energy", "cosine", "discretised_mixture", "gaussian", "mixture"},
+    "mle": {*CONDITIONAL, "discretised_mixture", "flow"},
     "pcd": {"energy"},
     "sm": FIELDS,
     "ssm": FIELDS,
@@ -227,7 +233,7 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         ),
         (
             ("objective=mle", "head=discretised_mixture", "data=toy2d", "data.smoothing=0"),
-            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=celeba, cifar10, cifar10_subset",
+            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=black, celeba, cifar10,",
         ),
         (
             ("objective=fd_ssm", "backbone=pixelcnnpp", "backbone.dropout=0.2"),

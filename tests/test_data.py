@@ -35,6 +35,11 @@ def test_digits() -> None:
 
     assert torch.equal((8 * x + 8).sum(1).sort().values.double(), torch.tensor(load_digits().data.sum(1)).sort().values)
     assert source.log_volume == pytest.approx(64 * torch.tensor(8.0).log().item())
+    images, classes = load_digits().data.astype("uint8"), load_digits().target
+    known = {bytes(image): digit for image, digit in zip(images, classes, strict=True)}
+    for split in ("train", "val", "test"):
+        digits = [known[bytes(image)] for image in source.raw(split).numpy()]
+        assert source.labels(split).tolist() == digits
 
 
 def test_wine() -> None:
@@ -203,6 +208,11 @@ def real_root(source: Any) -> Path:
     return root
 
 
+COUNTS = {Mnist: [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949], FashionMnist: [6000] * 10}
+FIRST = {Mnist: [7, 2, 1], FashionMnist: [9, 2, 1]}
+"""How often each class is among the 60,000, and the first three of the test images."""
+
+
 @pytest.mark.parametrize("source", [Mnist, FashionMnist])
 def test_the_real_files(source: Any, tmp_path: Path) -> None:
     root = real_root(source)
@@ -212,6 +222,8 @@ def test_the_real_files(source: Any, tmp_path: Path) -> None:
     assert (data.count("train"), data.count("val"), data.count("test")) == (55_000, 5_000, 10_000)
     assert float(train.mean()) == pytest.approx(source.mean, abs=1e-3)
     assert float(train.std()) == pytest.approx(source.std, abs=1e-3)
+    assert torch.cat([data.labels(split) for split in ("train", "val")]).bincount().tolist() == COUNTS[source]
+    assert data.labels("test")[:3].tolist() == FIRST[source]
     assert sorted(str(path) for path in root.rglob("*")) == before, "the data root is only read"
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
     source("/nowhere", str(tmp_path)).prepare()  # the cache is enough

@@ -420,7 +420,8 @@ def cifar_archive(monkeypatch: pytest.MonkeyPatch, per_batch: int, test: int) ->
     from torchvision.datasets import CIFAR10
 
     def batch(count: int, seed: int) -> bytes:
-        return pickle.dumps({"data": pixels_for(count, seed).reshape(count, -1), "labels": [0] * count})
+        pixels = pixels_for(count, seed).reshape(count, -1)
+        return pickle.dumps({"data": pixels, "labels": [int(first) % 10 for first in pixels[:, 0]]})
 
     batches = {f"data_batch_{i}": batch(per_batch, i) for i in range(1, 6)}
     files = {**batches, "test_batch": batch(test, 6), "batches.meta": pickle.dumps({"label_names": ["cat"]})}
@@ -446,6 +447,12 @@ def test_the_sums_are_torchvisions() -> None:
     assert Svhn.packed == tuple((SVHN.split_list[split][1], SVHN.split_list[split][2]) for split in ("train", "test"))
 
 
+def labels_follow_their_images(source: Any) -> None:
+    """In the files made here an image's class is its first pixel modulo ten."""
+    for split in ("train", "val", "test"):
+        assert torch.equal(source.labels(split), source.raw(split)[:, 0].long() % 10)
+
+
 def test_cifar10_is_downloaded_unpacked_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = cifar_archive(monkeypatch, 4, 5)
     asked = network(monkeypatch, {"cifar-10-python.tar.gz": archive})
@@ -454,6 +461,7 @@ def test_cifar10_is_downloaded_unpacked_and_kept(tmp_path: Path, monkeypatch: py
     assert [one.count(split) for split in ("train", "val", "test")] == [17, 3, 5]
     assert set(asked) == {"https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"}
     assert one.raw("test").tolist() == pixels_for(5, 6).reshape(5, -1).tolist()
+    labels_follow_their_images(one)
     no_network(monkeypatch)
     again = Cifar10(str(tmp_path / "data"), str(tmp_path / "cache"))
     assert torch.equal(every(again, "train"), every(one, "train"))
@@ -467,7 +475,9 @@ def test_svhn_is_downloaded_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     served, listed = {}, {}
     for seed, (split, count) in enumerate((("train", 9), ("test", 4))):
         file = io.BytesIO()
-        savemat(file, {"X": pixels_for(count, seed).transpose(2, 3, 1, 0), "y": np.full((count, 1), 10)})
+        pixels = pixels_for(count, seed)
+        classes = (pixels[:, 0, 0, 0] - 1) % 10 + 1  # the file says 10 for a zero
+        savemat(file, {"X": pixels.transpose(2, 3, 1, 0), "y": classes[:, None]})
         served[f"{split}_32x32.mat"] = file.getvalue()
         listed[split] = [*SVHN.split_list[split][:2], md5_of(file.getvalue())]
     monkeypatch.setattr(SVHN, "split_list", listed)
@@ -478,6 +488,7 @@ def test_svhn_is_downloaded_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [one.count(split) for split in ("train", "val", "test")] == [7, 2, 4]
     assert len(set(asked)) == 2
     assert one.raw("test").tolist() == pixels_for(4, 1).reshape(4, -1).tolist()
+    labels_follow_their_images(one)
     no_network(monkeypatch)
     again = Svhn(str(tmp_path / "data"), str(tmp_path / "cache"))
     assert torch.equal(every(again, "train"), every(one, "train"))
@@ -615,6 +626,28 @@ def test_the_subset_of_cifar10(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_classes_of_the_subset_of_cifar10(tmp_path: Path) -> None:
+    one = Cifar10Subset(str(real_root("cifar10_subset/train_labels.npy")), str(tmp_path))
+    assert one.labels("test").bincount().tolist() == [103, 89, 100, 103, 90, 86, 112, 102, 106, 109]
+    fitting = torch.cat([one.labels(split) for split in ("train", "val")])
+    assert fitting.bincount().tolist() == [396, 366, 420, 384, 422, 393, 414, 385, 407, 413]
+    first = [i for i, row in enumerate(one.raw("train")) if row[:3].tolist() == [59, 43, 50]]
+    assert [int(one.labels("train")[i]) for i in first] == [6] * len(first), "the first image of CIFAR-10 is a frog"
+    assert int(one.labels("test")[0]) == 3, "its first test image is a cat"
+
+
+def test_classes_of_the_subset_that_are_not_there(tmp_path: Path) -> None:
+    root = real_root("cifar10_subset/train_images.png")
+    (tmp_path / "cifar10_subset").mkdir()
+    for path, _ in Cifar10Subset.sheets.values():
+        (tmp_path / path).symlink_to(root / path)
+    with pytest.raises(UserError, match=r"put cifar10_subset/train_labels\.npy below"):
+        Cifar10Subset(str(tmp_path), str(tmp_path)).labels("train")
+    (tmp_path / "cifar10_subset/train_labels.npy").write_bytes(b"not really")
+    with pytest.raises(UserError, match=r"train_labels\.npy is damaged"):
+        Cifar10Subset(str(tmp_path), str(tmp_path)).labels("train")
+
+
 def test_the_subset_from_the_whole_of_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = cifar_archive(monkeypatch, 801, 1_001)
     (tmp_path / "data").mkdir()
@@ -622,6 +655,7 @@ def test_the_subset_from_the_whole_of_cifar10(tmp_path: Path, monkeypatch: pytes
     one = Cifar10Subset(str(tmp_path / "data"), str(tmp_path / "cache"))
     assert [one.count(split) for split in ("train", "val", "test")] == [3_600, 400, 1_000]
     assert one.raw("test").tolist() == pixels_for(1_001, 6).reshape(-1, 3072)[:1_000].tolist()
+    labels_follow_their_images(one)
     no_network(monkeypatch)
     with pytest.raises(UserError) as refused:
         Cifar10Subset(str(tmp_path / "nothing"), str(tmp_path / "empty")).prepare()

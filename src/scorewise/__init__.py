@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scorewise.backbones import MADE, MLP, NoisyMLP, PixelCNNPP, Transformer, UNet
+    from scorewise.backbones import MADE, MLP, ConvNet, Glow, NoisyMLP, PixelCNNPP, Transformer, UNet
     from scorewise.ensemble import Ensemble
     from scorewise.estimators import KDE, Spectral, Stein
     from scorewise.heads import (
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Mixture,
         NoisyConditionalScore,
         NoisyScore,
+        NormalisingFlow,
         Score,
     )
     from scorewise.latent import AIS, ConvVAE, DenseVAE
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         Langevin,
         Langevin1d,
         Parallel,
+        Pushforward,
         Resampling,
         ReverseDiffusion1d,
         tweedie,
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "backbones": ("MADE", "MLP", "NoisyMLP", "PixelCNNPP", "Transformer", "UNet"),
+    "backbones": ("MADE", "MLP", "ConvNet", "Glow", "NoisyMLP", "PixelCNNPP", "Transformer", "UNet"),
     "ensemble": ("Ensemble",),
     "estimators": ("KDE", "Spectral", "Stein"),
     "heads": (
@@ -74,6 +76,7 @@ _HOMES = {
         "Mixture",
         "NoisyConditionalScore",
         "NoisyScore",
+        "NormalisingFlow",
         "Score",
     ),
     "latent": ("AIS", "ConvVAE", "DenseVAE"),
@@ -106,6 +109,7 @@ _HOMES = {
         "Flow",
         "InverseCDF",
         "Parallel",
+        "Pushforward",
         "Langevin",
         "Langevin1d",
         "Resampling",
@@ -140,6 +144,7 @@ __all__ = [
     "CSMAnnealed",
     "ConditionalEnergy",
     "ConditionalScore",
+    "ConvNet",
     "ConvVAE",
     "Cosine",
     "DSMMultiscale",
@@ -152,6 +157,7 @@ __all__ = [
     "Flow",
     "FlowODE",
     "Gaussian",
+    "Glow",
     "InverseCDF",
     "Langevin",
     "Langevin1d",
@@ -159,9 +165,11 @@ __all__ = [
     "NoisyConditionalScore",
     "NoisyMLP",
     "NoisyScore",
+    "NormalisingFlow",
     "Ordering",
     "Parallel",
     "PixelCNNPP",
+    "Pushforward",
     "Quadrature",
     "Resampling",
     "ReverseDiffusion1d",

@@ -51,6 +51,15 @@ class NoisyFeatures(Protocol):
 
 
 @runtime_checkable
+class InvertibleMap(Protocol):
+    """Turns an example into as many numbers, which should be normal, and log |det dz/du|; and back."""
+
+    def to_normal(self, u_BD: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def from_normal(self, z_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class ScoreModel(Protocol):
     """Has the joint score grad_x log q(x)."""
 
@@ -155,6 +164,15 @@ class ClosedFormDensity(Protocol):
 
 
 @runtime_checkable
+class FlowDensity(Protocol):
+    """Has the density of what an invertible map makes of normal numbers."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+    def example_of(self, z_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class DiscreteDensity(Protocol):
     """Has probabilities of levels, as a density that is constant around every level: it has no score.
 
@@ -220,12 +238,14 @@ PLAIN_NAMES: dict[type, str] = {
     GivenFeatures: "features of latents and an image",
     GivenCausalFeatures: "causal features of latents given an image",
     NoisyFeatures: "noise-conditional features",
+    InvertibleMap: "an invertible map",
     ScoreModel: "a joint score",
     NoisyScoreModel: "a joint score at every noise level",
     NoisyConditionalScoreModel: "conditional scores at every noise level",
     ConditionalEnergyModel: "conditional energies",
     ProposalModel: "conditional energies and a proposal",
     ClosedFormDensity: "a density in closed form",
+    FlowDensity: "an invertible map from normal numbers",
     DiscreteDensity: "probabilities of levels",
     QuantileModel: "quantiles of its conditionals",
     EnergyModel: "an energy",

@@ -1,4 +1,4 @@
-"""The commands: train, evaluate, predict and reproduce. Importing this imports neither torch nor Lightning."""
+"""The commands, from train to features. Importing this imports neither torch nor Lightning."""
 
 import functools
 import gc
@@ -35,6 +35,7 @@ def main(command: str) -> int:
         "eval": evaluate,
         "predict": predict,
         "reproduce": reproduce,
+        "features": features,
     }[command]
     _failed.clear()
     debugging = os.environ.get("HYDRA_FULL_ERROR")
@@ -133,12 +134,12 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def predict(cfg: DictConfig) -> None:
-    """This restores a folder of images with a finished run, or encodes it with a VAE."""
+    """This restores a folder of images with a finished run, encodes it with a VAE, or scores a folder or a table."""
     warnings.showwarning = _show_warning
     from scorewise import console, prediction, runs
 
-    folder, count, left_out = prediction.run(runs.plain(cfg))
-    console.say(f"{count} {'encoded' if runs.is_vae(runs.plain(cfg)) else 'restored'}, {left_out} left out: {folder}")
+    made = prediction.run(runs.plain(cfg))
+    console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
 
 
 def reproduce(cfg: DictConfig) -> None:
@@ -148,6 +149,19 @@ def reproduce(cfg: DictConfig) -> None:
         from scorewise import reproduce as figures
 
     figures.run(cfg, HydraConfig.get().overrides.task)
+
+
+def features(cfg: DictConfig) -> None:
+    """This trains the classifier whose features FID and KID compare."""
+    warnings.showwarning = _show_warning
+    with _importing():
+        from scorewise import console, runs
+        from scorewise import features as extractors
+
+    trained = extractors.run(runs.plain(cfg))
+    console.say(f"held-out accuracy: {100 * trained.accuracy:.1f} % of {trained.images:,} test images")
+    console.say(f"{trained.extractor.num_features} features of {trained.extractor.name}, hash {trained.extractor.hash}")
+    console.show_paths({"extractor": trained.folder})
 
 
 def _typed(config: dict[str, Any]) -> list[str]:

@@ -1,8 +1,10 @@
 """From a config to parts that fit each other: what does not compose is refused in one sentence."""
 
+import inspect
 import math
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from inspect import Parameter, signature
 from pathlib import Path
@@ -22,7 +24,7 @@ from scorewise.capabilities import (
     NoisyConditionalScoreModel,
     NoisyScoreModel,
 )
-from scorewise.data.source import Source
+from scorewise.data.source import Labelled, Source
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model, Trained
 from scorewise.latent import VAE, encoder_for, mismatch
@@ -33,10 +35,20 @@ from scorewise.ordering import Ordering
 from scorewise.runs import is_vae
 from scorewise.store import assemble, import_class
 from scorewise.tasks.implicit_vae import OBJECTIVES, reads_conditionals
+from scorewise.tasks.ood import ENDINGS, RESERVED
+from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.score_task import ScoreTask
 
 Config = dict[str, Any]
-AUTO_SAMPLERS = ("exact", "reverse_diffusion_1d", "annealed_langevin", "inverse_cdf", "langevin_1d", "langevin")
+AUTO_SAMPLERS = (
+    "exact",
+    "pushforward",
+    "reverse_diffusion_1d",
+    "annealed_langevin",
+    "inverse_cdf",
+    "langevin_1d",
+    "langevin",
+)
 """What sampler=auto tries, in order."""
 AUTO_LIKELIHOODS = ("flow_ode", "quadrature")
 """What likelihood=auto tries, in order, for heads without a closed form."""
@@ -332,7 +344,25 @@ def _refuse_score_network(config: Config) -> bool:
     return reads_conditionals(head, config["objective"].get("field", "auto"))
 
 
+def refuse_unlabelled(config: Config) -> None:
+    """This refuses data that a classifier cannot learn, and numbers that are none, before any data is read.
+
+    Raises:
+        IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
+    """
+    if not issubclass(_class(config, "data", Source), Labelled):
+        raise IncompatibleChoice(
+            f"data={option_name('data', config['data']['_target_'])} has no labels that a classifier could learn: "
+            f"use data={_or(_that_have('data', (Labelled,)))}."
+        )
+    if (config["trainer"]["devices"], config["trainer"]["num_nodes"]) != (1, 1):
+        raise IncompatibleChoice("the classifier is small and trains on one device: use trainer=cpu or trainer=gpu.")
+    _refuse_numbers(config)
+
+
 def _refuse_task(config: Config, task: type, head: type) -> None:
+    for entry in _entries(config["task"].get("out")):
+        _entry(entry)
     settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
     if issubclass(task, ScoreTask) and (sentence := task.refusal(head, **settings)):
         raise IncompatibleChoice(f"{sentence}.")
@@ -366,6 +396,8 @@ WHOLE_NUMBERS = {
     "backbone.filters": 1,
     "backbone.resnets": 1,
     "backbone.levels": 1,
+    "backbone.steps": 1,
+    "backbone.features": 1,
     "backbone.size": 1,
     "backbone.heads": 1,
     "head.levels": 2,
@@ -377,6 +409,8 @@ WHOLE_NUMBERS = {
     "latent.z": 1,
     "latent.particles": 2,
     "latent.conditional_hidden": 1,
+    "extractor.channels": 1,
+    "extractor.num_features": 1,
     "task.steps": 1,
     "task.test_size": 1,
     "task.temperatures": 2,
@@ -392,7 +426,13 @@ WHOLE_NUMBERS = {
     "task.encodings": 2,
     "task.draws": 1,
     "task.images": 1,
+    "task.likelihood_images": 1,
+    "task.resamples": 1,
     "task.shown": 1,
+    "task.samples": 4,
+    "task.batch": 1,
+    "task.subsets": 1,
+    "task.subset_size": 2,
     "trainer.max_epochs": 1,
     "trainer.max_steps": -1,
     "trainer.check_val_every_n_epoch": 1,
@@ -497,7 +537,8 @@ def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> 
     smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
     # The joint field of a normalised density is a gradient through the whole network, as the score of an energy is.
     joint = objective.joint or config["objective"].get("field") == "joint"
-    gradient = chosen["head"] == "energy" or (joint and chosen["head"] != "score")
+    scored_density = chosen["head"] == "flow" and objective.reads_scores
+    gradient = chosen["head"] == "energy" or scored_density or (joint and chosen["head"] != "score")
     through_backbone = gradient or (objective.differentiates_backbone and chosen["head"] == "score")
     # The score of a conditional energy is a derivative already.
     in_head = objective.differentiates_query or (objective.reads_scores and chosen["head"] == "conditional_energy")
@@ -533,6 +574,73 @@ def build_source(config: Config) -> Source:
     """This is the data set of a config; it reads nothing yet."""
     source: Source = _built(config, "data", BATCHING)
     return source
+
+
+def _entries(out: Any) -> list[Any]:
+    """This is the entries of task.out.
+
+    Raises:
+        UserError: it is no list.
+    """
+    if not isinstance(out, list | NoneType):
+        raise UserError(f"task.out={out} must be a list of data options: task.out=[uniform] say.")
+    return out or []
+
+
+def _entry(entry: Any) -> tuple[str, str, Config]:
+    """This is the name, the data option and the settings of an entry of task.out.
+
+    Raises:
+        UserError: it is neither an option nor a mapping with one.
+    """
+    settings = dict(entry) if isinstance(entry, Mapping) else {"data": entry}
+    option = settings.pop("data", None)
+    name = settings.pop("name", option)
+    if not isinstance(option, str) or option not in _targets("data"):
+        raise UserError(f"task.out: {option} is no option of data: use {_or(_targets('data'))}.")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name) or name.endswith(ENDINGS) or name in RESERVED:
+        raise UserError(
+            f"task.out: {name} cannot be the name of a set: use letters, digits, points and dashes, none of "
+            f"{', '.join(RESERVED)}, and no end in {', '.join(ENDINGS)}."
+        )
+    return name, option, settings
+
+
+def outside_sources(entries: Iterable[Any], shape: Sequence[int], paths: Config) -> dict[str, Source]:
+    """This is data sets by name, in the shape of other data where they can have it; nothing is read yet.
+
+    Args:
+        entries: data options, or mappings with `data` (the option), its settings, and a name where that is another.
+        shape: of the other data.
+        paths: of this machine: data and cache.
+
+    Raises:
+        UserError: no such option or setting, or a name that is given twice.
+    """
+    found: dict[str, Source] = {}
+    for entry in entries:
+        name, option, settings = _entry(entry)
+        if name in found:
+            raise UserError(
+                f"task.out names {name} twice: give one of them another name, {{data: {option}, name: ...}}."
+            )
+        part = _part("data", option)
+        accepted = inspect.signature(import_class(part["_target_"])).parameters
+        if unknown := sorted(set(settings) - (set(part) & set(accepted))):
+            known = [key for key in part if key in accepted]
+            raise UserError(
+                f"task.out: {unknown[0]} is no setting of {option}: there are {', '.join(known) or 'none'}."
+            )
+        fitted: Config = {"root": paths["data"], "cache": paths["cache"], "shape": list(shape)}
+        fitted |= {"val": 0, "test": 1}  # of a folder, all images
+        fitted |= {"channels": shape[0], "size": shape[-1]} if len(shape) == 3 else {"dims": shape[0]}
+        part |= {key: value for key, value in fitted.items() if key in part} | settings
+        try:
+            _refuse_kinds({"data": part})
+            found[name] = build_source({"data": part})
+        except UserError as error:
+            raise UserError(f"task.out: {name} cannot be had in the shape {list(shape)}: {error}") from error
+    return found
 
 
 def _order_of(source: Source, seed: int) -> Ordering:
@@ -637,10 +745,36 @@ def _build_vae(config: Config, seed: int) -> Parts:
     return Parts(source, model, _built(config, "objective") if of_score else None, recipe)
 
 
+def only_for_choosing(task: Config) -> Config:
+    """This is a task's settings for prediction, which reads no set but the one that a statistic is chosen on.
+
+    Raises:
+        UserError: there is no such set.
+    """
+    if "out" not in task:
+        return task
+    named, wanted = {_entry(entry)[0]: entry for entry in _entries(task["out"])}, task.get("choose_on")
+    if wanted is not None and wanted not in named:
+        raise UserError(f"task.choose_on={wanted} is none of the outlier sets {', '.join(named)}.")
+    return {**task, "out": [named[wanted]] if wanted else None}
+
+
+def build_optimisation(config: Config) -> Optimisation:
+    """This is the settings of optimisation of a config.
+
+    Raises:
+        UserError: a setting is unknown or out of range.
+    """
+    optimisation: Optimisation = _built(config, "optim")
+    return optimisation
+
+
 def build_task(config: Config, parts: Parts, seed: int) -> Any:
     """This is the LightningModule of a settled config."""
     settings = {key: value for key, value in config["task"].items() if key != "_target_"}
-    optimisation = _built(config, "optim")
+    if "out" in settings:
+        settings["out"] = outside_sources(_entries(settings["out"]), parts.source.shape, config["paths"])
+    optimisation = build_optimisation(config)
     try:
         return import_class(config["task"]["_target_"])(
             parts.model,

@@ -36,11 +36,44 @@ def show_results(metrics: Mapping[str, float], conventions: Mapping[str, str]) -
     rows.add_column("s.e.", justify="right")
     rows.add_column("what it is")
     for name, value in metrics.items():
-        if name.endswith("_se"):
+        if name.endswith("_se") or "/" in name:
             continue
         error = metrics.get(f"{name}_se")
         rows.add_row(name, f"{value:.4f}", "" if error is None else f"{error:.4f}", conventions.get(name, ""))
-    console.print(rows, markup=False)
+    if rows.rows:
+        console.print(rows, markup=False)
+    for i, metric in enumerate(dict.fromkeys(name.partition("/")[0] for name in metrics if "/" in name)):
+        console.print(_crossed(metric, metrics, conventions, explained=i == 0), markup=False)
+
+
+def _crossed(metric: str, metrics: Mapping[str, float], conventions: Mapping[str, str], explained: bool) -> Table:
+    """This is the numbers named metric/row/column as a table, with their 95 % intervals where they have them."""
+    cells = {
+        tuple(name.split("/")[1:]): value
+        for name, value in metrics.items()
+        if name.startswith(f"{metric}/") and not name.endswith(("_se", "_low", "_high"))
+    }
+    columns = list(dict.fromkeys(column for _, column in cells))
+    table = Table(title=f"{metric}: {conventions.get(metric, '')}", title_justify="left", caption_justify="left")
+    if explained:
+        table.caption = "; ".join(f"{column}: {conventions[column]}" for column in columns if column in conventions)
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    if explained:
+        table.add_column("what it is")
+    for row in dict.fromkeys(row for row, _ in cells):
+        shown = []
+        for column in columns:
+            value, name = cells.get((row, column)), f"{metric}/{row}/{column}"
+            if value is None:
+                shown.append("")
+            elif f"{name}_low" in metrics:
+                shown.append(f"{value:.3f}\n{metrics[f'{name}_low']:.3f}-{metrics[f'{name}_high']:.3f}")
+            else:
+                shown.append(f"{value:.3f}")
+        table.add_row(row, *shown, *([conventions.get(row, "")] if explained else []))
+    return table
 
 
 def show_paths(paths: Mapping[str, Path]) -> None:

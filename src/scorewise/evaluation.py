@@ -12,10 +12,12 @@ from scorewise import compose
 from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
-from scorewise.runs import CHANGES_RESULTS, is_vae
+from scorewise.runs import CHANGES_RESULTS, OF_THIS_MACHINE, is_vae, without_plumbing
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
+from scorewise.tasks.implicit_vae import ImplicitVAE
+from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.task import Task
-from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, quieten, watched
+from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, meant, quieten, stoppable, watched
 
 
 class Finished(NamedTuple):
@@ -55,8 +57,10 @@ def finished(config: dict[str, Any]) -> Finished:
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder)
     places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
-    accepted = signature(import_class(stored["data"]["_target_"])).parameters
-    stored["data"].update({key: place for key, place in places.items() if key in accepted})
+    for section in OF_THIS_MACHINE:
+        accepted = signature(import_class(stored[section]["_target_"])).parameters
+        stored[section].update({key: place for key, place in places.items() if key in accepted})
+    stored["paths"] = config["paths"]
     parts = compose.build(stored, int(stored["seed"]))
     if isinstance(model, LiftedModel) and model.likelihood is None:
         model.likelihood = cast(LiftedModel, parts.model).likelihood
@@ -83,16 +87,18 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
     """
     folder, stored, parts, task, trainer = finished(config)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
-    with watched(task):
+    watching = task if isinstance(task, ImplicitVAE) else task.model if isinstance(task, SampleQuality) else None
+    with stoppable("nothing was written, and the same command starts again"), watched(watching):
         (results,) = trainer.test(task, data, verbose=False)
-    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()}
+    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | task.intervals()
     objective = compose.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
     if "task" in config and trainer.is_global_zero:
         content = {
-            "task": config["task"],
+            "task": without_plumbing("task", config["task"]),
             "metrics": metrics,
-            "conventions": {k: v for k, v in texts.items() if k in metrics},
+            "conventions": meant(texts, metrics),
+            **({"data": remarks} if (remarks := task.remarks()) else {}),
         }
         (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
     return metrics, texts, draw_panels(task, folder) if trainer.is_global_zero else None

@@ -52,6 +52,66 @@ def loss_curves(
     _save(figure, path)
 
 
+def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: Path, title: str) -> None:
+    """This draws histograms of numbers, one panel per name and one line per set.
+
+    The axis is linear within the spread of the first set and logarithmic beyond it.
+
+    Args:
+        panels: name -> set -> numbers (N,), the first set drawn solid.
+        path: the file.
+        title: above everything.
+    """
+    columns = min(len(panels), 4)
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.6))
+    figure.subplots_adjust(hspace=0.3, wspace=0.15, bottom=0.15 / rows)
+    for i, (name, sets) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(rows, columns, i)
+        numbers = {label: x_N.detach().cpu().double().numpy() for label, x_N in sets.items()}
+        finite = {label: x[np.isfinite(x)] for label, x in numbers.items()}
+        middle, width, edges = _bins([x for x in finite.values() if len(x)])
+        for j, (label, x) in enumerate(finite.items()):
+            share = np.full(len(x), 1 / max(1, len(numbers[label])))
+            shown = label if len(x) == len(numbers[label]) else f"{label} ({len(numbers[label]) - len(x)} infinite)"
+            kind = {"histtype": "stepfilled", "alpha": 0.35, "color": "0.4"} if j == 0 else {"histtype": "step"}
+            axes.hist(x, bins=edges, weights=share, label=shown, **kind)  # type: ignore[arg-type]
+        axes.set_xscale(
+            "function",
+            functions=(
+                lambda x, m=middle, w=width: np.arcsinh((x - m) / w),
+                lambda y, m=middle, w=width: m + w * np.sinh(y),
+            ),
+        )
+        ticks = _ticks(middle, width, edges)
+        axes.set_xticks(ticks, [f"{tick:.4g}" for tick in ticks], fontsize=7)
+        axes.set_title(name, fontsize=9)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(labels), frameon=False)
+    figure.suptitle(title, fontsize=10, y=0.97)
+    _save(figure, path)
+
+
+def _bins(sets: Sequence[np.ndarray[Any, Any]]) -> tuple[float, float, np.ndarray[Any, Any]]:
+    """This is the median and the interquartile range of the first set, and edges, even in asinh."""
+    pooled = np.concatenate([*sets, np.zeros(0)]) if sets else np.zeros(1)
+    first = sets[0] if sets else pooled
+    low, middle, high = np.percentile(first, (25, 50, 75))
+    width = float(high - low) or float(np.ptp(pooled)) or 1.0
+    y = np.arcsinh((pooled - middle) / width)
+    margin = 0.02 * float(np.ptp(y)) + 1e-3
+    edges = np.linspace(y.min() - margin, y.max() + margin, 61)
+    return float(middle), width, middle + width * np.sinh(edges)
+
+
+def _ticks(middle: float, width: float, edges: np.ndarray[Any, Any]) -> list[float]:
+    """This is five places along the axis, rounded to two digits of what they are apart from the middle."""
+    ends = np.arcsinh((edges[[0, -1]] - middle) / width)
+    places = middle + width * np.sinh(np.linspace(ends[0], ends[1], 7)[1:-1])
+    digits = [max(0, 1 - math.floor(math.log10(abs(place - middle) + 1e-3 * width))) for place in places]
+    return [round(float(place), digit) for place, digit in zip(places, digits, strict=True)]
+
+
 def grid(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
     """This is images (N, C, H, W) in [-1, 1] as one picture with a thin border around each; square by itself."""
     n, channels, height, width = images.shape

@@ -61,7 +61,8 @@ def _unknown_key(key: str, conf: Path, command: str) -> str:
     settings = {file.stem: _settings(file) for file in sorted((conf / root).glob("*.yaml"))}
     if having := [option for option, names in settings.items() if rest.partition(".")[0] in names]:
         return f"{key} is no setting of the chosen {root}: choose {root}={' or '.join(having)} first"
-    known = sorted(set().union(*settings.values()))
+    own = main.get(root)
+    known = sorted(set().union(*settings.values(), own if isinstance(own, dict) else ()))
     return f"{key} is no setting of {root}{_close(rest, known) or ': there are ' + ', '.join(known)}"
 
 

@@ -18,9 +18,11 @@ from hydra import compose as hydra_compose
 from omegaconf import DictConfig, OmegaConf
 
 from scorewise import __version__, compose, console, runs
+from scorewise.data.images import cache_root
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.figures.figure import Bench, Figure
+from scorewise.quality import FeatureExtractor, Shelf
 from scorewise.store import import_class, load
 from scorewise.tracking import read_metrics
 
@@ -72,6 +74,33 @@ class FinishedRun:
 
         config = runs.plain(hydra_compose("eval", ["run=.", *words]))
         return evaluation.run({**config, "run": str(self.folder.path)})[0]
+
+    def extractor(self, choice: str | None, epochs: int | None = None) -> FeatureExtractor:
+        """This is a feature extractor for its data set: inception, untrained, or one that is kept beside the runs.
+
+        Args:
+            choice: see `Shelf.take`; None: a classifier of the data set, trained where there is none yet.
+            epochs: of that training; None: as many as the features command takes.
+
+        Raises:
+            UserError: data without labels, or what the data set refuses.
+        """
+        source = self.source
+        if choice is not None:
+            return Shelf(cache_root(self.config["paths"]["cache"]) / "features").take(choice, source)
+        place = self.folder.path.parents[1] / "features"
+        if newest := Shelf(place).newest(source.name):
+            return newest
+        from scorewise import features  # Lightning again
+
+        option = compose.option_name("data", self.config["data"]["_target_"])
+        config = runs.plain(hydra_compose("features", [f"data={option}"]))
+        config["data"] |= {key: self.config["data"][key] for key in ("root", "cache") if key in self.config["data"]}
+        if epochs is not None:
+            config["trainer"]["max_epochs"] = epochs
+        made = features.run(config, place)
+        console.say(f"  {made.folder}: {100 * made.accuracy:.1f} % of {made.images:,} test images")
+        return made.extractor
 
 
 def listed(figure: Config, budget: Config) -> Iterator[Training]:

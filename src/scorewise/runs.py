@@ -23,10 +23,13 @@ CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "se
 """Sections of a config that decide what a run computes."""
 PLUMBING = {
     "data": ("root", "cache"),
+    "task": ("cache",),
     "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler", "compile"),
     "callbacks": ("save_every_n_steps", "sample_every_n_epochs", "samples", "progress"),
 }
 """Settings in them that do not."""
+OF_THIS_MACHINE = ("data", "task")
+"""Sections whose plumbing is paths, which a stored config does not hold."""
 ADDED = {("backbone", "init"): "default"}
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
@@ -55,10 +58,14 @@ def storable(cfg: DictConfig) -> Config:
     with _without_environment():
         config = plain(cfg)
     config.pop("paths", None)
-    for section, keys in PLUMBING.items():
-        if section == "data":
-            config[section] = {key: value for key, value in config[section].items() if key not in keys}
+    for section in OF_THIS_MACHINE:
+        config[section] = without_plumbing(section, config[section])
     return config
+
+
+def without_plumbing(section: str, settings: Config) -> Config:
+    """This is the settings of a section that say what is computed, and not where or how."""
+    return {key: value for key, value in settings.items() if key not in PLUMBING.get(section, ())}
 
 
 def what_counts(config: Config) -> Config:
@@ -166,8 +173,8 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("summary.json", "metrics.csv", "weights.safetensors", "samples.png", "curves.png"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("denoising-*", "implicit_vae*"):
-            for picture in self.path.glob(name):
+        for pattern in ("denoising-*", "ood.*", "sample_quality-*", "implicit_vae*"):
+            for picture in self.path.glob(pattern):
                 picture.unlink()
 
 

@@ -13,6 +13,8 @@ from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model, Trained
 
 CLASSES = (
+    "scorewise.backbones.convnet.ConvNet",
+    "scorewise.backbones.glow.Glow",
     "scorewise.backbones.made.MADE",
     "scorewise.backbones.mlp.MLP",
     "scorewise.backbones.noisy_mlp.NoisyMLP",
@@ -32,6 +34,7 @@ CLASSES = (
     "scorewise.data.synthetic.Mixture1d",
     "scorewise.data.synthetic.Toy2d",
     "scorewise.data.tables.Wine",
+    "scorewise.data.uniform.Const",
     "scorewise.data.uniform.ConstUniform",
     "scorewise.data.uniform.Uniform",
     "scorewise.heads.conditional_energy.ConditionalEnergy",
@@ -39,6 +42,7 @@ CLASSES = (
     "scorewise.heads.cosine.Cosine",
     "scorewise.heads.discretised_mixture.DiscretisedMixture",
     "scorewise.heads.energy.Energy",
+    "scorewise.heads.flow.NormalisingFlow",
     "scorewise.heads.gaussian.Gaussian",
     "scorewise.heads.mixture.Mixture",
     "scorewise.heads.noisy_conditional_score.NoisyConditionalScore",
@@ -73,12 +77,15 @@ CLASSES = (
     "scorewise.sampling.langevin.Langevin",
     "scorewise.sampling.mala.MALA",
     "scorewise.sampling.parallel.Parallel",
+    "scorewise.sampling.pushforward.Pushforward",
     "scorewise.sampling.resampling.Resampling",
     "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
     "scorewise.tasks.denoising.Denoising",
     "scorewise.tasks.density.DensityEstimation",
     "scorewise.tasks.implicit_vae.ImplicitVAE",
+    "scorewise.tasks.ood.OODScoring",
     "scorewise.tasks.optimisation.Optimisation",
+    "scorewise.tasks.sample_quality.SampleQuality",
 )
 """Every class that a stored config may name, exactly so."""
 NAMES_ONLY = (

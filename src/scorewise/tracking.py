@@ -5,6 +5,7 @@ import os
 import time
 import warnings
 from argparse import Namespace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from lightning.pytorch.loggers import Logger
 from scorewise.errors import UserError
 
 SECONDS_BETWEEN_WRITES = 5.0
+WHAT_IT_IS = "/what it is"
+"""What the names of sentences about a metric end with."""
 
 
 class MetricsTable(Logger):
@@ -48,6 +51,12 @@ class MetricsTable(Logger):
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """This does nothing: config.yaml holds the settings."""
+
+    @rank_zero_only
+    def log_text(self, name: str, text: str) -> None:
+        """This adds a sentence to the last row."""
+        if self.rows:
+            self.rows[-1][name] = text
 
     def rewind(self, step: int) -> None:
         """This forgets the rows after a step, which a resumed run writes again."""
@@ -89,12 +98,12 @@ class MetricsTable(Logger):
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """This is (step, value) pairs by metric name, from a metrics.csv."""
+    """This is (step, value) pairs by metric name, from a metrics.csv; its sentences are left out."""
     curves: dict[str, list[tuple[int, float]]] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             for name, value in row.items():
-                if name not in ("step", "epoch") and value:
+                if name not in ("step", "epoch") and not name.endswith(WHAT_IT_IS) and value:
                     curves.setdefault(name, []).append((int(row["step"]), float(value)))
     return curves
 
@@ -137,6 +146,26 @@ def extra_logger(
             return logger
         case _:
             return None
+
+
+def log_sentences(loggers: Iterable[Logger], sentences: Mapping[str, str], step: int) -> None:
+    """This logs what metrics are beside the metrics: a number without its conventions says little.
+
+    Args:
+        loggers: of a trainer.
+        sentences: by the name of the metric.
+        step: of the training.
+    """
+    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+    for name, text in sentences.items():
+        for logger in loggers:
+            if isinstance(logger, MetricsTable):
+                logger.log_text(name + WHAT_IT_IS, text)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text(name + WHAT_IT_IS, text, step)
+            elif isinstance(logger, WandbLogger):
+                logger.experiment.summary[name + WHAT_IT_IS] = text
 
 
 def close_loggers(settings: dict[str, Any]) -> None:

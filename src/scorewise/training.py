@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -34,7 +34,7 @@ from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import NotFinite, Task
-from scorewise.tracking import MetricsTable, close_loggers, extra_logger, read_metrics
+from scorewise.tracking import MetricsTable, close_loggers, extra_logger, log_sentences, read_metrics
 
 TRAINER_SETTINGS: dict[str, Any] = {
     "inference_mode": False,  # evaluation differentiates the score
@@ -60,6 +60,7 @@ def quieten() -> None:
         ".*torch.jit.script.*",
         ".*The number of training batches.*",
         ".*GPU available but not used.*",
+        ".*have no `validation_step`.*",  # a feature extractor keeps its last weights
         ".*lr_scheduler.step\\(\\).*before.*optimizer.step.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*WeightAveraging callback.*",
@@ -91,25 +92,40 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
     }
 
 
+def meant(texts: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
+    """This is the texts about metrics that there are, and about the parts of their names."""
+    told = {part for name in metrics for part in (name, *name.split("/"))}
+    return {name: text for name, text in texts.items() if name in told}
+
+
+@contextmanager
+def watched(working: Trained | Task | None) -> Iterator[None]:
+    """This shows how far a model's sampler or the annealing of a task is, if that tells."""
+    sampler = working.sampler if isinstance(working, Model) else working
+    if not isinstance(sampler, Ancestral | Parallel | ImplicitVAE):
+        yield
+        return
+    try:
+        with console.progress("annealing" if isinstance(sampler, ImplicitVAE) else "sampling") as sampler.watch:
+            yield
+    finally:
+        sampler.watch = None
+
+
 def draw_samples(model: Trained, source: Source, count: int, seed: int, path: Path) -> None:
     """This draws samples.png: examples from the model and, where the law has noise, their denoised copies."""
     from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
 
-    generator = torch.Generator().manual_seed(seed)
-    sampler = model.sampler if isinstance(model, Model) else None
-    if isinstance(sampler, Ancestral | Parallel):
-        with console.progress("sampling") as sampler.watch:
-            x_BD = model.sample(count, generator)
-        sampler.watch = None
-    else:
-        x_BD = model.sample(count, generator)
+    sampler = model.sampler if isinstance(model, Model) else model
+    with watched(model):
+        x_BD = model.sample(count, torch.Generator().manual_seed(seed))
     panels = {"samples of the smoothed law" if model.noise else "samples": x_BD}
     if isinstance(model, Model) and model.noise:
         panels["the same, denoised (x + sigma^2 s)"] = tweedie(model, x_BD)
     if len(source.shape) != 3:
         real_BD = source.examples("test", torch.arange(min(count, source.count("test"))), -1, seed)
         panels["data (clean)"] = real_BD
-    plots.samples(panels, source.shape, path, f"{count} samples by {type(sampler or model).__name__}")
+    plots.samples(panels, source.shape, path, f"{count} samples by {type(sampler).__name__}")
 
 
 def draw_panels(task: Task, folder: Path) -> Path | None:
@@ -118,23 +134,13 @@ def draw_panels(task: Task, folder: Path) -> Path | None:
 
     if points := task.points():
         plots.samples(points, (2,), folder / f"{task.name}-points.png", task.name)
-    panels = task.panels()
-    if not panels:
-        return None
+    panels, histograms = task.panels(), task.histograms()
     path = folder / f"{task.name}.png"
-    plots.samples(panels, task.source.shape, path, task.name, task.columns())
-    return path
-
-
-@contextmanager
-def watched(task: Task) -> Iterator[None]:
-    """This shows a bar while a task anneals, if it does."""
-    if not isinstance(task, ImplicitVAE):
-        yield
-        return
-    with console.progress("annealing") as task.watch:
-        yield
-    task.watch = None
+    if panels:
+        plots.samples(panels, task.source.shape, path, task.name, task.columns())
+    if histograms:
+        plots.histograms(histograms, path, "outlier scores: share of the examples of every set")
+    return path if panels or histograms else None
 
 
 class Training:
@@ -254,7 +260,11 @@ class Training:
             bar.disable()  # annealing shows its own
         with watched(self.task):
             results = self.trainer.test(self.task, self.data, verbose=False)
-        return {name.removeprefix("test/"): float(value) for name, value in (results[0] if results else {}).items()}
+        found = results[0] if results else {}
+        sentences = {f"test/{name}": text for name, text in self.task.conventions().items() if f"test/{name}" in found}
+        log_sentences(self.trainer.loggers, sentences, self.trainer.global_step)
+        self.table.write()
+        return {name.removeprefix("test/"): float(value) for name, value in found.items()} | self.task.intervals()
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], seconds: float) -> None:
@@ -282,10 +292,8 @@ class Training:
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
             "metrics": metrics or before.get("metrics", {}),
-            "conventions": {
-                name: text for name, text in meanings.items() if name in (metrics or before.get("metrics", {}))
-            },
-            **({"data": remarks} if (remarks := self.parts.source.remarks()) else {}),
+            "conventions": meant(meanings, metrics or before.get("metrics", {})),
+            **({"data": remarks} if (remarks := self.parts.source.remarks() | self.task.remarks()) else {}),
             "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)
@@ -322,8 +330,11 @@ def choices(config: Config) -> dict[str, str]:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(then: str = "the same command continues from the last save") -> Iterator[None]:
     """This ends the run with a sentence when it is asked to stop outside of training steps.
+
+    Args:
+        then: what the sentence ends with.
 
     Raises:
         Stopped: by Ctrl-C or SIGTERM.
@@ -331,7 +342,7 @@ def stoppable() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        raise Stopped(f"Stopped by {name}: the same command continues from the last save.", number)
+        raise Stopped(f"Stopped by {name}: {then}.", number)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,5 +1,7 @@
 """Backbones: networks that turn an example into features."""
 
+from scorewise.backbones.convnet import ConvNet
+from scorewise.backbones.glow import Glow
 from scorewise.backbones.made import MADE
 from scorewise.backbones.mlp import MLP
 from scorewise.backbones.noisy_mlp import NoisyMLP
@@ -10,6 +12,8 @@ from scorewise.backbones.unet import UNet
 __all__ = [
     "MADE",
     "MLP",
+    "ConvNet",
+    "Glow",
     "NoisyMLP",
     "PixelCNNPP",
     "Transformer",

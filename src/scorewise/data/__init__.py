@@ -5,16 +5,17 @@ from scorewise.data.folder import ImageFolder
 from scorewise.data.images import Cifar10, Digits, FashionMnist, Mnist, Svhn
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.packed import Cifar10Subset, OmniglotSmall
-from scorewise.data.source import FixedSource, SampledSource, Source
+from scorewise.data.source import FixedSource, Labelled, SampledSource, Source
 from scorewise.data.synthetic import TOYS, GaussianData, Mixture1d, Toy2d
 from scorewise.data.tables import Wine
-from scorewise.data.uniform import ConstUniform, Uniform
+from scorewise.data.uniform import Const, ConstUniform, Uniform
 
 __all__ = [
     "TOYS",
     "CelebA",
     "Cifar10",
     "Cifar10Subset",
+    "Const",
     "ConstUniform",
     "Digits",
     "FashionMnist",
@@ -22,6 +23,7 @@ __all__ = [
     "GaussianData",
     "GaussianMixtureLaw",
     "ImageFolder",
+    "Labelled",
     "Mixture1d",
     "Mnist",
     "OmniglotSmall",

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import tempfile
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class EightBitImages(FixedSource):
 class Digits(FixedSource):
     """This is the 1,797 real 8x8 digits that ship inside scikit-learn, grey levels 0 to 16; no download."""
 
-    shape = (1, 8, 8)
+    name, shape = "digits", (1, 8, 8)
     mean, std = -0.3895, 0.7521
     units_per_step, unit, repeats = 8.0, "grey levels 0 to 16", True
     offset, levels = 8.0, 17
@@ -85,9 +86,18 @@ class Digits(FixedSource):
         """This is 1,297 training, 200 validation and 300 test images."""
         from sklearn.datasets import load_digits
 
-        pixels = torch.from_numpy(load_digits().data).to(torch.uint8)
-        train, val, test = split_at_random(len(pixels), (1297, 200, 300))
-        return {"train": pixels[train], "val": pixels[val], "test": pixels[test]}
+        return self._split(torch.from_numpy(load_digits().data).to(torch.uint8))
+
+    def labels(self, split: Split) -> Tensor:
+        """This is the digit of every image of a split, shape (N,)."""
+        from sklearn.datasets import load_digits
+
+        return self._split(torch.from_numpy(load_digits().target).long())[split]
+
+    @staticmethod
+    def _split(of_all: Tensor) -> dict[Split, Tensor]:
+        train, val, test = split_at_random(len(of_all), (1297, 200, 300))
+        return {"train": of_all[train], "val": of_all[val], "test": of_all[test]}
 
 
 class TorchvisionImages(EightBitImages):
@@ -189,9 +199,20 @@ class TorchvisionImages(EightBitImages):
         Raises:
             UserError: a file is damaged or missing.
         """
+        return self._split(self.pixels)
+
+    def labels(self, split: Split) -> Tensor:
+        """This is the class of every image of a split, shape (N,).
+
+        Raises:
+            UserError: a file is damaged or missing.
+        """
+        return self._split(self.classes)[split]
+
+    def _split(self, of_images: Callable[[bool], Tensor]) -> dict[Split, Tensor]:
         self.prepare()
         try:
-            fitting, test = (self.pixels(train) for train in (True, False))
+            fitting, test = (of_images(train) for train in (True, False))
         except (*DAMAGE, OSError, RuntimeError) as error:
             raise self._damaged(self._ready, error) from error
         train, val = split_at_random(len(fitting), (len(fitting) - self.held_out, self.held_out))
@@ -207,6 +228,10 @@ class TorchvisionImages(EightBitImages):
         if images.ndim == 4 and images.shape[1:] != self.shape:  # height, width, channel
             images = images.permute(0, 3, 1, 2)
         return images.reshape(len(images), -1)
+
+    def classes(self, train: bool) -> Tensor:
+        """This is the class (N,) of the training or the test images, in the order of their files."""
+        return torch.as_tensor(self.opened(self._ready, train).targets).long()
 
 
 def _idx_files(folder: str, md5s: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
@@ -297,6 +322,10 @@ class Svhn(TorchvisionImages):
     def opened(self, folder: Path, train: bool) -> Any:
         """This is torchvision's data set of the training or the test images; `extra` is not used."""
         return self.torchvision_class()(str(folder), split="train" if train else "test", download=False)
+
+    def classes(self, train: bool) -> Tensor:
+        """This is the class (N,) of the training or the test images, in the order of their files."""
+        return torch.as_tensor(self.opened(self._ready, train).labels).long()
 
     def fetch(self, folder: Path) -> None:
         """This lets torchvision check and download what a folder lacks."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,7 @@ class Cifar10Subset(EightBitImages):
         cache: folder to unpack CIFAR-10 into; None: $SCOREWISE_CACHE or the user's cache folder.
     """
 
-    shape = (3, 32, 32)
+    name, shape = "cifar10_subset", (3, 32, 32)
     mean, std = -0.0547, 0.5043
     counts: Mapping[str, int] = {"train": 4_000, "test": 1_000}
     sheets: Mapping[str, tuple[str, str]] = {
@@ -46,6 +47,11 @@ class Cifar10Subset(EightBitImages):
         "test": ("cifar10_subset/test_images.png", "27cc6edeb265ac612c173cb93c3de86b"),
     }
     """Path below the root and md5 of each: one column of images."""
+    lists: Mapping[str, tuple[str, str]] = {
+        "train": ("cifar10_subset/train_labels.npy", "cef8079c10f996b80af8f17c69952488"),
+        "test": ("cifar10_subset/test_labels.npy", "ff8b4b9d69a037553e27ba5b0a66d168"),
+    }
+    """Path below the root and md5 of each: one class per image, read only where the classes are asked for."""
 
     def __init__(self, root: str | None = None, cache: str | None = None) -> None:
         super().__init__()
@@ -72,9 +78,31 @@ class Cifar10Subset(EightBitImages):
             UserError: a file is damaged or missing.
         """
         self.prepare()
-        fitting, test = (self._sheet(name) if self._packed() else self._first(name) for name in self.counts)
+        return self._split(*(self._sheet(name) if self._packed() else self._first(name) for name in self.counts))
+
+    def labels(self, split: Split) -> Tensor:
+        """This is the class of every image of a split, shape (N,).
+
+        Raises:
+            UserError: a file is damaged or missing.
+        """
+        self.prepare()
+        classes = self._list if self._packed() else self._first_classes
+        return self._split(*(classes(name) for name in self.counts))[split]
+
+    @staticmethod
+    def _split(fitting: Tensor, test: Tensor) -> dict[Split, Tensor]:
         train, val = split_at_random(len(fitting), (3_600, 400))
         return {"train": fitting[train], "val": fitting[val], "test": test}
+
+    def _list(self, name: str) -> Tensor:
+        path, md5 = self.root / self.lists[name][0], self.lists[name][1]
+        if not path.is_file():
+            raise UserError(
+                f"the classes of data=cifar10_subset are not there: put {self.lists[name][0]} below {self.root}."
+            )
+        refuse_damaged(path, md5)
+        return torch.from_numpy(np.load(path)).long()
 
     def _packed(self) -> bool:
         return all((self.root / path).is_file() for path, _ in self.sheets.values())
@@ -90,6 +118,9 @@ class Cifar10Subset(EightBitImages):
 
     def _first(self, name: str) -> Tensor:
         return self.whole.pixels(train=name == "train")[: self.counts[name]]
+
+    def _first_classes(self, name: str) -> Tensor:
+        return self.whole.classes(train=name == "train")[: self.counts[name]]
 
 
 class OmniglotSmall(EightBitImages):

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,10 +15,19 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
+@runtime_checkable
+class Labelled(Protocol):
+    """This is a data set whose examples belong to classes."""
+
+    def labels(self, split: Split) -> Tensor:
+        """This is the class of every example of a split, whole numbers from 0, shape (N,)."""
+
+
 class Source(ABC):
     """This is a data set.
 
     Attributes:
+        name: what the data set is called where files are named after it.
         shape: of one example.
         mean, std: of all entries of the clean data, in the scale that models see.
         units_per_step: how many of the data's own units one unit of that scale is.
@@ -28,6 +37,7 @@ class Source(ABC):
         law: the distribution itself, where it is known.
     """
 
+    name: str = "data"
     shape: tuple[int, ...]
     mean: float
     std: float
@@ -57,6 +67,15 @@ class Source(ABC):
     @abstractmethod
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is clean examples (B, D) in the scale that models see."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """This is what the D numbers of an example are called, where they are a row of a table."""
+        return tuple(f"x_{d}" for d in range(1, self.dims + 1))
+
+    def scaled(self, raw_BD: Tensor) -> Tensor:
+        """This is examples in the data's own units, in the scale that models see."""
+        return raw_BD / self.units_per_step
 
     def names(self, split: Split) -> list[str]:
         """This is what every example of a split is called: its file where it has one, else its place in the split."""
@@ -101,7 +120,10 @@ class FixedSource(Source):
 
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """This is clean examples (B, D) in the scale that models see; the same in every epoch."""
-        raw_BD = self.raw(split)[index_B].to(torch.get_default_dtype())
+        return self.scaled(self.raw(split)[index_B].to(torch.get_default_dtype()))
+
+    def scaled(self, raw_BD: Tensor) -> Tensor:
+        """This is examples in the data's own units, in the scale that models see."""
         return (raw_BD - self.offset) / self.units_per_step
 
 

@@ -68,3 +68,34 @@ class ConstUniform(UniformLevels):
     def places(self, draws: Draws) -> Tensor:
         """This is one number in (0, 1) per example, shape (B, 1)."""
         return draws.uniform(1, dtype=torch.float64)
+
+
+class Const(UniformLevels):
+    """This is images of one and the same level. Models that learn it see them with mean 0 and standard deviation 0.5.
+
+    Args:
+        value: from -1 (black) to 1 (white); the nearest level is taken.
+        shape, examples_per_epoch, held_out: see `UniformLevels`.
+
+    Raises:
+        UserError: no such level or shape.
+    """
+
+    std = 0.5
+
+    def __init__(
+        self,
+        value: float = -1.0,
+        shape: Sequence[int] = (1, 28, 28),
+        examples_per_epoch: int = 10_000,
+        held_out: int = 10_000,
+    ) -> None:
+        super().__init__(shape, examples_per_epoch, held_out)
+        if not -1 <= value <= 1:
+            raise UserError(f"data.value={value} must be a level from -1 (black) to 1 (white).")
+        self.value = value
+
+    def places(self, draws: Draws) -> Tensor:
+        """This is the middle of the cell of the level, shape (B, 1)."""
+        level = round((self.value + 1) * 127.5)
+        return torch.full((len(draws), 1), (level + 0.5) / self.levels, dtype=torch.float64)

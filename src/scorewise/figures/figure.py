@@ -43,6 +43,9 @@ class Run(Protocol):
     def tested(self, *words: str) -> Mapping[str, float]:
         """This is the held-out numbers under another task, given as src/eval.py takes it."""
 
+    def extractor(self, choice: str | None, epochs: int | None = None) -> Any:
+        """This is a feature extractor for that data set: inception, untrained, or (None) a classifier of its own."""
+
 
 @dataclass(frozen=True)
 class Table:

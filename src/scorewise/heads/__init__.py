@@ -5,6 +5,7 @@ from scorewise.heads.conditional_score import ConditionalScore
 from scorewise.heads.cosine import Cosine
 from scorewise.heads.discretised_mixture import DiscretisedMixture
 from scorewise.heads.energy import Energy
+from scorewise.heads.flow import NormalisingFlow
 from scorewise.heads.gaussian import Gaussian
 from scorewise.heads.mixture import Mixture
 from scorewise.heads.model import CausalModel, Model
@@ -24,5 +25,6 @@ __all__ = [
     "Model",
     "NoisyConditionalScore",
     "NoisyScore",
+    "NormalisingFlow",
     "Score",
 ]

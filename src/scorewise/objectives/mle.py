@@ -14,7 +14,7 @@ class MLE(Objective):
     """This is the negative log-likelihood in nats."""
 
     needs = (NormalisedDensity,)
-    heads = ("mixture",)
+    heads = ("mixture", "flow")
     reads_scores = False
     ranks_by_likelihood = True
 

@@ -12,6 +12,7 @@ from scorewise.capabilities import (
     ClosedFormDensity,
     ConditionalScoreModel,
     DiscreteDensity,
+    FlowDensity,
     NormalisedDensity,
     NumericalDensity,
     ScoreModel,
@@ -118,7 +119,7 @@ class DensityEstimation(ScoreTask):
     def comparable_names(self) -> tuple[str, ...]:
         """This is nll for normalised densities and fisher_error where the law is known."""
         known = self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel)
-        normalised = isinstance(self.model, ClosedFormDensity | DiscreteDensity)
+        normalised = isinstance(self.model, ClosedFormDensity | DiscreteDensity | FlowDensity)
         return (*(["nll"] if normalised else []), *(["fisher_error"] if known else []))
 
     def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:

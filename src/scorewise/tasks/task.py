@@ -1,7 +1,7 @@
 """What every LightningModule of ours shares: the model, its data, and held-out numbers with their standard errors."""
 
 from abc import ABC
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from lightning import LightningModule
@@ -62,6 +62,18 @@ class Task(LightningModule, ABC):
 
     def points(self) -> dict[str, Tensor]:
         """This is sets of points (N, 2) of the last test for a scatter plot, by label; none where there is none."""
+        return {}
+
+    def histograms(self) -> dict[str, dict[str, Tensor]]:
+        """This is numbers (N,) of the last test for a picture, by what they are and by set."""
+        return {}
+
+    def intervals(self) -> dict[str, float]:
+        """This is the ends of intervals and the standard errors of the last test, too many for a log, by name."""
+        return {}
+
+    def remarks(self) -> dict[str, Any]:
+        """This is what a summary says about further data of the test: files left out, say."""
         return {}
 
     def conventions(self) -> dict[str, str]:

@@ -1,0 +1,169 @@
+"""How well outlier scores tell two sets of examples apart, with bootstrap intervals."""
+
+import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_specificity_at_sensitivity,
+)
+
+METRICS = ("auroc", "aupr", "fpr95")
+FOUND = 0.95
+"""The share of outliers that fpr95 finds."""
+AT_ONCE = 5_000_000
+"""Weights per chunk of resamples."""
+Scores = Mapping[str, Tensor]
+
+
+class Estimate(NamedTuple):
+    """This is a number with its bootstrap interval of 95 %.
+
+    Args:
+        value: of all examples.
+        low, high: the 2.5th and 97.5th percentiles of the resamples; of few examples AUPR's are a little too high,
+            because examples that are drawn twice are ranked together.
+        se: their standard deviation.
+    """
+
+    value: float
+    low: float
+    high: float
+    se: float
+
+
+def detection(inside_N: Tensor, outside_N: Tensor) -> dict[str, float]:
+    """This is AUROC, AUPR (average precision) and the false positive rate at 95 % of the outliers found.
+
+    Outliers are the positive class and larger scores odder. Scores may be infinite.
+
+    Raises:
+        ValueError: a score is not a number.
+    """
+    target_N, rank_N = _ranked(inside_N, outside_N)
+    # torchmetrics takes what is not in [0, 1] for logits, whose sigmoid would tie large scores: it is given ranks.
+    share_N = rank_N.double() / max(1, int(rank_N.max()))
+    specificity, _ = binary_specificity_at_sensitivity(share_N, target_N, min_sensitivity=FOUND)
+    return {
+        "auroc": float(binary_auroc(share_N, target_N)),
+        "aupr": float(binary_average_precision(share_N, target_N)),
+        "fpr95": 1 - float(specificity),
+    }
+
+
+def _ranked(inside_N: Tensor, outside_N: Tensor) -> tuple[Tensor, Tensor]:
+    """This is which of both sets' examples are outliers, and all their ranks from 0; equal scores have one."""
+    pooled_N = torch.cat([inside_N, outside_N]).double()
+    if bool(pooled_N.isnan().any()):
+        raise ValueError("a score is not a number, so it has no rank")
+    target_N = torch.cat([torch.zeros(len(inside_N)), torch.ones(len(outside_N))]).long()
+    return target_N, torch.unique(pooled_N, return_inverse=True)[1].cpu()
+
+
+def replicates(inside_N: Tensor, outside_N: Tensor, resamples: int, seeds: tuple[int, int]) -> dict[str, Tensor]:
+    """This is the same numbers of resampled examples, each (R,); both sets are drawn with replacement.
+
+    Args:
+        inside_N: scores of one set.
+        outside_N: scores of the outliers.
+        resamples: R.
+        seeds: of what is drawn from each set; the same seed and number of examples draw the same ones.
+    """
+    _, rank_N = _ranked(inside_N, outside_N)
+    groups, count = int(rank_N.max()) + 1, len(inside_N)
+    column_N = groups - 1 - rank_N  # from the largest score down
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    chunk = max(1, AT_ONCE // groups)
+    parts: list[dict[str, Tensor]] = []
+    for done in range(0, resamples, chunk):
+        rows = min(chunk, resamples - done)
+        false_RG, true_RG = (
+            _drawn(column_n, rows, groups, generator)
+            for column_n, generator in zip((column_N[:count], column_N[count:]), generators, strict=True)
+        )
+        parts.append(_of_counts(false_RG, true_RG))
+    return {name: torch.cat([part[name] for part in parts]) for name in METRICS}
+
+
+def _drawn(column_n: Tensor, rows: int, groups: int, generator: torch.Generator) -> Tensor:
+    """This is how many of n examples drawn with replacement have every score, shape (rows, groups)."""
+    drawn_Rn = column_n[torch.randint(len(column_n), (rows, len(column_n)), generator=generator)]
+    return torch.zeros(rows, groups).scatter_add_(1, drawn_Rn, torch.ones(()).expand(drawn_Rn.shape)).double()
+
+
+def _of_counts(false_RG: Tensor, true_RG: Tensor) -> dict[str, Tensor]:
+    """This is the three numbers from how many of each set have every score, from the largest down, each (R,)."""
+    fp_RG, tp_RG = false_RG.cumsum(1), true_RG.cumsum(1)
+    negatives_R, positives_R = fp_RG[:, -1], tp_RG[:, -1]
+    above_RG = negatives_R[:, None] - fp_RG + 0.5 * false_RG
+    precision_RG = tp_RG / (tp_RG + fp_RG).clamp(min=1)
+    first_R1 = (tp_RG >= FOUND * positives_R[:, None] - 1e-9).int().argmax(1, keepdim=True)
+    return {
+        "auroc": (true_RG * above_RG).sum(1) / (negatives_R * positives_R),
+        "aupr": (true_RG * precision_RG).sum(1) / positives_R,
+        "fpr95": fp_RG.gather(1, first_R1).squeeze(1) / negatives_R,
+    }
+
+
+class Comparison(NamedTuple):
+    """This is how well every statistic tells every outlier set from the data.
+
+    Args:
+        estimates: by statistic, set (and "mean" over all sets) and metric.
+        chosen: the statistic with the highest AUROC on `chosen_on`.
+        chosen_on: a set.
+        others: the chosen statistic's means over the other sets by metric; None where there are none.
+    """
+
+    estimates: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    chosen: str
+    chosen_on: str
+    others: Mapping[str, Estimate] | None
+
+
+def compare(inside: Scores, outside: Mapping[str, Scores], choose_on: str, resamples: int, seed: int) -> Comparison:
+    """This is the comparison of outlier sets with the data, statistic by statistic.
+
+    In-distribution examples are resampled alike for all sets, which are resampled by themselves.
+
+    Args:
+        inside: scores of in-distribution examples by statistic.
+        outside: scores of every set by statistic.
+        choose_on: the set that a statistic is chosen on, to be reported on the others.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    drawn: dict[str, dict[str, dict[str, Tensor]]] = {}
+    for name, inside_N in inside.items():
+        values[name] = {label: detection(inside_N, scores[name]) for label, scores in outside.items()}
+        drawn[name] = {
+            label: replicates(inside_N, scores[name], resamples, (seed, seed + 1 + zlib.crc32(label.encode())))
+            for label, scores in outside.items()
+        }
+    chosen = max(values, key=lambda name: values[name][choose_on]["auroc"])
+
+    def mean(name: str, labels: list[str]) -> dict[str, Estimate]:
+        return {
+            metric: _estimate(
+                sum(values[name][label][metric] for label in labels) / len(labels),
+                torch.stack([drawn[name][label][metric] for label in labels]).mean(0),
+            )
+            for metric in METRICS
+        }
+
+    estimates = {
+        name: {**{label: mean(name, [label]) for label in outside}, "mean": mean(name, list(outside))}
+        for name in inside
+    }
+    others = [label for label in outside if label != choose_on]
+    return Comparison(estimates, chosen, choose_on, mean(chosen, others) if others else None)
+
+
+def _estimate(value: float, drawn_R: Tensor) -> Estimate:
+    low, high = drawn_R.quantile(drawn_R.new_tensor([0.025, 0.975])).tolist()
+    return Estimate(value, low, high, float(drawn_R.std(correction=0)))

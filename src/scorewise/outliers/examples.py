@@ -1,0 +1,89 @@
+"""The numbers that outlier scores follow from, of the examples of a data set."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorewise.heads.model import LiftedModel
+from scorewise.likelihood.likelihood import TailMass
+from scorewise.noise import Draws
+from scorewise.outliers.statistics import numbers
+
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """This is a model that looks at examples as its law has them: with the noise that it was trained on.
+
+    Args:
+        model: see `numbers`.
+        noise: standard deviation of the noise that every example gets, whatever set it is from.
+        seed: of that noise.
+        likelihoods: of how many examples of a set a numerical likelihood is had, at most; others cost little.
+    """
+
+    model: Any
+    noise: float
+    seed: int
+    likelihoods: int
+
+    def most(self, number: str, images: int) -> int:
+        """This is of how many examples a number is had, at most."""
+        costly = number == "nll" and isinstance(self.model, LiftedModel)
+        return min(images, self.likelihoods) if costly else images
+
+    def noisy(self, x_BD: Tensor, index_B: Tensor, label: str) -> Tensor:
+        """This is examples with their noise, a function of seed, set and place, shape (B, D)."""
+        if not self.noise:
+            return x_BD
+        draws = Draws.of(self.seed, -1, index_B).fork(f"outliers {label}")
+        return x_BD + self.noise * draws.normal(x_BD.shape[1], dtype=x_BD.dtype)
+
+    def look(
+        self, x_BD: Tensor, index_B: Tensor, label: str, wanted: Collection[str], images: int
+    ) -> dict[str, Tensor]:
+        """This is the wanted numbers of one batch of clean examples, see `numbers`; of the first of a set only.
+
+        Args:
+            x_BD: clean examples.
+            index_B: their places in the set.
+            label: of the set.
+            wanted: names of numbers.
+            images: of the set that are looked at, at most.
+        """
+        x_BD = self.noisy(x_BD, index_B, label)
+        found: dict[str, Tensor] = {}
+        for some, most in _together({name: self.most(name, images) for name in wanted}):
+            chosen_B = index_B < most
+            if bool(chosen_B.any()):
+                found |= numbers(self.model, x_BD[chosen_B], some)
+        return found
+
+    def survey(self, source: Any, split: str, label: str, wanted: Collection[str], images: int) -> dict[str, Tensor]:
+        """This is the wanted numbers of the first examples of a split of a data set."""
+        parts: dict[str, list[Tensor]] = {}
+        device = self.model.mean.device
+        for index_B in torch.arange(min(images, source.count(split))).split(BATCH):
+            x_BD = source.examples(split, index_B, -1, self.seed).to(device)
+            for name, value_B in self.look(x_BD, index_B.to(device), label, wanted, images).items():
+                parts.setdefault(name, []).append(value_B.cpu())
+        return {name: torch.cat(part) for name, part in parts.items()}
+
+    def refusal(self, found: dict[str, Tensor]) -> str | None:
+        """This is why in-distribution examples have no likelihood to report, or None where they have."""
+        if "outside" not in found:
+            return None
+        try:
+            self.model.lifted().refuse(self.model, found["outside"], torch.zeros_like(found["outside"]))
+        except TailMass as error:
+            return str(error).partition(": ")[2]
+        return None
+
+
+def _together(most: dict[str, int]) -> list[tuple[list[str], int]]:
+    """This is the numbers that are had of equally many examples, so that they share a pass."""
+    return [([name for name in most if most[name] == count], count) for count in dict.fromkeys(most.values())]

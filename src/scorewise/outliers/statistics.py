@@ -1,0 +1,100 @@
+"""Outlier scores of a trained model: larger means odder."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import ConditionalScoreModel, EnergyModel, NormalisedDensity, ScoreModel
+from scorewise.heads.model import LiftedModel
+
+FIELD = (ConditionalScoreModel, ScoreModel)
+NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "minus_h": ("h", FIELD),
+    "h": ("h", FIELD),
+    "abs_h": ("h", FIELD),
+    "score_norm": ("score_norm", FIELD),
+    "nll": ("nll", (NormalisedDensity,)),
+    "typicality": ("nll", (NormalisedDensity,)),
+    "energy": ("energy", (EnergyModel,)),
+}
+"""Every statistic, the number per example that it follows from, and what a model must have, one of these."""
+MEANINGS: Mapping[str, str] = {
+    "minus_h": "-h, h = sum_d s_d (one-sided: high where the scores point down)",
+    "h": "h = sum_d s_d (one-sided)",
+    "abs_h": "|h|",
+    "score_norm": "|s|, the Euclidean norm of the scores",
+    "nll": "- log q(x), nats (one-sided)",
+    "typicality": "|nll - mean nll of held-out in-distribution examples|",
+    "energy": "E(x) = - log q(x) + constant (one-sided)",
+}
+"""What every statistic is."""
+
+
+def statistics_of(model: type) -> tuple[str, ...]:
+    """This is the names of the statistics that models of a class have."""
+    return tuple(name for name, (_, needs) in NEEDS.items() if any(issubclass(model, need) for need in needs))
+
+
+def numbers_behind(statistics: Collection[str]) -> tuple[str, ...]:
+    """This is the numbers per example that statistics follow from."""
+    return tuple(dict.fromkeys(NEEDS[name][0] for name in statistics))
+
+
+def numbers(model: Any, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
+    """This is numbers per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
+
+    The scores are the conditional ones where the model has them (AR-CSM, section 5.5), else the joint one; of the
+    smallest noise level where it has several. nll is never refused here: where its normaliser is numerical, `outside`
+    holds the largest mass of a conditional outside its range.
+    """
+    found: dict[str, Tensor] = {}
+    with torch.no_grad():
+        if {"h", "score_norm"} & set(wanted):
+            s_BD = _field(model, x_BD)
+            found |= {"h": s_BD.sum(-1), "score_norm": s_BD.norm(dim=-1)}
+        if "energy" in wanted:
+            found["energy"] = model.energy(x_BD)
+        if "nll" in wanted:
+            found |= _likelihood(model, x_BD)
+    return {name: value_B.detach().double() for name, value_B in found.items() if name in (*wanted, "outside")}
+
+
+def _field(model: Any, x_BD: Tensor) -> Tensor:
+    if isinstance(model, ConditionalScoreModel):
+        return model.conditional_score(x_BD, model.context(x_BD))
+    s_BD: Tensor = model.score(x_BD)
+    return s_BD
+
+
+def _likelihood(model: Any, x_BD: Tensor) -> dict[str, Tensor]:
+    if not isinstance(model, LiftedModel):
+        return {"nll": -model.log_prob(x_BD)}
+    likelihood = model.lifted()
+    log_q_BD, outside_BD = likelihood.conditional_log_prob(model, x_BD)
+    return {"nll": -log_q_BD.sum(-1), "outside": likelihood.worst(outside_BD)[0]}
+
+
+def outlier_scores(numbers: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:
+    """This is every statistic that follows from the numbers of examples, by name.
+
+    Args:
+        numbers: see `numbers`; not all need be there, nor of as many examples.
+        mean_nll: of held-out in-distribution examples, nats; None: no typicality.
+    """
+    found: dict[str, Tensor] = {}
+    if "h" in numbers:
+        found |= {"minus_h": -numbers["h"], "h": numbers["h"], "abs_h": numbers["h"].abs()}
+    found |= {name: numbers[name] for name in ("score_norm", "nll") if name in numbers}
+    if "nll" in numbers and mean_nll is not None:
+        found["typicality"] = (numbers["nll"] - mean_nll).abs()
+    return found | {name: numbers[name] for name in ("energy",) if name in numbers}
+
+
+def percentiles(score_B: Tensor, reference_N: Tensor) -> Tensor:
+    """This is 100 times the share of reference scores below each score, ties by half, shape (B,)."""
+    ordered_N = reference_N.sort().values
+    below_B = torch.searchsorted(ordered_N, score_B.contiguous())
+    up_to_B = torch.searchsorted(ordered_N, score_B.contiguous(), right=True)
+    return 50.0 * (below_B + up_to_B).double() / len(reference_N)

@@ -1,0 +1,19 @@
+"""Draws of a normalising flow."""
+
+from typing import Any
+
+from torch import Generator, Tensor
+
+from scorewise.capabilities import FlowDensity
+from scorewise.noise import normal_like
+
+
+class Pushforward:
+    """This is exact draws from a flow: what its map makes of normal numbers."""
+
+    needs = (FlowDensity,)
+
+    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+        """This is n examples, shape (n, D)."""
+        x_BD: Tensor = model.example_of(normal_like(model.mean.expand(n, model.dims), generator))
+        return x_BD
