@@ -30,20 +30,20 @@ class Fig5SaltPepper(Figure):
 
     Args:
         share: of the pixels that are hit.
-        images: of the test set, by training; the slow ones take fewer.
+        images: of the test set.
         shown: in the picture.
     """
 
     title = "Salt and pepper removed with scores, mask known and blind (figure 5)"
 
-    def __init__(self, share: float, images: Mapping[str, int], shown: int) -> None:
+    def __init__(self, share: float, images: int, shown: int) -> None:
         self.share, self.images, self.shown = share, images, shown
 
     def measure(self, bench: Bench) -> Results:
         """This is every model and every way, on the same corrupted images, beside what filters make of them."""
         tables, claims, pictures = [], [], {}
         for name, (run,) in bench.runs.items():
-            images = self.images[name]
+            images = self.images
             words = ("task=denoising", "task.corruption=salt_and_pepper", f"task.share={self.share}", "task.shown=1")
             tested = {
                 way: bench.once(
