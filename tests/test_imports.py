@@ -33,18 +33,8 @@ MAY_IMPORT = {
     "data": BASE,
     "quality": BASE | {"data", "sampling"},
     "tasks": BASE
-    | {
-        "backbones",
-        "data",
-        "denoising",
-        "heads",
-        "latent",
-        "likelihood",
-        "objectives",
-        "outliers",
-        "quality",
-        "sampling",
-    },
+    | {"backbones", "data", "denoising", "heads", "latent", "likelihood"}
+    | {"objectives", "outliers", "quality", "sampling"},
 }
 MATHEMATICS = (
     "backbones",

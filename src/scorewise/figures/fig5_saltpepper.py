@@ -30,26 +30,26 @@ class Fig5SaltPepper(Figure):
 
     Args:
         share: of the pixels that are hit.
-        images: of the test set, by training; the slow ones take fewer.
+        images: of the test set.
         shown: in the picture.
     """
 
     title = "Salt and pepper removed with scores, mask known and blind (figure 5)"
 
-    def __init__(self, share: float, images: Mapping[str, int], shown: int) -> None:
+    def __init__(self, share: float, images: int, shown: int) -> None:
         self.share, self.images, self.shown = share, images, shown
 
     def measure(self, bench: Bench) -> Results:
         """This is every model and every way, on the same corrupted images, beside what filters make of them."""
         tables, claims, pictures = [], [], {}
+        restoring = ("task=denoising", "task.corruption=salt_and_pepper", f"task.share={self.share}", "task.shown=1")
         for name, (run,) in bench.runs.items():
-            images = self.images[name]
-            words = ("task=denoising", "task.corruption=salt_and_pepper", f"task.share={self.share}", "task.shown=1")
+            words = (*restoring, f"task.images={self.images}")
             tested = {
                 way: bench.once(
                     f"{name}-{way}",
-                    {"run": run.summary["identity"], "words": (*words, *more), "images": images},
-                    partial(run.tested, *words, *more, f"task.images={images}"),
+                    {"run": run.summary["identity"], "words": (*words, *more)},
+                    partial(run.tested, *words, *more),
                 )
                 for way, more in WAYS.items()
             }
@@ -58,7 +58,7 @@ class Fig5SaltPepper(Figure):
             rows += [[way, *_numbers(found, "restored")] for way, found in tested.items()]
             tables.append(
                 Table(
-                    f"{name}: {100 * self.share:g} % of the pixels of {images} test images at 1 or -1. PSNR in dB "
+                    f"{name}: {100 * self.share:g} % of the pixels of {self.images} test images at 1 or -1. PSNR in dB "
                     "(range 2, mean over images), its standard error, and SSIM.",
                     ("method", "PSNR", "s.e.", "SSIM"),
                     rows,
