@@ -83,8 +83,8 @@ def run(config: dict[str, Any]) -> Predicted:
     }
     if type(done.task) not in predict:
         raise UserError(
-            "predict restores images, scores outliers or encodes images: use task=denoising, task=ood or, with a VAE, "
-            "task=implicit_vae."
+            "predict restores images, scores outliers or encodes images: use task=denoising or task=ood, or "
+            "task=implicit_vae of a VAE."
         )
     return predict[type(done.task)](done, config)
 
