@@ -57,7 +57,7 @@ def _crossed(metric: str, metrics: Mapping[str, float], conventions: Mapping[str
     table = Table(title=f"{metric}: {conventions.get(metric, '')}", title_justify="left", caption_justify="left")
     if explained:
         table.caption = "; ".join(f"{column}: {conventions[column]}" for column in columns if column in conventions)
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     if explained:
