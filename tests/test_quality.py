@@ -520,7 +520,6 @@ def test_sentences_reach_every_logger(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_two_processes_find_what_one_does(command: Command) -> None:
     run = command("debug=tiny", "callbacks.progress=false").run
     asked = ["task=sample_quality", "task.extractor=untrained", "task.samples=130", "task.batch=50", f"run={run}"]

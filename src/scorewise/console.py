@@ -53,16 +53,19 @@ def _crossed(metric: str, metrics: Mapping[str, float], conventions: Mapping[str
         for name, value in metrics.items()
         if name.startswith(f"{metric}/") and not name.endswith(("_se", "_low", "_high"))
     }
-    columns = list(dict.fromkeys(column for _, column in cells))
-    table = Table(title=f"{metric}: {conventions.get(metric, '')}", title_justify="left", caption_justify="left")
+    rows, columns = (list(dict.fromkeys(cell[i] for cell in cells)) for i in (0, 1))
+    table = Table(
+        title=f"{metric}: {conventions.get(metric, '')}",
+        title_justify="left",
+        caption_justify="left",
+        padding=(0, 0),
+    )
     if explained:
-        table.caption = "; ".join(f"{column}: {conventions[column]}" for column in columns if column in conventions)
-    table.add_column("")
+        table.caption = "\n".join(f"{name}: {conventions[name]}" for name in (*rows, *columns) if name in conventions)
+    table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    if explained:
-        table.add_column("what it is")
-    for row in dict.fromkeys(row for row, _ in cells):
+        table.add_column(column, justify="right", overflow="fold")
+    for row in rows:
         shown = []
         for column in columns:
             value, name = cells.get((row, column)), f"{metric}/{row}/{column}"
@@ -72,7 +75,7 @@ def _crossed(metric: str, metrics: Mapping[str, float], conventions: Mapping[str
                 shown.append(f"{value:.3f}\n{metrics[f'{name}_low']:.3f}-{metrics[f'{name}_high']:.3f}")
             else:
                 shown.append(f"{value:.3f}")
-        table.add_row(row, *shown, *([conventions.get(row, "")] if explained else []))
+        table.add_row(row, *shown)
     return table
 
 
