@@ -105,8 +105,8 @@ class Table2Mnist(Figure):
                     f"AIS with {both} (temperatures x chains) on the same {self.images} binarised test images; "
                     "paired: nll - nll of ELBO, image by image, with its standard error over images; reconstruction "
                     "and prior: - log p(x|z) and - log p(z) of draws of q(z|x); time: processor time of an iteration "
-                    "relative to ELBO's, from one interleaved run. The paper does not state its evaluation; the code whose "
-                    "set-up it follows takes 1,000 x 16 on all test images after 100k iterations.",
+                    "relative to ELBO's, from one interleaved run. The paper's evaluation is not known to us; the code "
+                    "whose set-up it follows takes 1,000 x 16 on all test images after 100k iterations.",
                     ("method", "nll", "paired (s.e.)", "reconstruction", "prior", "iwae", "time", "paper"),
                     rows,
                 ),
