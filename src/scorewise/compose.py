@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.errors import CompactHydraException
@@ -29,9 +29,9 @@ from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
-from scorewise.tasks.ood import ENDINGS, RESERVED
-from scorewise.tasks.optimisation import Optimisation
-from scorewise.tasks.score_task import ScoreTask
+
+if TYPE_CHECKING:  # tasks import Lightning, which takes seconds
+    from scorewise.tasks.optimisation import Optimisation
 
 Config = dict[str, Any]
 AUTO_SAMPLERS = (
@@ -245,6 +245,8 @@ def refuse_unlabelled(config: Config) -> None:
 
 
 def _refuse_task(config: Config, task: type, head: type) -> None:
+    from scorewise.tasks.score_task import ScoreTask
+
     for entry in _entries(config["task"].get("out")):
         _entry(entry)
     settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
@@ -457,6 +459,8 @@ def _entry(entry: Any) -> tuple[str, str, Config]:
     Raises:
         UserError: it is neither an option nor a mapping with one.
     """
+    from scorewise.tasks.ood import ENDINGS, RESERVED
+
     settings = dict(entry) if isinstance(entry, Mapping) else {"data": entry}
     option = settings.pop("data", None)
     name = settings.pop("name", option)
@@ -606,7 +610,7 @@ def only_for_choosing(task: Config) -> Config:
     return {**task, "out": [named[wanted]] if wanted else None}
 
 
-def build_optimisation(config: Config) -> Optimisation:
+def build_optimisation(config: Config) -> "Optimisation":
     """This is the settings of optimisation of a config.
 
     Raises:
