@@ -97,7 +97,9 @@ def test_importing_scorewise_and_the_scripts_is_light() -> None:
         "s.load, s.MADE, s.CSM, s.Langevin1d;"
         "assert heavy & set(sys.modules) == {'torch'}, heavy & set(sys.modules);"
         "import scorewise.cli;"
-        "assert heavy & set(sys.modules) == {'torch', 'hydra'}, heavy & set(sys.modules)"
+        "assert heavy & set(sys.modules) == {'torch', 'hydra'}, heavy & set(sys.modules);"
+        "import scorewise.compose, scorewise.reproduce;"
+        "assert 'lightning' not in sys.modules"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=False

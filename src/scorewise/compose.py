@@ -9,7 +9,7 @@ from functools import cache
 from inspect import Parameter, signature
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.errors import CompactHydraException
@@ -27,17 +27,16 @@ from scorewise.capabilities import (
 from scorewise.data.source import Labelled, Source
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model, Trained
-from scorewise.latent import VAE, encoder_for, mismatch
+from scorewise.latent import SCORE_OBJECTIVES, VAE, encoder_for, mismatch, reads_conditionals
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.runs import is_vae
 from scorewise.store import assemble, import_class
-from scorewise.tasks.implicit_vae import OBJECTIVES, reads_conditionals
-from scorewise.tasks.ood import ENDINGS, RESERVED
-from scorewise.tasks.optimisation import Optimisation
-from scorewise.tasks.score_task import ScoreTask
+
+if TYPE_CHECKING:  # tasks import Lightning, which takes seconds
+    from scorewise.tasks.optimisation import Optimisation
 
 Config = dict[str, Any]
 AUTO_SAMPLERS = (
@@ -310,9 +309,9 @@ def _refuse_score_network(config: Config) -> bool:
     objective, head = _class(config, "objective", Objective), _class(config, "head", Model)
     backbone = _class(config, "backbone")
     chosen = {g: option_name(g, config[g]["_target_"]) for g in ("objective", "head", "backbone")}
-    if not issubclass(objective, OBJECTIVES):
+    if not issubclass(objective, SCORE_OBJECTIVES):
         fitting = [
-            name for name, target in _targets("objective").items() if issubclass(import_class(target), OBJECTIVES)
+            name for name, target in _targets("objective").items() if issubclass(import_class(target), SCORE_OBJECTIVES)
         ]
         raise IncompatibleChoice(
             f"task=implicit_vae needs an objective that fits a score as it is; objective={chosen['objective']} does "
@@ -361,6 +360,8 @@ def refuse_unlabelled(config: Config) -> None:
 
 
 def _refuse_task(config: Config, task: type, head: type) -> None:
+    from scorewise.tasks.score_task import ScoreTask
+
     for entry in _entries(config["task"].get("out")):
         _entry(entry)
     settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
@@ -593,6 +594,8 @@ def _entry(entry: Any) -> tuple[str, str, Config]:
     Raises:
         UserError: it is neither an option nor a mapping with one.
     """
+    from scorewise.tasks.ood import ENDINGS, RESERVED
+
     settings = dict(entry) if isinstance(entry, Mapping) else {"data": entry}
     option = settings.pop("data", None)
     name = settings.pop("name", option)
@@ -759,7 +762,7 @@ def only_for_choosing(task: Config) -> Config:
     return {**task, "out": [named[wanted]] if wanted else None}
 
 
-def build_optimisation(config: Config) -> Optimisation:
+def build_optimisation(config: Config) -> "Optimisation":
     """This is the settings of optimisation of a config.
 
     Raises:

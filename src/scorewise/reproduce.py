@@ -24,7 +24,6 @@ from scorewise.errors import UserError
 from scorewise.figures.figure import Bench, Figure
 from scorewise.quality import FeatureExtractor, Shelf
 from scorewise.store import import_class, load
-from scorewise.tracking import read_metrics
 
 QUIETLY = ("callbacks.progress=false", "callbacks.sample_every_n_epochs=0")
 Config = dict[str, Any]
@@ -54,6 +53,8 @@ class FinishedRun:
     @cached_property
     def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
         """This is its metrics by name, as (step, value)."""
+        from scorewise.tracking import read_metrics  # Lightning takes seconds, and some figures train nothing
+
         return read_metrics(self.folder.path / "metrics.csv")
 
     @property
@@ -70,7 +71,7 @@ class FinishedRun:
 
     def tested(self, *words: str) -> Mapping[str, float]:
         """This is the held-out numbers under another task, given as src/eval.py takes it."""
-        from scorewise import evaluation  # Lightning takes seconds, and some figures test nothing
+        from scorewise import evaluation  # Lightning again
 
         config = runs.plain(hydra_compose("eval", ["run=.", *words]))
         return evaluation.run({**config, "run": str(self.folder.path)})[0]

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure as Canvas
 
 from scorewise import denoising
+from scorewise.figures.fig5_singlestep import quality_of
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, image_rows
 from scorewise.noise import Draws
 
@@ -54,8 +55,8 @@ class Fig5SaltPepper(Figure):
                 for way, more in WAYS.items()
             }
             known, blind = tested["mask known, joint score"], tested["mask blind, joint score"]
-            rows = [[text, *_numbers(known, key)] for key, text in FILTERS.items()]
-            rows += [[way, *_numbers(found, "restored")] for way, found in tested.items()]
+            rows = [[text, *quality_of(known, key)] for key, text in FILTERS.items()]
+            rows += [[way, *quality_of(found, "restored")] for way, found in tested.items()]
             tables.append(
                 Table(
                     f"{name}: {100 * self.share:g} % of the pixels of {self.images} test images at 1 or -1. PSNR in dB "
@@ -101,7 +102,3 @@ class Fig5SaltPepper(Figure):
         rows = {f"{way}\n{name}": x for name, rows in data["pictures"].items() for way, x in rows.items()}
         shapes = {f"{way}\n{name}": data["shapes"][name] for name, rows in data["pictures"].items() for way in rows}
         image_rows(rows, shapes, canvas)
-
-
-def _numbers(found: Mapping[str, float], name: str) -> list[float]:
-    return [found[f"psnr_{name}"], found[f"psnr_{name}_se"], found[f"ssim_{name}"]]

@@ -73,13 +73,13 @@ class Fig5SingleStep(Figure):
             ["noisy", first["psnr_corrupted"], first["psnr_corrupted_se"], first["ssim_corrupted"]]
         ]
         rows += [[name, mean, error, "-"] for name, (mean, error) in linear.items()]
-        rows.append(["median filter, 3 x 3", *_numbers(first, "median")])
+        rows.append(["median filter, 3 x 3", *quality_of(first, "median")])
         named = {
             "parallel": f"AR-CSM, {PARALLEL}: conditional scores",
             "joint": f"AR-CSM, {PARALLEL}: joint score",
             "sequential": f"AR-CSM, {SEQUENTIAL}: restored pixels as context",
         }
-        rows += [[named[mode], *_numbers(found, "restored")] for mode, found in tested.items()]
+        rows += [[named[mode], *quality_of(found, "restored")] for mode, found in tested.items()]
         causal, wiener = linear["best linear, x_d from y_<=d"][0], linear["Wiener filter, 3 x 3"][0]
         restored = {mode: found["psnr_restored"] for mode, found in tested.items()}
         clean_BD, noisy_BD = self._noisy(source, seed, self.shown)
@@ -128,5 +128,6 @@ class Fig5SingleStep(Figure):
         image_rows({name: x for name, x in data.items() if name != "shape"}, data["shape"], canvas)
 
 
-def _numbers(found: Mapping[str, float], name: str) -> list[float]:
+def quality_of(found: Mapping[str, float], name: str) -> list[float]:
+    """This is PSNR, its standard error and SSIM of what was restored in one way, from the test of task=denoising."""
     return [found[f"psnr_{name}"], found[f"psnr_{name}_se"], found[f"ssim_{name}"]]

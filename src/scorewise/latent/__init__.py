@@ -4,13 +4,14 @@ from scorewise.latent.ais import AIS, Annealed, log_prior, temperatures
 from scorewise.latent.encoders import AutoregressiveEncoder, Encoder, GaussianEncoder, ImplicitEncoder
 from scorewise.latent.iwae import iwae
 from scorewise.latent.observations import Bernoulli, GaussianPixels, Observation
-from scorewise.latent.pairing import METHODS, encoder_for, mismatch
+from scorewise.latent.pairing import METHODS, SCORE_OBJECTIVES, encoder_for, field_of, mismatch, reads_conditionals
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.latent.vae import VAE, ConvVAE, DenseVAE, Terms, surrogate
 
 __all__ = [
     "AIS",
     "METHODS",
+    "SCORE_OBJECTIVES",
     "VAE",
     "Annealed",
     "AutoregressiveEncoder",
@@ -25,9 +26,11 @@ __all__ = [
     "ScoreNetwork",
     "Terms",
     "encoder_for",
+    "field_of",
     "iwae",
     "log_prior",
     "mismatch",
+    "reads_conditionals",
     "surrogate",
     "temperatures",
 ]

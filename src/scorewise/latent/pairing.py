@@ -1,9 +1,26 @@
 """Which encoder a way of estimating the entropy's gradient can train."""
 
+from scorewise.capabilities import ConditionalScoreModel
 from scorewise.latent.encoders import ENCODERS
+from scorewise.objectives.csm import CSM
+from scorewise.objectives.objective import FieldObjective, Objective
+from scorewise.objectives.sliced import Sliced
+from scorewise.objectives.sm import SM
 
 METHODS = ("score", "elbo", "stein", "spectral")
 """A score network, the closed form of a Gaussian, or the scores of particles by a kernel."""
+SCORE_OBJECTIVES: tuple[type[Objective], ...] = (CSM, SM, Sliced)
+"""What fits the score of a law as it is, without noise of its own, references or chains."""
+
+
+def field_of(objective: Objective | None) -> str:
+    """This is the vector field that an objective fits: conditional, joint or auto."""
+    return objective.field if isinstance(objective, FieldObjective) else "auto"
+
+
+def reads_conditionals(head: type, field: str) -> bool:
+    """This says whether a score network of a head, under an objective of a field, gives conditional scores."""
+    return issubclass(head, ConditionalScoreModel) and field != "joint"
 
 
 def encoder_for(method: str, conditional: bool) -> str:

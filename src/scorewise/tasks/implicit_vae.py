@@ -9,33 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from scorewise.capabilities import ConditionalScoreModel
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
-from scorewise.latent import AIS, VAE, mismatch
+from scorewise.latent import AIS, SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_conditionals
 from scorewise.noise import Draws
-from scorewise.objectives.csm import CSM
-from scorewise.objectives.objective import FieldObjective, Objective
-from scorewise.objectives.sliced import Sliced
-from scorewise.objectives.sm import SM
+from scorewise.objectives.objective import Objective
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.task import NotFinite, Task
 
-OBJECTIVES: tuple[type[Objective], ...] = (CSM, SM, Sliced)
-"""What fits the score of a law as it is, without noise of its own, references or chains."""
 IN_DOUBLE = "ais_float64_shift"
 ALONG, STEPS = "along each latent, -2 to 2", 9
 """The panel of images along each latent, and how many of them a row has."""
-
-
-def field_of(objective: Objective | None) -> str:
-    """This is the vector field that an objective fits: conditional, joint or auto."""
-    return objective.field if isinstance(objective, FieldObjective) else "auto"
-
-
-def reads_conditionals(head: type, field: str) -> bool:
-    """This says whether a score network of a head, under an objective of a field, gives conditional scores."""
-    return issubclass(head, ConditionalScoreModel) and field != "joint"
 
 
 @final
@@ -113,7 +97,7 @@ class ImplicitVAE(Task):
             raise ValueError(f"a VAE is of images without noise, and data.smoothing={smoothing}: use data.smoothing=0")
         if (objective is None) != (model.score is None):
             raise ValueError("an objective fits the score network of latent.method=score, and nothing else")
-        if objective is not None and not isinstance(objective, OBJECTIVES):
+        if objective is not None and not isinstance(objective, SCORE_OBJECTIVES):
             raise ValueError(f"{type(objective).__name__} does not fit the score of a law as it is")
         field = field_of(objective)
         conditional = model.score is not None and reads_conditionals(type(model.score.model), field)
