@@ -140,6 +140,14 @@ def test_a_finished_run_is_tested_with_other_settings_of_ais(command: Command) -
     found = json.loads((ended.run / "implicit_vae.json").read_text())
     assert "20 temperatures x 2 chains" in found["conventions"]["ais"]
     assert "simulated_gap" not in found["metrics"]
+    judged = command(
+        f"run={ended.run}", *few, "task=implicit_vae", "task.samples=70", "task.features=untrained", name="eval"
+    )
+    assert judged.status == 0, judged.err
+    found = json.loads((ended.run / "implicit_vae.json").read_text())
+    assert found["metrics"]["fid"] > found["metrics"]["fid_floor"] > 0
+    assert "70 samples (mean images of latents from the prior" in found["conventions"]["fid"]
+    assert found["conventions"]["kid_sd"].startswith("standard deviation over the subsets")
     same = command(f"run={ended.run}", "trainer.limit_test_batches=1", name="eval")
     assert same.status == 0, same.err
     other = command(f"run={ended.run}", "task=denoising", name="eval")

@@ -324,6 +324,43 @@ def test_float32_agrees_with_float64() -> None:
     assert float((exact_B - found_B).mean().abs()) < 0.05
 
 
+def test_rough_gradients_leave_the_estimate_exact(double: None) -> None:
+    """Gradients of another model, and in bfloat16, only cost acceptance."""
+    model = LinearGaussian(4, 10, 0.5)
+    z_BD, x_BX = model.simulate(12)
+    truth_B, likelihood = model.log_marginal(x_BX), model.log_likelihood(x_BX)
+
+    def other(z_BCD: torch.Tensor) -> torch.Tensor:
+        return 0.8 * likelihood(z_BCD) + z_BCD[..., 0]
+
+    def single(z_BCD: torch.Tensor) -> torch.Tensor:
+        a_XD, b_X, x_B1X = (t.bfloat16() for t in (model.a_XD, model.b_X, x_BX[:, None]))
+        error_BCX = x_B1X - z_BCD.bfloat16() @ a_XD.mT - b_X
+        return (-0.5 * error_BCX.square().sum(-1) / model.std**2).to(z_BCD.dtype)
+
+    ais = AIS(temperatures=250, chains=8)
+    rates = [float(ais.forward(likelihood, 4, draws_of(12)).acceptance_B.mean())]
+    for rough in (other, single):
+        found = ais.forward(likelihood, 4, draws_of(12), rough=rough)
+        back = ais.backward(likelihood, z_BD, draws_of(12), rough=rough)
+        assert abs(float((found.log_marginal_B - truth_B).mean())) < 0.15
+        assert abs(float((back.log_marginal_B - truth_B).mean())) < 0.15
+        rates.append(float(found.acceptance_B.mean()))
+    assert min(rates) > 0.7
+
+
+def test_a_vae_anneals_along_rough_gradients() -> None:
+    vae = DenseVAE((1, 4, 4), z=2, hidden=(8,), method="elbo")
+    draws = draws_of(6)
+    o_BD = vae.observation.observe(torch.rand(6, 16) * 2 - 1, draws)
+    exact = vae.annealed(AIS(60, 8), o_BD, draws)
+    rough = vae.annealed(AIS(60, 8, rough=True), o_BD, draws)
+    assert not torch.equal(exact.z_BCD, rough.z_BCD)
+    torch.testing.assert_close(rough.log_marginal_B, exact.log_marginal_B, atol=0.1, rtol=0)
+    low_B, high_B = vae.simulated(AIS(60, 8, rough=True), draws)
+    torch.testing.assert_close(low_B, high_B, atol=0.2, rtol=0)
+
+
 def test_a_flat_likelihood_costs_nothing() -> None:
     found = AIS(temperatures=5, chains=4).forward(lambda z: torch.full(z.shape[:2], -3.0), 2, draws_of(3))
     torch.testing.assert_close(found.log_marginal_B, torch.full((3,), -3.0))

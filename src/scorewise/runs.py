@@ -30,7 +30,12 @@ PLUMBING = {
 """Settings in them that do not."""
 OF_THIS_MACHINE = ("data", "task")
 """Sections whose plumbing is paths, which a stored config does not hold."""
-ADDED = {("backbone", "init"): "default"}
+ADDED = {
+    ("backbone", "init"): "default",
+    ("task", "rough"): False,
+    ("task", "samples"): None,
+    ("task", "features"): None,
+}
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
 """Settings of a likelihood, at the values that runs had before these were counted."""
@@ -79,7 +84,7 @@ def what_counts(config: Config) -> Config:
         section: {
             key: value
             for key, value in part.items()
-            if key not in PLUMBING.get(section, ()) and (value is None or ADDED.get((section, key)) != value)
+            if key not in PLUMBING.get(section, ()) and ((section, key) not in ADDED or ADDED[section, key] != value)
         }
         if isinstance(part := config[section], dict)
         else part

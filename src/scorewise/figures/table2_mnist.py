@@ -1,6 +1,8 @@
 """Table 2, MNIST: likelihoods of VAEs by six estimates of the gradient of the encoder's entropy."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -10,6 +12,7 @@ from scorewise.figures.cost import seconds_per_step
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table
 from scorewise.figures.vaes import OBJECTIVES, Paired, bounds, iteration, nll, simulated
 from scorewise.latent import AIS
+from scorewise.quality import Comparison, eight_bits, numbers
 
 PAPER: Mapping[str, tuple[float, float]] = {
     "ELBO": (96.74, 91.82),
@@ -21,6 +24,18 @@ PAPER: Mapping[str, tuple[float, float]] = {
 }
 """z = 8 and z = 16 of the paper's table 2."""
 BASELINE = "ELBO"
+COLUMNS = (
+    "method",
+    "nll",
+    "paired (s.e.)",
+    "reconstruction",
+    "prior",
+    "iwae",
+    "FID",
+    "1000 KID",
+    "time",
+    "paper",
+)
 
 
 @final
@@ -38,6 +53,9 @@ class Table2Mnist(Figure):
         rows: chains annealed at once.
         rounds: of timing.
         device: to anneal and to time on.
+        samples: mean images of latents from the prior whose FID and KID against all test images are taken.
+        epochs: of the classifier whose features these compare; None: as many as `make features` takes.
+        rough: whether annealing follows gradients in bfloat16, see `AIS`; its checks in float64 do not.
     """
 
     title = "VAEs on MNIST by the way of the entropy gradient (table 2)"
@@ -57,10 +75,15 @@ class Table2Mnist(Figure):
         rows: int,
         rounds: int,
         device: str,
+        samples: int,
+        epochs: int | None = None,
+        rough: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.z, self.images, self.rows, self.importance, self.rounds = z, images, rows, importance, rounds
-        self.ais, self.longer = AIS(temperatures, chains), AIS(check_temperatures, check_chains)
+        self.ais = AIS(temperatures, chains, rough=rough)
+        self.longer = replace(self.ais, temperatures=check_temperatures, chains=check_chains)
+        self.samples, self.epochs = samples, epochs
         self.check_images, self.simulated, self.checked = check_images, simulated, checked
 
     def measure(self, bench: Bench) -> Results:
@@ -70,7 +93,7 @@ class Table2Mnist(Figure):
         for name in names:
             found[name] = [self._of(bench, name, run) for run in bench.runs[name]]
         steps = bench.runs[names[0]][0].summary["steps"]
-        times = self._times(bench, names)
+        times, compared = self._times(bench, names), self._compared(bench, names)
         rows = []
         for name in names:
             first = found[name][0]
@@ -82,6 +105,8 @@ class Table2Mnist(Figure):
                     round(_mean(first["reconstruction"]), 2),
                     round(_mean(first["prior"]), 2),
                     round(_mean(first["iwae"]), 2) if "iwae" in first else "-",
+                    round(compared[name]["fid"], 1),
+                    round(1000 * compared[name]["kid"], 2),
                     round(times[name] / times[BASELINE], 2),
                     self._published(name),
                 ]
@@ -104,17 +129,18 @@ class Table2Mnist(Figure):
                     f"z = {self.z}, {steps:,} iterations each, the same decoder; nll: - log p(x), nats per image, "
                     f"AIS with {both} (temperatures x chains) on the same {self.images} binarised test images; "
                     "paired: nll - nll of ELBO, image by image, with its standard error over images; reconstruction "
-                    "and prior: - log p(x|z) and - log p(z) of draws of q(z|x); time: processor time of an iteration "
-                    "relative to ELBO's, from one interleaved run. The paper's evaluation is not known to us; the code "
-                    "whose set-up it follows takes 1,000 x 16 on all test images after 100k iterations.",
-                    ("method", "nll", "paired (s.e.)", "reconstruction", "prior", "iwae", "time", "paper"),
+                    f"and prior: - log p(x|z) and - log p(z) of draws of q(z|x); {compared['caption']} time: processor "
+                    "time of an iteration relative to ELBO's, from one interleaved run. The paper's evaluation is not "
+                    "known to us; the code whose set-up it follows takes 1,000 x 16 on all test images after 100k "
+                    "iterations.",
+                    COLUMNS,
                     rows,
                 ),
                 Table(
                     f"What the nll rests on, nats. longer: AIS with {longer} less AIS with {both}, first "
                     f"{self.check_images} images; gap: forward less backward AIS of {self.simulated} images drawn from "
-                    f"the model, which brackets their true nll; float64: AIS in float64 less float32, first "
-                    f"{self.checked} images.",
+                    f"the model, which brackets their true nll; float64: AIS in float64 throughout less AIS as above, "
+                    f"first {self.checked} images.",
                     ("method", "longer (s.e.)", "gap (s.e.)", "float64 (s.e.)"),
                     checks,
                 ),
@@ -137,6 +163,7 @@ class Table2Mnist(Figure):
         def anneal(ais: AIS, count: int, double: bool = False) -> list[float]:
             settings = {**who, "ais": vars(ais), "count": count, "double": double}
             label = f"{key} {ais.temperatures}x{ais.chains}{' double' if double else ''}"
+            ais = replace(ais, rough=False) if double else ais
             return bench.once(
                 label, settings, lambda: nll(run.model.to(self.device), run.source, ais, count, self.rows, double)
             )
@@ -171,6 +198,33 @@ class Table2Mnist(Figure):
 
         who = [bench.runs[name][0].summary["identity"] for name in names]
         return bench.once("times", {"runs": who, "rounds": self.rounds}, timed)
+
+    def _compared(self, bench: Bench, names: list[str]) -> dict[str, Any]:
+        """This is FID and KID by method, of other real images, and what all of them depend on."""
+        first = bench.runs[names[0]][0]
+        extractor = first.extractor(None, self.epochs)
+        against = Comparison(extractor, first.source, "test")
+        settings = {"samples": self.samples, "extractor": extractor.hash}
+
+        def of(run: Run) -> dict[str, float]:
+            x_ND = run.model.sample(self.samples, torch.Generator().manual_seed(0))
+            return numbers(against.of(eight_bits(x_ND, first.source.shape), "mean images"))
+
+        found: dict[str, Any] = {
+            name: bench.once(
+                f"{name} samples",
+                {**settings, "identity": bench.runs[name][0].summary["identity"]},
+                partial(of, bench.runs[name][0]),
+            )
+            for name in names
+        }
+        floor = bench.once("real images", settings, lambda: numbers(against.floor(self.samples)))
+        found["caption"] = (
+            f"FID and KID: {self.samples} mean images of latents from the prior, grey as they are, against all "
+            f"{first.source.count('test')} test images, features of {extractor.name} {extractor.hash} (as many real "
+            f"images of the training split: {floor['fid']:.1f} and {1000 * floor['kid']:.2f});"
+        )
+        return found
 
     def _paired(self, found: Mapping[str, list[dict[str, Any]]], name: str) -> Paired:
         return Paired.of(found[name][0]["nll"], found[BASELINE][0]["nll"])

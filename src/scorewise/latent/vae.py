@@ -1,5 +1,6 @@
 """Variational autoencoders whose encoder may be implicit."""
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -211,9 +212,9 @@ class VAE(Trained, ABC):
             rows: images times chains that are annealed at once; the result does not depend on it.
             watch: is told the share that is done.
         """
-        found, size = [], max(1, rows // ais.chains)
+        found, size, rough = [], max(1, rows // ais.chains), self._rough(ais)
         for part, some in self._parts(o_BD, draws, size, watch):
-            found.append(ais.forward(self._of_chains(part), self.z, some.draws, part.dtype, some.watch))
+            found.append(ais.forward(self._of_chains(part), self.z, some.draws, part.dtype, some.watch, rough(part)))
         return Annealed(*(torch.cat(values) for values in zip(*found, strict=True)))
 
     def simulated(self, ais: AIS, draws: Draws, rows: int = 512) -> tuple[Tensor, Tensor]:
@@ -223,9 +224,9 @@ class VAE(Trained, ABC):
         with torch.no_grad():
             o_BD = self.observation.draw(self.decoder(z_BD), now.fork("o"))
         low_B = self.annealed(ais, o_BD, now, rows).log_marginal_B
-        high, size = [], max(1, rows // ais.chains)
+        high, size, rough = [], max(1, rows // ais.chains), self._rough(ais)
         for (part, some), z_SD in zip(self._parts(o_BD, now, size, None), z_BD.split(size), strict=True):
-            high.append(ais.backward(self._of_chains(part), z_SD, some.draws).log_marginal_B)
+            high.append(ais.backward(self._of_chains(part), z_SD, some.draws, rough=rough(part)).log_marginal_B)
         return low_B, torch.cat(high)
 
     def _parts(
@@ -243,6 +244,18 @@ class VAE(Trained, ABC):
     def _of_chains(self, o_BD: Tensor) -> Callable[[Tensor], Tensor]:
         """This is from latents (B, C, D) to log p(o_b | z_bc), shape (B, C), as annealing reads it."""
         return lambda z_BCD: self.observation.log_prob(o_BD[:, None], self.decoder(z_BCD))
+
+    def _rough(self, ais: AIS) -> Callable[[Tensor], Callable[[Tensor], Tensor] | None]:
+        """This is from observed images to what `_of_chains` gives, in bfloat16, where annealing asks for that."""
+        if not ais.rough:
+            return lambda _: None
+        decoder = copy.deepcopy(self.decoder).bfloat16()
+
+        def of(o_BD: Tensor) -> Callable[[Tensor], Tensor]:
+            o_B1D = o_BD[:, None].bfloat16()
+            return lambda z_BCD: self.observation.log_prob(o_B1D, decoder(z_BCD.bfloat16())).to(z_BCD.dtype)
+
+        return of
 
     def scores(self, o_BD: Tensor, z_MBD: Tensor, field: str = "auto") -> Tensor:
         """This is the estimated score of q(z|x) at its draws, conditional or joint as the method has it; no graph.

@@ -2,7 +2,7 @@
 
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.colour import ColourDistance, mean_colour_distance
-from scorewise.quality.comparison import Comparison
+from scorewise.quality.comparison import Comparison, meanings, numbers
 from scorewise.quality.distances import Distance, fid, kid
 from scorewise.quality.drawing import describe, draw
 from scorewise.quality.extractor import FeatureExtractor, eight_bits
@@ -23,4 +23,6 @@ __all__ = [
     "fid",
     "kid",
     "mean_colour_distance",
+    "meanings",
+    "numbers",
 ]

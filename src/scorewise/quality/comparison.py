@@ -1,6 +1,8 @@
 """Samples compared with the images of a data set."""
 
 import math
+import warnings
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,6 +17,8 @@ from scorewise.quality.extractor import FeatureExtractor, eight_bits
 
 CHUNK = 2_000
 """Images that are read at a time."""
+CHANNELS = ("red", "green", "blue")
+SHIFT = "mean of the samples minus mean of the images, in levels of 256"
 PIXELS = "images of independent Gaussian pixels"
 Found = dict[str, Distance | ColourDistance]
 
@@ -34,7 +38,13 @@ class Comparison:
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, source: Source, split: Split, subsets: int, subset_size: int, seed: int
+        self,
+        extractor: FeatureExtractor,
+        source: Source,
+        split: Split,
+        subsets: int = 100,
+        subset_size: int = 1000,
+        seed: int = 0,
     ) -> None:
         self.extractor, self.source, self.split = extractor, source, split
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
@@ -65,6 +75,15 @@ class Comparison:
             for part in index_B.split(CHUNK)
         ]
         return torch.cat(parts)
+
+    def warn_if_few(self, samples: int) -> None:
+        """This warns of so few samples that FID says little."""
+        if samples <= (features := self.extractor.num_features):
+            warnings.warn(
+                f"task.samples={samples} is not more than the {features:,} features, so their covariance is singular "
+                "and FID says little: use more samples, or look at KID.",
+                stacklevel=3,
+            )
 
     def of(self, images_BCHW: Tensor, kind: str) -> Found:
         """This is fid and kid of images as bytes and, where they are RGB, mean_colour.
@@ -150,3 +169,26 @@ class Values(NamedTuple):
 
 def _together(found: dict[str, Found]) -> Found:
     return {f"{name}{which}": one for which, each in found.items() for name, one in each.items()}
+
+
+def numbers(found: Found) -> dict[str, float]:
+    """This is every number that was found, by the name of its metric."""
+    named: dict[str, float] = {}
+    for name, one in found.items():
+        named[name] = one.value
+        if isinstance(one, ColourDistance):
+            named[f"{name}_se"] = one.error
+            if name == "mean_colour":
+                named |= {f"shift_{channel}": by for channel, by in zip(CHANNELS, one.shift, strict=True)}
+        elif one.spread is not None:
+            named[f"{name}_sd"] = one.spread
+    return named
+
+
+def meanings(texts: Mapping[str, str]) -> dict[str, str]:
+    """This is what every one of these `numbers` means, from what the distances depend on."""
+    return {
+        **texts,
+        **{f"{name}_sd": f"standard deviation over the subsets of {name}, which overlap" for name in texts},
+        **{f"shift_{channel}": f"{SHIFT}; {texts.get('mean_colour', '')}" for channel in CHANNELS},
+    }

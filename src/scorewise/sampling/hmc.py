@@ -1,5 +1,6 @@
 """Hamiltonian Monte Carlo."""
 
+import torch
 from torch import Generator, Tensor
 
 from scorewise.noise import normal_like, uniform_like
@@ -32,10 +33,28 @@ def leapfrog_path(
 
 
 def trajectory(
-    log_density: LogDensity, start: Point, p_BD: Tensor, epsilon: float | Tensor, leapfrog: int
+    log_density: LogDensity,
+    start: Point,
+    p_BD: Tensor,
+    epsilon: float | Tensor,
+    leapfrog: int,
+    rough: LogDensity | None = None,
 ) -> tuple[Point, Tensor]:
-    """This is the proposal of a trajectory and the log of its acceptance ratio (B,); arguments as `leapfrog_path`."""
-    proposal, q_BD = leapfrog_path(log_density, start, p_BD, epsilon, leapfrog)
+    """This is the proposal of a trajectory and the log of its acceptance ratio (B,).
+
+    Args:
+        log_density: from (B, D) to (B,), up to a constant; differentiable.
+        start: where.
+        p_BD: momentum.
+        epsilon: step size in the units of x, one or (B, 1).
+        leapfrog: number of steps.
+        rough: whose gradient is followed instead, the start's too. Along any function of place alone the path is
+            reversible and keeps volume, so only the acceptance rate feels a rough one.
+    """
+    proposal, q_BD = leapfrog_path(rough or log_density, start, p_BD, epsilon, leapfrog)
+    if rough:
+        with torch.no_grad():
+            proposal = proposal._replace(log_density_B=log_density(proposal.x_BD))
     kinetic_B = 0.5 * (q_BD.square() - p_BD.square()).sum(-1)
     return proposal, proposal.log_density_B - start.log_density_B - kinetic_B
 

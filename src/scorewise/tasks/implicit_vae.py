@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scorewise.data.datamodule import Batch
+from scorewise.data.images import cache_root
 from scorewise.data.source import Source
 from scorewise.latent import AIS, SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_conditionals
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
+from scorewise.quality import Comparison, Shelf, eight_bits, meanings, numbers
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.task import NotFinite, Task
 
+SAMPLES = "samples (mean images of latents from the prior, in 8 bits)"
 IN_DOUBLE = "ais_float64_shift"
 ALONG, STEPS = "along each latent, -2 to 2", 9
 """The panel of images along each latent, and how many of them a row has."""
@@ -48,9 +51,14 @@ class ImplicitVAE(Task):
         val_temperatures, val_chains: of those.
         encodings: draws of q(z|x) per image whose mean and standard deviation `predict_step` gives.
         shown: images in the picture.
+        rough: see `AIS`.
+        samples: mean images of latents from the prior whose FID and KID against all test images are taken; None: none.
+        features: of those, see `Shelf.take`.
+        cache: folder that holds features/ with extractors; None: $SCOREWISE_CACHE or the user's cache folder.
 
     Raises:
         ValueError: an encoder that the scores do not fit, or a setting out of range.
+        UserError: there is no such extractor.
     """
 
     curves = (
@@ -88,6 +96,10 @@ class ImplicitVAE(Task):
         val_chains: int = 4,
         encodings: int = 64,
         shown: int = 64,
+        rough: bool = False,
+        samples: int | None = None,
+        features: str | None = None,
+        cache: str | None = None,
     ) -> None:
         super().__init__(model, optimisation, source, smoothing=smoothing, seed=seed)
         self.model: VAE = model
@@ -109,8 +121,16 @@ class ImplicitVAE(Task):
         self.test_size, self.importance, self.simulated = test_size, importance, simulated
         self.checked, self.val_size, self.rows = checked, val_size, rows
         self.encodings, self.shown = encodings, shown
-        self.ais = AIS(temperatures, chains, leapfrog, step, target=acceptance, factor=growth, jitter=jitter)
+        self.ais = AIS(
+            temperatures, chains, leapfrog, step, target=acceptance, factor=growth, jitter=jitter, rough=rough
+        )
         self.val_ais = replace(self.ais, temperatures=val_temperatures, chains=val_chains)
+        self.samples, self._comparison = samples, None
+        if samples is not None:
+            shelf = Shelf(cache_root(cache) / "features")
+            # Not a module of this one: it is no part of what is trained and saved.
+            self._comparison = Comparison(shelf.take(features, source), source, "test", seed=seed)
+            self._comparison.warn_if_few(samples)
         self.automatic_optimization = False
         self.watch: Callable[[float], None] | None = None
         self._annealed, self._panels, self._points = 0, dict[str, Tensor](), list[Tensor]()
@@ -191,6 +211,17 @@ class ImplicitVAE(Task):
 
     # Held-out numbers
 
+    def on_test_epoch_end(self) -> None:
+        """This logs means with their standard errors and, if they are asked for, FID and KID of samples."""
+        super().on_test_epoch_end()
+        if self._comparison is None or self.samples is None:
+            return
+        self._comparison.extractor.to(self.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        images = eight_bits(self.model.sample(self.samples, generator), self.source.shape)
+        for name, value in numbers(self._comparison.bounded(images, SAMPLES)).items():
+            self.log(f"test/{name}", value, rank_zero_only=True)
+
     def _observed(self, batch: Batch) -> tuple[Tensor, Draws]:
         draws = Draws.of(self.seed, batch.epoch_B, batch.index_B)
         return self.model.observation.observe(batch.x_BD, draws), draws
@@ -265,6 +296,7 @@ class ImplicitVAE(Task):
         return {
             "data": x_BD,
             "reconstructed": model.reconstruct(x_BD, draws),
+            "samples": model.sample(len(x_BD), torch.Generator().manual_seed(self.seed)),
             ALONG: model.traversal(x_BD[0], steps=STEPS, draws=Draws(draws.key_B[:1])),
         }
 
@@ -283,6 +315,8 @@ class ImplicitVAE(Task):
     def conventions(self) -> dict[str, str]:
         """This is what every metric means."""
         law = self.model.observation.describe()
+        compared = self._comparison.conventions(self.samples, SAMPLES) if self._comparison and self.samples else {}
+        compared = self._comparison.conventions(self.samples, SAMPLES) if self._comparison and self.samples else {}
         rows = f"{self.ais.temperatures} temperatures x {self.ais.chains} chains"
         images = "all test images" if self.test_size is None else f"the first {self.test_size} test images"
         return {
@@ -296,6 +330,7 @@ class ImplicitVAE(Task):
             "simulated_forward": f"- log p(x) of {self.simulated} images drawn from the model, by ais: from above",
             "simulated_backward": "the same by annealing backward from the latents they were drawn from: from below",
             "simulated_gap": "their difference, nats: what ais can be wrong by on such images, on average",
+            **meanings(compared),
         }
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:

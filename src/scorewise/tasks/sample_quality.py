@@ -1,7 +1,5 @@
 """Sample quality: FID and KID of a model's samples, and the distance of their mean colours."""
 
-import warnings
-from collections.abc import Mapping
 from typing import Any, final
 
 import torch
@@ -13,12 +11,9 @@ from scorewise.data.images import cache_root
 from scorewise.data.source import SPLITS, Source, Split
 from scorewise.heads.model import Model
 from scorewise.objectives.objective import Objective
-from scorewise.quality import ColourDistance, Comparison, Distance, Shelf, describe, draw, eight_bits
+from scorewise.quality import Comparison, Shelf, describe, draw, eight_bits, meanings, numbers
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.score_task import ScoreTask
-
-CHANNELS = ("red", "green", "blue")
-SHIFT = "mean of the samples minus mean of the images, in levels of 256"
 
 
 @final
@@ -81,12 +76,7 @@ class SampleQuality(ScoreTask):
         self._comparison = Comparison(network, source, split, subsets, subset_size, seed)
         self._kind = describe(model, denoise)
         self._shown: dict[str, Tensor] = {}
-        if samples <= (features := network.num_features):
-            warnings.warn(
-                f"task.samples={samples} is not more than the {features:,} features, so their covariance is singular "
-                "and FID says little: use more samples, or look at KID.",
-                stacklevel=2,
-            )
+        self._comparison.warn_if_few(samples)
 
     @classmethod
     def refusal(cls, head: type, *, split: str = "test", **settings: Any) -> str | None:
@@ -131,23 +121,4 @@ class SampleQuality(ScoreTask):
 
     def conventions(self) -> dict[str, str]:
         """This is what every number depends on: counts, split, extractor and its hash."""
-        texts = self._comparison.conventions(self.samples, self._kind)
-        return {
-            **texts,
-            **{f"{name}_sd": f"standard deviation over the subsets of {name}, which overlap" for name in texts},
-            **{f"shift_{channel}": f"{SHIFT}; {texts.get('mean_colour', '')}" for channel in CHANNELS},
-        }
-
-
-def numbers(found: Mapping[str, Distance | ColourDistance]) -> dict[str, float]:
-    """This is every number that was found, by the name of its metric."""
-    named: dict[str, float] = {}
-    for name, one in found.items():
-        named[name] = one.value
-        if isinstance(one, ColourDistance):
-            named[f"{name}_se"] = one.error
-            if name == "mean_colour":
-                named |= {f"shift_{channel}": by for channel, by in zip(CHANNELS, one.shift, strict=True)}
-        elif one.spread is not None:
-            named[f"{name}_sd"] = one.spread
-    return named
+        return meanings(self._comparison.conventions(self.samples, self._kind))
