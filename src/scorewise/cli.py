@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from scorewise.errors import UserError
+from scorewise import sweeps
+from scorewise.errors import Stopped, UserError
 from scorewise.refusals import one_sentence
 
 
@@ -30,7 +32,7 @@ def main(command: str) -> int:
     """This is a command's exit status; what it has to say is printed."""
     conf = Path(__file__).parent / "conf"
     conf = conf if conf.is_dir() else Path(__file__).parents[2] / "conf"
-    task: Callable[[DictConfig], Any] = {
+    task: Callable[[DictConfig], Path | None] = {
         "train": train,
         "eval": evaluate,
         "predict": predict,
@@ -38,10 +40,14 @@ def main(command: str) -> int:
         "features": features,
     }[command]
     _failed.clear()
+    sweeps.announced.clear()
     debugging = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
     try:
+        _refuse_several_sweeps(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(_one_job(task))()
+    except SweepStopped as stopped:
+        _failed.append(stopped.exit_code)
     except Exception as error:
         sentence = None if debugging else one_sentence(error, conf, command)
         if sentence is None:
@@ -51,6 +57,8 @@ def main(command: str) -> int:
     finally:
         if debugging is None:
             os.environ.pop("HYDRA_FULL_ERROR", None)
+    if sweeps.announced:
+        _failed.extend([1] * _show_sweep(sweeps.announced.pop()))
     return _failed[0] if _failed else 0
 
 
@@ -58,25 +66,75 @@ _failed: list[int] = []
 """Exit statuses of jobs that ended with a sentence; the other jobs of a sweep go on."""
 
 
-def _one_job(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+class SweepStopped(BaseException):
+    """A sweep was asked to stop, so that none of its other runs may start; no Exception, or Hydra would keep it.
+
+    Args:
+        exit_code: of the process.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def _one_job(task: Callable[[DictConfig], Path | None]) -> Callable[[DictConfig], sweeps.Outcome | None]:
     @functools.wraps(task)
-    def job(cfg: DictConfig) -> None:
+    def job(cfg: DictConfig) -> sweeps.Outcome | None:
         try:
-            task(cfg)
+            folder = task(cfg)
         except UserError as error:
             if _leads():
                 print(error, file=sys.stderr)
+            if isinstance(error, Stopped) and _sweeping():
+                raise SweepStopped(error.exit_code) from None
             _failed.append(error.exit_code)
+            return _noted(sentence=str(error))
         except KeyboardInterrupt:
             print("Stopped before training: nothing is lost.", file=sys.stderr)
+            if _sweeping():
+                raise SweepStopped(130) from None
             _failed.append(130)
+            return None
+        except Exception as error:
+            if not _sweeping():
+                raise
+            traceback.print_exc()  # and the other runs go on
+            _failed.append(1)
+            return _noted(sentence=f"{type(error).__name__}: {error}")
+        return _noted(folder=str(folder)) if folder else None
 
     return job
 
 
+def _sweeping() -> bool:
+    """This says whether this run is one of several of a command."""
+    return str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
+
+
+def _noted(**how: str) -> sweeps.Outcome | None:
+    return sweeps.Outcome(**how) if _leads() else None
+
+
 def _leads() -> bool:
-    """This says whether this process speaks for all processes of a run."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    """This says whether this process speaks for all processes of a run, which may be on several machines."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return next((rank for rank in ranks if rank is not None), "0") == "0"
+
+
+def _refuse_several_sweeps(arguments: list[str]) -> None:
+    if several := [word for word in arguments if word.startswith("sweep=") and "," in word]:
+        raise UserError(f"{several[0]} names several sweeps: run them one after another, each in its own folder.")
+
+
+def _show_sweep(sweep: sweeps.Sweep) -> bool:
+    """This ends a sweep with its table, and says whether a cell is missing in it."""
+    from scorewise import console
+
+    rows = sweep.end()
+    console.show_cells(rows, f"sweep of {len(rows)} runs")
+    console.show_paths({"table": sweep.table})
+    return any(row["status"] != sweeps.FINISHED for row in rows)
 
 
 @contextmanager
@@ -93,8 +151,8 @@ def _show_warning(message: Any, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
-def train(cfg: DictConfig) -> None:
-    """This trains one model, or says that this very run is finished."""
+def train(cfg: DictConfig) -> Path:
+    """This trains one model, or says that this very run is finished, and is its folder."""
     warnings.showwarning = _show_warning
     with _importing():
         from scorewise import compose, console, runs
@@ -105,7 +163,7 @@ def train(cfg: DictConfig) -> None:
     leads = _leads()
     if folder.finished and config["train"] and not config["rerun"]:
         _show(folder, "This run is finished (rerun=true runs it again, train=false tests and samples it again).")
-        return
+        return folder.path
     with _importing():
         compose.refuse_incompatible(config)
         _refuse_impossible_launch(config)
@@ -120,6 +178,7 @@ def train(cfg: DictConfig) -> None:
     training.run(config, stored, folder, name)
     if leads:
         _show(folder, "")
+    return folder.path
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -186,7 +245,7 @@ def _place(config: dict[str, Any], name: str) -> Path:
     from scorewise import runs
 
     job = HydraConfig.get()
-    if str(job.mode) == "RunMode.MULTIRUN":
+    if _sweeping():
         return Path(job.sweep.dir).absolute() / runs.identity(config)
     if job.run.dir != ".":
         return Path(job.runtime.output_dir)
@@ -194,11 +253,21 @@ def _place(config: dict[str, Any], name: str) -> Path:
 
 
 def _refuse_impossible_launch(config: dict[str, Any]) -> None:
-    multirun = str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
-    if multirun and str(config["trainer"]["strategy"]) == "ddp":
+    """This refuses what starts the whole command again, once per process, inside a sweep.
+
+    Raises:
+        UserError: what to use instead.
+    """
+    job, trainer = HydraConfig.get(), config["trainer"]
+    strategy, devices = str(trainer["strategy"]), trainer["devices"]
+    several = (devices, trainer["num_nodes"]) != (1, 1)
+    relaunches = strategy.startswith("ddp") and not strategy.startswith(("ddp_fork", "ddp_notebook", "ddp_spawn"))
+    if _sweeping() and (relaunches or (several and strategy == "auto")) and "Slurm" not in job.launcher._target_:
+        what = f"trainer.strategy={strategy}" + ("" if relaunches else f" with trainer.devices={devices}")
         raise UserError(
-            "trainer.strategy=ddp inside a sweep would start the whole sweep once per process: "
-            "use trainer.strategy=ddp_fork on CPUs, or one run per command on GPUs."
+            f"{what} inside a sweep would start the whole sweep once per process: give every run one device "
+            "(trainer.devices=1, side by side with launcher=local or launcher=slurm), or use "
+            "trainer.strategy=ddp_fork on CPUs."
         )
 
 

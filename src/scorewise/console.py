@@ -1,6 +1,6 @@
 """What a terminal shows: the config, the results, and where they are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 console = Console(highlight=False)
+MOST_NUMBERS = 5
+"""Of every run in a table of several."""
 
 
 def show_config(config: Mapping[str, Any], title: str) -> None:
@@ -77,6 +79,28 @@ def _crossed(metric: str, metrics: Mapping[str, float], conventions: Mapping[str
                 shown.append(f"{value:.3f}")
         table.add_row(row, *shown)
     return table
+
+
+def show_cells(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """This prints one row per run: what was chosen, how it ended, its first numbers; and why where it failed."""
+    columns = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in ("folder", "sentence")]
+    chosen = columns[: columns.index("status")]
+    minor = ("/", "_se", "_clean", "_unscaled", "nll_")  # the table's file has them
+    numbers = [name for name in columns[len(chosen) + 1 :] if not any(part in name for part in minor)]
+    table = Table(title=title, title_justify="left", padding=(0, 0))
+    for column in (*chosen, "status", *numbers[:MOST_NUMBERS]):
+        table.add_column(column, overflow="fold", justify="right")
+    for row in rows:
+        table.add_row(*(_shown(row.get(column.header, "")) for column in table.columns))
+    console.print(table, markup=False)
+    for number, row in enumerate(rows):
+        if row["sentence"]:
+            which = " ".join(f"{key}={row[key]}" for key in chosen) or f"run {number}"
+            console.print(f"{row['status']}: {which}: {row['sentence']}", markup=False, soft_wrap=True)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def show_paths(paths: Mapping[str, Path]) -> None:

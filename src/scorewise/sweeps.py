@@ -1,0 +1,139 @@
+"""Sweeps: their cells, how each of them ended, and the table of all."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+NOTES = ".cells"
+"""Where the runs of a sweep note how they ended, until the table is written."""
+FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
+Row = dict[str, Any]
+
+announced: list["Sweep"] = []
+"""The sweep that this process has started, if any."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """This is how a cell ended.
+
+    Args:
+        folder: of its run, or empty where none was found.
+        sentence: why it failed, or empty.
+    """
+
+    folder: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """This is the runs that one command starts.
+
+    Args:
+        place: folder of their run folders.
+        cells: what was chosen for each of them, as key=value.
+    """
+
+    place: Path
+    cells: tuple[tuple[str, ...], ...]
+
+    @property
+    def table(self) -> Path:
+        """This is the file with one row per cell."""
+        return self.place / "summary.csv"
+
+    def choices(self) -> list[dict[str, str]]:
+        """This is the settings in which the cells differ, of every cell."""
+        chosen = [dict(word.lstrip("+").split("=", 1) for word in cell if "=" in word) for cell in self.cells]
+        keys = dict.fromkeys(key for cell in chosen for key in cell)
+        differing = [key for key in keys if len({cell.get(key) for cell in chosen}) > 1]
+        return [{key: cell.get(key, "") for key in differing} for cell in chosen]
+
+    def outcomes(self) -> Iterator[Outcome | None]:
+        """This is how every cell ended; None where it has not said."""
+        for number in range(len(self.cells)):
+            note = self.place / NOTES / f"{number}.json"
+            yield Outcome(**json.loads(note.read_text())) if note.is_file() else None
+
+    def rows(self) -> list[Row]:
+        """This is the table: choices, status, held-out numbers, run folder and, where it failed, the sentence."""
+        return [row_of(*cell) for cell in zip(self.choices(), self.outcomes(), strict=True)]
+
+    def begin(self) -> None:
+        """This forgets what a killed sweep has noted."""
+        shutil.rmtree(self.place / NOTES, ignore_errors=True)
+
+    def end(self) -> list[Row]:
+        """This writes the table and is its rows."""
+        rows = self.rows()
+        write_table(self.table, rows)
+        self.begin()
+        return rows
+
+
+def row_of(choices: dict[str, str], outcome: Outcome | None) -> Row:
+    """This is a cell's row."""
+    from scorewise.runs import RunFolder  # torch takes seconds, and a command that is refused needs none
+
+    told = outcome or Outcome(sentence="it did not end: the same command goes on with it")
+    summary = RunFolder(Path(told.folder), "").summary() if told.folder else {}
+    if told.sentence:
+        status, found = FAILED if outcome else UNFINISHED, {}
+    else:
+        status, found = FINISHED, summary.get("metrics", {})
+    return {**choices, "status": status, **found, "folder": Path(told.folder).name, "sentence": told.sentence}
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """This writes rows as a CSV file, whole or not at all; folder and sentence are its last columns."""
+    last = ("folder", "sentence")
+    columns = [*dict.fromkeys(key for row in rows for key in row if key not in last), *last]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".csv.partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+class Notes(Callback):
+    """This is told by Hydra when a sweep starts, and when one of its runs ends, in whatever process that is."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """This announces the sweep."""
+        sweep = Sweep(Path(config.hydra.sweep.dir).absolute(), cells_of(config))
+        sweep.begin()
+        announced.append(sweep)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """This notes how a run of a sweep ended."""
+        outcome = job_return._return_value
+        if str(config.hydra.mode) != "RunMode.MULTIRUN" or not isinstance(outcome, Outcome):
+            return
+        note = Path(config.hydra.sweep.dir) / NOTES / f"{config.hydra.job.num}.json"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(outcome)))
+        os.replace(partial, note)
+
+
+def cells_of(config: DictConfig) -> tuple[tuple[str, ...], ...]:
+    """This is what Hydra's sweeper makes of a sweep's settings and of what was typed, which wins."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+    (cells,) = BasicSweeper.split_arguments(parsed, None)
+    return tuple(tuple(cell) for cell in cells)
