@@ -21,7 +21,8 @@ from test_resume import SMALL, Killed, kill
 from scorewise.tasks.score_task import ScoreTask
 
 Command = Callable[..., Outcome]
-FOUR = ("-m", *SMALL, "seed=0,1", "optim.lr=0.001,0.01", "data=gaussian", "trainer.max_epochs=2")
+LITTLE = ("data=gaussian", "data.dims=2", "data.held_out=64", "callbacks.samples=4")
+FOUR = ("-m", *SMALL, "seed=0,1", "optim.lr=0.001,0.01", "trainer.max_epochs=2", *LITTLE)
 SCRIPT = Path(__file__).parents[1] / "src" / "train.py"
 
 
@@ -114,10 +115,10 @@ def test_ctrl_c_ends_a_sweep_and_not_only_its_run(command: Command, monkeypatch:
 
 
 def test_a_sweep_by_name_starts_without_m_and_what_is_typed_wins(command: Command) -> None:
-    tiny = ("debug=tiny", "data=gaussian", "data.dims=2")
+    tiny = ("debug=tiny", *LITTLE)
     for typed, sigmas in (
         ((), ["0.01", "0.1", "0.3"]),
-        (("objective.sigma=0.2,0.4", "objective.field=joint"), ["0.2", "0.4"]),
+        (("objective.sigma=0.2,0.4", "objective.sigma_power=2"), ["0.2", "0.4"]),
     ):
         ended = command("sweep=dsm_sigma", *tiny, *typed)
         assert ended.status == 0, ended.err
@@ -164,7 +165,7 @@ def test_the_table_names_the_run_that_failed(command: Command, monkeypatch: pyte
         original(self)
 
     monkeypatch.setattr(ScoreTask, "on_fit_start", on_fit_start)
-    tiny = ("debug=tiny", "data=gaussian", "data.dims=2", "objective=dsm")
+    tiny = ("debug=tiny", *LITTLE, "objective=dsm")
     ended = command("-m", "objective.sigma=0.1,-1", "seed=0,1", *tiny)
     assert ended.status == 1
     assert "Traceback" in ended.err, "a bug keeps its traceback"

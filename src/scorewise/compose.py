@@ -209,6 +209,11 @@ def refuse_incompatible(config: Config) -> None:
         IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
     """
     _class(config, "data", Source)
+    if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
+        raise IncompatibleChoice(
+            "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs, nor average "
+            "weights: use trainer=ddp."
+        )
     if is_vae(config):
         _refuse_vae(config)
         return
@@ -259,11 +264,6 @@ def refuse_incompatible(config: Config) -> None:
         raise IncompatibleChoice(
             f"objective={chosen['objective']} keeps its chains in one process, and trainer.devices="
             f"{trainer.get('devices')} would start several: use trainer.devices=1."
-        )
-    if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
-        raise IncompatibleChoice(
-            "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs: "
-            "use trainer=ddp."
         )
 
 
