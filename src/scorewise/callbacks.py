@@ -180,3 +180,19 @@ class SampleGrids(Callback):
         due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if due and trainer.is_global_zero:
             self.draw(pl_module)
+
+
+class Reports(Callback):
+    """This tells somebody the monitored number after every validation; they end the run by raising.
+
+    Args:
+        monitor: name of the metric.
+        tell: takes its value and the epoch.
+    """
+
+    def __init__(self, monitor: str, tell: Callable[[float, int], None]) -> None:
+        self.monitor, self.tell = monitor, tell
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This tells it; of the averaged weights, where there are any."""
+        self.tell(float(trainer.callback_metrics[self.monitor]), trainer.current_epoch)

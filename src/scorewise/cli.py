@@ -1,4 +1,4 @@
-"""The commands, from train to features. Importing this imports neither torch nor Lightning."""
+"""The commands, from train to tune. Importing this imports neither torch nor Lightning."""
 
 import functools
 import gc
@@ -38,6 +38,7 @@ def main(command: str) -> int:
         "predict": predict,
         "reproduce": reproduce,
         "features": features,
+        "tune": tune,
     }[command]
     _failed.clear()
     sweeps.announced.clear()
@@ -158,7 +159,7 @@ def train(cfg: DictConfig) -> Path:
         from scorewise import compose, console, runs
 
     config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
-    name = str(config["name"] or "-".join(_typed(config)))
+    name = str(config["name"] or "-".join(compose.names(config)))
     folder = runs.claim(config, stored, _place(config, name), config["resume"])
     leads = _leads()
     if folder.finished and config["train"] and not config["rerun"]:
@@ -210,6 +211,17 @@ def reproduce(cfg: DictConfig) -> None:
     figures.run(cfg, HydraConfig.get().overrides.task)
 
 
+def tune(cfg: DictConfig) -> None:
+    """This runs the trials of a study that are missing."""
+    warnings.showwarning = _show_warning
+    if _sweeping():
+        raise UserError("a study is one command by itself: leave out -m and sweep=, its settings are study.space.")
+    with _importing():
+        from scorewise import tuning
+
+    tuning.run(cfg, HydraConfig.get().overrides.task)
+
+
 def features(cfg: DictConfig) -> None:
     """This trains the classifier whose features FID and KID compare."""
     warnings.showwarning = _show_warning
@@ -221,23 +233,6 @@ def features(cfg: DictConfig) -> None:
     console.say(f"held-out accuracy: {100 * trained.accuracy:.1f} % of {trained.images:,} test images")
     console.say(f"{trained.extractor.num_features} features of {trained.extractor.name}, hash {trained.extractor.hash}")
     console.show_paths({"extractor": trained.folder})
-
-
-def _typed(config: dict[str, Any]) -> list[str]:
-    from scorewise.compose import option_name
-
-    if "latent" in config:
-        method = config["latent"]["method"]
-        groups = ("objective", "backbone") if method == "score" else ()
-        names = [option_name(group, config[group]["_target_"]) for group in groups] or [method]
-        return ["vae", *names, option_name("data", config["data"]["_target_"])]
-    head = option_name("head", config["head"]["_target_"])
-    parts = [option_name(group, config[group]["_target_"]) for group in ("objective", "backbone", "data")]
-    if head in ("gaussian", "mixture", "energy"):
-        parts.insert(2, head)
-    if "name" in config["data"]:
-        parts[-1] = str(config["data"]["name"])
-    return parts
 
 
 def _place(config: dict[str, Any], name: str) -> Path:

@@ -82,6 +82,22 @@ def option_name(group: str, target: str) -> str:
     return next((name for name, known in _targets(group).items() if known == target), target)
 
 
+def names(config: Config) -> list[str]:
+    """This is the choices that name a run, such as csm, made, digits, of a settled config."""
+    if "latent" in config:
+        method = config["latent"]["method"]
+        groups = ("objective", "backbone") if method == "score" else ()
+        chosen = [option_name(group, config[group]["_target_"]) for group in groups] or [method]
+        return ["vae", *chosen, option_name("data", config["data"]["_target_"])]
+    head = option_name("head", config["head"]["_target_"])
+    parts = [option_name(group, config[group]["_target_"]) for group in ("objective", "backbone", "data")]
+    if head in ("gaussian", "mixture", "energy"):
+        parts.insert(2, head)
+    if "name" in config["data"]:
+        parts[-1] = str(config["data"]["name"])
+    return parts
+
+
 def _part(group: str, name: str) -> Config:
     settings: Config = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
     return settings

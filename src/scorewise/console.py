@@ -88,10 +88,11 @@ def show_cells(rows: Sequence[Mapping[str, Any]], title: str) -> None:
     minor = ("/", "_se", "_clean", "_unscaled", "nll_")  # the table's file has them
     numbers = [name for name in columns[len(chosen) + 1 :] if not any(part in name for part in minor)]
     table = Table(title=title, title_justify="left", padding=(0, 0))
-    for column in (*chosen, "status", *numbers[:MOST_NUMBERS]):
+    shown = (*chosen, "status", *numbers[:MOST_NUMBERS])
+    for column in shown:
         table.add_column(column, overflow="fold", justify="right")
     for row in rows:
-        table.add_row(*(_shown(row.get(column.header, "")) for column in table.columns))
+        table.add_row(*(_shown(row.get(column, "")) for column in shown))
     console.print(table, markup=False)
     for number, row in enumerate(rows):
         if row["sentence"]:

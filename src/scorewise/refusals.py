@@ -35,6 +35,8 @@ def _of_hydra(error: BaseException, conf: Path, command: str) -> str:
     text = "\n".join(str(part) for part in (error, error.__cause__) if part)
     if match := re.search(r"Could not find '(?:.*/)?([\w.-]+)/([\w.-]+)'", text):
         group, option = match.groups()
+        if group == "launcher" and option not in ("basic", "local", "slurm"):
+            return f"hydra/launcher={option} is not installed: pip install 'scorewise[launchers]' brings it"
         known = sorted(file.stem for file in (conf / group).glob("*.yaml"))
         return f"{group}={option} is no option of {group}: use one of {', '.join(known)}{_close(option, known)}"
     if match := re.search(r"Could not override '([^']+)'", text):

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -151,10 +151,14 @@ class Training:
         stored: the same as it is written to the folder.
         folder: claimed for it.
         name: of the run, for loggers.
+        watching: further callbacks.
     """
 
-    def __init__(self, config: Config, stored: Config, folder: RunFolder, name: str) -> None:
+    def __init__(
+        self, config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()
+    ) -> None:
         quieten()
+        self.watching = watching
         self.config, self.folder = config, folder
         self.seed = int(config["seed"])
         double = str(config["trainer"]["precision"]).startswith("64")
@@ -210,7 +214,7 @@ class Training:
             callbacks.append(EarlyStopping(monitor, patience=int(chosen["patience"])))
         if chosen["progress"]:
             callbacks.append(RichProgressBar(leave=False))
-        return callbacks
+        return [*callbacks, *self.watching]
 
     def _draw_while_training(self, task: LightningModule) -> None:
         self._draw(self.task.model)
@@ -355,15 +359,15 @@ def stoppable(then: str = "the same command continues from the last save") -> It
             signal.signal(number, handler)
 
 
-def run(config: Config, stored: Config, folder: RunFolder, name: str) -> None:
-    """This is one run from start to end.
+def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()) -> None:
+    """This is one run from start to end; `watching` are further callbacks.
 
     Raises:
         UserError: what the user can mend.
     """
     try:
         with stoppable():
-            training = Training(config, stored, folder, name)
+            training = Training(config, stored, folder, name, watching)
             started = time.monotonic()
             if config["train"]:
                 training.fit()

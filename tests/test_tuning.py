@@ -1,0 +1,117 @@
+"""Studies: killed and continued, pruned and failed trials, bad spaces."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Outcome
+from test_resume import SMALL, Killed, kill
+from test_sweeps import LITTLE, kill_at_training_step
+
+Command = Callable[..., Outcome]
+STUDY = (*SMALL, "trainer.max_epochs=2", *LITTLE, "study.pruner=none", "study.startup=2")
+PLACE = "multirun/study-csm-made-gaussian"
+
+
+def trials(folder: Path, place: str = PLACE) -> list[dict[str, str]]:
+    with (folder / place / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_killed_study_ends_as_if_it_had_not_been(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = command(*STUDY, "study.trials=4", name="tune")
+    assert whole.status == 0, whole.err
+    rows = trials(whole.folder)
+    assert [row["status"] for row in rows] == ["finished"] * 4
+    rates = [float(row["optim.lr"]) for row in rows]
+    assert len(set(rates)) == 4
+    assert all(0.0003 <= rate <= 0.01 for rate in rates)
+    values = [float(row["val_loss"]) for row in rows]
+    best = min(range(4), key=values.__getitem__)
+    assert f"best: trial {best}, " in whole.out
+    shutil.rmtree(whole.folder / PLACE)
+    with monkeypatch.context() as patch:
+        kill_at_training_step(patch, 18, kill)  # ten steps a trial
+        with pytest.raises(Killed):
+            command(*STUDY, "study.trials=3", name="tune")
+    resumed = command(*STUDY, "study.trials=3", name="tune")
+    assert resumed.status == 0, resumed.err
+    assert trials(resumed.folder) == rows[:3]
+    assert command(*STUDY, "study.trials=4", name="tune").status == 0
+    assert trials(resumed.folder) == rows
+    again = next(line for line in whole.out.splitlines() if line.startswith("python src/train.py"))
+    trained = command(*again.split()[2:])
+    assert trained.status == 0, trained.err
+    metrics = json.loads((trained.run / "summary.json").read_text())["metrics"]
+    assert metrics["loss"] == float(rows[best]["loss"])
+    assert trained.run.name == rows[best]["folder"]
+    other = command(*STUDY, "study.trials=5", "data.std=2", name="tune")
+    assert other.status == 1
+    assert "is a study with another trainings: a study goes on only with its own" in other.err
+
+
+def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scorewise.objectives import CSM
+
+    original = CSM.__call__
+
+    def explode(self: Any, model: Any, x_BD: Any, draws: Any) -> Any:
+        loss = original(self, model, x_BD, draws)
+        return replace(loss, total=loss.total * float("nan")) if model.backbone.net[0].out_features == 5 else loss
+
+    monkeypatch.setattr(CSM, "__call__", explode)
+    space = "study.space={optim: {lr: {choices: [0.01, 0.000000001]}}, backbone: {hidden: {choices: [[5], [16]]}}}"
+    settings = ("study.pruner=median", "study.startup=1", "study.warmup=0", "study.sampler=random", "study.trials=8")
+    ended = command(*STUDY, *settings, "~study.space", f"+{space}", name="tune")
+    assert ended.status == 0, ended.err
+    rows = trials(ended.folder)
+    assert len(rows) == 8
+    for row in rows:
+        exploded = row["backbone.hidden"] == "[5]"
+        assert (row["status"] == "failed") == exploded
+        assert ("the loss became nan" in row["sentence"]) == exploded
+        assert (ended.folder / PLACE / row["folder"] / "config.yaml").is_file()
+        assert (ended.folder / PLACE / row["folder"] / "weights.safetensors").is_file() == (row["status"] == "finished")
+    assert {"finished", "pruned", "failed"} == {row["status"] for row in rows}
+    assert {row["optim.lr"] for row in rows if row["status"] == "pruned"} == {"1e-09"}
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("study.space.optim.lr.low=0.1",), "study.space.optim.lr: low=0.1 is not below high=0.01"),
+        (("study.space.optim.lr.low=0",), "study.space.optim.lr: log needs a positive range, and low=0"),
+        (("study.space.optim.lr.low=a",), "study.space.optim.lr: low, high and step are numbers"),
+        (("~study.space.optim.lr",), "study.space.optim={} is no search space"),
+        (("+study.space.optim.lrr={low: 1, high: 2}",), "optim.lrr is no setting of optim; did you mean lr?"),
+        (("+study.space.optim.clip={choices: [1]}",), "study.space.optim.clip: choices are two values at least"),
+        (("+study.space.optim.clip={choices: [1, 2], log: true}",), "choices are a list by themselves"),
+        (("+study.space.data.smoothing={low: 0.1, high: 1}",), "study.space.data.smoothing changes what the monitored"),
+        (("+study.space.backbone={choices: [made, mlp]}",), "objective=csm needs a backbone with causal features"),
+        (("study.trials=0",), "study.trials=0 must be a whole number from 1 on"),
+        (("study.sampler=grid",), "study.sampler=grid is none of tpe, random"),
+        (("trainer=ddp",), "a study trains every trial in one process"),
+        (("-m", "seed=0,1"), "a study is one command by itself"),
+        (("sweep=dsm_sigma",), "a study is one command by itself"),
+        (("task=implicit_vae", "data=mnist", "data.smoothing=0"), "task=implicit_vae monitors no number"),
+    ],
+)
+def test_a_bad_study_is_one_sentence(command: Command, words: tuple[str, ...], sentence: str) -> None:
+    ended = command(*words, name="tune")
+    assert ended.status == 1
+    assert sentence in ended.err
+    assert len(set(ended.err.strip().splitlines())) == 1, ended.err
+    assert not list(ended.folder.rglob("study.db"))
+
+
+def test_a_study_without_a_validation_says_so(command: Command) -> None:
+    ended = command("debug=tiny", *LITTLE, "study.trials=1", name="tune")
+    assert ended.status == 1
+    assert "none of 1 trials has finished" in ended.err
+    assert "ended before its first validation, so it has no val/loss" in trials(ended.folder)[0]["sentence"]
