@@ -1,5 +1,7 @@
 """Derivatives against independent ones, and the traps."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -122,3 +124,31 @@ def relative_fisher_error(activation: type[nn.Module]) -> float:
 def test_a_head_with_kinks_learns_nothing_and_a_smooth_one_does() -> None:
     assert relative_fisher_error(nn.SiLU) < 0.1
     assert relative_fisher_error(nn.ReLU) > 0.5
+
+
+@pytest.mark.parametrize("name", ["csm", "csm_annealed", "sm", "ssm", "dsm"])
+@pytest.mark.parametrize("grad", [True, False])
+def test_derivatives_are_in_full_precision_inside_autocast(
+    name: str, grad: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the same features in bfloat16 the loss is that of float32, and features are all that may be in bfloat16."""
+    from test_compose import settled
+
+    from scorewise import compose
+    from scorewise.noise import Draws
+
+    more = ["head=conditional_energy"] if name == "dsm" else []
+    parts: Any = compose.build(settled("data=gaussian", "data.smoothing=0.3", f"objective={name}", *more), 0)
+    x_BD, draws = torch.randn(32, 10), Draws.of(0, 0, torch.arange(32))
+    with torch.set_grad_enabled(grad):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            c_BDF = parts.model.context(x_BD)
+            rough_BDF = parts.model.backbone.causal_features(x_BD)
+            assert rough_BDF.dtype == torch.bfloat16
+            assert c_BDF.dtype == torch.float32
+            assert torch.equal(c_BDF, c_BDF.bfloat16().float())
+            if name in ("csm", "csm_annealed", "dsm"):
+                monkeypatch.setattr(parts.model, "context", lambda _: c_BDF)
+            mixed_B = parts.objective.per_example(parts.model, x_BD, draws)
+        full_B = parts.objective.per_example(parts.model, x_BD, draws)
+    torch.testing.assert_close(mixed_B, full_B, rtol=1e-6, atol=1e-6)

@@ -24,25 +24,25 @@ def trials(folder: Path, place: str = PLACE) -> list[dict[str, str]]:
 
 
 def test_a_killed_study_ends_as_if_it_had_not_been(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = command(*STUDY, "study.trials=4", name="tune")
+    whole = command(*STUDY, "study.trials=3", name="tune")
     assert whole.status == 0, whole.err
     rows = trials(whole.folder)
-    assert [row["status"] for row in rows] == ["finished"] * 4
+    assert [row["status"] for row in rows] == ["finished"] * 3
     rates = [float(row["optim.lr"]) for row in rows]
-    assert len(set(rates)) == 4
+    assert len(set(rates)) == 3
     assert all(0.0003 <= rate <= 0.01 for rate in rates)
     values = [float(row["val_loss"]) for row in rows]
-    best = min(range(4), key=values.__getitem__)
+    best = min(range(3), key=values.__getitem__)
     assert f"best: trial {best}, " in whole.out
     shutil.rmtree(whole.folder / PLACE)
     with monkeypatch.context() as patch:
         kill_at_training_step(patch, 18, kill)  # ten steps a trial
         with pytest.raises(Killed):
-            command(*STUDY, "study.trials=3", name="tune")
-    resumed = command(*STUDY, "study.trials=3", name="tune")
+            command(*STUDY, "study.trials=2", name="tune")
+    resumed = command(*STUDY, "study.trials=2", name="tune")
     assert resumed.status == 0, resumed.err
-    assert trials(resumed.folder) == rows[:3]
-    assert command(*STUDY, "study.trials=4", name="tune").status == 0
+    assert trials(resumed.folder) == rows[:2]
+    assert command(*STUDY, "study.trials=3", name="tune").status == 0
     assert trials(resumed.folder) == rows
     again = next(line for line in whole.out.splitlines() if line.startswith("python src/train.py"))
     trained = command(*again.split()[2:])
@@ -62,15 +62,16 @@ def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypat
 
     def explode(self: Any, model: Any, x_BD: Any, draws: Any) -> Any:
         loss = original(self, model, x_BD, draws)
-        return replace(loss, total=loss.total * float("nan")) if model.backbone.net[0].out_features == 5 else loss
+        small = any(5 in parameter.shape for parameter in model.backbone.parameters())
+        return replace(loss, total=loss.total * float("nan")) if small else loss
 
     monkeypatch.setattr(CSM, "__call__", explode)
     space = "study.space={optim: {lr: {choices: [0.01, 0.000000001]}}, backbone: {hidden: {choices: [[5], [16]]}}}"
-    settings = ("study.pruner=median", "study.startup=1", "study.warmup=0", "study.sampler=random", "study.trials=8")
+    settings = ("study.pruner=median", "study.startup=1", "study.warmup=0", "study.sampler=random", "study.trials=6")
     ended = command(*STUDY, *settings, "~study.space", f"+{space}", name="tune")
     assert ended.status == 0, ended.err
     rows = trials(ended.folder)
-    assert len(rows) == 8
+    assert len(rows) == 6
     for row in rows:
         exploded = row["backbone.hidden"] == "[5]"
         assert (row["status"] == "failed") == exploded

@@ -1,7 +1,7 @@
 """All automatic differentiation with respect to inputs.
 
 Every function opens its own gradient scope, so that it also works inside `torch.no_grad` and
-`torch.inference_mode` (where `enable_grad` alone is not enough).
+`torch.inference_mode` (where `enable_grad` alone is not enough), and in full precision inside `torch.autocast`.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,9 +12,12 @@ from torch import Tensor
 
 
 @contextmanager
-def gradient_scope() -> Iterator[None]:
-    """This is a scope in which inputs can be differentiated, whatever scope the caller is in."""
-    with torch.inference_mode(False), torch.enable_grad():
+def gradient_scope(x: Tensor) -> Iterator[None]:
+    """This is a scope in which inputs like x can be differentiated, whatever scope the caller is in.
+
+    In full precision too: a derivative in half precision loses the loss.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         yield
 
 
@@ -38,7 +41,7 @@ def elementwise_derivative(
         keep_graph: keep the graph of the results; None keeps it when the caller has gradients enabled.
     """
     keep = _wants_graph() if keep_graph is None else keep_graph
-    with gradient_scope():
+    with gradient_scope(q):
         q_leaf = leaf(q)
         value = f(q_leaf)
         (slope,) = torch.autograd.grad(value.sum(), q_leaf, create_graph=keep)
@@ -48,7 +51,7 @@ def elementwise_derivative(
 def score_of_log_density(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) -> Tensor:
     """This is grad_x of a per-example log-density (or minus an energy), shape of x."""
     keep = _wants_graph()
-    with gradient_scope():
+    with gradient_scope(x_BD):
         x = x_BD.clone() if x_BD.is_inference() else x_BD
         score: Tensor = torch.func.grad(lambda y_BD: log_density(y_BD).sum())(x)
     return score if keep else score.detach()
@@ -56,7 +59,7 @@ def score_of_log_density(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) 
 
 def log_density_and_score(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) -> tuple[Tensor, Tensor]:
     """This is a per-example log-density (B,) and its gradient in x (B, D), from one evaluation; both detached."""
-    with gradient_scope():
+    with gradient_scope(x_BD):
         x_leaf = leaf(x_BD)
         value_B = log_density(x_leaf)
         (score_BD,) = torch.autograd.grad(value_B.sum(), x_leaf)
@@ -87,7 +90,7 @@ def exact_trace(
     if method not in TRACES:
         raise ValueError(f"trace={method} is none of {', '.join(TRACES)}")
     keep = _wants_graph()
-    with gradient_scope():
+    with gradient_scope(x_BD):
         x_leaf = leaf(x_BD)
         s_BD = field(x_leaf)
         if method == "passes":
@@ -127,7 +130,7 @@ def sliced_trace(field: Callable[[Tensor], Tensor], x_BD: Tensor, v_MBD: Tensor)
         field (B, D) and the quadratic forms (M, B).
     """
     keep = _wants_graph()
-    with gradient_scope():
+    with gradient_scope(x_BD):
         x_leaf = leaf(x_BD)
         s_BD = field(x_leaf)
         forms = []

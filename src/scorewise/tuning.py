@@ -12,12 +12,15 @@ from typing import Any
 
 import optuna
 from hydra import compose as hydra_compose
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from scorewise import compose, console, runs
 from scorewise.errors import Stopped, UserError
+from scorewise.refusals import one_sentence
 from scorewise.sweeps import Row, write_table
 
 Config = dict[str, Any]
@@ -204,7 +207,11 @@ class Study:
         return corner
 
     def _settled(self, chosen: Mapping[str, str]) -> Config:
-        return compose.settle(runs.plain(hydra_compose("train", self._words(chosen))))
+        """This is the config of a trial; Hydra prints a heading above errors of its own from inside a command."""
+        try:
+            return compose.settle(runs.plain(hydra_compose("train", self._words(chosen))))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(one_sentence(error, compose.conf_dir(), "train")) from error
 
     def _words(self, chosen: Mapping[str, str]) -> list[str]:
         """This is what is typed for a trial; whole options before settings of theirs."""
@@ -221,7 +228,7 @@ class Study:
         study = optuna.create_study(
             storage=f"sqlite:///{self.place / 'study.db'}",
             study_name=self.name,
-            pruner=self._pruner(),
+            pruner=pruner,
             load_if_exists=True,
         )
         before = study.user_attrs.setdefault("asked", asked)

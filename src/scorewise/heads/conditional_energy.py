@@ -90,7 +90,7 @@ class ConditionalEnergy(LiftedModel):
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """This is s_d = - dE_d/dq_d, shape of q; leading axes of q broadcast."""
         keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-        with gradient_scope():
+        with gradient_scope(q_BD):
             c_BDF, q_BD = (t.clone() if t.is_inference() else t for t in (c_BDF, q_BD))
             # The context is held fixed even where it comes from the same leaf as the query.
             slope_BD: Tensor = torch.func.grad(lambda q: self.conditional_energy(q, c_BDF).sum())(q_BD)

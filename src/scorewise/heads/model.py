@@ -183,11 +183,11 @@ class CausalModel(Model, ABC):
             return self.sampler.complete(self, torch.where(known_D, x_BD, self.mean), count, generator)
 
     def context(self, x_BD: Tensor) -> Tensor:
-        """This is the context of every dimension from those before it, shape (B, D, F)."""
+        """This is the context of every dimension from those before it, shape (B, D, F), in the precision of x."""
         # Ordinary tensors even in inference mode: the derivative of the head is taken on top of them.
         with torch.inference_mode(False), torch.set_grad_enabled(torch.is_grad_enabled()):
             c_BDF: Tensor = self.backbone.causal_features(self.standardise(x_BD))
-        return c_BDF
+            return c_BDF.to(x_BD.dtype)
 
     def context_stream(self) -> ContextStream:
         """This is the contexts one dimension at a time, for sampling."""

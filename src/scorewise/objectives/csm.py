@@ -27,9 +27,7 @@ class CSM(Objective):
         c_BDF = model.context(x_BD)
         if isinstance(model, FusedCSMModel) and not torch.is_grad_enabled():
             return model.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD[:, 0]))[1]
-        with torch.autocast(x_BD.device.type, enabled=False):  # a derivative in half precision loses the loss
-            c_BDF = c_BDF.to(x_BD.dtype)
-            s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
+        s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
         return (0.5 * s_BD.square() + ds_BD).sum(-1)  # eq. 5
 
     def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
