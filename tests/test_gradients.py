@@ -137,6 +137,7 @@ def test_derivatives_are_in_full_precision_inside_autocast(
     from scorewise import compose
     from scorewise.noise import Draws
 
+    torch.set_default_dtype(torch.float32)
     more = ["head=conditional_energy"] if name == "dsm" else []
     parts: Any = compose.build(settled("data=gaussian", "data.smoothing=0.3", f"objective={name}", *more), 0)
     x_BD, draws = torch.randn(32, 10), Draws.of(0, 0, torch.arange(32))
