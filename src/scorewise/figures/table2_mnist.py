@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.figures.cost import seconds_per_step
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table
-from scorewise.figures.vaes import OBJECTIVES, Paired, bounds, iteration, nll, simulated
+from scorewise.figures.vaes import OBJECTIVES, Paired, bounds, iteration, nll, simulated, widths
 from scorewise.latent import AIS
 from scorewise.quality import Comparison, eight_bits, numbers
 
@@ -117,6 +117,8 @@ class Table2Mnist(Figure):
                 str(Paired.of(found[name][0]["longer"], found[name][0]["nll"][: self.check_images])),
                 str(Paired.of(found[name][0]["simulated"]["forward"], found[name][0]["simulated"]["backward"])),
                 str(Paired.of(found[name][0]["double"], found[name][0]["nll"][: self.checked])),
+                f"{found[name][0]['widths']['encoder']:.3g}",
+                f"{found[name][0]['widths']['posterior']:.3g}",
             ]
             for name in names
         ]
@@ -140,8 +142,9 @@ class Table2Mnist(Figure):
                     f"What the nll rests on, nats. longer: AIS with {longer} less AIS with {both}, first "
                     f"{self.check_images} images; gap: forward less backward AIS of {self.simulated} images drawn from "
                     f"the model, which brackets their true nll; float64: AIS in float64 throughout less AIS as above, "
-                    f"first {self.checked} images.",
-                    ("method", "longer (s.e.)", "gap (s.e.)", "float64 (s.e.)"),
+                    f"first {self.checked} images. Widths: standard deviations of 200 draws of q(z|x), and of the "
+                    f"posterior by the ends of the chains, medians over latents and {self.check_images} images.",
+                    ("method", "longer (s.e.)", "gap (s.e.)", "float64 (s.e.)", "width of q", "of the posterior"),
                     checks,
                 ),
             ],
@@ -176,6 +179,11 @@ class Table2Mnist(Figure):
                 f"{key} simulated",
                 {**who, "ais": vars(self.ais), "count": self.simulated},
                 lambda: simulated(run.model.to(self.device), self.ais, self.simulated, self.rows),
+            ),
+            "widths": bench.once(
+                f"{key} widths",
+                {**who, "ais": vars(self.ais), "count": self.check_images},
+                lambda: widths(run.model.to(self.device), run.source, self.ais, self.check_images, self.rows),
             ),
             **bench.once(
                 f"{key} bounds",
@@ -256,6 +264,14 @@ class Table2Mnist(Figure):
                 "forward and backward AIS bracket the nll of simulated images within a nat",
                 all(-3 * gap.error - 0.05 <= gap.mean <= 1 for gap in gaps),
                 f"largest gap {max(gap.mean for gap in gaps):.2f} nats",
+            )
+        )
+        narrow = {name: found[name][0]["widths"] for name in names}
+        claims.append(
+            Claim(
+                "every encoder is as wide as the posterior within a factor of two",
+                all(0.5 <= one["encoder"] / one["posterior"] <= 2 for one in narrow.values()),
+                ", ".join(f"{name} {one['encoder'] / one['posterior']:.2g}" for name, one in narrow.items()),
             )
         )
         return claims
