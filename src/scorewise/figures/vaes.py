@@ -69,6 +69,14 @@ def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 
     return {"encoder": float(z_MBD.std(0).median()), "posterior": float(ends_BCD.std(1).median())}
 
 
+def stein_identity(vae: VAE, source: Any, count: int, draws: int = 200) -> float | None:
+    """This is `VAE.identity` of the first test images, their mean; None where no score is estimated."""
+    if vae.method == "elbo":
+        return None
+    o_BD, keys = observed(vae, source, "test", count)
+    return float(vae.identity(o_BD, draws, keys).mean())
+
+
 def simulated(vae: VAE, ais: AIS, count: int, rows: int) -> dict[str, list[float]]:
     """This is - log p(x) of images drawn from the model, from above and from below, nats."""
     index_B = torch.arange(count, device=next(vae.parameters()).device)
