@@ -24,6 +24,7 @@ PAPER: Mapping[str, tuple[float, float]] = {
 }
 """z = 8 and z = 16 of the paper's table 2."""
 BASELINE = "ELBO"
+CHECKED = ("method", "longer (s.e.)", "gap (s.e.)", "float64 (s.e.)", "width of q", "of the posterior", "identity")
 COLUMNS = (
     "method",
     "nll",
@@ -144,8 +145,8 @@ class Table2Mnist(Figure):
                     f"{self.check_images} images; gap: forward less backward AIS of {self.simulated} images drawn from "
                     f"the model, which brackets their true nll; float64: AIS in float64 throughout less AIS as above, "
                     f"first {self.checked} images. Widths: standard deviations of 200 draws of q(z|x), and of the "
-                    f"posterior by the ends of the chains, medians over latents and {self.check_images} images. identity: "
-                    "- E[sum_d s_d (z_d - E z_d)] / D, 1 for the true score, on those images.",
+                    f"posterior by the ends of the chains, medians over latents and {self.check_images} images. "
+                    "identity: - E[sum_d s_d (z_d - E z_d)] / D, 1 for the true score, on those images.",
                     (
                         "method",
                         "longer (s.e.)",
@@ -178,8 +179,8 @@ class Table2Mnist(Figure):
         return [
             f"The encoders of {', '.join(narrow)} are far narrower than the posterior: their score networks see so "
             "little of the score (docs/vae.md) that the entropy has no say, and what is trained is close to an "
-            "autoencoder under - log p(z). Their likelihoods are those of the decoder alone, and no merit of a better posterior. "
-            "Standardised: the same methods with latent.standardise=true, which is not in the paper."
+            "autoencoder under - log p(z). Their likelihoods are the decoder's, and no merit of a better "
+            "posterior. Standardised: the same methods with latent.standardise=true, which is not in the paper."
         ]
 
     def _of(self, bench: Bench, name: str, run: Run) -> dict[str, Any]:
