@@ -67,19 +67,19 @@ def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypat
 
     monkeypatch.setattr(CSM, "__call__", explode)
     space = "study.space={optim: {lr: {choices: [0.01, 0.000000001]}}, backbone: {hidden: {choices: [[5], [16]]}}}"
-    settings = ("study.pruner=median", "study.startup=1", "study.warmup=0", "study.sampler=random", "study.trials=6")
+    settings = ("study.pruner=median", "study.startup=1", "study.warmup=0", "study.sampler=random", "study.trials=3")
+    settings = (*settings, "study.seed=7")  # whose draws are: a network that explodes, a good rate, a bad rate
     ended = command(*STUDY, *settings, "~study.space", f"+{space}", name="tune")
     assert ended.status == 0, ended.err
     rows = trials(ended.folder)
-    assert len(rows) == 6
+    assert [row["status"] for row in rows] == ["failed", "finished", "pruned"]
     for row in rows:
         exploded = row["backbone.hidden"] == "[5]"
         assert (row["status"] == "failed") == exploded
         assert ("the loss became nan" in row["sentence"]) == exploded
         assert (ended.folder / PLACE / row["folder"] / "config.yaml").is_file()
         assert (ended.folder / PLACE / row["folder"] / "weights.safetensors").is_file() == (row["status"] == "finished")
-    assert {"finished", "pruned", "failed"} == {row["status"] for row in rows}
-    assert {row["optim.lr"] for row in rows if row["status"] == "pruned"} == {"1e-09"}
+    assert rows[2]["optim.lr"] == "1e-09"
     assert "Traceback" not in ended.err
 
 
