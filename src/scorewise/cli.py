@@ -164,6 +164,24 @@ def features(cfg: DictConfig) -> None:
     console.show_paths({"extractor": trained.folder})
 
 
+def compare(arguments: list[str]) -> int:
+    """This compares runs, given as folders; the exit status says whether there was anything to compare."""
+    with _importing():
+        from scorewise import comparison, console
+
+    if {"-h", "--help"} & set(arguments):
+        console.say(comparison.USAGE)
+        return 0
+    try:
+        made = comparison.run(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    comparison.show(made.compared, console.console)
+    console.show_paths(made.files)
+    return 0
+
+
 def _typed(config: dict[str, Any]) -> list[str]:
     from scorewise.compose import option_name
 
