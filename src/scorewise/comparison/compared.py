@@ -11,7 +11,7 @@ from scorewise.comparison.record import Record, printable
 from scorewise.comparison.seeds import Group, groups
 from scorewise.comparison.settings import Settings, differing, settings, shown
 
-NAMED = 6
+NAMED = 3
 """Runs that a sentence names before it says how many more there are."""
 
 
@@ -52,12 +52,14 @@ class Compared(NamedTuple):
         return next(i for i, group in enumerate(self.groups) if place in (*group.members, *group.repeated))
 
     def label_of(self, group: Group) -> str:
-        """This is what a group is called: its folder where it has one for itself."""
+        """This is what a group is called: its folder where it has one for itself, else its first run and how many."""
         first = self.records[group.members[0]].label
         if len(group.members) == 1:
             return first
-        folders = {self.records[place].label.rpartition("/")[0] for place in group.members}
-        return f"{folders.pop() if len(folders) == 1 and '' not in folders else first} ({len(group.members)} seeds)"
+        folder = first.rpartition("/")[0]
+        inside = {place for place, record in enumerate(self.records) if record.label.rpartition("/")[0] == folder}
+        alone = folder and inside == {*group.members, *group.repeated}
+        return f"{folder} ({len(group.members)} seeds)" if alone else f"{first} and {len(group.members) - 1} more seeds"
 
     def setting(self, place: int, name: str) -> str:
         """This is a run's setting as it is typed; empty where it has none."""
@@ -92,37 +94,58 @@ def names(labels: Sequence[str], most: int = NAMED) -> str:
     return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def warnings(compared: Compared, most: int = NAMED) -> list[str]:
-    """This is what must be known before two numbers are compared, a sentence or some each.
+class Warned(NamedTuple):
+    """This is what must be known before two numbers are compared.
+
+    Args:
+        sentence: what it is.
+        parts: of what it is, one line each.
+    """
+
+    sentence: str
+    parts: list[str]
+
+
+def warnings(compared: Compared, most: int = NAMED) -> list[Warned]:
+    """This is what must be known before two numbers are compared.
 
     Args:
         compared: runs.
-        most: runs that a sentence names of each kind.
+        most: runs of each kind that are named.
     """
-    records, found = compared.records, []
+    found = []
     if len(compared.laws) > 1:
-        parts = [
-            f"{law.letter}: {printable(law.text)} ({names([records[place].label for place in law.members], most)})"
-            for law in compared.laws
-        ]
-        found.append(
-            f"These runs model {len(parts)} different laws (data or noise), so their nll, bits_per_dim, losses and "
-            f"errors are not of the same thing; compare only runs of the same letter. {'; '.join(parts)}."
+        sentence = (
+            f"These runs model {len(compared.laws)} different laws (data or noise), so their nll, bits_per_dim, losses "
+            "and errors are not of the same thing: compare only runs of the same letter."
         )
-    for metric in compared.metrics:
-        if metric.name == "loss":
-            own = [name for name in compared.differing if name.startswith("objective.")]
-            mine = [place for place, record in enumerate(records) if objective_of(record) == metric.objective]
-            scales = [name for name in own if len({compared.setting(place, name) for place in mine}) > 1]
-            if scales:
-                different = ", ".join(map(printable, scales))
-                found.append(f"Runs of objective={metric.objective} differ in {different}: so do their losses' scales.")
-    found += laws_of.other_examples(records)
+        labels = {law: [compared.records[place].label for place in law.members] for law in compared.laws}
+        found.append(
+            Warned(sentence, [f"{law.letter}: {printable(law.text)}: {names(labels[law], most)}" for law in labels])
+        )
+    sentences = [*_scales(compared), *laws_of.other_examples(compared.records)]
+    found += [Warned(sentence, []) for sentence in sentences]
+    if repeated := _repeated(compared):
+        found.append(Warned("Runs have the settings and the seed of others, and are counted once.", repeated))
+    return found
+
+
+def _scales(compared: Compared) -> list[str]:
+    """This is sentences about objectives whose runs differ in the objective's own settings."""
+    own = [name for name in compared.differing if name.startswith("objective.")]
+    found = []
+    for objective in sorted({objective_of(record) for record in compared.records}):
+        mine = [place for place, record in enumerate(compared.records) if objective_of(record) == objective]
+        if changed := [name for name in own if len({compared.setting(place, name) for place in mine}) > 1]:
+            what = f"{', '.join(map(printable, changed))}, so their losses need not be on one scale."
+            found.append(f"Runs of objective={printable(objective)} differ in {what}")
+    return found
+
+
+def _repeated(compared: Compared) -> list[str]:
+    records, found = compared.records, []
     for group in compared.groups:
         for place in group.repeated:
             twin = next(one for one in group.members if records[one].seed == records[place].seed)
-            found.append(
-                f"{records[place].label} has the settings and the seed of {records[twin].label}: "
-                "it is not counted among the seeds."
-            )
+            found.append(f"{records[place].label} repeats {records[twin].label}")
     return found

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from scorewise.comparison import curves
 from scorewise.comparison.compared import Compared, warnings
-from scorewise.comparison.pictures import MOST, Picture, picture
+from scorewise.comparison.pictures import FEW, MOST, NARROW, WIDTH, Picture, picture
 from scorewise.comparison.record import Record, printable
 from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Table, footnotes, of_groups, of_runs
 
@@ -119,11 +119,12 @@ def _cards(compared: Compared, folder: Path) -> dict[str, Any]:
     first = [group.members[0] for group in compared.groups]
     rest = [place for place in range(len(compared.records)) if place not in set(first)]
     having = [place for place in (*first, *rest) if (compared.records[place].path / "samples.png").is_file()]
+    width = WIDTH if len(having) <= FEW else NARROW
     cards = []
     for place in sorted(having[:MOST]):
         record = compared.records[place]
         file = record.path / "samples.png"
         others = sorted(other for other in record.path.glob("*.png") if other != file)
         named = [(printable(other.name), link(other, folder)) for other in others]
-        cards.append(Card(record.label, link(record.path, folder), picture(file), link(file, folder), named))
+        cards.append(Card(record.label, link(record.path, folder), picture(file, width), link(file, folder), named))
     return {"cards": cards, "cards_left_out": max(0, len(having) - MOST)}

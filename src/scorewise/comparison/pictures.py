@@ -9,7 +9,8 @@ from PIL import Image
 
 MOST = 36
 """Pictures on a page."""
-WIDTH = 560
+WIDTH, NARROW, FEW = 560, 400, 12
+"""Pixels of a picture, where there are few and where there are more."""
 PIXELS = 40_000_000
 """Of a picture; no run draws a larger one."""
 
@@ -30,14 +31,14 @@ class Picture(NamedTuple):
     problem: str = ""
 
 
-def picture(path: Path) -> Picture:
-    """This is a picture at most WIDTH pixels wide, as WebP; the page links to the file itself."""
+def picture(path: Path, width: int = WIDTH) -> Picture:
+    """This is a picture at most so many pixels wide, as WebP; the page links to the file itself."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.width * image.height > PIXELS:
                 return Picture("", problem=f"{path.name} has {image.width} x {image.height} pixels, which is too many")
             small = image.convert("RGB")
-        small.thumbnail((WIDTH, 4 * WIDTH))
+        small.thumbnail((width, 4 * width))
         file = io.BytesIO()
         small.save(file, format="WEBP", quality=80, method=2)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from scipy.special import stdtrit
 
-from scorewise.comparison.record import Record
+from scorewise.comparison.record import Record, number
 from scorewise.comparison.settings import same_but_seed
 
 CONFIDENCE = 0.95
@@ -65,5 +65,5 @@ def _group(records: Sequence[Record], places: Sequence[int]) -> Group:
     kept: dict[str, int] = {}
     for place in sorted(places, key=lambda place: (not records[place].finished, place)):
         kept.setdefault(repr(records[place].seed), place)
-    members = tuple(sorted(kept.values()))
+    members = tuple(sorted(kept.values(), key=lambda place: (number(records[place].seed) or 0, place)))
     return Group(members, tuple(place for place in places if place not in members))

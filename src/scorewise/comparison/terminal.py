@@ -13,12 +13,18 @@ from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Column, Row, Table
 
 MOST = 60
 """Rows that are printed; the files hold all."""
+PARTS = 12
+"""Lines of a warning; the page holds all."""
 
 
 def show(compared: Compared, console: Console) -> None:
     """This prints warnings, what is wrong with which folder, and the table; nothing in it is markup."""
-    for sentence in warnings(compared):
-        console.print(Text(f"warning: {sentence}", style="yellow"), soft_wrap=not console.is_terminal)
+    for warned in warnings(compared):
+        console.print(Text(f"warning: {warned.sentence}", style="yellow"))
+        for part in warned.parts[:PARTS]:
+            console.print(Padding(Text(part, style="yellow"), (0, 0, 0, 2)))
+        if len(warned.parts) > PARTS:
+            console.print(Text(f"  ... and {len(warned.parts) - PARTS} more, on the page", style="yellow"))
     troubled = [record for record in (*compared.records, *compared.left_out) if record.problems]
     for record in troubled[:MOST]:
         console.print(Text(f"{record.label}: {'; '.join(record.problems)}", style="yellow"))

@@ -1,17 +1,17 @@
 "use strict";
 // Sorting: numbers as numbers, then texts, then what is missing, in either direction.
+const valueOf = (cell) => cell.dataset.value ?? cell.textContent.trim();
 const kind = (cell) => {
-  const text = cell.dataset.value;
-  if (text === undefined) return 3;
-  return text === "nan" ? 2 : Number.isNaN(asNumber(text)) ? 1 : 0;
+  const text = valueOf(cell);
+  return text === "" ? 3 : text === "nan" ? 2 : Number.isNaN(asNumber(text)) ? 1 : 0;
 };
-const asNumber = (text) => (text === "inf" ? Infinity : text === "-inf" ? -Infinity : text.trim() === "" ? NaN : Number(text));
+const asNumber = (text) => (text === "inf" ? Infinity : text === "-inf" ? -Infinity : Number(text));
 const compare = (a, b, sign) => {
   const order = kind(a) - kind(b);
   if (order !== 0) return order;
   if (kind(a) > 1) return 0;
-  if (kind(a) === 1) return sign * a.dataset.value.localeCompare(b.dataset.value, "en", { numeric: true });
-  const [x, y] = [asNumber(a.dataset.value), asNumber(b.dataset.value)];
+  if (kind(a) === 1) return sign * valueOf(a).localeCompare(valueOf(b), "en", { numeric: true });
+  const [x, y] = [asNumber(valueOf(a)), asNumber(valueOf(b))];
   return x === y ? 0 : sign * (x < y ? -1 : 1);
 };
 for (const table of document.querySelectorAll("table[data-table]")) {
