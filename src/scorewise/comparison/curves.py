@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -132,13 +132,19 @@ def _panel(
     return Panel(metric, law, lines, notes)
 
 
-def style(group: int, groups: int) -> tuple[str, str]:
-    """This is the colour and the line style of a group."""
-    styles = list(STYLES)
-    if groups <= len(TAB10) * len(styles):
-        return TAB10[group % len(TAB10)], styles[group // len(TAB10)]
-    colour = matplotlib.colormaps["turbo"](group / (groups - 1))
-    return matplotlib.colors.to_hex(colour), styles[group % len(styles)]
+def styles(compared: Compared) -> dict[int, tuple[str, str]]:
+    """This is colours and line styles by group; groups of one law differ, and no panel holds two laws."""
+    by_law: dict[str, list[int]] = {}
+    for i, group in enumerate(compared.groups):
+        by_law.setdefault(compared.law_of(group.members[0]).letter, []).append(i)
+    return {i: _style(rank, len(groups)) for groups in by_law.values() for rank, i in enumerate(groups)}
+
+
+def _style(rank: int, count: int) -> tuple[str, str]:
+    dashes = list(STYLES)
+    if count <= len(TAB10) * len(dashes):
+        return TAB10[rank % len(TAB10)], dashes[rank // len(TAB10)]
+    return matplotlib.colors.to_hex(matplotlib.colormaps["turbo"](rank / (count - 1))), dashes[rank % len(dashes)]
 
 
 def _limits(lines: Sequence[Line]) -> tuple[float, float, bool] | None:
@@ -157,13 +163,13 @@ def _limits(lines: Sequence[Line]) -> tuple[float, float, bool] | None:
     return float(bottom), float(top), min(every) < bottom or max(every) > top
 
 
-def draw(panel: Panel, number: int, groups: int) -> tuple[str, list[str]]:
+def draw(panel: Panel, number: int, styles: Mapping[int, tuple[str, str]]) -> tuple[str, list[str]]:
     """This is a panel as SVG for a page, with notes; its curves are named `curve-<panel>-<n>-<group>`.
 
     Args:
         panel: to draw.
         number: of the panel on the page.
-        groups: how many there are.
+        styles: colour and line style of every group.
     """
     notes = list(panel.notes)
     settings: dict[Any, Any] = {
@@ -177,7 +183,7 @@ def draw(panel: Panel, number: int, groups: int) -> tuple[str, list[str]]:
         axes = figure.add_axes((0.16, 0.155, 0.82, 0.785))  # a layout engine would take half of the time
         for i, line in enumerate(panel.lines):
             steps, values = zip(*line.points, strict=True)
-            colour, dashes = style(line.group, groups)
+            colour, dashes = styles[line.group]
             weight: dict[str, Any] = {"lw": 0.7, "alpha": 0.45} if line.training else {"lw": 1.6}
             if len(line.points) <= 30 and not line.training:
                 weight |= {"marker": "o", "ms": 2.5}

@@ -68,7 +68,7 @@ def page(compared: Compared, folder: Path, command: str) -> str:
     assert parts.loader is not None
     style, script = (parts.loader.get_source(parts, name)[0] for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    panels = curves.panels(compared)
+    panels, styles = curves.panels(compared), curves.styles(compared)
     runs = of_runs(compared)
     return parts.get_template("page.html").render(
         style=Markup(style),
@@ -78,7 +78,7 @@ def page(compared: Compared, folder: Path, command: str) -> str:
         compared=compared,
         warnings=warnings(compared, most=1_000),
         troubled=[(one.label, link(one.path, folder), one.problems) for one in _troubled(compared)],
-        panels=[_drawn(panel, i, compared) for i, panel in enumerate(panels[: curves.PANELS])],
+        panels=[_drawn(panel, i, styles) for i, panel in enumerate(panels[: curves.PANELS])],
         panels_left_out=[panel.title for panel in panels[curves.PANELS :]],
         legend=_legend(compared, panels[: curves.PANELS]),
         tables=_tables(compared, runs),
@@ -98,16 +98,16 @@ def _tables(compared: Compared, runs: Table) -> list[tuple[str, str, Table]]:
     return [*together, ("runs", "Runs", runs)] if compared.records else []
 
 
-def _drawn(panel: curves.Panel, number: int, compared: Compared) -> Drawn:
-    svg, notes = curves.draw(panel, number, len(compared.groups))
+def _drawn(panel: curves.Panel, number: int, styles: dict[int, tuple[str, str]]) -> Drawn:
+    svg, notes = curves.draw(panel, number, styles)
     return Drawn(panel.title, Markup(svg), notes)
 
 
 def _legend(compared: Compared, panels: list[curves.Panel]) -> list[Key]:
-    drawn = sorted({line.group for panel in panels for line in panel.lines})
+    drawn, styles = sorted({line.group for panel in panels for line in panel.lines}), curves.styles(compared)
     keys = []
     for group in drawn:
-        colour, dashes = curves.style(group, len(compared.groups))
+        colour, dashes = styles[group]
         members = compared.groups[group]
         law = compared.law_of(members.members[0]).letter if len(compared.laws) > 1 else ""
         keys.append(Key(group, compared.label_of(members), law, colour, curves.STYLES[dashes]))

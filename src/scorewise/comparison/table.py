@@ -104,8 +104,8 @@ def of_runs(compared: Compared) -> Table:
         *(law if lettered else []),
         Column("status", "finished: it has written its summary", "fact"),
         Column("seed", "of all random numbers of the run", "fact"),
-        *settings,
         *metrics,
+        *settings,
         Column("steps", "of the optimiser", "fact"),
         Column("minutes", "of training; of a resumed run those of its last start only", "fact"),
         Column("parameters", "of the model", "fact"),
@@ -120,8 +120,8 @@ def of_runs(compared: Compared) -> Table:
             *([_text(compared.law_of(place).letter)] if lettered else []),
             _text(record.status),
             _text(printable(str(record.seed))) if seed is None else Cell(str(record.seed), seed),
-            *(_setting(compared, place, name) for name in compared.differing),
             *(_number(metric.of(record), of_run(metric, record)) for metric in compared.metrics),
+            *(_setting(compared, place, name) for name in compared.differing),
             _whole(summary.get("steps")),
             _number(None if seconds is None else seconds / 60, None if seconds is None else f"{seconds / 60:.1f}"),
             _whole(summary.get("parameters")),
@@ -158,8 +158,8 @@ def of_groups(compared: Compared) -> Table:
         *(law if lettered else []),
         Column("n", "how many seeds", "fact"),
         Column("seeds", "which", "fact"),
-        *settings,
         *metrics,
+        *settings,
     ]
     rows = []
     for i, group in enumerate(compared.groups):
@@ -170,8 +170,8 @@ def of_groups(compared: Compared) -> Table:
             *([_text(compared.law_of(first).letter)] if lettered else []),
             _whole(len(group.members)),
             Cell(names(seeds, 10), number(compared.records[first].seed)),
-            *(_setting(compared, first, name) for name in compared.differing),
             *(_mean(compared, group, metric) for metric in compared.metrics),
+            *(_setting(compared, first, name) for name in compared.differing),
         ]
         rows.append(Row(i, group.members, cells))
     return Table(columns, rows)
