@@ -132,6 +132,8 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     a = make(tmp_path / "runs/a/1", {"nll": 296.138, "nll_se": 0.906, "loss": -3784.3})
     make(tmp_path / "runs/b/2", {"nll": 1e3, "loss": 298.7}, objective={"_target_": "scorewise.objectives.mle.MLE"})
     make(tmp_path / "runs/b/3", {"nll": 99.5, "loss": -12.25}, optim__lr=0.01, head__context=4)
+    other = {"task": {}, "metrics": {"psnr": 20.5, "psnr_se": 0.1}, "conventions": {"psnr": "dB, data in [-1, 1]"}}
+    (a / "denoising.json").write_text(json.dumps(other))
     shutil.copytree(a / ".", tmp_path / "runs/copies/inner", symlinks=True)
     (tmp_path / "runs/copies/inner/checkpoints").mkdir()
     (tmp_path / "runs/loop").symlink_to(tmp_path / "runs", target_is_directory=True)
@@ -146,11 +148,13 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [row["group"] for row in rows] == ["1", "2", "3", "1"]
     page = Page((tmp_path / "out/comparison.html").read_text())
     assert page.tables["runs"][0] == [
-        *("run", "status", "seed", "nll", "loss (csm)", "loss (mle)"),
+        *("run", "status", "seed", "nll", "loss (csm)", "loss (mle)", "denoising: psnr"),
         *("head.context", "objective", "optim.lr", "steps", "minutes", "parameters"),
     ]
     assert page.column("runs", "nll") == ["296.14 (0.91)", "1000", "99.5", "296.14 (0.91)"]
     assert page.column("runs", "loss (mle)") == ["", "298.7", "", ""]
+    assert page.column("runs", "denoising: psnr") == ["20.50 (0.10)", "", "", "20.50 (0.10)"]
+    assert "dB, data in [-1, 1]" in page.texts
     assert page.column("runs", "optim.lr") == ["0.0015", "0.0015", "0.01", "0.0015"]
     at = page.tables["runs"][0].index("nll")
     assert page.values["runs"][1][at] == "296.138"

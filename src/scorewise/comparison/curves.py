@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scorewise.comparison.compared import Compared
 from scorewise.comparison.metrics import FIRST, OF_AN_OBJECTIVE, Metric, objective_of, split
@@ -195,6 +196,7 @@ def draw(panel: Panel, number: int, styles: Mapping[int, tuple[str, str]]) -> tu
                 notes.append("the axis cuts values of early training or far outliers")
         if any(not math.isfinite(value) for line in panel.lines for _, value in line.points):
             notes.append("values that are not finite are gaps")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("step", parse_math=False)
         axes.set_ylabel(UNIT.get(panel.metric.name, printable(panel.metric.name)), parse_math=False)
         axes.grid(alpha=0.25)

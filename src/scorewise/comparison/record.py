@@ -35,6 +35,7 @@ class Record:
         label: what it is called, its path below what all runs share, printable.
         config: as stored; empty where it cannot be read.
         summary: as stored; empty where there is none or it cannot be read.
+        later: tests of the finished run under other tasks, by the name of their JSON file.
         curves: (step, value) by the name of the metric.
         problems: what is wrong with the folder, a few words each.
     """
@@ -43,6 +44,7 @@ class Record:
     label: str
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    later: dict[str, dict[str, Any]] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
@@ -70,13 +72,20 @@ class Record:
     @property
     def metrics(self) -> dict[str, float]:
         """This is its held-out numbers, standard errors and ends of intervals included."""
-        return numbers(self.summary.get("metrics"))
+        return numbers(self.summary.get("metrics")) | {
+            f"{test}: {name}": value
+            for test, found in self.later.items()
+            for name, value in numbers(found["metrics"]).items()
+        }
 
     @property
     def conventions(self) -> dict[str, str]:
         """This is what they mean."""
-        texts = self.summary.get("conventions")
-        return {str(name): str(text) for name, text in texts.items()} if isinstance(texts, dict) else {}
+        return _texts(self.summary.get("conventions")) | {
+            f"{test}: {name}": text
+            for test, found in self.later.items()
+            for name, text in _texts(found.get("conventions")).items()
+        }
 
     @property
     def status(self) -> str:
@@ -108,11 +117,17 @@ def numbers(values: Any) -> dict[str, float]:
     return {str(name): found for name, value in values.items() if (found := number(value)) is not None}
 
 
+def _texts(values: Any) -> dict[str, str]:
+    return {str(name): str(text) for name, text in values.items()} if isinstance(values, Mapping) else {}
+
+
 def read(path: Path, label: str) -> Record:
     """This is the run of a folder; what cannot be read is among its problems, and nothing is raised."""
     problems: list[str] = []
     config = _config(path / "config.yaml", problems)
-    summary = _summary(path / "summary.json", problems)
+    summary = _json(path / "summary.json", problems)
+    later = {file.stem: _json(file, problems) for file in sorted(path.glob("*.json")) if file.name != "summary.json"}
+    later = {test: found for test, found in later.items() if isinstance(found.get("metrics"), dict)}
     curves = _curves(path / "metrics.csv", problems)
     if config and not summary and not problems:
         steps = max((points[-1][0] for points in curves.values()), default=None)
@@ -123,19 +138,19 @@ def read(path: Path, label: str) -> Record:
     for name, points in curves.items():
         if name.endswith("/loss") and points and not math.isfinite(points[-1][1]):
             problems.append(f"{printable(name)} is {points[-1][1]} at step {points[-1][0]}")
-    return Record(path, label, config, summary, curves, tuple(problems))
+    return Record(path, label, config, summary, later, curves, tuple(problems))
 
 
 def _text(path: Path, problems: list[str]) -> str | None:
     """This is a small file's text, or None with a problem."""
     try:
         if path.stat().st_size > LARGEST:
-            problems.append(f"{path.name} has {path.stat().st_size:,} bytes: no run writes such a file")
+            problems.append(f"{printable(path.name)} has {path.stat().st_size:,} bytes: no run writes such a file")
             return None
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
-        problems.append(f"{path.name} cannot be read ({reason})")
+        problems.append(f"{printable(path.name)} cannot be read ({reason})")
         return None
 
 
@@ -194,19 +209,19 @@ def _too_many(config: Any) -> bool:
     return count > LEAVES
 
 
-def _summary(path: Path, problems: list[str]) -> dict[str, Any]:
+def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
     text = _text(path, problems)
     try:
-        summary = json.loads(text) if text is not None else {}
+        found = json.loads(text) if text is not None else {}
     except (ValueError, RecursionError) as error:
-        problems.append(f"summary.json is damaged ({printable(str(error)).splitlines()[0]})")
+        problems.append(f"{printable(path.name)} is damaged ({printable(str(error)).splitlines()[0]})")
         return {}
-    if not isinstance(summary, dict):
-        problems.append("summary.json is damaged (no mapping)")
+    if not isinstance(found, dict):
+        problems.append(f"{printable(path.name)} is damaged (no mapping)")
         return {}
-    return summary
+    return found
 
 
 def _curves(path: Path, problems: list[str]) -> dict[str, Curve]:
