@@ -1,6 +1,5 @@
 """The tables: one row per run, and one row per set of runs that differ in the seed only."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from scorewise.comparison.compared import Compared, names
@@ -177,6 +176,13 @@ def of_groups(compared: Compared) -> Table:
     return Table(columns, rows)
 
 
-def footnotes(table: Table, kinds: Sequence[str] = ("metric",)) -> list[tuple[str, str]]:
-    """This is what the columns of a table mean, by name."""
-    return [(column.name, column.note) for column in table.columns if column.kind in kinds and column.note]
+def footnotes(table: Table) -> list[tuple[str, str]]:
+    """This is what the metrics of a table are; those of one table (metric/row/column) that say the same are one."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for column in table.columns:
+        if column.kind == "metric":
+            found.setdefault((column.name.partition("/")[0], column.note), []).append(column.name)
+    return [
+        (columns[0] if len(columns) == 1 else f"{first}/... ({len(columns)} columns)", note)
+        for (first, note), columns in found.items()
+    ]
