@@ -135,6 +135,8 @@ def _panel(
 
 def styles(compared: Compared) -> dict[int, tuple[str, str]]:
     """This is colours and line styles by group; groups of one law differ, and no panel holds two laws."""
+    if len(compared.groups) <= len(TAB10) * len(STYLES):
+        return {i: _style(i, len(compared.groups)) for i in range(len(compared.groups))}
     by_law: dict[str, list[int]] = {}
     for i, group in enumerate(compared.groups):
         by_law.setdefault(compared.law_of(group.members[0]).letter, []).append(i)
