@@ -68,8 +68,8 @@ def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypat
     monkeypatch.setattr(CSM, "__call__", explode)
     space = "study.space={optim: {lr: {choices: [0.01, 0.000000001]}}, backbone: {hidden: {choices: [[5], [16]]}}}"
     settings = ("study.pruner=median", "study.startup=1", "study.warmup=0", "study.sampler=random", "study.trials=3")
-    settings = (*settings, "study.seed=7")  # whose draws are: a network that explodes, a good rate, a bad rate
-    ended = command(*STUDY, *settings, "~study.space", f"+{space}", name="tune")
+    order = "study.seed=7"  # whose draws are: a network that explodes, a good rate, a bad rate
+    ended = command(*STUDY, *settings, order, "~study.space", f"+{space}", name="tune")
     assert ended.status == 0, ended.err
     rows = trials(ended.folder)
     assert [row["status"] for row in rows] == ["failed", "finished", "pruned"]
