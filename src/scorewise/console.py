@@ -79,7 +79,7 @@ def _crossed(metric: str, metrics: Mapping[str, float], conventions: Mapping[str
     return table
 
 
-def show_paths(paths: Mapping[str, Path]) -> None:
+def show_paths(paths: Mapping[str, Path | str]) -> None:
     """This prints the paths of what was written."""
     for name, path in paths.items():
         console.print(f"{name:>12}: {path}", markup=False, soft_wrap=True)

@@ -208,7 +208,9 @@ class Training:
             identity=self.folder.identity,
             group=str(self.config["logger"].get("group") or data),
             kind=name,
-            tags=tuple(dict.fromkeys([*map(str, self.stored["tags"]), *chosen.values()])),
+            tags=tuple(
+                dict.fromkeys([*map(str, self.stored["tags"]), *(one for one in chosen.values() if one != "none")])
+            ),
             config={**settings, "choices": chosen, "identity": self.folder.identity, "code": self.code},
         )
 
