@@ -7,8 +7,10 @@ import os
 import signal
 import struct
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ SMALL = (
     "debug=tiny", "data=gaussian", "head=mixture", "trainer.max_steps=-1", "trainer.max_epochs=3",
     "trainer.limit_train_batches=10", "callbacks.sample_every_n_epochs=2",
 )  # fmt: skip
+QUICK = (*SMALL, "trainer.max_epochs=1", "callbacks.sample_every_n_epochs=0")
 SHARED = {"val/nll", "val/bits_per_dim", "val/fisher_error"}
 OWN_PANELS = {"train/loss/csm", "val/loss/csm"}
 
@@ -169,30 +172,43 @@ def test_a_service_that_crashes(command: Command, monkeypatch: pytest.MonkeyPatc
     if not Path("/proc/self/task").is_dir():
         pytest.skip("finds the service through /proc")
     monkeypatch.setattr(WandbRun, "log_metrics", crash)
-    ended = command(*SMALL, "logger=wandb")
+    ended = command(*QUICK, "logger=wandb")
     assert ended.status == 0, ended.err
     assert len(warnings_of(ended)) == 1, ended.err
     assert "W&B failed (" in ended.err
-    assert set(table_of(ended.run)) == {9, 19, 29, 30}
+    assert set(table_of(ended.run)) == {9, 10}
     assert wandb_setup.singleton()._connection is None, "the next run of a sweep starts another service"
 
 
-@pytest.mark.parametrize(("key", "reason"), [(None, "No API key configured"), ("short", "API key must have")])
-def test_online_without_a_good_key_is_kept_offline(
-    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str | None, reason: str
-) -> None:
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """This is a user without an account, in a process in which W&B remembers none."""
+    import wandb
+
+    wandb.teardown()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    with open(os.devnull) as nobody:
+        monkeypatch.setattr("sys.stdin", nobody)
+        yield
+    wandb.teardown()
+
+
+@pytest.mark.usefixtures("stranger")
+@pytest.mark.parametrize(("key", "reason"), [(None, "No API key configured"), ("short", "API key must have")])
+def test_online_without_a_good_key_is_kept_offline(
+    command: Command, monkeypatch: pytest.MonkeyPatch, key: str | None, reason: str
+) -> None:
     if key:
         monkeypatch.setenv("WANDB_API_KEY", key)
-    ended = command(*SMALL, "logger=wandb", "logger.mode=online")
+    ended = command(*QUICK, "logger=wandb", "logger.mode=online")
     assert ended.status == 0, ended.err
     (warning,) = warnings_of(ended)
-    assert warning.startswith("warning: W&B cannot be reached (") and reason in warning
+    assert warning.startswith("warning: W&B cannot be reached (")
+    assert reason in warning
     (kept,) = offline_runs(ended.run)
-    assert {row["step"] for row in kept.history} == {9, 19, 29, 30}
+    assert {row["step"] for row in kept.history} == {9, 10}
 
 
 # W&B's part played by a stand-in.
@@ -249,22 +265,21 @@ def test_trouble_while_logging_is_one_warning(
     command: Command, stand_ins: dict[str, Any], error: Exception, at: str
 ) -> None:
     stand_ins["settings"] = {"error": error, "at": at}
-    ended = command(*SMALL, "logger=wandb")
+    ended = command(*QUICK, "logger=wandb")
     assert ended.status == 0, ended.err
     (warning,) = warnings_of(ended)
     assert f"W&B failed ({type(error).__name__}: {error}): the run goes on" in warning
-    assert set(table_of(ended.run)) == {9, 19, 29, 30}
+    assert set(table_of(ended.run)) == {9, 10}
 
 
 def test_no_network_is_one_warning_and_an_offline_run(command: Command, stand_ins: dict[str, Any]) -> None:
     import wandb
 
     stand_ins["online"] = wandb.errors.CommError("no such\nhost")
-    ended = command(*SMALL, "logger=wandb", "logger.mode=online")
+    ended = command(*QUICK, "logger=wandb", "logger.mode=online")
     assert ended.status == 0, ended.err
-    assert [line for line in warnings_of(ended)] == [
-        "warning: W&B cannot be reached (no such host), so this run is kept for wandb sync."
-    ]
+    (warning,) = warnings_of(ended)
+    assert warning == "warning: W&B cannot be reached (no such host), so this run is kept for wandb sync."
     (run,) = stand_ins["runs"]
     assert run.asked["mode"] == "offline"
     assert run.exit_codes == [0]
@@ -272,7 +287,7 @@ def test_no_network_is_one_warning_and_an_offline_run(command: Command, stand_in
 
 def test_a_full_disk_under_offline_runs_too(command: Command, stand_ins: dict[str, Any]) -> None:
     stand_ins["offline"] = FULL
-    ended = command(*SMALL, "logger=wandb")
+    ended = command(*QUICK, "logger=wandb")
     assert ended.status == 0, ended.err
     assert len(warnings_of(ended)) == 1
 
@@ -280,13 +295,13 @@ def test_a_full_disk_under_offline_runs_too(command: Command, stand_ins: dict[st
 def test_every_job_of_a_sweep_has_its_own_run_and_a_failed_one_is_failed(
     command: Command, stand_ins: dict[str, Any]
 ) -> None:
-    ended = command("-m", *SMALL, "logger=wandb", "logger.group=together", "optim.lr=0.001,1e30", "optim.clip=1e30")
+    ended = command("-m", *QUICK, "logger=wandb", "logger.group=together", "optim.lr=0.001,1e30", "optim.clip=1e30")
     assert ended.status == 1
     good, bad = stand_ins["runs"]
     assert good.asked["id"] != bad.asked["id"]
     assert [run.asked["group"] for run in (good, bad)] == ["together", "together"]
     assert (good.exit_codes, bad.exit_codes) == ([0], [1])
-    assert {row["step"] for row in good.rows} == {9, 19, 29, 30}
+    assert {row["step"] for row in good.rows} == {9, 10}
 
 
 def test_the_loggers_do_not_count(command: Command, stand_ins: dict[str, Any]) -> None:
@@ -307,7 +322,7 @@ def test_tensorboard_has_the_names_of_the_table(command: Command, monkeypatch: p
             command(*SMALL, "logger=tensorboard")
     ended = command(*SMALL, "logger=tensorboard")
     assert ended.status == 0, ended.err
-    events = EventAccumulator(str(ended.run / "tensorboard")).Reload()
+    events = EventAccumulator(str(ended.run / "tensorboard"), {"histograms": 0}).Reload()
     curves = read_metrics(ended.run / "metrics.csv")
     assert set(events.Tags()["scalars"]) == {*curves, "epoch"}
     for name, points in curves.items():
@@ -343,7 +358,6 @@ def test_a_table_that_cannot_be_written_for_a_while(command: Command, monkeypatc
     [
         (("objective=dsm", "backbone=mlp", "data=toy2d"), {"joint_scores"}),
         (("objective=csm_annealed", "data=toy2d"), {"conditional_scores"}),
-        (("objective=mle", "head=cosine", "data=gaussian"), {"joint_scores"}),
         (("objective=mle", "head=discretised_mixture", "data=digits", "data.smoothing=0"), set()),
     ],
 )
@@ -395,16 +409,13 @@ def test_the_dashboard_as_a_file(command: Command) -> None:
     assert all(f'"val/loss/{file.stem}"' in written for file in conf.glob("*.yaml"))
 
 
+@pytest.mark.usefixtures("stranger")
 def test_the_dashboard_in_one_sentence_where_it_cannot_be_made(
-    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115
     no_key = command("group=rings", name="dashboard")
     nowhere = command("group=rings", "save=nowhere/workspace.json", name="dashboard")
-    monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.workspaces", None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
     not_installed = command("group=rings", name="dashboard")
     for ended, sentence in (
         (no_key, "W&B cannot be reached (No API key configured"),
@@ -417,13 +428,16 @@ def test_the_dashboard_in_one_sentence_where_it_cannot_be_made(
 
 
 def test_the_panels_of_a_group_are_those_of_its_objectives(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
     import wandb
     from wandb_workspaces.workspaces import internal
 
     runs = [SimpleNamespace(config={"choices": {"objective": name}}) for name in ("dsm", "csm", "dsm")]
-    api = SimpleNamespace(default_entity="us", runs=lambda path, filters: runs if path == "us/p" else [])
+    asked = {("us/p", "rings"): runs}
+    api = SimpleNamespace(
+        default_entity="us",
+        runs=lambda path, filters: asked.get((path, filters["group"]), []),
+        client=SimpleNamespace(app_url="https://example.org"),
+    )
     saved: list[Any] = []
 
     def upsert(view: Any) -> dict[str, Any]:
@@ -434,6 +448,7 @@ def test_the_panels_of_a_group_are_those_of_its_objectives(command: Command, mon
     monkeypatch.setattr(internal, "upsert_view2", upsert)
     ended = command("project=p", "group=rings", name="dashboard")
     assert ended.status == 0, ended.err
+    assert "https://example.org/us/p" in ended.out
     (view,) = saved
     (losses,) = [one for one in view.spec.section.panel_bank_config.sections if one.name == "Loss of each objective"]
     assert [panel.config.chart_title for panel in losses.panels] == ["csm", "dsm"]
