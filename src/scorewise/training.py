@@ -260,6 +260,9 @@ class Training:
             )
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
         # Both hold the averaged weights; a run that ended before its first validation has no best.
+        loop = self.trainer.fit_loop.epoch_loop
+        if not loop._batches_that_stepped and self.folder.last.is_file():  # forked processes made the steps
+            loop._batches_that_stepped = steps_made(self.folder.last)
         self._catch_up()
         kept = self.folder.best if self.folder.best.is_file() else self.folder.last
         self.task.load_state_dict(torch.load(kept, weights_only=True, map_location="cpu")["state_dict"])
