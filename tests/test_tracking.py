@@ -18,6 +18,9 @@ import torch
 from conftest import Outcome
 from test_resume import Killed, at_step, kill
 
+from scorewise.comparison.compared import compare
+from scorewise.comparison.curves import panels
+from scorewise.comparison.record import read
 from scorewise.tracking import WHAT_IT_IS, MetricsTable, numbers, read_metrics
 from scorewise.wandb_run import WandbRun
 
@@ -322,6 +325,8 @@ def test_tensorboard_has_the_names_of_the_table(command: Command, monkeypatch: p
     assert ended.status == 0, ended.err
     events = EventAccumulator(str(ended.run / "tensorboard"), {"histograms": 0}).Reload()
     curves = read_metrics(ended.run / "metrics.csv")
+    drawn = [panel.metric.name for panel in panels(compare([read(ended.run, "a run")]))]
+    assert sorted(drawn) == ["bits_per_dim", "fisher_error", "loss", "nll"], "the copy of a loss gets no panel there"
     assert set(events.Tags()["scalars"]) == {*curves, "epoch"}
     for name, points in curves.items():
         found = [(event.step, event.value) for event in events.Scalars(name)]
