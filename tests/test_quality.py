@@ -40,7 +40,9 @@ from scorewise.quality import (
     mean_colour_distance,
 )
 from scorewise.tasks.classification import shifted
-from scorewise.tracking import MetricsTable, log_sentences, read_metrics
+from scorewise.tensorboard import TensorBoard
+from scorewise.tracking import Label, MetricsTable, log_sentences, read_metrics
+from scorewise.wandb_run import WandbRun
 
 Command = Callable[..., Outcome]
 
@@ -494,29 +496,24 @@ def test_train_and_eval(command: Command, cached: str) -> None:
 
 
 def test_sentences_reach_every_logger(tmp_path: Path) -> None:
-    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    class Offline(WandbLogger):
-        def __init__(self) -> None:
-            self.seen = SimpleNamespace(summary={})
-
-        @property
-        def experiment(self) -> Any:
-            return self.seen
-
-    table, board, wandb = MetricsTable(tmp_path / "metrics.csv"), TensorBoardLogger(tmp_path, "board", ""), Offline()
+    label = Label("a", "b", "c", "d", (), {})
+    table, board = MetricsTable(tmp_path / "metrics.csv"), TensorBoard(tmp_path / "board", label)
+    wandb = WandbRun(tmp_path, label, "project", None, "offline")
+    wandb.run = SimpleNamespace(summary={})
+    board.begin(0)
     table.log_metrics({"test/fid": 3.5}, 7)
     log_sentences([table, board, wandb], {"test/fid": "of 9 samples, 4 of them odd"}, 7)
     table.write()
-    board.experiment.flush()
+    board.end(0)
     assert "3.5" in (tmp_path / "metrics.csv").read_text()
     assert "of 9 samples, 4 of them odd" in (tmp_path / "metrics.csv").read_text()
     assert read_metrics(tmp_path / "metrics.csv") == {"test/fid": [(7, 3.5)]}
     events = EventAccumulator(str(tmp_path / "board")).Reload()
     (written,) = events.Tensors("test/fid/what it is/text_summary")
     assert b"of 9 samples" in written.tensor_proto.string_val[0]
-    assert wandb.seen.summary == {"test/fid/what it is": "of 9 samples, 4 of them odd"}
+    assert wandb.run.summary == {"test/fid/what it is": "of 9 samples, 4 of them odd"}
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from scorewise.data.datamodule import Batches
 from scorewise.errors import Stopped
-from scorewise.tracking import MetricsTable
+from scorewise.tasks.task import Task
+from scorewise.tracking import MetricsTable, Tracker
 
 
 class Averaging(WeightAveraging):
@@ -168,18 +169,32 @@ class SampleGrids(Callback):
     """This draws samples.png every few epochs while training.
 
     Args:
-        draw: draws the picture of the model as it is.
+        draw: draws the picture of the model as it is, and is where.
         every_n_epochs: 0 for never.
     """
 
-    def __init__(self, draw: Callable[[LightningModule], None], every_n_epochs: int) -> None:
+    def __init__(self, draw: Callable[[LightningModule], Path], every_n_epochs: int) -> None:
         self.draw, self.every_n_epochs = draw, every_n_epochs
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """This draws with the averaged weights: it stands before `Averaging`, which takes them away in this hook."""
         due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if due and trainer.is_global_zero:
-            self.draw(pl_module)
+            path = self.draw(pl_module)
+            for tracker in trackers(trainer):
+                tracker.log_picture("samples", path, logged_step(trainer))
+
+
+class ScoreHistograms(Callback):
+    """This shows how the model's scores at validation examples are distributed, where a tracker shows histograms."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This takes the averaged weights: it stands before `Averaging`, like `SampleGrids`."""
+        if not (isinstance(pl_module, Task) and trainer.is_global_zero and (shown := trackers(trainer))):
+            return
+        for name, values in pl_module.scores().items():
+            for tracker in shown:
+                tracker.log_histogram(f"val/{name}", values, logged_step(trainer))
 
 
 class Reports(Callback):
@@ -196,3 +211,13 @@ class Reports(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """This tells it; of the averaged weights, where there are any."""
         self.tell(float(trainer.callback_metrics[self.monitor]), trainer.current_epoch)
+
+
+def trackers(trainer: Trainer) -> list[Tracker]:
+    """This is the loggers that show pictures and histograms."""
+    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
+
+
+def logged_step(trainer: Trainer) -> int:
+    """This is the step under which Lightning logs what it logs now."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped

@@ -1,4 +1,4 @@
-"""The commands, from train to tune. Importing this imports neither torch nor Lightning."""
+"""The commands, from train to dashboard. Importing this imports neither torch nor Lightning."""
 
 import functools
 import gc
@@ -52,6 +52,7 @@ def commands() -> dict[str, Callable[[DictConfig], Any]]:
         "reproduce": reproduce,
         "features": features,
         "tune": tune,
+        "dashboard": dashboard,
     }
 
 
@@ -253,6 +254,16 @@ def features(cfg: DictConfig) -> None:
     console.say(f"held-out accuracy: {100 * trained.accuracy:.1f} % of {trained.images:,} test images")
     console.say(f"{trained.extractor.num_features} features of {trained.extractor.name}, hash {trained.extractor.hash}")
     console.show_paths({"extractor": trained.folder})
+
+
+def dashboard(cfg: DictConfig) -> None:
+    """This lays out the comparison of a group of runs in Weights & Biases."""
+    warnings.showwarning = _show_warning
+    from scorewise import compose, console, runs
+    from scorewise import dashboard as layout
+
+    known = sorted(path.stem for path in (compose.conf_dir() / "objective").glob("*.yaml"))
+    console.show_paths({"dashboard": layout.run(runs.plain(cfg), known)})
 
 
 def compare(arguments: list[str]) -> int:

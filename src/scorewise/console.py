@@ -104,7 +104,7 @@ def _shown(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def show_paths(paths: Mapping[str, Path]) -> None:
+def show_paths(paths: Mapping[str, Path | str]) -> None:
     """This prints the paths of what was written."""
     for name, path in paths.items():
         console.print(f"{name:>12}: {path}", markup=False, soft_wrap=True)

@@ -92,6 +92,8 @@ NAMES_ONLY = (
     "lightning.Trainer",
     "lightning.pytorch.loggers.TensorBoardLogger",
     "lightning.pytorch.loggers.WandbLogger",
+    "scorewise.tensorboard.TensorBoard",
+    "scorewise.wandb_run.WandbRun",
     "none",
 )
 """What a run's config may also name; nothing is built from these names."""

@@ -1,16 +1,21 @@
-"""Where numbers go while a run is on: metrics.csv always, other loggers by choice."""
+"""Where numbers go while a run is on: metrics.csv always, one tracker beside it by choice."""
 
+import contextlib
 import csv
+import functools
 import os
 import time
 import warnings
+from abc import ABC, abstractmethod
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
+from torch import Tensor
 
 from scorewise.errors import UserError
 
@@ -31,11 +36,12 @@ class MetricsTable(Logger):
         self.path = path
         self.rows: list[dict[str, Any]] = []
         self.written = 0.0
+        self.unwritten = False
         self.reload()
 
     def reload(self) -> None:
         """This takes the rows that are in the file, which another process may have written."""
-        if self.path.is_file():
+        if self.path.is_file() and not self.unwritten:
             with self.path.open(newline="") as file:
                 self.rows = list(csv.DictReader(file))
 
@@ -81,8 +87,20 @@ class MetricsTable(Logger):
 
     @rank_zero_only
     def write(self) -> None:
-        """This writes the table; a reader never sees half of it."""
+        """This writes the table; a reader never sees half of it.
+
+        What cannot be written, on a full disk say, waits for the next time: it stops no training.
+        """
         self.written = time.monotonic()
+        try:
+            self._write()
+            self.unwritten = False
+        except OSError as error:
+            if not self.unwritten:
+                warnings.warn(f"{self.path} cannot be written ({error}): it is tried again later.", stacklevel=2)
+            self.unwritten = True
+
+    def _write(self) -> None:
         columns = ["step", "epoch", *sorted({name for row in self.rows for name in row} - {"step", "epoch"})]
         partial = self.path.with_suffix(".csv.partial")
         with partial.open("w", newline="") as file:
@@ -99,53 +117,160 @@ class MetricsTable(Logger):
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     """This is (step, value) pairs by metric name, from a metrics.csv; its sentences are left out."""
-    curves: dict[str, list[tuple[int, float]]] = {}
     with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if name not in ("step", "epoch") and not name.endswith(WHAT_IT_IS) and value:
-                    curves.setdefault(name, []).append((int(row["step"]), float(value)))
+        return curves_of(csv.DictReader(file))
+
+
+def curves_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """This is (step, value) pairs by metric name, from the rows of a metrics.csv."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        for name, value in numbers(row).items():
+            curves.setdefault(name, []).append((int(row["step"]), value))
     return curves
 
 
-def extra_logger(
-    settings: dict[str, Any], folder: Path, identity: str, name: str, tags: list[str], config: Any
-) -> Logger | None:
-    """This is the chosen logger beside metrics.csv, or None.
+def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """This is the metrics of a row, without its sentences and what was not measured."""
+    shown = {name: value for name, value in row.items() if name not in ("step", "epoch") and value not in ("", None)}
+    return {name: float(value) for name, value in shown.items() if not name.endswith(WHAT_IT_IS)}
+
+
+@dataclass(frozen=True)
+class Label:
+    """This is what a tracker says about a run.
+
+    Args:
+        name: of the run, its choices and its identity.
+        identity: of its config.
+        group: runs that may be compared, by default those on the same data.
+        kind: runs that differ in their seed and numbers only.
+        tags: of the run.
+        config: resolved, without any value from the environment.
+    """
+
+    name: str
+    identity: str
+    group: str
+    kind: str
+    tags: tuple[str, ...]
+    config: Mapping[str, Any]
+
+
+class Tracker(Logger, ABC):
+    """This is a place beside metrics.csv for the same numbers, and for pictures, histograms and sentences.
+
+    Whatever goes wrong with it, the run goes on: the first failure is one warning, and the rest goes untracked.
+    Processes that a run forks leave it alone; `catch_up` gives it their numbers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost, self.process, self.last = False, os.getpid(), -1
+
+    @property
+    def name(self) -> str:
+        """This is the tracker's name."""
+        return type(self).__name__
+
+    @property
+    def version(self) -> str:
+        """This is empty: a run has one tracker."""
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """This does nothing: a tracker has the config from its beginning."""
+
+    @abstractmethod
+    def begin(self, step: int) -> None:
+        """This opens the tracker for a run that has made so many steps: 0 for a new one."""
+
+    @abstractmethod
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """This adds numbers by name."""
+
+    @abstractmethod
+    def log_picture(self, name: str, path: Path, step: int) -> None:
+        """This adds a PNG file."""
+
+    @abstractmethod
+    def log_histogram(self, name: str, values: Tensor, step: int) -> None:
+        """This adds a histogram of the finite ones among values of any shape."""
+
+    @abstractmethod
+    def log_sentence(self, name: str, text: str, step: int) -> None:
+        """This adds a sentence."""
+
+    @abstractmethod
+    def end(self, exit_code: int) -> None:
+        """This closes the tracker of a run that ends with this status, 0 if it is finished."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """This drops what a failure leaves; it may fail itself."""
+
+    def catch_up(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """This adds the rows of metrics.csv that are later than what it has: those of forked processes."""
+        for row in rows:
+            if int(row["step"]) > self.last and (values := numbers(row)):
+                self.log_metrics(values, int(row["step"]))
+
+
+T = TypeVar("T", bound=Tracker)
+P = ParamSpec("P")
+
+
+def sheltered(method: Callable[Concatenate[T, P], None]) -> Callable[Concatenate[T, P], None]:
+    """This is a tracker's method that stops no run, and that only the process that leads it calls."""
+
+    @functools.wraps(method)
+    def call(self: T, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.lost or rank_zero_only.rank != 0 or os.getpid() != self.process:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except UserError:  # a signal's, see training.stoppable
+            raise
+        except Exception as error:
+            self.lost = True
+            warnings.warn(
+                f"{self.name} failed ({type(error).__name__}: {_line(error)}): "
+                "the run goes on, and its numbers are in metrics.csv.",
+                stacklevel=2,
+            )
+            with contextlib.suppress(Exception):
+                self.abandon()
+
+    return call
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def tracker(settings: Mapping[str, Any], folder: Path, label: Label) -> Tracker | None:
+    """This is the chosen tracker beside metrics.csv, or None; it opens nothing yet.
 
     Raises:
-        UserError: an unknown mode of W&B.
+        UserError: an unknown mode of W&B, or another class.
     """
-    match settings.get("_target_"):
-        case "lightning.pytorch.loggers.TensorBoardLogger":
-            from lightning.pytorch.loggers import TensorBoardLogger
+    match target := settings.get("_target_"):
+        case "none":
+            return None
+        case "scorewise.tensorboard.TensorBoard":
+            from scorewise.tensorboard import TensorBoard
 
-            return TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
-        case "lightning.pytorch.loggers.WandbLogger":
-            import wandb
-            from lightning.pytorch.loggers import WandbLogger
+            return TensorBoard(folder / "tensorboard", label)
+        case "scorewise.wandb_run.WandbRun":
+            from scorewise.wandb_run import WandbRun
 
             if settings["mode"] not in ("online", "offline", "disabled"):
                 raise UserError(f"logger.mode={settings['mode']} is none of online, offline, disabled.")
-            logger = WandbLogger(
-                project=settings["project"],
-                name=f"{name}/{identity}",
-                group=name,
-                save_dir=folder,
-                mode=settings["mode"],
-                tags=tags,
-                config=config,
-                id=identity,
-                resume="allow",
-            )
-            try:
-                logger.experiment  # noqa: B018  (starts the run, so that trouble shows here)
-            except (wandb.Error, OSError) as error:
-                warnings.warn(f"W&B is not available ({error}), so this run logs to metrics.csv only.", stacklevel=2)
+            if settings["mode"] == "disabled":
                 return None
-            return logger
+            return WandbRun(folder, label, settings["project"], settings["entity"], settings["mode"])
         case _:
-            return None
+            raise UserError(f"logger._target_={target} is no logger: use logger=csv, tensorboard or wandb.")
 
 
 def log_sentences(loggers: Iterable[Logger], sentences: Mapping[str, str], step: int) -> None:
@@ -156,21 +281,9 @@ def log_sentences(loggers: Iterable[Logger], sentences: Mapping[str, str], step:
         sentences: by the name of the metric.
         step: of the training.
     """
-    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
-
     for name, text in sentences.items():
         for logger in loggers:
             if isinstance(logger, MetricsTable):
                 logger.log_text(name + WHAT_IT_IS, text)
-            elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text(name + WHAT_IT_IS, text, step)
-            elif isinstance(logger, WandbLogger):
-                logger.experiment.summary[name + WHAT_IT_IS] = text
-
-
-def close_loggers(settings: dict[str, Any]) -> None:
-    """This ends what a run leaves open, or the next run of a sweep would log into it."""
-    if settings.get("_target_") == "lightning.pytorch.loggers.WandbLogger":
-        import wandb
-
-        wandb.finish()
+            elif isinstance(logger, Tracker):
+                logger.log_sentence(name + WHAT_IT_IS, text, step)

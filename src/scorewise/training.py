@@ -20,9 +20,10 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file
 
-from scorewise import __version__, compose, console
-from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids
+from scorewise import compose, console
+from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids, ScoreHistograms, logged_step, trackers
 from scorewise.capabilities import DiscreteDensity
+from scorewise.code_version import code_version
 from scorewise.compiler import compile_step
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.source import Source
@@ -34,7 +35,7 @@ from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import NotFinite, Task
-from scorewise.tracking import MetricsTable, close_loggers, extra_logger, log_sentences, read_metrics
+from scorewise.tracking import Label, MetricsTable, curves_of, log_sentences, tracker
 
 TRAINER_SETTINGS: dict[str, Any] = {
     "inference_mode": False,  # evaluation differentiates the score
@@ -44,6 +45,8 @@ TRAINER_SETTINGS: dict[str, Any] = {
     "log_every_n_steps": 10,
 }
 
+OF_THIS_COMMAND = ("train", "test", "rerun", "resume", "logger")
+"""Settings that say nothing about a run."""
 OURS = ("_target_", "compile")
 """Settings of the trainer group that are not lightning.Trainer's."""
 
@@ -177,15 +180,14 @@ class Training:
                 folder.write_config(self.stored)
         (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         self.table = MetricsTable(folder.path / "metrics.csv")
+        self.code = code_version()
         self.trainer = self._trainer(name)
 
     def _trainer(self, name: str) -> Trainer:
         settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}
         loggers: list[Logger] = []
         if self.config["train"]:
-            extra = extra_logger(
-                self.config["logger"], self.folder.path, self.folder.identity, name, self.stored["tags"], self.stored
-            )
+            extra = tracker(self.config["logger"], self.folder.path, self._label(name))
             loggers = [self.table, *([extra] if extra else [])]
         if settings["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
@@ -201,11 +203,27 @@ class Training:
         except (TypeError, ValueError) as error:
             raise UserError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
 
+    def _label(self, name: str) -> Label:
+        chosen = choices(self.config)
+        data = str(self.config["data"].get("name", chosen["data"]))
+        settings = {key: value for key, value in self.stored.items() if key not in OF_THIS_COMMAND}
+        return Label(
+            name=f"{name}/{self.folder.identity}",
+            identity=self.folder.identity,
+            group=str(self.config["logger"].get("group") or data),
+            kind=name,
+            tags=tuple(
+                dict.fromkeys([*map(str, self.stored["tags"]), *(one for one in chosen.values() if one != "none")])
+            ),
+            config={**settings, "choices": chosen, "identity": self.folder.identity, "code": self.code},
+        )
+
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
         callbacks: list[Callback] = [
             ResumePoint(self.folder.last, int(chosen["save_every_n_steps"]), self.table),
             SampleGrids(self._draw_while_training, int(chosen["sample_every_n_epochs"])),
+            ScoreHistograms(),
             *([Best(self.folder.best, monitor)] if monitor else []),
         ]
         if decay := self.task.optimisation.ema_decay:
@@ -216,12 +234,13 @@ class Training:
             callbacks.append(RichProgressBar(leave=False))
         return [*callbacks, *self.watching]
 
-    def _draw_while_training(self, task: LightningModule) -> None:
-        self._draw(self.task.model)
+    def _draw_while_training(self, task: LightningModule) -> Path:
+        return self._draw(self.task.model)
 
-    def _draw(self, model: Trained) -> None:
-        count = int(self.config["callbacks"]["samples"])
-        draw_samples(model, self.parts.source, count, self.seed, self.folder.path / "samples.png")
+    def _draw(self, model: Trained) -> Path:
+        count, path = int(self.config["callbacks"]["samples"]), self.folder.path / "samples.png"
+        draw_samples(model, self.parts.source, count, self.seed, path)
+        return path
 
     def fit(self) -> None:
         """This trains, from the last checkpoint where there is one, and keeps the best weights.
@@ -233,6 +252,8 @@ class Training:
         for checkpoint in (self.folder.last, self.folder.best):
             if checkpoint.is_file():
                 refuse_unreadable(checkpoint)
+        for one in trackers(self.trainer):
+            one.begin(steps_made(resume) if resume else 0)
         try:
             self.trainer.fit(self.task, self.data, ckpt_path=resume, weights_only=True)
         except NotFinite as error:
@@ -243,8 +264,22 @@ class Training:
             )
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
         # Both hold the averaged weights; a run that ended before its first validation has no best.
+        loop = self.trainer.fit_loop.epoch_loop
+        if not loop._batches_that_stepped and self.folder.last.is_file():  # forked processes made the steps
+            loop._batches_that_stepped = steps_made(self.folder.last)
+        self._catch_up()
         kept = self.folder.best if self.folder.best.is_file() else self.folder.last
         self.task.load_state_dict(torch.load(kept, weights_only=True, map_location="cpu")["state_dict"])
+
+    def _catch_up(self) -> None:
+        self.table.reload()
+        for one in trackers(self.trainer):
+            one.catch_up(self.table.rows)
+
+    def close(self, exit_code: int) -> None:
+        """This ends what a run leaves open, or the next run of a sweep would log into it."""
+        for one in trackers(self.trainer):
+            one.end(exit_code)
 
     def take_finished_weights(self) -> None:
         """This takes the weights of the finished run instead of training.
@@ -264,6 +299,7 @@ class Training:
             bar.disable()  # annealing shows its own
         with watched(self.task):
             results = self.trainer.test(self.task, self.data, verbose=False)
+        self._catch_up()
         found = results[0] if results else {}
         sentences = {f"test/{name}": text for name, text in self.task.conventions().items() if f"test/{name}" in found}
         log_sentences(self.trainer.loggers, sentences, self.trainer.global_step)
@@ -280,11 +316,15 @@ class Training:
         (self.folder.path / "README.md").write_text(model.card())
         objective = compose.option_name("objective", self.config["objective"]["_target_"])
         meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
-        curves = read_metrics(self.folder.path / "metrics.csv")
+        self.table.write()
+        curves = curves_of(self.table.rows)
         title = self.task.name if objective == "none" else f"objective={objective}"
         plots.loss_curves(curves, self.folder.path / "curves.png", title, self.task.curves, self.task.axis)
-        self._draw(model)
-        draw_panels(self.task, self.folder.path)
+        pictures = {"samples": self._draw(model), self.task.name: draw_panels(self.task, self.folder.path)}
+        for one in trackers(self.trainer):
+            for shown, path in pictures.items():
+                if path:
+                    one.log_picture(shown, path, logged_step(self.trainer))
         before = self.folder.summary()  # of the training whose weights are only tested again
         summary = {
             "finished": True,
@@ -298,7 +338,7 @@ class Training:
             "metrics": metrics or before.get("metrics", {}),
             "conventions": meant(meanings, metrics or before.get("metrics", {})),
             **({"data": remarks} if (remarks := self.parts.source.remarks() | self.task.remarks()) else {}),
-            "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
+            "versions": {**self.code, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)
 
@@ -325,6 +365,12 @@ def refuse_unreadable(checkpoint: Path) -> None:
             f"{checkpoint} is damaged or holds more than plain numbers, so it was not loaded: "
             "remove it to start the run again."
         ) from error
+
+
+def steps_made(checkpoint: Path) -> int:
+    """This is the number of the next step after a checkpoint, as it is logged."""
+    loops = torch.load(checkpoint, weights_only=True, mmap=True)["loops"]
+    return int(loops["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
 
 
 def choices(config: Config) -> dict[str, str]:
@@ -365,6 +411,7 @@ def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: 
     Raises:
         UserError: what the user can mend.
     """
+    training, exit_code = None, 1
     try:
         with stoppable():
             training = Training(config, stored, folder, name, watching)
@@ -376,7 +423,12 @@ def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: 
             seconds = time.monotonic() - started
             metrics = training.test() if config["test"] else {}
             training.finish(metrics, seconds)
+        exit_code = 0
+    except UserError as error:
+        exit_code = error.exit_code
+        raise
     except MisconfigurationException as error:  # Lightning's word for settings that cannot work together
         raise UserError(f"the trainer refuses these settings: {' '.join(str(error).split())}") from error
     finally:
-        close_loggers(config["logger"])
+        if training is not None:
+            training.close(exit_code)

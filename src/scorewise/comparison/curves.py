@@ -94,7 +94,8 @@ def panels(compared: Compared) -> list[Panel]:
         letter = f"{law.letter}: {law.text}" if len(compared.laws) > 1 else ""
         for name, points in record.curves.items():
             kind, _, metric = name.partition("/")
-            if not metric.endswith("grad_norm"):
+            copied = metric.startswith(tuple(f"{one}/" for one in OF_AN_OBJECTIVE))  # loss/csm is loss, for trackers
+            if not metric.endswith("grad_norm") and not copied:
                 where = found.setdefault((split(metric, record), letter), {"train": [], "val": []})
                 where[kind].append((place, points))
     order = sorted(found, key=lambda key: (_place(key[0]), key[1]))

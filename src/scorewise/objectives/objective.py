@@ -55,6 +55,11 @@ class Objective(ABC):
     references: int = 0
     """How many training examples the objective keeps for itself, see `refer_to`."""
 
+    @property
+    def name(self) -> str:
+        """This is what the objective is called: the name of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
     @classmethod
     def needs_with(cls, **settings: Any) -> tuple[type, ...]:
         """This is `needs` under the given settings."""

@@ -68,8 +68,6 @@ class DensityEstimation(ScoreTask):
             self.report("csm", CSM()(self.model, x_BD, draws).per_example)
         for name, value_B in self.comparable(x_BD).items():
             self.report(name, value_B)
-            if name == "nll":
-                self.report("bits_per_dim", bits_per_dim(value_B, self.source.dims, self.source.log_volume))
             if name == "fisher_error":
                 self.report("fisher_error_clean", self.fisher_error(batch.x_BD, 0.0))
         if isinstance(self.model, LiftedModel) and self.model.likelihood is not None:
@@ -117,16 +115,21 @@ class DensityEstimation(ScoreTask):
         super().on_test_epoch_end()
 
     def comparable_names(self) -> tuple[str, ...]:
-        """This is nll for normalised densities and fisher_error where the law is known."""
+        """This is nll and bits_per_dim for normalised densities, and fisher_error where the law is known."""
         known = self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel)
         normalised = isinstance(self.model, ClosedFormDensity | DiscreteDensity | FlowDensity)
-        return (*(["nll"] if normalised else []), *(["fisher_error"] if known else []))
+        return (*(["nll", "bits_per_dim"] if normalised else []), *(["fisher_error"] if known else []))
 
     def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
-        """This is nll and fisher_error per smoothed example, where model and data have them."""
+        """This is nll, bits_per_dim and fisher_error per smoothed example, where model and data have them."""
         model: Any = self.model
-        numbers = {"nll": lambda: -model.log_prob(x_BD), "fisher_error": lambda: self.fisher_error(x_BD)}
-        return {name: numbers[name]() for name in self.comparable_names()}
+        found, names = {}, self.comparable_names()
+        if "nll" in names:
+            found["nll"] = -model.log_prob(x_BD)
+            found["bits_per_dim"] = bits_per_dim(found["nll"], self.source.dims, self.source.log_volume)
+        if "fisher_error" in names:
+            found["fisher_error"] = self.fisher_error(x_BD)
+        return found
 
     def fisher_error(self, x_BD: Tensor, smoothing: float | None = None) -> Tensor:
         """This is |s - s*|^2 / 2 per example, joint or conditional as the model is, for the law with this noise."""

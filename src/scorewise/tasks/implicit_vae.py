@@ -197,6 +197,7 @@ class ImplicitVAE(Task):
         norm = self._descend(loss.total * gain, model.score_parameters())
         optimizer.step()  # the optimiser itself: Lightning counts the steps of its wrapper, and an iteration is one
         self.log("train/score_loss", loss.total.detach(), batch_size=len(o_BD))
+        self.log(f"train/score_loss/{self.objective.name}", loss.total.detach(), batch_size=len(o_BD))
         self.log("train/score_grad_norm", norm, batch_size=len(o_BD))
 
     def _descend(self, loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:

@@ -8,13 +8,17 @@ from torch import Tensor
 from torch.nn import ModuleDict
 from torchmetrics import MeanMetric
 
+from scorewise.capabilities import ClosedFormDensity, ConditionalScoreModel, ScoreModel
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
 from scorewise.heads.model import Model
 from scorewise.noise import Draws, smoothing_noise
-from scorewise.objectives.objective import Objective
+from scorewise.objectives.objective import Objective, score_field
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.task import NotFinite, Task
+
+SCORES = 8192
+"""Of so many entries, or of 16 examples, a histogram of scores is made."""
 
 
 class ScoreTask(Task, ABC):
@@ -94,6 +98,7 @@ class ScoreTask(Task, ABC):
         if self.trainer.world_size == 1 and not torch.isfinite(loss.total):
             raise NotFinite(f"the loss became {loss.total.item()} at step {self.global_step + 1}")
         self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=len(x_BD))
+        self.log(f"train/loss/{self.objective.name}", loss.total.detach(), batch_size=len(x_BD))
         for name, value in loss.logs.items():
             self.log(f"train/{name}", value, batch_size=len(x_BD))
         return loss.total * (self.objective.gain(self.model) / self.model.dims)
@@ -117,8 +122,19 @@ class ScoreTask(Task, ABC):
             for name, value_B in self.comparable(x_BD).items():
                 cast(MeanMetric, self.val_means[name]).update(value_B.detach())
         self.log("val/loss", self.val_loss, prog_bar=True)
+        self.log(f"val/loss/{self.objective.name}", self.val_loss)
         for name, mean in self.val_means.items():
             self.log(f"val/{name}", mean)
+
+    def scores(self) -> dict[str, Tensor]:
+        """This is the model's vector field at validation examples with their noise, by what it is; none without one."""
+        if not isinstance(self.model, ConditionalScoreModel | ScoreModel | ClosedFormDensity):
+            return {}
+        index_B = torch.arange(min(self.source.count("val"), max(SCORES // self.source.dims, 16)))
+        x_BD = self.source.examples("val", index_B, -1, self.seed)
+        x_BD, _ = self.smoothed(Batch(x_BD.to(self.device), index_B, torch.full_like(index_B, -1)))
+        kind = "conditional" if isinstance(self.model, ConditionalScoreModel) else "joint"
+        return {f"{kind}_scores": score_field(self.model)(x_BD).detach()}
 
     def comparable_names(self) -> tuple[str, ...]:
         """This is the names of `comparable`."""

@@ -68,6 +68,10 @@ class Task(LightningModule, ABC):
         """This is numbers (N,) of the last test for a picture, by what they are and by set."""
         return {}
 
+    def scores(self) -> dict[str, Tensor]:
+        """This is the model's scores at validation examples, by what they are; none where there are none."""
+        return {}
+
     def intervals(self) -> dict[str, float]:
         """This is the ends of intervals and the standard errors of the last test, too many for a log, by name."""
         return {}

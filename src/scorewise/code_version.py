@@ -1,0 +1,28 @@
+"""Which code a run was made with."""
+
+import subprocess
+from pathlib import Path
+
+from scorewise import __version__
+
+
+def code_version() -> dict[str, str | bool]:
+    """This is the package's version and, in a checkout of it, the git commit and whether files differ from that."""
+    here = Path(__file__)
+    # An installed package may lie inside a checkout of something else, which does not track it.
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return {"scorewise": __version__}
+    commit = _git(here.parent, "rev-parse", "HEAD") or "unknown"
+    changed = bool(_git(here.parent, "status", "--porcelain", "--untracked-files=no"))
+    return {"scorewise": __version__, "commit": commit, "modified": changed}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """This is what git answers, or None where it refuses or is not there."""
+    try:
+        ended = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return ended.stdout.strip()
