@@ -25,6 +25,7 @@ from scorewise.capabilities import (
     NoisyScoreModel,
 )
 from scorewise.data.source import Labelled, Source
+from scorewise.data.tables import Columns, Tabular
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model, Trained
 from scorewise.latent import SCORE_OBJECTIVES, VAE, encoder_for, mismatch, reads_conditionals
@@ -717,6 +718,8 @@ def build(config: Config, seed: int) -> Parts:
         **levels,
         **parts,
     }
+    if isinstance(source, Tabular):
+        recipe["columns"] = source.table.plain()
     if recipe["backbone"].get("ordering") == "data_driven":
         recipe["backbone"]["ordering"] = list(_order_of(source, seed).sequence)
     with torch.random.fork_rng(devices=[]):
