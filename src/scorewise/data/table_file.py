@@ -1,6 +1,7 @@
-"""Files of tables: CSV, Parquet and NumPy's matrices, read piece by piece; nothing in them is executed."""
+"""Files of tables: CSV, Parquet and NumPy's matrices read piece by piece, nothing in them executed; CSV written."""
 
 import csv
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -258,7 +259,7 @@ class ParquetTable(TableFile):
         """
         from pyarrow import ArrowException
 
-        places = {name: place for name, place in zip([*numbers, *text], self.where([*numbers, *text]), strict=True)}
+        places = dict(zip([*numbers, *text], self.where([*numbers, *text]), strict=True))
         row = 0
         try:
             for batch in self.file.iter_batches(AT_ONCE, columns=[self.stored[place] for place in places.values()]):
@@ -299,7 +300,8 @@ class MatrixTable(TableFile):
         try:
             self.matrix = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            kind = "Python objects, which are never loaded" if "llow_pickle" in str(error) else "no whole array"
+            objects = "allow_pickle" in str(error) or "Python objects" in str(error)
+            kind = "Python objects, which are never loaded" if objects else "no whole array"
             raise UserError(f"{self.label} holds {kind}: {self.wanted}.") from error
         if not isinstance(self.matrix, np.ndarray) or self.matrix.ndim != 2 or self.matrix.dtype.kind not in "biuf":
             holds = f"shape {self.matrix.shape}, {self.matrix.dtype}" if isinstance(self.matrix, np.ndarray) else "more"
@@ -353,3 +355,29 @@ def names_of(columns: Sequence[str] | Mapping[str, Any], most: int = 5) -> str:
     names = [printable(name) for name in columns]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def write_table(path: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
+    """This writes a CSV table, whole or not at all; text that a spreadsheet would execute is quoted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([harmless(name) for name in columns])
+        writer.writerows([_cell(value) for value in line] for line in lines)
+    os.replace(partial, path)
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.8g}" if isinstance(value, float) else harmless(value) if isinstance(value, str) else value
+
+
+def harmless(text: str) -> str:
+    """This is text for a cell: what begins like a formula gets a quotation mark before it, numbers stay."""
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

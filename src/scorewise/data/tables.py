@@ -50,7 +50,10 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...]:
         """This is the names of all D."""
-        return (*self.numeric, *(f"{column}={value}" for column in self.categories for value in self.categories[column]))
+        return (
+            *self.numeric,
+            *(f"{column}={value}" for column in self.categories for value in self.categories[column]),
+        )
 
     @cached_property
     def mean_D(self) -> Tensor:
@@ -129,13 +132,15 @@ class Rows(NamedTuple):
     Args:
         number_N: of every row from 1, the line of the columns not counted.
         raw_ND: numbers and indicators, float64, in the columns' own units.
-        ids: what the column of the index says, where that was asked for.
+        id_column: the one that names the rows, None where there is none.
+        ids: what that says.
         left_out: rows that cannot be used, with the reason.
         missing_D: how many rows lack a number, by column of numbers.
     """
 
     number_N: Tensor
     raw_ND: Tensor
+    id_column: str | None
     ids: list[str]
     left_out: list[LeftOut]
     missing_D: Tensor
@@ -173,7 +178,7 @@ def read_rows(
     for piece in file.pieces(numeric, [*categories, *([index] if index is not None else [])]):
         if strict and file.not_numbers:
             raise UserError(_text_sentence(file))
-        left_out += [LeftOut(f"row {row}", f"{cells} cells instead of {len(file.names)}") for row, cells in piece.ragged]
+        bad = {row: f"{cells} cells instead of {len(file.names)}" for row, cells in piece.ragged}
         missing_D += np.isnan(piece.number_ND).sum(0)
         code_NC = np.array([_coded(piece.text[name], coders[name], name in growing) for name in categories]).T
         code_NC = code_NC.reshape(len(piece.row_N), len(categories))
@@ -185,8 +190,9 @@ def read_rows(
                 )
         fine_N = np.isfinite(piece.number_ND).all(1) & (code_NC >= 0).all(1)
         for i in np.flatnonzero(~fine_N):
-            reason = _reason(file, int(piece.row_N[i]), piece.number_ND[i], code_NC[i], list(categories))
-            left_out.append(LeftOut(f"row {piece.row_N[i]}", reason))
+            row = int(piece.row_N[i])
+            bad[row] = _reason(file, row, piece.number_ND[i], code_NC[i], list(categories))
+        left_out += [LeftOut(f"row {row}", bad[row]) for row in sorted(bad)]
         numbers.append(piece.number_ND[fine_N])
         kept.append(piece.row_N[fine_N])
         codes.append(code_NC[fine_N])
@@ -203,7 +209,7 @@ def read_rows(
         raw_ND = np.concatenate([raw_ND, (code_NC[:, c, None] == wanted_K).astype(np.float64)], axis=1)
         categories[name] = tuple(values)
     number_N = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
-    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), ids, left_out, torch.from_numpy(missing_D))
+    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, left_out, torch.from_numpy(missing_D))
 
 
 def _coded(cells: Sequence[str], coder: dict[str, int], growing: bool) -> list[int]:
@@ -243,14 +249,16 @@ def _text_sentence(file: TableFile) -> str:
 def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> Rows:
     """This is the rows of a user's table in the columns that a model was trained on, found by name in any order.
 
-    Other columns are not read. Rows that cannot be used are left out, and named.
+    Other columns are not read, but for one that names the rows: that of training, else the first one where the model
+    has no use for it. Rows that cannot be used are left out, and named.
 
     Raises:
         UserError: it cannot be read, or lacks a column or every row.
     """
     file = open_table(path, dialect or Dialect())
     _refuse_missing(file, columns.header, "the model was trained on")
-    index = file.unnamed if columns.index is None else columns.index if columns.index in file.names else None
+    first = file.names[0] if file.named and file.names[0] not in columns.header else None
+    index = columns.index if columns.index in file.names else first
     rows = read_rows(file, columns.numeric, dict(columns.categories), index)
     if not rows.total:
         raise UserError(f"{file.label} names its columns and has no row: add some.")
@@ -410,7 +418,9 @@ class Table(Tabular):
         else:
             rows = self._own(file)
         if rows.left_out:
-            _warn(f"{len(rows.left_out)} of {rows.total} rows of {file.label} are not used: {sentence_of(rows.left_out)}.")
+            _warn(
+                f"{len(rows.left_out)} of {rows.total} rows of {file.label} are not used: {sentence_of(rows.left_out)}."
+            )
         index = self._split(rows.raw_ND)
         self._numbers = {split: rows.number_N[index_N] for split, index_N in index.items()}
         raw = {split: rows.raw_ND[index_N] for split, index_N in index.items()}
@@ -434,7 +444,7 @@ class Table(Tabular):
             raise UserError(f"a column of {file.label} has ${{ in its name, which no config may hold: rename it.")
         if not self._numeric and not self.one_hot:
             raise UserError(f"{file.label} has no column left: data.drop={self.drop} names all of them.")
-        self._categories: dict[str, tuple[str, ...]] = {name: () for name in self.one_hot}
+        self._categories: dict[str, tuple[str, ...]] = dict.fromkeys(self.one_hot, ())
         rows = read_rows(file, self._numeric, self._categories, strict=True)
         if not rows.total:
             raise UserError(f"{file.label} names its columns and has no row: add some.")
@@ -449,8 +459,8 @@ class Table(Tabular):
             )
         if len(rows.number_N) < LEAST:
             raise UserError(
-                f"{file.label} has {len(rows.number_N)} row{'s' if len(rows.number_N) != 1 else ''} that can be used, and "
-                f"a density needs at least {LEAST}: add some."
+                f"{file.label} has {len(rows.number_N)} row{'s' if len(rows.number_N) != 1 else ''} that can be used, "
+                f"and a density needs at least {LEAST}: add some."
             )
         return rows
 
@@ -486,7 +496,7 @@ class Table(Tabular):
         varies_D = train_ND.amin(0) < train_ND.amax(0)
         constant = [name for name, varies in zip(names, varies_D, strict=True) if not varies]
         if not bool(varies_D.any()):
-            raise UserError(f"every column of {file.label} has one value only in training: there is no density of that.")
+            raise UserError(f"every column of {file.label} has one value only in training, which has no density.")
         if constant:
             _warn(f"columns of {file.label} with one value only in training are not used: {names_of(constant)}.")
         raw = {split: raw_ND[:, varies_D].contiguous() for split, raw_ND in raw.items()} if constant else raw
