@@ -467,8 +467,9 @@ class Table(Tabular):
     def _split(self, raw_ND: Tensor) -> dict[Split, Tensor]:
         """This is the rows of every split: in the order of a hash of their values, cut where the shares end."""
         key_N = torch.zeros(len(raw_ND), dtype=torch.int64)
-        for column_N in (raw_ND + 0.0).T:  # without the sign of zero
-            key_N = Draws.of(self.split_seed, key_N, column_N.contiguous().view(torch.int64)).key_B
+        for column_N in raw_ND.T:
+            bits_N = (column_N.contiguous() + 0.0).view(torch.int64)  # without the sign of zero
+            key_N = Draws.of(self.split_seed, key_N, bits_N).key_B
         ordered_N, order_N = key_N.sort(stable=True)
 
         def cut(share: float) -> int:
