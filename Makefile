@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 .DEFAULT_GOAL := help
 RUN ?=
 DATA ?= mnist
-.PHONY: help setup demo test test-all bench features results format lock clean
+.PHONY: help setup demo test test-all bench features docs results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -57,7 +57,11 @@ bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_
 features: $(STAMP) ## train the classifier whose features FID and KID compare; DATA= is a data set with labels
 	@$(BIN)/python src/features.py data=$(DATA)
 
-results: $(STAMP) ## build docs/results.md and the README's table from docs/results and docs/benchmarks
+docs: $(STAMP) ## build the documentation for a browser: docs/_build/index.html
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo docs/_build/index.html
+
+results: $(STAMP) ## build docs/results.md and the table of docs/performance.md from docs/results and docs/benchmarks
 	@$(BIN)/python -m scorewise.report
 
 format: $(STAMP) ## format the code

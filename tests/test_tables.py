@@ -75,7 +75,10 @@ def test_rows_are_found_by_the_names_of_their_columns(tmp_path: Path) -> None:
 
 
 def bad(content: str | bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content if isinstance(content, bytes) else content.encode()) and None
+    def make(path: Path) -> None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return make
 
 
 def array(x: Any) -> Callable[[Path], None]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -240,6 +240,51 @@ def test_a_score_network_learns_the_posterior_of_a_linear_encoder(kind: str) -> 
         ours_BD = score_field(vae.score.given(o_BD))(mean_BD + e_BD)
     error = (ours_BD - s_BD).square().sum(-1).mean() / s_BD.square().sum(-1).mean()
     assert float(error) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["conditional", "joint"])
+def test_standardised_latents_give_the_scores_of_narrow_posteriors(kind: str) -> None:
+    """A network of z itself cannot find a centre more precisely than q is wide, and says nothing of the entropy."""
+    found = {}
+    for standardise in (False, True):
+        torch.manual_seed(0)
+        score = ar_score if kind == "conditional" else free_score
+        vae = DenseVAE((1, 4, 4), z=2, hidden=(16,), method="score", score=score, standardise=standardise)
+        with torch.no_grad():
+            if isinstance(vae.encoder, AutoregressiveEncoder):
+                for weight in vae.encoder.of_inputs:
+                    weight[0] *= 0.02
+            else:
+                cast(Any, vae.encoder.trunk).of_noise.weight.mul_(0.02)
+        objective: Any = CSM() if kind == "conditional" else SSMVR()
+        optimizer = torch.optim.Adam(vae.score_parameters(), lr=3e-3)
+        for step in range(400):
+            draws = Draws.of(0, step, torch.arange(128))
+            o_BD = draws.fork("o").uniform(16).round()
+            optimizer.zero_grad()
+            vae.score_loss(objective, o_BD, draws).total.backward()
+            optimizer.step()
+        draws = draws_of(64)
+        found[standardise] = float(vae.identity(draws.fork("o").uniform(16).round(), 200, draws).mean())
+    assert found[False] < 0.3
+    assert found[True] == pytest.approx(1, abs=0.1)
+
+
+def test_the_identity_is_one_for_exact_scores(monkeypatch: pytest.MonkeyPatch, double: None) -> None:
+    vae = DenseVAE((1, 4, 4), z=3, hidden=(16,), method="stein", encoder="gaussian")
+    o_BD = torch.rand(5, 16).round()
+    q = cast(GaussianEncoder, vae.encoder).moments(o_BD)
+
+    def exact(_: Tensor, z_MBD: Tensor, __: str) -> Tensor:
+        return (q.mean_BD - z_MBD) * (-2 * q.log_std_BD).exp()
+
+    monkeypatch.setattr(vae, "scores", exact)
+    assert float(vae.identity(o_BD, 4000, draws_of(5)).mean()) == pytest.approx(1, abs=0.03)
+
+
+def test_only_a_score_network_is_standardised() -> None:
+    with pytest.raises(ValueError, match=r"latent\.standardise is of score networks, and latent\.method=elbo has none"):
+        DenseVAE((1, 4, 4), method="elbo", standardise=True)
 
 
 # Annealed importance sampling

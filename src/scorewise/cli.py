@@ -18,6 +18,19 @@ from scorewise.errors import UserError
 from scorewise.refusals import one_sentence
 
 
+def console() -> None:
+    """This is the command scorewise: scorewise train objective=csm is python src/train.py objective=csm."""
+    known, typed = ", ".join(commands()), sys.argv[1] if len(sys.argv) > 1 else ""
+    if typed in ("", "-h", "--help"):
+        print(f"usage: scorewise COMMAND [setting=value ...]; COMMAND is one of {known}. More: scorewise train --help")
+        sys.exit(0 if typed else 2)
+    if typed not in commands():
+        print(f"scorewise has no command {typed}: use one of {known}.", file=sys.stderr)
+        sys.exit(2)
+    sys.argv = [f"{sys.argv[0]} {typed}", *sys.argv[2:]]
+    run(typed)
+
+
 def run(command: str) -> None:
     """This runs a command with its arguments, and ends the process with a sentence where the user can help it."""
     from dotenv import load_dotenv
@@ -26,18 +39,23 @@ def run(command: str) -> None:
     sys.exit(main(command))
 
 
-def main(command: str) -> int:
-    """This is a command's exit status; what it has to say is printed."""
-    conf = Path(__file__).parent / "conf"
-    conf = conf if conf.is_dir() else Path(__file__).parents[2] / "conf"
-    task: Callable[[DictConfig], Any] = {
+def commands() -> dict[str, Callable[[DictConfig], Any]]:
+    """This is every command by name."""
+    return {
         "train": train,
         "eval": evaluate,
         "predict": predict,
         "sample": sample,
         "reproduce": reproduce,
         "features": features,
-    }[command]
+    }
+
+
+def main(command: str) -> int:
+    """This is a command's exit status; what it has to say is printed."""
+    conf = Path(__file__).parent / "conf"
+    conf = conf if conf.is_dir() else Path(__file__).parents[2] / "conf"
+    task = commands()[command]
     _failed.clear()
     debugging = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence

@@ -30,7 +30,7 @@ A claim that falls short stays here with what was measured. "budget" says how lo
 
 
 SPEED_BEGINS, SPEED_ENDS = "<!-- benchmarks, by make results -->", "<!-- end of benchmarks -->"
-"""Between them the README's table of benchmarks is written."""
+"""Between them the table of benchmarks in docs/performance.md is written."""
 
 
 def cell(value: Any) -> str:
@@ -81,7 +81,7 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def speed(benchmarks: Sequence[Mapping[str, Any]]) -> str:
-    """This is the README's table of benchmarks: one row per claim, with its goal and whether it was reached."""
+    """This is the table of benchmarks: one row per claim, with its goal and whether it was reached."""
     lines = ["| ratio | measured [quartiles] | goal | command |", "|---|---|---|---|"]
     for found in benchmarks:
         for row in found["rows"]:
@@ -93,11 +93,11 @@ def speed(benchmarks: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_speed(readme: str, benchmarks: Sequence[Mapping[str, Any]]) -> str:
-    """This is a README whose table of benchmarks is made anew."""
-    before, _, rest = readme.partition(SPEED_BEGINS)
+def with_speed(text: str, benchmarks: Sequence[Mapping[str, Any]]) -> str:
+    """This is a page whose table of benchmarks is made anew."""
+    before, _, rest = text.partition(SPEED_BEGINS)
     _, _, after = rest.partition(SPEED_ENDS)
-    return f"{before}{SPEED_BEGINS}\n{speed(benchmarks)}{SPEED_ENDS}{after}" if rest else readme
+    return f"{before}{SPEED_BEGINS}\n{speed(benchmarks)}{SPEED_ENDS}{after}" if rest else text
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -118,10 +118,10 @@ def main(docs: Path) -> int:
         return 1
     (docs / "results.md").write_text(page([json.loads(file.read_text()) for file in files]))
     print(docs / "results.md")
-    readme, benchmarks = docs.parent / "README.md", read(docs / "benchmarks")
-    if readme.is_file() and benchmarks:
-        readme.write_text(with_speed(readme.read_text(), benchmarks))
-        print(readme)
+    speeds, benchmarks = docs / "performance.md", read(docs / "benchmarks")
+    if speeds.is_file() and benchmarks:
+        speeds.write_text(with_speed(speeds.read_text(), benchmarks))
+        print(speeds)
     return 0
 
 

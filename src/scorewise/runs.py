@@ -32,6 +32,7 @@ OF_THIS_MACHINE = ("data", "task")
 """Sections whose plumbing is paths, which a stored config does not hold."""
 ADDED = {
     ("backbone", "init"): "default",
+    ("latent", "standardise"): False,
     ("task", "rough"): False,
     ("task", "samples"): None,
     ("task", "features"): None,
@@ -80,18 +81,20 @@ def what_counts(config: Config) -> Config:
         for key, value in config.get("likelihood", {}).items()
         if value is not None and AS_EVER.get(key) != value and value not in _likelihoods_of(config)
     }
-    counted = {
-        section: {
-            key: value
-            for key, value in part.items()
-            if key not in PLUMBING.get(section, ()) and ((section, key) not in ADDED or ADDED[section, key] != value)
-        }
-        if isinstance(part := config[section], dict)
-        else part
-        for section in CHANGES_RESULTS
-    }
-    later = {"likelihood": likelihood, "latent": config.get("latent") if is_vae(config) else None}
+    counted = {section: _counted(section, config[section]) for section in CHANGES_RESULTS}
+    latent = _counted("latent", config.get("latent")) if is_vae(config) else None
+    later = {"likelihood": likelihood, "latent": latent}
     return {**counted, **{section: part for section, part in later.items() if part}}
+
+
+def _counted(section: str, part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: value
+        for key, value in part.items()
+        if key not in PLUMBING.get(section, ()) and ((section, key) not in ADDED or ADDED[section, key] != value)
+    }
 
 
 def is_vae(config: Config) -> bool:

@@ -172,6 +172,7 @@ class TableWine(Figure):
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_title("held-out log-density, nats per row" if i == 0 else f"AUROC, {column}", fontsize=9)
             axes.grid(axis="x", alpha=0.25)
+            axes.locator_params(axis="x", nbins=5)
         canvas.suptitle(self.title, fontsize=11)
 
 

@@ -57,6 +57,26 @@ def nll(vae: VAE, source: Any, ais: AIS, count: int, rows: int, double: bool = F
     return found
 
 
+def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 200) -> dict[str, float]:
+    """This is how wide q(z|x) is and how wide the posterior: standard deviations, medians over images and latents.
+
+    The posterior's is that of the chains of AIS at their end, around their mean.
+    """
+    o_BD, keys = observed(vae, source, "test", count)
+    with torch.no_grad():
+        z_MBD = vae.latents(o_BD, draws, keys)
+    ends_BCD = vae.annealed(ais, o_BD, keys, rows).z_BCD
+    return {"encoder": float(z_MBD.std(0).median()), "posterior": float(ends_BCD.std(1).median())}
+
+
+def stein_identity(vae: VAE, source: Any, count: int, draws: int = 200) -> float | None:
+    """This is `VAE.identity` of the first test images, their mean; None where no score is estimated."""
+    if vae.method == "elbo":
+        return None
+    o_BD, keys = observed(vae, source, "test", count)
+    return float(vae.identity(o_BD, draws, keys).mean())
+
+
 def simulated(vae: VAE, ais: AIS, count: int, rows: int) -> dict[str, list[float]]:
     """This is - log p(x) of images drawn from the model, from above and from below, nats."""
     index_B = torch.arange(count, device=next(vae.parameters()).device)

@@ -2,6 +2,7 @@
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from scorewise.capabilities import GivenCausalFeatures
@@ -36,17 +37,45 @@ class BoundJoint(nn.Module):
         return features
 
 
+MEMORY = 0.95
+"""Weight of the past in the running standard deviations, which are geometric means."""
+
+
 class ScoreNetwork(nn.Module):
     """This is the score of q(z|x): a head on a backbone that sees features of x.
 
     Args:
         trunk: features of x, shape (B, F).
         model: of z, on a backbone with as many conditions.
+        dims: D of z where latents are standardised for the model; None: they are not. Then it sees u = (z - m(x)) /
+            tau, with m(x) the encoder's output for no noise and tau the running standard deviations of z - m(x) by
+            latent, one for all images. The score of z is that of u over tau, so this is no approximation; but a network
+            of z itself has to find m(x) more precisely than q(z|x) is wide before its score says anything.
     """
 
-    def __init__(self, trunk: Trunk, model: Model) -> None:
+    tau_D: Tensor
+
+    def __init__(self, trunk: Trunk, model: Model, dims: int | None = None) -> None:
         super().__init__()
         self.trunk, self.model = trunk, model
+        self.standardises = dims is not None
+        if dims is not None:
+            self.register_buffer("tau_D", torch.ones(dims))
+
+    def standardised(self, z_BD: Tensor, centre_BD: Tensor) -> Tensor:
+        """This is what the model sees for draws z (..., B, D) around the encoder's output for no noise."""
+        return (z_BD - centre_BD) / self.tau_D if self.standardises else z_BD
+
+    def unstandardised(self, s_BD: Tensor) -> Tensor:
+        """This is the score of z, given that of what the model sees; shape (..., B, D)."""
+        return s_BD / self.tau_D if self.standardises else s_BD
+
+    @torch.no_grad()
+    def watch(self, z_BD: Tensor, centre_BD: Tensor) -> None:
+        """This moves the running standard deviations towards those of a batch."""
+        if self.standardises:
+            now_D = (z_BD - centre_BD).square().mean(0).sqrt().clamp(min=torch.finfo(z_BD.dtype).tiny)
+            self.tau_D.pow_(MEMORY).mul_(now_D.pow(1 - MEMORY))
 
     def given(self, o_BD: Tensor) -> Model:
         """This is the model of z given these images, one row each: any objective fits it as it fits any model."""

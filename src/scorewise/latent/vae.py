@@ -79,6 +79,7 @@ class VAE(Trained, ABC):
         eigenvalues: the share of the eigenvalues below which spectral keeps eigenfunctions.
         conditional_hidden: units per latent of the small networks of an autoregressive encoder.
         score: makes the model of the score network; None without one.
+        standardise: whether the score network sees standardised latents, see `ScoreNetwork`.
 
     Raises:
         ValueError: a setting is out of range.
@@ -100,6 +101,7 @@ class VAE(Trained, ABC):
         eigenvalues: float = 0.99,
         conditional_hidden: int = 64,
         score: MakeScore | None = None,
+        standardise: bool = False,
     ) -> None:
         super().__init__()
         if method not in METHODS:
@@ -108,6 +110,8 @@ class VAE(Trained, ABC):
             raise ValueError(f"latent.likelihood={likelihood} is none of {', '.join(LIKELIHOODS)}")
         if (score is None) == (method == "score"):
             raise ValueError("latent.method=score needs a score network, and every other method has none")
+        if standardise and score is None:
+            raise ValueError(f"latent.standardise is of score networks, and latent.method={method} has none")
         if z < 1 or particles < 1:
             raise ValueError(f"latent.z={z} and latent.particles={particles} must be at least 1")
         self.shape, self.z, self.method = tuple(shape), z, method
@@ -115,7 +119,7 @@ class VAE(Trained, ABC):
         self.score = None
         if score is not None:
             trunk = self.score_trunk()
-            self.score = ScoreNetwork(trunk, score(z, trunk.width))
+            self.score = ScoreNetwork(trunk, score(z, trunk.width), z if standardise else None)
         conditional = self.score is not None and isinstance(self.score.model, ConditionalScoreModel)
         self.encoder_name = name = encoder_for(method, conditional) if encoder == "auto" else encoder
         if name not in ENCODERS:
@@ -269,8 +273,9 @@ class VAE(Trained, ABC):
             return self.estimator.score_at(z_MBD.detach().transpose(0, 1)).transpose(0, 1)
         assert self.score is not None
         with torch.no_grad():
-            of_z = score_field(self.score.given(o_BD), field)
-            return torch.stack([of_z(z_BD.detach()) for z_BD in z_MBD])
+            of_u = score_field(self.score.given(o_BD), field)
+            u_MBD = self.score.standardised(z_MBD.detach(), self._centre(o_BD))
+            return self.score.unstandardised(torch.stack([of_u(u_BD) for u_BD in u_MBD]))
 
     def terms(self, o_BD: Tensor, draws: Draws, field: str = "auto") -> Terms:
         """This is what training minimises, for observed images; one draw of every image is decoded.
@@ -298,8 +303,29 @@ class VAE(Trained, ABC):
         """This is the objective of the score network on a fresh draw of q(z|x), which is data to it."""
         assert self.score is not None
         with torch.no_grad():
-            z_BD = self.latents(o_BD, 1, draws)[0]
-        return objective(self.score.given(o_BD), z_BD, draws.fork("objective"))
+            z_BD, centre_BD = self.latents(o_BD, 1, draws)[0], self._centre(o_BD)
+            if self.training:
+                self.score.watch(z_BD, centre_BD)
+            u_BD = self.score.standardised(z_BD, centre_BD)
+        return objective(self.score.given(o_BD), u_BD, draws.fork("objective"))
+
+    def _centre(self, o_BD: Tensor) -> Tensor:
+        """This is the encoder's output for no noise, shape (B, D), or zero where nothing is standardised."""
+        if self.score is None or not self.score.standardises:
+            return o_BD.new_zeros(())
+        return self.encoder.draw(o_BD, o_BD.new_zeros(1, len(o_BD), self.z))[0]
+
+    @torch.no_grad()
+    def identity(self, o_BD: Tensor, count: int, draws: Draws, field: str = "auto") -> Tensor:
+        """This is - E[sum_d s_d (z_d - E z_d)] / D over draws of q(z|x), per image (B,): 1 for the true score.
+
+        Near 0, the entropy has no say in training, and the encoder collapses to a point (Stein's identity).
+        """
+        z_MBD = self.latents(o_BD, count, draws)
+        centred_MBD = (z_MBD - z_MBD.mean(0)) * (count / (count - 1)) ** 0.5
+        s_MBD = self.scores(o_BD, z_MBD, field)
+        s_MBD = (s_MBD - s_MBD.mean(0)) * (count / (count - 1)) ** 0.5
+        return -(s_MBD * centred_MBD).mean(0).sum(-1) / self.z
 
     def iwae(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
         """This is the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); no graph.

@@ -21,6 +21,8 @@ from scorewise.tasks.task import NotFinite, Task
 
 SAMPLES = "samples (mean images of latents from the prior, in 8 bits)"
 IN_DOUBLE = "ais_float64_shift"
+WATCHED, IDENTITY = 64, 64
+"""Images, and draws of each, whose scores are held against Stein's identity."""
 ALONG, STEPS = "along each latent, -2 to 2", 9
 """The panel of images along each latent, and how many of them a row has."""
 
@@ -244,6 +246,8 @@ class ImplicitVAE(Task):
             numbers["ais"] = -self.model.annealed(self.val_ais, few_BD, few, self.rows).log_marginal_B
             if self.model.explicit:
                 numbers["iwae"] = -self.model.iwae(few_BD, self.importance, few)
+        if batch_idx == 0 and self.model.method != "elbo":
+            numbers["score_identity"] = self.model.identity(o_BD[:WATCHED], IDENTITY, watched(draws), self.field)
         for name, value_B in numbers.items():
             self.log(f"val/{name}", value_B.mean(), batch_size=len(value_B), on_epoch=True)
 
@@ -261,6 +265,8 @@ class ImplicitVAE(Task):
             self.report(name, value_B)
         if batch_idx == 0:
             self._panels = self.pictures(batch.x_BD[: self.shown], Draws(draws.key_B[: self.shown]))
+        if batch_idx == 0 and self.model.method != "elbo":
+            self.report("score_identity", self.model.identity(o_BD[:WATCHED], IDENTITY, watched(draws), self.field))
         if self.model.z == 2:
             self._points.append(self.model.encode(batch.x_BD, 1, draws)[0])
         left = len(o_BD) if self.test_size is None else max(0, self.test_size - self._annealed)
@@ -323,6 +329,8 @@ class ImplicitVAE(Task):
             "reconstruction": f"- log p(x|z), nats per image, one draw of z; {law}",
             "prior": "- log p(z), nats, mean over draws of q(z|x)",
             "neg_elbo": "- E log p(x|z) + KL, nats per image: an upper bound of - log p(x)",
+            "score_identity": f"- E[sum_d s_d (z_d - E z_d)] / D, {IDENTITY} draws of q(z|x), {WATCHED} images: 1 "
+            "for the true score; near 0 the entropy has no say and the encoder collapses to a point",
             "iwae": f"- log p(x) by {self.importance} importance-weighted draws, nats, {images}",
             "ais": f"- log p(x) by annealed importance sampling, {rows}, nats per image, {images}; {law}",
             "ais_acceptance": "share of trajectories that were accepted",
@@ -338,6 +346,11 @@ class ImplicitVAE(Task):
         _, draws = self._observed(batch)
         z_MBD = self.model.encode(batch.x_BD, self.encodings, draws)
         return torch.stack([z_MBD.mean(0), z_MBD.std(0)], 1)
+
+
+def watched(draws: Draws) -> Draws:
+    """This is the draws of the images that are watched."""
+    return Draws(draws.key_B[:WATCHED]).fork("identity")
 
 
 def _list(one_or_more: Any) -> list[Any]:

@@ -1,0 +1,37 @@
+"""Configuration of Sphinx: make docs."""
+
+from scorewise import __version__
+
+project = "Scorewise"
+author = "the Scorewise developers"
+copyright = "the Scorewise developers"
+release = version = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_title = f"Scorewise {release}"
+html_show_sourcelink = False
+
+
+def _plain(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """This takes the docstrings' formulas for what they are: |x|, *shape and a leading minus are no markup."""
+    for i, line in enumerate(lines):
+        text = line.lstrip()
+        indent, bullet = line[: len(line) - len(text)], "* " if text.startswith("* ") else ""
+        text = text.removeprefix(bullet).replace("|", r"\|").replace("*", r"\*").replace(": - ", r": \- ")
+        text = rf"\{text}" if text.startswith("- ") else text
+        lines[i] = indent + bullet + text.replace("Class attributes:", "Attributes:")
+
+
+def setup(app: object) -> None:
+    """This is called by Sphinx."""
+    app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]

@@ -1,0 +1,55 @@
+"""The wheel holds what the commands need, and the command scorewise is the scripts."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from scorewise import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_script_is_a_command() -> None:
+    assert set(cli.commands()) == {file.stem for file in (ROOT / "src").glob("*.py")}
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "words"),
+    [([], 2, "usage: scorewise COMMAND"), (["--help"], 0, "eval"), (["fit"], 2, "has no command fit: use one of")],
+)
+def test_what_is_no_command(
+    typed: list[str], status: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scorewise", *typed])
+    with pytest.raises(SystemExit) as ended:
+        cli.console()
+    said = capsys.readouterr()
+    assert ended.value.code == status
+    assert words in said.out + said.err
+
+
+def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+        (entry,) = [name for name in names if name.endswith("entry_points.txt")]
+        assert b"scorewise = scorewise.cli:console" in file.read(entry)
+        file.extractall(tmp_path / "site")
+    assert {f"scorewise/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")} <= names
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    program = "import scorewise.cli; print(scorewise.__file__); scorewise.cli.console()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "train", "debug=tiny"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert str(tmp_path / "site/scorewise") in ended.stdout
+    assert list(tmp_path.glob("runs/*/*/weights.safetensors"))
