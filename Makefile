@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 .DEFAULT_GOAL := help
 RUN ?=
 DATA ?= mnist
-.PHONY: help setup demo test test-all bench features docs results format lock clean
+.PHONY: help setup demo test test-all browser bench features docs results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ test: $(STAMP) ## lint, types and the quick tests (what CI calls)
 test-all: $(STAMP) ## the quick tests and those marked slow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
+
+browser: $(STAMP) ## a headless Chromium for the slow test of the comparison page: Playwright's, or Debian's where that is out of reach
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit 0; done; \
+		$(BIN)/python -m playwright install chromium || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_mnist, else that is trained first
 	@$(ONE_THREAD) $(BIN)/python benchmarks/train_step.py

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "heads": BASE | {"backbones", "likelihood"},
     "estimators": BASE,
     "objectives": BASE | {"estimators"},
+    "comparison": {"errors", "runs"},
     "metrics": set(),
     "ensemble": BASE | {"heads", "likelihood", "store"},
     "figures": BASE

@@ -20,10 +20,12 @@ from scorewise.refusals import one_sentence
 
 def console() -> None:
     """This is the command scorewise: scorewise train objective=csm is python src/train.py objective=csm."""
-    known, typed = ", ".join(commands()), sys.argv[1] if len(sys.argv) > 1 else ""
+    known, typed = ", ".join((*commands(), "compare")), sys.argv[1] if len(sys.argv) > 1 else ""
     if typed in ("", "-h", "--help"):
         print(f"usage: scorewise COMMAND [setting=value ...]; COMMAND is one of {known}. More: scorewise train --help")
         sys.exit(0 if typed else 2)
+    if typed == "compare":
+        sys.exit(compare(sys.argv[2:]))
     if typed not in commands():
         print(f"scorewise has no command {typed}: use one of {known}.", file=sys.stderr)
         sys.exit(2)
@@ -190,6 +192,24 @@ def features(cfg: DictConfig) -> None:
     console.say(f"held-out accuracy: {100 * trained.accuracy:.1f} % of {trained.images:,} test images")
     console.say(f"{trained.extractor.num_features} features of {trained.extractor.name}, hash {trained.extractor.hash}")
     console.show_paths({"extractor": trained.folder})
+
+
+def compare(arguments: list[str]) -> int:
+    """This compares runs, given as folders; the exit status says whether there was anything to compare."""
+    with _importing():
+        from scorewise import comparison, console
+
+    if {"-h", "--help"} & set(arguments):
+        console.say(comparison.USAGE)
+        return 0
+    try:
+        made = comparison.run(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    comparison.show(made.compared, console.console)
+    console.show_paths(made.files)
+    return 0
 
 
 def _typed(config: dict[str, Any]) -> list[str]:

@@ -16,7 +16,6 @@ from omegaconf.resolvers import oc
 
 from scorewise import __version__
 from scorewise.errors import UserError
-from scorewise.store import local_folder, read_config, refuse_unknown
 
 Config = dict[str, Any]
 CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "seed", "trainer", "callbacks")
@@ -198,6 +197,8 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
     Raises:
         UserError: the folder belongs to another config, or to something else.
     """
+    from scorewise.store import local_folder, read_config  # needs torch, which reading a run's files does not
+
     mine = identity(config)
     folder = RunFolder(local_folder(resume) if resume else path, mine)
     if (folder.path / "config.yaml").is_file():
@@ -220,5 +221,7 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
 
 def _trusting_own(config: Config) -> Callable[[str], None]:
     """This is a check that passes Scorewise's classes and those that the user's own command names."""
+    from scorewise.store import refuse_unknown
+
     named = {part["_target_"] for part in config.values() if isinstance(part, dict) and "_target_" in part}
     return lambda target: None if target in named else refuse_unknown(target)

@@ -1,0 +1,151 @@
+"""Runs side by side: everything that the terminal, the CSV files and the page show, found once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scorewise.comparison import law as laws_of
+from scorewise.comparison.law import Law
+from scorewise.comparison.metrics import Metric, metrics_of, objective_of
+from scorewise.comparison.options import NotTyped, command
+from scorewise.comparison.record import Record, printable
+from scorewise.comparison.seeds import Group, groups
+from scorewise.comparison.settings import Settings, differing, settings, shown
+
+NAMED = 3
+"""Runs that a sentence names before it says how many more there are."""
+
+
+class Compared(NamedTuple):
+    """This is runs side by side.
+
+    Args:
+        records: runs whose config could be read.
+        left_out: run folders whose config could not be read.
+        settings: of every run.
+        differing: names of the settings in which runs differ.
+        groups: runs that differ in the seed only.
+        laws: that they model.
+        metrics: that they have.
+        commands: how each is run again, or why that is not known.
+    """
+
+    records: list[Record]
+    left_out: list[Record]
+    settings: list[Settings]
+    differing: list[str]
+    groups: list[Group]
+    laws: list[Law]
+    metrics: list[Metric]
+    commands: list[str]
+
+    @property
+    def seeds_repeat(self) -> bool:
+        """This says whether any runs differ in the seed only."""
+        return any(len(group.members) > 1 for group in self.groups)
+
+    def law_of(self, place: int) -> Law:
+        """This is the law that a run models."""
+        return next(law for law in self.laws if place in law.members)
+
+    def group_of(self, place: int) -> int:
+        """This is the place of the group that a run is in."""
+        return next(i for i, group in enumerate(self.groups) if place in (*group.members, *group.repeated))
+
+    def label_of(self, group: Group) -> str:
+        """This is what a group is called: its folder where it has one for itself, else its first run and how many."""
+        first = self.records[group.members[0]].label
+        if len(group.members) == 1:
+            return first
+        folder = first.rpartition("/")[0]
+        inside = {place for place, record in enumerate(self.records) if record.label.rpartition("/")[0] == folder}
+        alone = folder and inside == {*group.members, *group.repeated}
+        return f"{folder} ({len(group.members)} seeds)" if alone else f"{first} and {len(group.members) - 1} more seeds"
+
+    def setting(self, place: int, name: str) -> str:
+        """This is a run's setting as it is typed; empty where it has none."""
+        return printable(shown(self.settings[place][name])) if name in self.settings[place] else ""
+
+
+def compare(records: Sequence[Record]) -> Compared:
+    """This is runs side by side."""
+    known = [record for record in records if record.comparable]
+    return Compared(
+        records=known,
+        left_out=[record for record in records if not record.comparable],
+        settings=[settings(record) for record in known],
+        differing=differing(known),
+        groups=groups(known),
+        laws=laws_of.laws(known),
+        metrics=metrics_of(known),
+        commands=[_command(record) for record in known],
+    )
+
+
+def _command(record: Record) -> str:
+    try:
+        return command(record.config)
+    except NotTyped as reason:
+        return f"not known: {printable(str(reason))}"
+
+
+def names(labels: Sequence[str], most: int = NAMED) -> str:
+    """This is labels as a list that stays short."""
+    more = len(labels) - most
+    return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+class Warned(NamedTuple):
+    """This is what must be known before two numbers are compared.
+
+    Args:
+        sentence: what it is.
+        parts: of what it is, one line each.
+    """
+
+    sentence: str
+    parts: list[str]
+
+
+def warnings(compared: Compared, most: int = NAMED) -> list[Warned]:
+    """This is what must be known before two numbers are compared.
+
+    Args:
+        compared: runs.
+        most: runs of each kind that are named.
+    """
+    found = []
+    if len(compared.laws) > 1:
+        sentence = (
+            f"These runs model {len(compared.laws)} different laws (data or noise), so their nll, bits_per_dim, losses "
+            "and errors are not of the same thing: compare only runs of the same letter."
+        )
+        labels = {law: [compared.records[place].label for place in law.members] for law in compared.laws}
+        found.append(
+            Warned(sentence, [f"{law.letter}: {printable(law.text)}: {names(labels[law], most)}" for law in labels])
+        )
+    sentences = [*_scales(compared), *laws_of.other_examples(compared.records)]
+    found += [Warned(sentence, []) for sentence in sentences]
+    if repeated := _repeated(compared):
+        found.append(Warned("Runs have the settings and the seed of others, and are counted once.", repeated))
+    return found
+
+
+def _scales(compared: Compared) -> list[str]:
+    """This is sentences about objectives whose runs differ in the objective's own settings."""
+    own = [name for name in compared.differing if name.startswith("objective.")]
+    found = []
+    for objective in sorted({objective_of(record) for record in compared.records}):
+        mine = [place for place, record in enumerate(compared.records) if objective_of(record) == objective]
+        if changed := [name for name in own if len({compared.setting(place, name) for place in mine}) > 1]:
+            what = f"{', '.join(map(printable, changed))}, so their losses need not be on one scale."
+            found.append(f"Runs of objective={printable(objective)} differ in {what}")
+    return found
+
+
+def _repeated(compared: Compared) -> list[str]:
+    records, found = compared.records, []
+    for group in compared.groups:
+        for place in group.repeated:
+            twin = next(one for one in group.members if records[one].seed == records[place].seed)
+            found.append(f"{records[place].label} repeats {records[twin].label}")
+    return found

@@ -1,0 +1,86 @@
+"""Which law a run models: numbers of different laws are not numbers of the same thing."""
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scorewise.comparison.options import option_name
+from scorewise.comparison.record import Record, number
+from scorewise.comparison.settings import as_key, shown
+from scorewise.runs import PLUMBING, is_vae
+
+NOT_THE_LAW = (
+    *("_target_", "smoothing", "batch_size", "epochs", "fresh", "examples_per_epoch", "held_out"),
+    *PLUMBING["data"],
+)
+"""Settings of the data group that do not change the law of an example."""
+
+
+class Law(NamedTuple):
+    """This is a law that runs model.
+
+    Args:
+        letter: A, B ...
+        text: the data and the noise.
+        members: places of its runs in the list that is compared.
+    """
+
+    letter: str
+    text: str
+    members: tuple[int, ...]
+
+
+def _key(config: Mapping[str, Any]) -> dict[str, Any]:
+    data = config["data"]
+    key = {f"data.{name}": value for name, value in data.items() if name not in NOT_THE_LAW}
+    smoothing = data.get("smoothing")
+    key |= {"data": data["_target_"], "smoothing": smoothing if number(smoothing) is None else number(smoothing)}
+    latent = config.get("latent")
+    if is_vae(dict(config)) and isinstance(latent, Mapping):
+        binary = latent.get("likelihood") == "bernoulli"  # images are drawn black and white; else dequantised
+        key |= {f"latent.{name}": latent.get(name) for name in ("likelihood", *(() if binary else ("log_std",)))}
+    return key
+
+
+def laws(records: Sequence[Record]) -> list[Law]:
+    """This is the laws of runs, in the order in which they first come."""
+    keys = [_key(record.config) for record in records]
+    members: dict[str, list[int]] = {}
+    for place, key in enumerate(keys):
+        members.setdefault(as_key(key), []).append(place)
+    every = [keys[places[0]] for places in members.values()]
+    names = dict.fromkeys(name for key in every for name in key if name not in ("data", "smoothing"))
+    differing = [name for name in names if any(key.get(name) != every[0].get(name) for key in every)]
+    return [Law(_letter(i), _text(every[i], differing), tuple(places)) for i, places in enumerate(members.values())]
+
+
+def _letter(place: int) -> str:
+    letters = string.ascii_uppercase
+    return letters[place] if place < 26 else _letter(place // 26 - 1) + letters[place % 26]
+
+
+def _text(key: Mapping[str, Any], differing: Sequence[str]) -> str:
+    data = option_name("data", str(key["data"]))
+    if "data.name" in key:
+        data = f"{data} {key['data.name']}"
+    more = [
+        f"{name.removeprefix('data.')}={shown(key[name])}" for name in differing if name in key and name != "data.name"
+    ]
+    if "latent.likelihood" in key and "latent.likelihood" not in differing:
+        more.append(f"{key['latent.likelihood']} likelihood")
+    noise = f"+ N(0, {shown(key['smoothing'])}^2)" if key["smoothing"] else "as it is"
+    return " ".join([data, *([f"({', '.join(more)})"] if more else []), noise])
+
+
+def other_examples(records: Sequence[Record]) -> list[str]:
+    """This is sentences about settings of the trainer by which runs are measured on other examples."""
+    measured = {
+        "limit_test_batches": "were tested on different examples",
+        "limit_val_batches": "have validation curves over different examples",
+    }
+    values = {key: {shown(record.config["trainer"].get(key)) for record in records} for key in measured}
+    return [
+        f"Runs differ in trainer.{key}: they {consequence}."
+        for key, consequence in measured.items()
+        if len(values[key]) > 1
+    ]

@@ -1,0 +1,116 @@
+"""Held-out numbers: which there are, what they mean, and how they are written."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scorewise.comparison.options import option_name
+from scorewise.comparison.record import COMPANIONS, Record
+from scorewise.runs import is_vae
+
+OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo")
+"""Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
+FIRST = ("nll", "bits_per_dim", "fisher_error", "fisher_error_clean", "csm", "ais", "iwae", "neg_elbo", "fid", "kid")
+LAST = ("nll_quadrature_error", "nll_tail", "nll_outside", "ais_acceptance")
+
+
+class Metric(NamedTuple):
+    """This is a metric, of one objective where its scale is the objective's.
+
+    Args:
+        name: in summary.json.
+        objective: of the runs that have it; empty where all objectives share it.
+    """
+
+    name: str
+    objective: str = ""
+
+    @property
+    def title(self) -> str:
+        """This is what a column of it is called."""
+        return f"{self.name} ({self.objective})" if self.objective else self.name
+
+    def of(self, record: Record) -> float | None:
+        """This is a run's number, or None."""
+        mine = not self.objective or self.objective == objective_of(record)
+        return record.metrics.get(self.name) if mine else None
+
+
+def objective_of(record: Record) -> str:
+    """This is the objective that a run minimises; of a VAE with an entropy of another kind its method."""
+    latent = record.config.get("latent")
+    if is_vae(record.config) and isinstance(latent, dict) and latent.get("method") != "score":
+        return str(latent.get("method"))
+    return option_name("objective", record.config["objective"]["_target_"])
+
+
+def split(name: str, record: Record) -> Metric:
+    """This is the metric that a name stands for in a run."""
+    return Metric(name, objective_of(record) if name in OF_AN_OBJECTIVE else "")
+
+
+def metrics_of(records: Sequence[Record]) -> list[Metric]:
+    """This is the metrics that runs have, the most telling first, without standard errors and ends of intervals."""
+    found = dict.fromkeys(
+        split(name, record)
+        for record in records
+        for name in record.metrics
+        if not any(name.endswith(end) and name.removesuffix(end) in record.metrics for end in COMPANIONS)
+    )
+    return sorted(found, key=_place)
+
+
+def _place(metric: Metric) -> tuple[int, int, str, str]:
+    first = metric.name.partition("/")[0]
+    if first in FIRST:
+        return 0, FIRST.index(first), metric.name, ""
+    kind = 3 if first in LAST else 1 if first in OF_AN_OBJECTIVE else 2
+    return kind, 0, metric.name, metric.objective
+
+
+def meanings(metric: Metric, records: Sequence[Record]) -> dict[str, list[str]]:
+    """This is what a metric means, by text the labels of the runs that say so."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        if metric.of(record) is not None:
+            texts = (record.conventions.get(part, "") for part in (metric.name, *metric.name.split("/")))
+            text = "; ".join(dict.fromkeys(filter(None, texts))) or "no convention is stored"
+            found.setdefault(text, []).append(record.label)
+    return found
+
+
+def plain(value: float) -> str:
+    """This is a number with five significant digits."""
+    return f"{value:.5g}"
+
+
+def with_error(value: float, error: float | None) -> str:
+    """This is a number with its standard error in brackets, to two digits of that error."""
+    if error is None or not math.isfinite(error) or error <= 0 or not math.isfinite(value):
+        return plain(value)
+    digits = 1 - math.floor(math.log10(error))
+    if not 0 <= digits <= 5:
+        return f"{value:.4g} ({error:.2g})"
+    return f"{value:.{digits}f} ({error:.{digits}f})"
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """This is a number with an interval in square brackets, to two digits of half its length."""
+    half = (high - low) / 2
+    if not math.isfinite(half) or half <= 0:
+        return f"{plain(value)} [{plain(low)}, {plain(high)}]"
+    digits = 1 - math.floor(math.log10(half))
+    if not 0 <= digits <= 5:
+        return f"{value:.5g} [{low:.5g}, {high:.5g}]"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def of_run(metric: Metric, record: Record) -> str:
+    """This is a run's number as it is shown: with its standard error in ( ) or its interval in [ ]."""
+    value = metric.of(record)
+    if value is None:
+        return ""
+    error, low, high = (record.metrics.get(metric.name + end) for end in COMPANIONS)
+    if low is not None and high is not None:
+        return with_interval(value, low, high)
+    return with_error(value, error)

@@ -1,0 +1,160 @@
+"""The options of every config group: how a stored run is typed again."""
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scorewise.runs import FROM_ENVIRONMENT, OF_THIS_MACHINE, PLUMBING, is_vae
+
+GROUPS = (
+    *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),
+    *("optim", "trainer", "logger", "callbacks"),
+)
+"""In the order in which a person would type them."""
+UNTYPED = ("identity", "model", "rerun", "resume", "train", "paths")
+Config = Mapping[str, Any]
+
+
+class NotTyped(Exception):
+    """This run cannot be typed again; the message says why, in a few words."""
+
+
+def _conf() -> Path:
+    inside = Path(__file__).parents[1] / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "conf"
+
+
+@cache
+def _file(path: Path) -> dict[str, Any]:
+    """This is an option with the options of its own group that it builds on."""
+    settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    below = [name for name in settings.pop("defaults", []) if name != "_self_"]
+    merged: dict[str, Any] = {}
+    for name in below:
+        merged |= _file(path.with_name(f"{name}.yaml"))
+    return merged | settings
+
+
+@cache
+def _options(group: str) -> dict[str, dict[str, Any]]:
+    return {file.stem: _file(file) for file in sorted((_conf() / group).glob("*.yaml"))}
+
+
+@cache
+def _defaults() -> tuple[dict[str, str], dict[str, Any]]:
+    """This is the default option of every group, and the settings outside of groups."""
+    settings = yaml.safe_load((_conf() / "train.yaml").read_text(encoding="utf-8"))
+    listed = settings.pop("defaults")
+    settings.pop("hydra")
+    return {group: name for one in listed if isinstance(one, dict) for group, name in one.items()}, settings
+
+
+def option_name(group: str, target: str) -> str:
+    """This is the option of a target; the class's own name for a class of the user's."""
+    known = (name for name, option in _options(group).items() if option.get("_target_") == target)
+    return next(known, target.rpartition(".")[2])
+
+
+def follows(group: str, key: str, value: Any, config: Config) -> bool:
+    """This says whether a setting is another one by default, and has that one's value, as trainer.max_epochs has."""
+    typed = (option[key] for option in _options(group).values() if key in option)
+    return any("${" in str(one) and _same(_resolved(one, config), value) for one in typed)
+
+
+def command(config: Config) -> str:
+    """This is the shortest `python src/train.py ...` that computes a stored config again.
+
+    Raises:
+        NotTyped: it holds what this version has no option for.
+    """
+    defaults, main = _defaults()
+    skipped = {"sampler", "likelihood"} if is_vae(config) else {"latent"}  # type: ignore[arg-type]
+    words: list[str] = []
+    for group in GROUPS:
+        part = config.get(group)
+        if group in skipped or not isinstance(part, Mapping) or (is_vae(config) and dict(part) == {"_target_": "none"}):  # type: ignore[arg-type]
+            continue
+        words += _group(group, part, defaults.get(group, ""), config)
+    for key, value in main.items():
+        if key not in UNTYPED and key in config and config[key] != value:
+            words.append(f"{key}={_word(config[key])}")
+    return " ".join(["python src/train.py", *map(shlex.quote, words)])
+
+
+def _group(group: str, part: Config, default: str, config: Config) -> list[str]:
+    target = part.get("_target_")
+    fitting = {name: option for name, option in _options(group).items() if option.get("_target_") == target}
+    if not fitting:
+        raise NotTyped(f"{group}={target} is none of this version's options")
+    typed = {name: _changed(group, part, option, config) for name, option in fitting.items()}
+    name = min(typed, key=lambda name: (len(typed[name]), name != default, name))
+    return [*([f"{group}={name}"] if name != default else []), *typed[name]]
+
+
+def _changed(group: str, part: Config, option: Config, config: Config) -> list[str]:
+    plumbing = PLUMBING.get(group, ()) if group in OF_THIS_MACHINE else ()
+    words = []
+    for key, value in part.items():
+        if key == "_target_" or key in plumbing:
+            continue
+        if key not in option:
+            raise NotTyped(f"this version has no {group}.{key}")
+        if not _same(_resolved(option[key], config), value):
+            words.append(f"{group}.{key}={_word(value)}")
+    return words
+
+
+def _same(one: Any, other: Any) -> bool:
+    both_nan = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+    return both_nan or (type(one) is type(other) and one == other) or _number(one) == _number(other) is not None
+
+
+def _number(value: Any) -> float | None:
+    """This is a number, also one that YAML 1.1 takes for a text, such as 1e-4."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _resolved(value: Any, config: Config) -> Any:
+    """This is an option's value, with the settings of this run for what it refers to."""
+    match = re.fullmatch(r"\$\{(?:oc\.select:)?([\w.]+)(?:,([^}]*))?\}", str(value))
+    if match is None:
+        return value
+    node: Any = config
+    for key in match[1].split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            return yaml.safe_load(match[2]) if match[2] else value
+        node = node[key]
+    return node
+
+
+def _word(value: Any) -> str:
+    """This is a value as Hydra reads it on a command line."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return repr(value)
+        case list():
+            return f"[{','.join(_word(one) for one in value)}]"
+        case Mapping():
+            return "{" + ",".join(f"{_word(str(key))}:{_word(one)}" for key, one in value.items()) + "}"
+    text = str(value)
+    if FROM_ENVIRONMENT in text or "${" in text or not text.isprintable():
+        raise NotTyped("a setting comes from the environment or cannot be typed")
+    if re.fullmatch(r"[A-Za-z_/.][\w/.-]*", text) and text.lower() not in ("null", "true", "false", "inf", "nan"):
+        return text
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"

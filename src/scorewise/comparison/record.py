@@ -1,0 +1,254 @@
+"""One run as its folder tells it, whole or damaged. Nothing in the folder is executed."""
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scorewise import __version__
+from scorewise.runs import CHANGES_RESULTS
+
+LARGEST = 4_000_000
+"""Bytes of a config or a summary; what is larger was not written by a run."""
+LEAVES = 5_000
+"""Settings of a config; likewise (a few lines of YAML can stand for millions)."""
+CHOSEN = ("data", "backbone", "head", "objective", "task")
+"""Sections that name a class."""
+COMPANIONS = ("_se", "_low", "_high")
+"""What the names of standard errors and of the ends of intervals end with."""
+Curve = list[tuple[int, float]]
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+
+
+@dataclass(frozen=True)
+class Record:
+    """This is a run as its folder tells it.
+
+    Args:
+        path: of the folder.
+        label: what it is called, its path below what all runs share, printable.
+        config: as stored; empty where it cannot be read.
+        summary: as stored; empty where there is none or it cannot be read.
+        later: tests of the finished run under other tasks, by the name of their JSON file.
+        curves: (step, value) by the name of the metric.
+        problems: what is wrong with the folder, a few words each.
+    """
+
+    path: Path
+    label: str
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    later: dict[str, dict[str, Any]] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def comparable(self) -> bool:
+        """This says whether it is known what the run computes."""
+        return bool(self.config)
+
+    @property
+    def finished(self) -> bool:
+        """This says whether it has ended and written its summary."""
+        return self.summary.get("finished") is True
+
+    @property
+    def seed(self) -> int | str:
+        """This is the seed."""
+        return self.config.get("seed", "")
+
+    @property
+    def version(self) -> str:
+        """This is the package version that finished it, or would now."""
+        versions = self.summary.get("versions")
+        return str(versions.get("scorewise", __version__)) if isinstance(versions, dict) else __version__
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """This is its held-out numbers, standard errors and ends of intervals included."""
+        return numbers(self.summary.get("metrics")) | {
+            f"{test}: {name}": value
+            for test, found in self.later.items()
+            for name, value in numbers(found["metrics"]).items()
+        }
+
+    @property
+    def conventions(self) -> dict[str, str]:
+        """This is what they mean."""
+        return _texts(self.summary.get("conventions")) | {
+            f"{test}: {name}": text
+            for test, found in self.later.items()
+            for name, text in _texts(found.get("conventions")).items()
+        }
+
+    @property
+    def status(self) -> str:
+        """This is finished, unfinished, or damaged."""
+        if not self.comparable:
+            return "damaged"
+        return "finished" if self.finished else "unfinished"
+
+
+def printable(text: str) -> str:
+    """This is a text on one line without anything that a terminal or a page would obey."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def number(value: Any) -> float | None:
+    """This is a value as a number, or None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def numbers(values: Any) -> dict[str, float]:
+    """This is those values of a mapping that are numbers."""
+    if not isinstance(values, Mapping):
+        return {}
+    return {str(name): found for name, value in values.items() if (found := number(value)) is not None}
+
+
+def _texts(values: Any) -> dict[str, str]:
+    return {str(name): str(text) for name, text in values.items()} if isinstance(values, Mapping) else {}
+
+
+def read(path: Path, label: str) -> Record:
+    """This is the run of a folder; what cannot be read is among its problems, and nothing is raised."""
+    problems: list[str] = []
+    config = _config(path / "config.yaml", problems)
+    summary = _json(path / "summary.json", problems)
+    later = {file.stem: _json(file, problems) for file in sorted(path.glob("*.json")) if file.name != "summary.json"}
+    later = {test: found for test, found in later.items() if isinstance(found.get("metrics"), dict)}
+    curves = _curves(path / "metrics.csv", problems)
+    if config and not summary and not problems:
+        steps = max((points[-1][0] for points in curves.values()), default=None)
+        reached = "before its first logged step" if steps is None else f"last logged step {steps}"
+        problems.append(f"unfinished, or running: no summary.json ({reached}); the command that began it continues it")
+    elif summary and summary.get("finished") is not True:
+        problems.append("unfinished: its summary.json does not say that it has ended")
+    for name, points in curves.items():
+        if name.endswith("/loss") and points and not math.isfinite(points[-1][1]):
+            problems.append(f"{printable(name)} is {points[-1][1]} at step {points[-1][0]}")
+    return Record(path, label, config, summary, later, curves, tuple(problems))
+
+
+def _text(path: Path, problems: list[str]) -> str | None:
+    """This is a small file's text, or None with a problem."""
+    try:
+        if path.stat().st_size > LARGEST:
+            problems.append(f"{printable(path.name)} has {path.stat().st_size:,} bytes: no run writes such a file")
+            return None
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        problems.append(f"{printable(path.name)} cannot be read ({reason})")
+        return None
+
+
+def _config(path: Path, problems: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        problems.append("no config.yaml, so what it computes is not known")
+        return {}
+    text = _text(path, problems)
+    if text is None:
+        return {}
+    try:
+        config = yaml.load(text, Loader=_Loader)
+        if not isinstance(config, dict):
+            raise ValueError("no mapping")
+        if _too_many(config):
+            raise ValueError(f"more than {LEAVES:,} settings")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+        problems.append(f"config.yaml is damaged ({reason})")
+        return {}
+    config = {str(section): part for section, part in config.items()}
+    missing = [
+        section
+        for section in CHANGES_RESULTS
+        if not ((section == "seed" and section in config) or isinstance(config.get(section), dict))
+    ]
+    if missing:
+        problems.append(
+            f"no run: its config.yaml has no {', '.join(missing)} (a saved model and a feature extractor have none)"
+        )
+        return {}
+    nameless = [section for section in CHOSEN if not isinstance(config[section].get("_target_"), str)]
+    if nameless:
+        problems.append(f"config.yaml is damaged (no _target_ in {', '.join(nameless)})")
+        return {}
+    return config
+
+
+def leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """This is the settings of a config with dotted names; a list is one setting."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, node
+
+
+def _too_many(config: Any) -> bool:
+    """This says whether a config has more than LEAVES values, without unfolding all of them."""
+    waiting, count = [config], 0
+    while waiting and count <= LEAVES:
+        node = waiting.pop()
+        count += 1
+        if isinstance(node, Mapping | list):
+            waiting += node.values() if isinstance(node, Mapping) else node
+    return count > LEAVES
+
+
+def _json(path: Path, problems: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    text = _text(path, problems)
+    try:
+        found = json.loads(text) if text is not None else {}
+    except (ValueError, RecursionError) as error:
+        problems.append(f"{printable(path.name)} is damaged ({printable(str(error)).splitlines()[0]})")
+        return {}
+    if not isinstance(found, dict):
+        problems.append(f"{printable(path.name)} is damaged (no mapping)")
+        return {}
+    return found
+
+
+def _curves(path: Path, problems: list[str]) -> dict[str, Curve]:
+    curves: dict[str, Curve] = {}
+    bad = 0
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            rows = csv.reader(file)
+            names = next(rows, [])
+            if "step" not in names:
+                problems.append("metrics.csv is damaged (no column step)")
+                return {}
+            at = names.index("step")
+            wanted = [(i, name) for i, name in enumerate(names) if re.fullmatch("(train|val)/[^/]+", name)]
+            for row in rows:
+                try:
+                    step = int(row[at])
+                    values = [(name, float(row[i])) for i, name in wanted if row[i]]
+                except (ValueError, IndexError):
+                    bad += 1
+                    continue
+                for name, value in values:
+                    curves.setdefault(name, []).append((step, value))
+    except (OSError, csv.Error) as error:
+        problems.append(f"metrics.csv cannot be read further ({printable(str(error))})")
+    if bad:
+        problems.append(f"metrics.csv: {bad} {'row' if bad == 1 else 'rows'} cannot be read")
+    return curves

@@ -1,0 +1,69 @@
+"""Runs that differ in nothing but the seed, taken together."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scipy.special import stdtrit
+
+from scorewise.comparison.record import Record, number
+from scorewise.comparison.settings import same_but_seed
+
+CONFIDENCE = 0.95
+INTERVAL = "95 % Student-t interval of the mean over seeds"
+
+
+class Mean(NamedTuple):
+    """This is a mean over seeds and its 95 % interval, mean -+ t(.975, n - 1) s / sqrt(n).
+
+    Args:
+        mean: of the values.
+        low: end of the interval; NaN for a single value.
+        high: likewise.
+        n: how many values.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class Group(NamedTuple):
+    """This is the runs that differ in the seed only.
+
+    Args:
+        members: places of its runs in the list that is compared, one for each seed.
+        repeated: places of further runs of a seed that is in it already: they are not independent of it.
+    """
+
+    members: tuple[int, ...]
+    repeated: tuple[int, ...]
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """This is the mean of at least one value with its interval."""
+    n = len(values)
+    mean = math.fsum(values) / n if all(map(math.isfinite, values)) else math.nan
+    if n == 1 or math.isnan(mean):
+        return Mean(values[0] if n == 1 else mean, math.nan, math.nan, n)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * deviation / math.sqrt(n)
+    return Mean(mean, mean - half, mean + half, n)
+
+
+def groups(records: Sequence[Record]) -> list[Group]:
+    """This is runs grouped by all their settings but the seed, in the order in which they first come."""
+    by_key: dict[str, list[int]] = {}
+    for place, record in enumerate(records):
+        by_key.setdefault(same_but_seed(record), []).append(place)
+    return [_group(records, places) for places in by_key.values()]
+
+
+def _group(records: Sequence[Record], places: Sequence[int]) -> Group:
+    """This is a group; of two runs of a seed the finished one counts, and of two finished ones the first."""
+    kept: dict[str, int] = {}
+    for place in sorted(places, key=lambda place: (not records[place].finished, place)):
+        kept.setdefault(repr(records[place].seed), place)
+    members = tuple(sorted(kept.values(), key=lambda place: (number(records[place].seed) or 0, place)))
+    return Group(members, tuple(place for place in places if place not in members))

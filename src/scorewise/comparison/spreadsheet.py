@@ -1,0 +1,91 @@
+"""The CSV files: one row per run, and one row per set of seeds, with all digits."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from scorewise.comparison.compared import Compared
+from scorewise.comparison.record import Record, number, printable
+from scorewise.comparison.table import means
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text begins with that a spreadsheet would compute."""
+Value = str | float | int | None
+
+
+def safe(value: Value) -> str:
+    """This is a cell: numbers as they are, and a text that a spreadsheet would compute behind an apostrophe."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return repr(value)
+    text = printable(value)
+    return f"'{text}" if value.startswith(FORMULA) or text.startswith(FORMULA) else text
+
+
+def _write(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([safe(name) for name in header])
+    writer.writerows([safe(value) for value in row] for row in rows)
+    return file.getvalue()
+
+
+def _setting(compared: Compared, place: int, name: str) -> Value:
+    value = compared.settings[place].get(name)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if plain else compared.setting(place, name)
+
+
+def of_runs(compared: Compared) -> str:
+    """This is comparison.csv; damaged folders are rows as well."""
+    metrics = list(dict.fromkeys(name for record in compared.records for name in record.metrics))
+    header = [
+        *("run", "status", "problems", "group", "law", "seed", *compared.differing, *metrics),
+        *("objective", "steps", "seconds", "parameters", "command"),
+    ]
+    rows: list[list[Value]] = []
+    for place, record in enumerate(compared.records):
+        problems = "; ".join(record.problems)
+        seed = number(record.seed)
+        rows.append(
+            [
+                *(record.label, record.status, problems, compared.group_of(place) + 1),
+                compared.law_of(place).text,
+                record.seed if seed is not None else str(record.seed),
+                *(_setting(compared, place, name) for name in compared.differing),
+                *(record.metrics.get(name) for name in metrics),
+                str(compared.settings[place].get("objective", "")),
+                *(_known(record, name) for name in ("steps", "seconds", "parameters")),
+                compared.commands[place],
+            ]
+        )
+    for record in compared.left_out:
+        rows.append([record.label, record.status, "; ".join(record.problems), *[None] * (len(header) - 3)])
+    return _write(header, rows)
+
+
+def _known(record: Record, name: str) -> Value:
+    return number(record.summary.get(name))
+
+
+def of_groups(compared: Compared) -> str:
+    """This is comparison_seeds.csv: for every metric mean, ends of its 95 % interval, and number of seeds."""
+    endings = ("mean", "low", "high", "n")
+    titles = [f"{metric.title} {ending}" for metric in compared.metrics for ending in endings]
+    header = ["group", "runs", "law", "seeds", *compared.differing, *titles]
+    rows: list[list[Value]] = []
+    for i, group in enumerate(compared.groups):
+        first = group.members[0]
+        found: list[Value] = []
+        for metric in compared.metrics:
+            mean = means(compared, group, metric)
+            found += (
+                [None, None, None, 0]
+                if mean is None
+                else [mean.mean, *((mean.low, mean.high) if mean.n > 1 else (None, None)), mean.n]
+            )
+        seeds = " ".join(str(compared.records[place].seed) for place in group.members)
+        settings = [_setting(compared, first, name) for name in compared.differing]
+        rows.append([i + 1, compared.label_of(group), compared.law_of(first).text, seeds, *settings, *found])
+    return _write(header, rows)

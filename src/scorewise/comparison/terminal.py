@@ -1,0 +1,84 @@
+"""What the terminal shows of a comparison: a table, or a list where the window is too narrow for one."""
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from scorewise.comparison.compared import Compared, warnings
+from scorewise.comparison.metrics import LAST
+from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Column, Row, Table, of_groups, of_runs
+
+MOST = 60
+"""Rows that are printed; the files hold all."""
+PARTS = 12
+"""Lines of a warning; the page holds all."""
+
+
+def show(compared: Compared, console: Console) -> None:
+    """This prints warnings, what is wrong with which folder, and the table; nothing in it is markup."""
+    for warned in warnings(compared):
+        console.print(Text(f"warning: {warned.sentence}", style="yellow"))
+        for part in warned.parts[:PARTS]:
+            console.print(Padding(Text(part, style="yellow"), (0, 0, 0, 2)))
+        if len(warned.parts) > PARTS:
+            console.print(Text(f"  ... and {len(warned.parts) - PARTS} more, on the page", style="yellow"))
+    troubled = [record for record in (*compared.records, *compared.left_out) if record.problems]
+    for record in troubled[:MOST]:
+        console.print(Text(f"{record.label}: {'; '.join(record.problems)}", style="yellow"))
+    if len(troubled) > MOST:
+        console.print(Text(f"... and {len(troubled) - MOST} more folders with problems", style="yellow"))
+    if not compared.records:
+        return
+    table = of_groups(compared) if compared.seeds_repeat else of_runs(compared)
+    columns = [i for i, column in enumerate(table.columns) if _worth_it(column, table, i)]
+    rows = table.rows[:MOST]
+    drawn = _drawn(table, columns, rows)
+    if Measurement.get(console, console.options.update(max_width=10_000), drawn).maximum <= console.width:
+        console.print(drawn)
+    else:
+        console.print(_folded(table, columns, rows))
+    if len(table.rows) > MOST:
+        console.print(Text(f"... and {len(table.rows) - MOST} more rows, in the files"))
+    console.print(Text(f"{BY_EXAMPLES}; {BY_SEEDS}" if compared.seeds_repeat else BY_EXAMPLES, style="dim"))
+
+
+def _worth_it(column: Column, table: Table, place: int) -> bool:
+    """This says whether a column is shown: not metric/row/column, and not what says nothing."""
+    if column.kind == "metric":
+        return "/" not in column.name and column.name not in LAST
+    texts = {row.cells[place].shown for row in table.rows}
+    if column.name in ("steps", "minutes", "parameters"):
+        return False
+    return texts != {"finished"} and texts != {""} and not (column.name in ("seed", "n") and len(texts) == 1)
+
+
+def _drawn(table: Table, columns: list[int], rows: list[Row]) -> RichTable:
+    drawn = RichTable()
+    for i in columns:
+        column = table.columns[i]
+        drawn.add_column(Text(column.name), justify="right" if column.kind == "metric" else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(row.cells[i].shown) for i in columns))
+    return drawn
+
+
+def _folded(table: Table, columns: list[int], rows: list[Row]) -> Group:
+    """This is the table with every row as a few lines: its name, its settings, its numbers."""
+    lines: list[RenderableType] = []
+    for row in rows:
+        lines.append(Text(row.cells[0].shown, style="bold"))
+        for metrics in (False, True):
+            pairs = [
+                f"{table.columns[i].name}{' ' if metrics else '='}{row.cells[i].shown}"
+                for i in columns[1:]
+                if (table.columns[i].kind == "metric") is metrics and row.cells[i].shown
+            ]
+            if pairs:
+                style = "" if metrics else "dim"
+                lines.append(
+                    Padding(Columns([Text(pair, style=style) for pair in pairs], padding=(0, 2)), (0, 0, 0, 2))
+                )
+    return Group(*lines)
