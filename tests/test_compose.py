@@ -326,8 +326,11 @@ def test_every_option_of_every_group_composes() -> None:
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
-def test_every_experiment_is_built(experiment: str) -> None:
-    config = settled(f"experiment={experiment}", "data.batch_size=8")
+def test_every_experiment_is_built(experiment: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(20)))
+    mine = [f"data.path={path}"] if experiment == "table" else []
+    config = settled(f"experiment={experiment}", "data.batch_size=8", *mine)
     parts = compose.build(config, 0)
     assert parts.model.shape == parts.source.shape
 

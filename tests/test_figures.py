@@ -34,6 +34,7 @@ MUST_HOLD = {
     "fig5_singlestep": ("best linear estimate from y_<=d", "above the Wiener filter"),
     "ncsn_mnist": ("at one scale", "better than independent Gaussian pixels"),
     "orders": ("better than the mean of its members",),
+    "table_wine": (),
     "poster_fig1": (),
     "poster_fig3": (),
     "poster_table1": ("within 10 % of the poster", "SSM is better than KDE"),

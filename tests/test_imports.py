@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "ensemble": BASE | {"heads", "likelihood", "store"},
     "figures": BASE
     | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics", "ensemble"}
-    | {"denoising", "latent", "outliers", "plots", "quality", "tasks"},
+    | {"denoising", "latent", "outliers", "plots", "quality", "score_density", "tasks"},
     "latent": BASE | {"backbones", "heads", "objectives", "estimators", "sampling"},
     "likelihood": BASE,
     "score_density": BASE | {"backbones", "heads", "likelihood", "sampling"},

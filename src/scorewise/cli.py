@@ -49,6 +49,7 @@ def commands() -> dict[str, Callable[[DictConfig], Any]]:
         "train": train,
         "eval": evaluate,
         "predict": predict,
+        "sample": sample,
         "reproduce": reproduce,
         "features": features,
         "tune": tune,
@@ -215,12 +216,21 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def predict(cfg: DictConfig) -> None:
-    """This restores a folder of images with a finished run, encodes it with a VAE, or scores a folder or a table."""
+    """This restores, encodes or scores images with a finished run, or gives rows of a table their log-densities."""
     warnings.showwarning = _show_warning
     from scorewise import console, prediction, runs
 
     made = prediction.run(runs.plain(cfg))
     console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
+
+
+def sample(cfg: DictConfig) -> None:
+    """This draws examples from a finished run: rows of a table, or images."""
+    warnings.showwarning = _show_warning
+    from scorewise import console, runs, synthesis
+
+    for path in synthesis.run(runs.plain(cfg)):
+        console.say(f"wrote {path}")
 
 
 def reproduce(cfg: DictConfig) -> None:

@@ -25,6 +25,7 @@ from scorewise.capabilities import (
     NoisyScoreModel,
 )
 from scorewise.data.source import Labelled, Source
+from scorewise.data.tables import Tabular
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel, Model, Trained
 from scorewise.latent import SCORE_OBJECTIVES, VAE, encoder_for, mismatch, reads_conditionals
@@ -625,13 +626,16 @@ def _entry(entry: Any) -> tuple[str, str, Config]:
     return name, option, settings
 
 
-def outside_sources(entries: Iterable[Any], shape: Sequence[int], paths: Config) -> dict[str, Source]:
+def outside_sources(
+    entries: Iterable[Any], shape: Sequence[int], paths: Config, columns: Config | None = None
+) -> dict[str, Source]:
     """This is data sets by name, in the shape of other data where they can have it; nothing is read yet.
 
     Args:
         entries: data options, or mappings with `data` (the option), its settings, and a name where that is another.
         shape: of the other data.
         paths: of this machine: data and cache.
+        columns: of the other data where it is a table: other tables are read in these columns, in their scale.
 
     Raises:
         UserError: no such option or setting, or a name that is given twice.
@@ -654,6 +658,8 @@ def outside_sources(entries: Iterable[Any], shape: Sequence[int], paths: Config)
         fitted |= {"val": 0, "test": 1}  # of a folder, all images
         fitted |= {"channels": shape[0], "size": shape[-1]} if len(shape) == 3 else {"dims": shape[0]}
         part |= {key: value for key, value in fitted.items() if key in part} | settings
+        if columns is not None and "columns" in accepted:
+            part["columns"] = columns
         try:
             _refuse_kinds({"data": part})
             found[name] = build_source({"data": part})
@@ -733,6 +739,8 @@ def build(config: Config, seed: int) -> Parts:
         **levels,
         **parts,
     }
+    if isinstance(source, Tabular):
+        recipe["columns"] = source.table.plain()
     if recipe["backbone"].get("ordering") == "data_driven":
         recipe["backbone"]["ordering"] = list(_order_of(source, seed).sequence)
     with torch.random.fork_rng(devices=[]):
@@ -764,6 +772,11 @@ def _build_vae(config: Config, seed: int) -> Parts:
     return Parts(source, model, _built(config, "objective") if of_score else None, recipe)
 
 
+def task_settings(name: str) -> Config:
+    """This is the settings of a task as its option has them."""
+    return _part("task", name)
+
+
 def only_for_choosing(task: Config) -> Config:
     """This is a task's settings for prediction, which reads no set but the one that a statistic is chosen on.
 
@@ -792,7 +805,9 @@ def build_task(config: Config, parts: Parts, seed: int) -> Any:
     """This is the LightningModule of a settled config."""
     settings = {key: value for key, value in config["task"].items() if key != "_target_"}
     if "out" in settings:
-        settings["out"] = outside_sources(_entries(settings["out"]), parts.source.shape, config["paths"])
+        source = parts.source
+        columns = source.table.plain() if isinstance(source, Tabular) else None
+        settings["out"] = outside_sources(_entries(settings["out"]), source.shape, config["paths"], columns)
     optimisation = build_optimisation(config)
     try:
         return import_class(config["task"]["_target_"])(

@@ -17,7 +17,17 @@ from scorewise.store import import_class, load, local_folder, read_config, refus
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.task import Task
-from scorewise.training import OURS, TRAINER_SETTINGS, conventions, draw_panels, meant, quieten, stoppable, watched
+from scorewise.training import (
+    OURS,
+    TRAINER_SETTINGS,
+    conventions,
+    draw_panels,
+    meant,
+    quieten,
+    refuse_another_table,
+    stoppable,
+    watched,
+)
 
 
 class Finished(NamedTuple):
@@ -62,6 +72,7 @@ def finished(config: dict[str, Any]) -> Finished:
         stored[section].update({key: place for key, place in places.items() if key in accepted})
     stored["paths"] = config["paths"]
     parts = compose.build(stored, int(stored["seed"]))
+    refuse_another_table(model.recipe, parts.recipe)
     if isinstance(model, LiftedModel) and model.likelihood is None:
         model.likelihood = cast(LiftedModel, parts.model).likelihood
     parts = parts._replace(model=model)

@@ -1,7 +1,5 @@
-"""Predicting with a finished run: images restored or encoded, or outlier scores of a folder or a table."""
+"""Predicting with a finished run: images restored or encoded, outlier scores, or log-densities of a table's rows."""
 
-import csv
-import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,19 +10,27 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scorewise.compose import only_for_choosing
+from scorewise.capabilities import NormalisedDensity
+from scorewise.compose import only_for_choosing, task_settings
 from scorewise.data.datamodule import Batch, ScoreData
 from scorewise.data.folder import ImageFolder, LeftOut, printable, sentence_of
-from scorewise.data.tables import read_table
+from scorewise.data.table_file import write_table
+from scorewise.data.tables import Columns, Table, Tabular, read_table
 from scorewise.errors import UserError
 from scorewise.evaluation import Finished, finished
 from scorewise.noise import Draws
+from scorewise.outliers import numbers, percentiles
+from scorewise.runs import is_vae
+from scorewise.store import import_class, local_folder, read_config, refuse_unknown
 from scorewise.tasks.denoising import Denoising
+from scorewise.tasks.density import DensityEstimation
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.ood import OODScoring
 
-OUTLIERS = "outliers.csv"
+OUTLIERS, DENSITIES = "outliers.csv", "densities.csv"
 BATCH = 100
+REFERENCE = 10_000
+"""Training rows that the percentiles of log-densities refer to, at most."""
 
 
 class Predicted(NamedTuple):
@@ -67,26 +73,33 @@ def run(config: dict[str, Any]) -> Predicted:
     """This is what a finished run makes of a user's examples, as its task says; nothing else is written.
 
     Args:
-        config: run (a folder), input (a folder of images, or a CSV table for outlier scores), output (a folder; None:
-            predictions/ in the run folder), task, trainer, paths.
+        config: run (a folder), input (a folder of images, or a table), output (a folder; None: predictions/ in the run
+            folder), task (rows of a table have log-densities, or outlier scores by task=ood), trainer, paths.
 
     Raises:
         UserError: no example can be used, output is in the input folder, or see `finished`.
     """
-    if "task" in config:
-        config = {**config, "task": only_for_choosing(config["task"])}
+    rows = _takes_rows(local_folder(config["run"]))
+    if rows and import_class(config["task"]["_target_"]) is Denoising:  # what images have when no task is given
+        config = {**config, "task": task_settings("density")}
+    config = {**config, "task": only_for_choosing(config["task"])}
     done = finished(config)
-    predict: dict[type, Callable[[Finished, dict[str, Any]], Predicted]] = {
-        Denoising: _restored,
-        OODScoring: _scored,
-        ImplicitVAE: _encoded,
-    }
+    predict: dict[type, Callable[[Finished, dict[str, Any]], Predicted]] = {OODScoring: _scored}
+    predict |= {DensityEstimation: _densities} if rows else {Denoising: _restored, ImplicitVAE: _encoded}
     if type(done.task) not in predict:
         raise UserError(
-            "predict restores images, scores outliers or encodes images: use task=denoising or task=ood, or "
+            "predict gives rows of a table their log-densities (task=density) or outlier scores: use task=ood."
+            if rows
+            else "predict restores images, scores outliers or encodes images: use task=denoising or task=ood, or "
             "task=implicit_vae of a VAE."
         )
     return predict[type(done.task)](done, config)
+
+
+def _takes_rows(folder: Path) -> bool:
+    """This says whether the examples of a run are rows of a table, and not images."""
+    stored = read_config(folder, refuse_unknown)
+    return "task" in stored and not is_vae(stored) and len(stored["model"]["shape"]) != 3
 
 
 def _folder(done: Finished, config: dict[str, Any], target: Path) -> ImageFolder:
@@ -124,7 +137,8 @@ def _scored(done: Finished, config: dict[str, Any]) -> Predicted:
         names, x_ND = images.names("test"), images.examples("test", index_N, -1, 0)
         left_out = [LeftOut(name, reason) for name, reason in images.remarks()["left_out"].items()]
     else:
-        names, x_ND, left_out = _rows(given, done)
+        rows = _rows(given, done)
+        names, x_ND, left_out = [str(number) for number in rows.numbers], rows.x_ND, rows.left_out
     scores_N = torch.cat([torch.as_tensor(part) for part in done.trainer.predict(task, Named(names, x_ND)) or []])
     scores_N = scores_N.double().cpu()
     unknown = [LeftOut(name, "no number for a score") for name, s in zip(names, scores_N, strict=True) if s.isnan()]
@@ -139,23 +153,85 @@ def _scored(done: Finished, config: dict[str, Any]) -> Predicted:
     return Predicted(path, len(scored), len(left_out) + len(unknown), f"scored by {task.statistic}")
 
 
-def _rows(path: Path, done: Finished) -> tuple[list[str], Tensor, list[LeftOut]]:
-    """This is the names, the examples in the scale of the model and what is left out of a table."""
-    source = done.parts.source
-    table = read_table(path, source.columns)
-    x_ND = source.scaled(table.rows_ND).to(torch.get_default_dtype())
-    fine_N = x_ND.isfinite().all(-1)
-    left_out = table.left_out + [
-        LeftOut(f"row {name}", "too large a number") for name, fine in zip(table.names, fine_N, strict=True) if not fine
+def _densities(done: Finished, config: dict[str, Any]) -> Predicted:
+    """This is log q of every row in the columns' own units, and its place among training rows, the oddest at 100."""
+    source, model = done.parts.source, done.parts.model
+    if not isinstance(model, NormalisedDensity):
+        raise UserError(f"{type(model).__name__} gives scores and no density: use task=ood for outlier scores.")
+    rows = _rows(Path(str(config["input"])).expanduser(), done)
+    model.to(done.trainer.strategy.root_device)
+    nll_N, beyond = _nll(model, rows.x_ND)
+    if beyond:
+        warnings.warn(
+            f"log-densities of {beyond} of {len(nll_N)} rows rest on a conditional with mass outside the range of the "
+            "likelihood: such rows are far from the training data.",
+            stacklevel=2,
+        )
+    some = torch.arange(min(REFERENCE, source.count("train")))
+    reference_N, _ = _nll(model, source.examples("train", some, -1, int(done.stored["seed"])))
+    places_N = percentiles(nll_N, reference_N)
+    target = Path(config["output"] or done.folder / "predictions").absolute() / DENSITIES
+    log_q = (-nll_N - source.log_volume).tolist()
+    lines = [
+        (number, *identity, one, place)
+        for number, identity, one, place in zip(rows.numbers, rows.ids, log_q, places_N.tolist(), strict=True)
     ]
-    total = len(table.names) + len(table.left_out)
+    write_table(target, ("row", *rows.id_column, "log_density", "percentile"), lines)
+    return Predicted(target, len(lines), len(rows.left_out), "rows given their log-density")
+
+
+def _nll(model: Any, x_ND: Tensor) -> tuple[Tensor, int]:
+    """This is - log q of examples, nats, float64, and how many rest on mass outside the range of a likelihood."""
+    parts, beyond = [], 0
+    for x_BD in x_ND.split(BATCH):
+        found = numbers(model, x_BD.to(model.mean.device), ("nll",))
+        parts.append(found["nll"].cpu())
+        if "outside" in found:
+            beyond += int((found["outside"] > model.lifted().largest_tail).sum())
+    return torch.cat(parts), beyond
+
+
+class GivenRows(NamedTuple):
+    """This is rows of a user's table that can be used.
+
+    Args:
+        numbers: of every row, from 1.
+        id_column: the name of the column that names them, or nothing.
+        ids: what that says, for every row, or nothing.
+        x_ND: in the scale of the model.
+        left_out: the other rows, with the reason.
+    """
+
+    numbers: list[int]
+    id_column: tuple[str, ...]
+    ids: Sequence[tuple[str, ...]]
+    x_ND: Tensor
+    left_out: list[LeftOut]
+
+
+def _rows(path: Path, done: Finished) -> GivenRows:
+    """This is the rows of a user's table in the columns of the model."""
+    source = done.parts.source
+    flat = Columns(source.columns, {}, (0.0,) * source.dims, (1.0,) * source.dims)
+    table = read_table(
+        path,
+        source.table if isinstance(source, Tabular) else flat,
+        source.dialect if isinstance(source, Table) else None,
+    )
+    x_ND = source.scaled(table.raw_ND).to(torch.get_default_dtype())
+    fine_N = x_ND.isfinite().all(-1)
+    far = [LeftOut(f"row {number}", "too large a number") for number in table.number_N[~fine_N].tolist()]
+    left_out = table.left_out + far
     if not bool(fine_N.any()):
-        raise UserError(f"{path} has no row that can be scored: {sentence_of(left_out)}.")
+        raise UserError(f"{printable(str(path))} has no row that can be used: {sentence_of(left_out)}.")
     if left_out:
         warnings.warn(
-            f"{len(left_out)} of {total} rows of {path} are not scored: {sentence_of(left_out)}.", stacklevel=2
+            f"{len(left_out)} of {table.total} rows of {path} are left out: {sentence_of(left_out)}.", stacklevel=2
         )
-    return [name for name, fine in zip(table.names, fine_N, strict=True) if fine], x_ND[fine_N], left_out
+    places = fine_N.nonzero()[:, 0].tolist()
+    ids = [(table.ids[i],) if table.id_column is not None else () for i in places]
+    id_column = () if table.id_column is None else (table.id_column or "index",)
+    return GivenRows(table.number_N[fine_N].tolist(), id_column, ids, x_ND[fine_N], left_out)
 
 
 class Named:
@@ -176,17 +252,6 @@ class Named:
     def __iter__(self) -> Iterator[Batch]:
         for x_BD, index_B in zip(self.x_ND.split(BATCH), self.index_N.split(BATCH), strict=True):
             yield Batch(x_BD, index_B, torch.full_like(index_B, -1))
-
-
-def write_table(path: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
-    """This writes a CSV table, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows([f"{value:.8g}" if isinstance(value, float) else value for value in line] for line in lines)
-    os.replace(partial, path)
 
 
 def _encoded(done: Finished, config: dict[str, Any]) -> Predicted:

@@ -10,6 +10,7 @@ ORDER = (
     *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "fig4_mnist", "fig4_cifar", "fig5_singlestep", "fig5_saltpepper"),
     *("table1", "table1_small", "table2_mnist_z8", "table2_mnist_z8_long", "table2_mnist_z16", "table2_mnist_z32"),
     *("table2_celeba", "ncsn_mnist", "poster_fig1", "poster_fig3", "poster_table1", "slides_example33", "orders"),
+    "table_wine",
 )
 NOT_MEASURED = {
     "fig4_celeba": ("gpu", "it needs a GPU and the images of CelebA"),

@@ -33,6 +33,7 @@ CLASSES = (
     "scorewise.data.synthetic.GaussianData",
     "scorewise.data.synthetic.Mixture1d",
     "scorewise.data.synthetic.Toy2d",
+    "scorewise.data.tables.Table",
     "scorewise.data.tables.Wine",
     "scorewise.data.uniform.Const",
     "scorewise.data.uniform.ConstUniform",

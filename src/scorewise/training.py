@@ -33,6 +33,7 @@ from scorewise.runs import Config, RunFolder
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel
+from scorewise.store import read_config
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import NotFinite, Task
 from scorewise.tracking import Label, MetricsTable, curves_of, log_sentences, tracker
@@ -146,6 +147,23 @@ def draw_panels(task: Task, folder: Path) -> Path | None:
     return path if panels or histograms else None
 
 
+def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """This refuses a table whose columns or their scales are not those that a model was trained on.
+
+    Args:
+        trained: recipe of the model.
+        found: the recipe that its config gives now.
+
+    Raises:
+        UserError: they differ.
+    """
+    if "columns" in trained and "columns" in found and trained["columns"] != found["columns"]:
+        raise UserError(
+            "the table has changed since this run was trained on it (its columns, their means or their scales differ): "
+            "put the old one back, or train again with rerun=true."
+        )
+
+
 class Training:
     """This is one run: the parts, the trainer and the folder.
 
@@ -169,6 +187,8 @@ class Training:
         self.parts = compose.build(config, self.seed)
         if config["train"]:
             compose.initialise(config, self.parts, self.seed)
+        if folder.last.is_file() or not config["train"]:
+            self._refuse_another_table()
         self.task: Task = compose.build_task(config, self.parts, self.seed)
         if config["trainer"].get("compile"):
             compile_step(self.parts.model, self.parts.objective)
@@ -182,6 +202,10 @@ class Training:
         self.table = MetricsTable(folder.path / "metrics.csv")
         self.code = code_version()
         self.trainer = self._trainer(name)
+
+    def _refuse_another_table(self) -> None:
+        if (self.folder.path / "config.yaml").is_file():
+            refuse_another_table(read_config(self.folder.path, lambda _: None)["model"], self.parts.recipe)
 
     def _trainer(self, name: str) -> Trainer:
         settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}

@@ -7,7 +7,7 @@ from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.packed import Cifar10Subset, OmniglotSmall
 from scorewise.data.source import FixedSource, Labelled, SampledSource, Source
 from scorewise.data.synthetic import TOYS, GaussianData, Mixture1d, Toy2d
-from scorewise.data.tables import Wine
+from scorewise.data.tables import Columns, Table, Wine
 from scorewise.data.uniform import Const, ConstUniform, Uniform
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "CelebA",
     "Cifar10",
     "Cifar10Subset",
+    "Columns",
     "Const",
     "ConstUniform",
     "Digits",
@@ -30,6 +31,7 @@ __all__ = [
     "SampledSource",
     "Source",
     "Svhn",
+    "Table",
     "Toy2d",
     "Uniform",
     "Wine",
