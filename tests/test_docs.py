@@ -29,5 +29,5 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     )
     assert built.returncode == 0, built.stderr
     api = (tmp_path / "api.html").read_text()
-    for name in ("scorewise.objectives.csm.CSM", "scorewise.heads.conditional_score.ConditionalScore"):
+    for name in ("scorewise.objectives.CSM", "scorewise.heads.ConditionalScore"):
         assert f'id="{name}"' in api
