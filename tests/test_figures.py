@@ -48,9 +48,16 @@ MUST_HOLD = {
     "slides_example33": ("plain Langevin: weight", "annealing repairs"),
 }
 """The claims of every figure that its tiny budget must show."""
+LONG = (
+    *("fig3b", "fig4_celeba", "fig5_saltpepper", "ncsn_mnist", "orders", "poster_fig3", "table1"),
+    *("table2_mnist_z16", "table2_mnist_z32", "table2_mnist_z8_long", "table_wine"),
+)
+"""Those that take longest, or whose code another one runs as well."""
 
 
-@pytest.mark.parametrize("figure", options("figure"))
+@pytest.mark.parametrize(
+    "figure", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in options("figure")]
+)
 def test_a_tiny_budget_runs_and_shows_the_direction(figure: str, command: Callable[..., Outcome]) -> None:
     ended = command(f"figure={figure}", "budget=tiny", name="reproduce")
     assert ended.status == 0, ended.err

@@ -136,13 +136,13 @@ def test_a_kinked_activation_is_refused_where_it_would_train_wrongly() -> None:
 @pytest.mark.parametrize("fused", [True, False])
 def test_mixed_precision_leaves_the_derivative_in_single(fused: bool) -> None:
     model, x = model_with(), torch.randn(BATCH, DIMS)
-    reference = model.context(x)
-    model.context = lambda _: reference.bfloat16()  # type: ignore[method-assign, assignment]
+    single = model.context(x)
     call = CSM().__call__ if fused else lambda *a: Objective.__call__(CSM(), *a)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = call(model, x, draws())
-    assert mixed.total.dtype == torch.float32
-    model.context = lambda _: reference.bfloat16().float()  # type: ignore[method-assign, assignment]
+        mixed, context = call(model, x, draws()), model.context(x)
+    assert mixed.total.dtype == context.dtype == torch.float32
+    assert not torch.allclose(context, single, rtol=1e-4), "the trunk is in half precision"
+    model.context = lambda _: context  # type: ignore[method-assign, assignment]
     full = call(model, x, draws())
     torch.testing.assert_close(mixed.per_example, full.per_example, rtol=1e-6, atol=1e-6)
     mixed.total.backward(retain_graph=True)
