@@ -145,8 +145,9 @@ class Table2Mnist(Figure):
                     f"{self.check_images} images; gap: forward less backward AIS of {self.simulated} images drawn from "
                     f"the model, which brackets their true nll; float64: AIS in float64 throughout less AIS as above, "
                     f"first {self.checked} images. Widths: standard deviations of 200 draws of q(z|x), and of the "
-                    f"posterior by the ends of the chains, medians over latents and {self.check_images} images. "
-                    "identity: - E[sum_d s_d (z_d - E z_d)] / D, 1 for the true score, on those images.",
+                    f"posterior by the ends of the chains, medians over latents and {self.checked} images. "
+                    "identity: - E[sum_d s_d (z_d - E z_d)] / D, 1 for the true score, first "
+                    f"{self.check_images} images.",
                     (
                         "method",
                         "longer (s.e.)",
@@ -206,8 +207,8 @@ class Table2Mnist(Figure):
             ),
             "widths": bench.once(
                 f"{key} widths",
-                {**who, "ais": vars(self.ais), "count": self.check_images},
-                lambda: widths(run.model.to(self.device), run.source, self.ais, self.check_images, self.rows),
+                {**who, "ais": vars(self.ais), "count": self.checked},
+                lambda: widths(run.model.to(self.device), run.source, self.ais, self.checked, self.rows),
             ),
             "identity": bench.once(
                 f"{key} identity",
