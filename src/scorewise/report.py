@@ -15,8 +15,6 @@ ORDER = (
 NOT_MEASURED = {
     "fig4_celeba": ("gpu", "it needs a GPU and the images of CelebA"),
     "table1": ("gpu", "it needs a GPU, CIFAR-10 and SVHN; table1_small is what a CPU can do"),
-    "poster_fig3": ("cpu", "its trainings are those of table2_mnist_z8"),
-    "table2_mnist_z8": ("cpu", "six trainings, and about an hour of annealing after them"),
     "table2_mnist_z8_long": ("cpu", "100,000 iterations take an hour of a CPU per method"),
     "table2_mnist_z16": ("cpu", "as table2_mnist_z8"),
     "table2_mnist_z32": ("cpu", "as table2_mnist_z8"),

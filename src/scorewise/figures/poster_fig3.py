@@ -109,7 +109,7 @@ class PosterFig3(Figure):
         panels[2].set_ylim(min(late) - 2, max(late) + 2)
         names = list(data["noises"])
         panels[3].bar(range(len(names)), [data["noises"][name] for name in names], color=[f"C{i}" for i in range(9)])
-        panels[3].set_xticks(range(len(names)), names, fontsize=7)
+        panels[3].set_xticks(range(len(names)), names, fontsize=7, rotation=30, ha="right")
         panels[3].set(title="gradient noise / mean gradient", yscale="log")
         titles = ("- log p(x|z), validation", "- log p(x), validation", "what is minimised (implicit: not an ELBO)")
         for axes, title in zip(panels, titles, strict=False):

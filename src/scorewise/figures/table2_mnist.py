@@ -33,7 +33,7 @@ COLUMNS = (
     "prior",
     "iwae",
     "FID",
-    "1000 KID",
+    "KID",
     "time",
     "paper",
 )
@@ -107,7 +107,7 @@ class Table2Mnist(Figure):
                     round(_mean(first["prior"]), 2),
                     round(_mean(first["iwae"]), 2) if "iwae" in first else "-",
                     round(compared[name]["fid"], 1),
-                    round(1000 * compared[name]["kid"], 2),
+                    round(compared[name]["kid"], 3),
                     round(times[name] / times[BASELINE], 2),
                     self._published(name),
                 ]
@@ -260,7 +260,7 @@ class Table2Mnist(Figure):
         found["caption"] = (
             f"FID and KID: {self.samples} mean images of latents from the prior, grey as they are, against all "
             f"{first.source.count('test')} test images, features of {extractor.name} {extractor.hash} (as many real "
-            f"images of the training split: {floor['fid']:.1f} and {1000 * floor['kid']:.2f});"
+            f"images of the training split: {floor['fid']:.1f} and {floor['kid']:.4f});"
         )
         return found
 
@@ -318,7 +318,7 @@ class Table2Mnist(Figure):
         published = {i: value for i, name in enumerate(names) if isinstance(value := self._published(name), float)}
         if published:
             left.plot(list(published), list(published.values()), "x", color="grey", label="paper")
-        left.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)
+        left.set_xticks(range(len(names)), names, fontsize=8, rotation=30, ha="right")
         left.set(ylabel="- log p(x), nats per image", title="annealed importance sampling")
         left.legend(frameon=False, fontsize=8)
         left.grid(alpha=0.25)
@@ -328,7 +328,7 @@ class Table2Mnist(Figure):
             range(len(others)), [one.mean for one in paired], yerr=[2 * one.error for one in paired], fmt="o", capsize=4
         )
         right.axhline(0, color="grey", lw=1)
-        right.set_xticks(range(len(others)), [name.replace(", ", ",\n") for name in others], fontsize=7)
+        right.set_xticks(range(len(others)), others, fontsize=8, rotation=30, ha="right")
         right.set(ylabel="nll - nll of ELBO, nats", title="the same images, two standard errors")
         right.grid(alpha=0.25)
 
