@@ -11,6 +11,8 @@ from scorewise.comparison.record import Record, printable
 from scorewise.comparison.seeds import Group, groups
 from scorewise.comparison.settings import Settings, differing, settings, shown
 
+CHOICES = 2
+"""Settings that are added to the name of a run whose folder is called by its hash only."""
 NAMED = 3
 """Runs that a sentence names before it says how many more there are."""
 
@@ -55,11 +57,15 @@ class Compared(NamedTuple):
         """This is what a group is called: its folder where it has one for itself, else its first run and how many."""
         first = self.records[group.members[0]].label
         if len(group.members) == 1:
-            return first
+            return first if "/" in first else " ".join([first, *self._choices(group.members[0])])
         folder = first.rpartition("/")[0]
         inside = {place for place, record in enumerate(self.records) if record.label.rpartition("/")[0] == folder}
         alone = folder and inside == {*group.members, *group.repeated}
         return f"{folder} ({len(group.members)} seeds)" if alone else f"{first} and {len(group.members) - 1} more seeds"
+
+    def _choices(self, place: int) -> list[str]:
+        """This is the first settings that tell a run from the others, for runs whose folders do not say it."""
+        return [f"{name}={value}" for name in self.differing[:CHOICES] if (value := self.setting(place, name))]
 
     def setting(self, place: int, name: str) -> str:
         """This is a run's setting as it is typed; empty where it has none."""
