@@ -229,7 +229,7 @@ def test_names_are_only_names(tmp_path: Path) -> None:
         cells = [cell for row in csv.reader((tmp_path / "out" / file).open()) for cell in row]
         assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@")) and not _is_number(cell)]
         assert any(cell.startswith("'=") for cell in cells)
-    assert (safe("-x"), safe(-1.5), safe("\tx"), safe("x")) == ("'-x", "-1.5", "'\\tx", "x")
+    assert (safe("-x"), safe(-1.5), safe("\tx"), safe("x")) == ("'-x", "-1.5", "\\tx", "x")
 
 
 def _is_number(text: str) -> bool:

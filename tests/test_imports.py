@@ -19,7 +19,9 @@ MAY_IMPORT = {
     "heads": BASE | {"backbones", "likelihood"},
     "estimators": BASE,
     "objectives": BASE | {"estimators"},
-    "comparison": {"errors", "runs"},
+    "comparison": {"errors", "runs", "spreadsheet"},
+    "spreadsheet": set(),
+    "conf_dir": set(),
     "metrics": set(),
     "ensemble": BASE | {"heads", "likelihood", "store"},
     "figures": BASE
@@ -31,7 +33,7 @@ MAY_IMPORT = {
     "sampling": BASE | {"likelihood"},
     "denoising": BASE,
     "outliers": BASE | {"heads", "likelihood"},
-    "data": BASE,
+    "data": BASE | {"spreadsheet"},
     "quality": BASE | {"data", "sampling"},
     "tasks": BASE
     | {"backbones", "data", "denoising", "heads", "latent", "likelihood"}

@@ -19,9 +19,10 @@ from test_compose import settled
 import scorewise
 from scorewise import compose
 from scorewise.data import Table
-from scorewise.data.table_file import Dialect, harmless
+from scorewise.data.table_file import Dialect
 from scorewise.data.tables import Columns, moments, read_table
 from scorewise.errors import UserError
+from scorewise.spreadsheet import harmless
 
 Command = Callable[..., Outcome]
 AB = Columns(("a", "b"), {}, (0.0, 0.0), (1.0, 1.0))

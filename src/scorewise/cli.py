@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from scorewise import sweeps
+from scorewise.conf_dir import conf_dir
 from scorewise.errors import Stopped, UserError
 from scorewise.refusals import one_sentence
 
@@ -59,9 +60,7 @@ def commands() -> dict[str, Callable[[DictConfig], Any]]:
 
 def main(command: str) -> int:
     """This is a command's exit status; what it has to say is printed."""
-    conf = Path(__file__).parent / "conf"
-    conf = conf if conf.is_dir() else Path(__file__).parents[2] / "conf"
-    task = commands()[command]
+    conf, task = conf_dir(), commands()[command]
     _failed.clear()
     sweeps.announced.clear()
     debugging = os.environ.get("HYDRA_FULL_ERROR")
@@ -269,10 +268,10 @@ def features(cfg: DictConfig) -> None:
 def dashboard(cfg: DictConfig) -> None:
     """This lays out the comparison of a group of runs in Weights & Biases."""
     warnings.showwarning = _show_warning
-    from scorewise import compose, console, runs
+    from scorewise import console, runs
     from scorewise import dashboard as layout
 
-    known = sorted(path.stem for path in (compose.conf_dir() / "objective").glob("*.yaml"))
+    known = sorted(path.stem for path in (conf_dir() / "objective").glob("*.yaml"))
     console.show_paths({"dashboard": layout.run(runs.plain(cfg), known)})
 
 

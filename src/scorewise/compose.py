@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from inspect import Parameter, signature
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -24,6 +23,7 @@ from scorewise.capabilities import (
     NoisyConditionalScoreModel,
     NoisyScoreModel,
 )
+from scorewise.conf_dir import conf_dir
 from scorewise.data.source import Labelled, Source
 from scorewise.data.tables import Tabular
 from scorewise.errors import UserError
@@ -63,12 +63,6 @@ INITIALISING_EXAMPLES = 64
 
 class IncompatibleChoice(UserError, CompactHydraException):
     """Two choices do not fit each other."""
-
-
-def conf_dir() -> Path:
-    """This is the folder of Scorewise's own configs: inside the package when installed, else beside src/."""
-    inside = Path(__file__).parent / "conf"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 @cache

@@ -1,6 +1,5 @@
 """Sweeps: their cells, how each of them ended, and the table of all."""
 
-import csv
 import json
 import os
 import shutil
@@ -13,6 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from scorewise.spreadsheet import write
 
 NOTES = ".cells"
 """Where the runs of a sweep note how they ended, until the table is written."""
@@ -99,13 +100,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     """This writes rows as a CSV file, whole or not at all; folder and sentence are its last columns."""
     last = ("folder", "sentence")
     columns = [*dict.fromkeys(key for row in rows for key in row if key not in last), *last]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".csv.partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+    write(path, columns, ([row.get(key, "") for key in columns] for row in rows))
 
 
 class Notes(Callback):

@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from scorewise import compose, console, runs
+from scorewise.conf_dir import conf_dir
 from scorewise.errors import Stopped, UserError
 from scorewise.refusals import one_sentence
 from scorewise.sweeps import Row, write_table
@@ -211,7 +212,7 @@ class Study:
         try:
             return compose.settle(runs.plain(hydra_compose("train", self._words(chosen))))
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(one_sentence(error, compose.conf_dir(), "train")) from error
+            raise UserError(one_sentence(error, conf_dir(), "train")) from error
 
     def _words(self, chosen: Mapping[str, str]) -> list[str]:
         """This is what is typed for a trial; whole options before settings of theirs."""

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from scorewise.comparison.compared import Compared
 from scorewise.comparison.record import Record, number, printable
 from scorewise.comparison.table import means
+from scorewise.spreadsheet import harmless
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet would compute."""
 Value = str | float | int | None
 
 
@@ -19,8 +18,7 @@ def safe(value: Value) -> str:
         return ""
     if not isinstance(value, str):
         return repr(value)
-    text = printable(value)
-    return f"'{text}" if value.startswith(FORMULA) or text.startswith(FORMULA) else text
+    return harmless(printable(value))
 
 
 def _write(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:

@@ -1,7 +1,6 @@
 """Files of tables: CSV, Parquet and NumPy's matrices read piece by piece, nothing in them executed; CSV written."""
 
 import csv
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from scorewise.data.folder import printable
 from scorewise.errors import UserError
+from scorewise.spreadsheet import write
 
 AT_ONCE = 10_000
 """Rows that are read together."""
@@ -359,25 +359,4 @@ def names_of(columns: Sequence[str] | Mapping[str, Any], most: int = 5) -> str:
 
 def write_table(path: Path, columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
     """This writes a CSV table, whole or not at all; text that a spreadsheet would execute is quoted."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([harmless(name) for name in columns])
-        writer.writerows([_cell(value) for value in line] for line in lines)
-    os.replace(partial, path)
-
-
-def _cell(value: Any) -> Any:
-    return f"{value:.8g}" if isinstance(value, float) else harmless(value) if isinstance(value, str) else value
-
-
-def harmless(text: str) -> str:
-    """This is text for a cell: what begins like a formula gets a quotation mark before it, numbers stay."""
-    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text
+    write(path, columns, ([f"{value:.8g}" if isinstance(value, float) else value for value in line] for line in lines))
