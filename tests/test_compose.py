@@ -11,8 +11,8 @@ import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from scorewise import compose, runs
-from scorewise.compose import IncompatibleChoice
+from scorewise import choices, compatibility, compose, runs
+from scorewise.choices import IncompatibleChoice
 from scorewise.errors import UserError
 from scorewise.store import CLASSES, NAMES_ONLY
 
@@ -30,12 +30,12 @@ def config_of(*overrides: str, command: str = "train") -> dict[str, Any]:
 
 def settled(*overrides: str) -> dict[str, Any]:
     config = compose.settle(config_of(*overrides))
-    compose.refuse_incompatible(config)
+    compatibility.refuse_incompatible(config)
     return config
 
 
 def head_of(*overrides: str) -> str:
-    return compose.option_name("head", settled(*overrides)["head"]["_target_"])
+    return choices.option_name("head", settled(*overrides)["head"]["_target_"])
 
 
 CAUSAL = "needs a backbone with causal features; backbone={} has none. Use backbone=made, pixelcnnpp or transformer."
@@ -144,11 +144,11 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
     config = cell(objective, backbone, head)
     if head in NEEDS[backbone] and head in FITS[objective]:
         config = compose.settle(config)
-        compose.refuse_incompatible(config)
-        assert compose.option_name("head", config["head"]["_target_"]) == head
+        compatibility.refuse_incompatible(config)
+        assert choices.option_name("head", config["head"]["_target_"]) == head
         return
     with pytest.raises(IncompatibleChoice) as refused:
-        compose.refuse_incompatible(compose.settle(config))
+        compatibility.refuse_incompatible(compose.settle(config))
     sentence = str(refused.value)
     assert "\n" not in sentence
     assert sentence.endswith(".")
@@ -181,7 +181,7 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
     ],
 )
 def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
-    assert compose.option_name("sampler", settled(*choice)["sampler"]["_target_"]) == sampler
+    assert choices.option_name("sampler", settled(*choice)["sampler"]["_target_"]) == sampler
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 import scorewise
 from scorewise import compose, denoising
 from scorewise.capabilities import ContextStream
-from scorewise.compose import IncompatibleChoice
+from scorewise.choices import IncompatibleChoice
 from scorewise.denoising.filters import median_of_known
 from scorewise.errors import UserError
 from scorewise.heads.model import FullPassStream

@@ -11,9 +11,9 @@ from conftest import Outcome
 from test_compose import settled
 
 import scorewise
-from scorewise import compose
+from scorewise import choices, compose
 from scorewise.backbones import ConvNet, Glow
-from scorewise.compose import IncompatibleChoice
+from scorewise.choices import IncompatibleChoice
 from scorewise.errors import UserError
 from scorewise.heads import Energy, NormalisingFlow
 
@@ -160,7 +160,7 @@ def test_pcd_trains_an_energy_of_images(command: Callable[..., Outcome]) -> None
     metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
     assert all(torch.isfinite(torch.tensor(value)) for value in metrics.values())
     model = scorewise.load(ended.run)
-    data = compose.build_source(settled()).examples("test", torch.arange(100), -1, 0)
+    data = choices.build_source(settled()).examples("test", torch.arange(100), -1, 0)
     clean = data + 0.3 * torch.randn_like(data)
     assert model.energy(clean).mean() < model.energy(3 * torch.randn(100, 64)).mean()
     x = model.sample(8, torch.Generator().manual_seed(0))

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from test_compose import config_of, settled
 
 import scorewise
-from scorewise import compose, runs
-from scorewise.compose import IncompatibleChoice
+from scorewise import choices, compose, runs
+from scorewise.choices import IncompatibleChoice
 from scorewise.errors import UserError
 from scorewise.noise import Draws
 from scorewise.tasks.implicit_vae import ImplicitVAE
@@ -225,8 +225,8 @@ def test_methods_compose_with_the_encoder_that_fits(method: str) -> None:
     config = settled(*MNIST, *METHODS[method])
     assert config["latent"]["encoder"] == ENCODER[method]
     unused = method in ("elbo", "stein", "spectral")
-    assert (config["objective"] == compose.NONE) == (config["backbone"] == compose.NONE) == unused
-    assert config["sampler"] == config["likelihood"] == compose.NONE
+    assert (config["objective"] == choices.NONE) == (config["backbone"] == choices.NONE) == unused
+    assert config["sampler"] == config["likelihood"] == choices.NONE
     vae: Any = compose.build({**config, "latent": {**config["latent"], "z": 3}}, 0).model
     assert vae.encoder.autoregressive == (ENCODER[method] != "implicit")
 

@@ -21,7 +21,7 @@ from test_denoising import KnownGaussian
 from torch import Tensor
 
 import scorewise
-from scorewise import compose, outliers
+from scorewise import choices, compose, outlier_sets, outliers
 from scorewise.data import Const
 from scorewise.errors import UserError
 from scorewise.figures.table1 import nested
@@ -194,7 +194,7 @@ HAS = {
 
 @pytest.mark.parametrize("head", [name for name in options("head") if name != "auto"])
 def test_statistics_by_head(head: str) -> None:
-    found = outliers.statistics_of(import_class(compose._targets("head")[head]))
+    found = outliers.statistics_of(import_class(choices.targets("head")[head]))
     assert found == HAS.get(head, (*OF_SCORES, "nll", "typicality"))
 
 
@@ -252,7 +252,7 @@ def test_sets_take_the_shape_of_the_data(tmp_path: Path) -> None:
     Image.new("L", (9, 5), 200).save(tmp_path / "grey.png")
     entries = ["uniform", "black", {"data": "black", "value": 1.0, "name": "white"}, "omniglot_small"]
     entries.append({"data": "images", "path": str(tmp_path)})
-    found = compose.outside_sources(entries, (1, 12, 12), paths)
+    found = outlier_sets.outside_sources(entries, (1, 12, 12), paths)
     assert {name: source.shape for name, source in found.items()} == dict.fromkeys(
         ("uniform", "black", "white", "omniglot_small", "images"), (1, 12, 12)
     )
@@ -260,7 +260,7 @@ def test_sets_take_the_shape_of_the_data(tmp_path: Path) -> None:
     assert (found["black"].examples("test", index, -1, 0) == -1).all()
     assert (found["white"].examples("test", index, -1, 0) == 1).all()
     assert found["images"].count("test") == 1, "all images of a folder are compared with"
-    assert compose.outside_sources(["gaussian"], (13,), paths)["gaussian"].shape == (13,)
+    assert outlier_sets.outside_sources(["gaussian"], (13,), paths)["gaussian"].shape == (13,)
 
 
 def test_constant_images_are_of_a_level() -> None:
@@ -379,7 +379,7 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
 
 def test_predict_a_table(command: Command, tmp_path: Path) -> None:
     run = small_run(command, "data=wine", "objective=mle")
-    source = compose.build_source(settled("data=wine"))
+    source = choices.build_source(settled("data=wine"))
     x = source.raw("test")[:5]  # type: ignore[attr-defined]
     far = x[0].clone()
     far[3] *= 20
@@ -513,9 +513,9 @@ def test_the_trainings_of_table_1_compose(figure: str, budget: str) -> None:
     shapes = {}
     for asked in trainings:
         config = settled(*asked.overrides)
-        shapes[asked.name.partition("/")[0]] = compose.build_source(config).shape
+        shapes[asked.name.partition("/")[0]] = choices.build_source(config).shape
     for inside, out in settings["budgets"][budget]["settings"]["out"].items():
-        sets = compose.outside_sources(out, shapes[inside], {"data": None, "cache": None})
+        sets = outlier_sets.outside_sources(out, shapes[inside], {"data": None, "cache": None})
         assert {source.shape for source in sets.values()} == {shapes[inside]}
         assert "black" in sets, "where one-sided statistics fail"
     assert len(trainings) == 4 * len(shapes)

@@ -17,7 +17,7 @@ from conftest import Outcome
 from test_compose import settled
 
 import scorewise
-from scorewise import compose
+from scorewise import compatibility, compose
 from scorewise.data import Table
 from scorewise.data.table_file import Dialect
 from scorewise.data.tables import Columns, moments, read_table
@@ -269,7 +269,9 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
         assert sentence in str(refused.value)
         assert "\n" not in str(refused.value)
     with pytest.raises(UserError, match=r"must be a whole number|split_seed"):
-        compose.refuse_incompatible(settled("data=table", f"data.path={path}", "objective=mle", "data.split_seed=x"))
+        compatibility.refuse_incompatible(
+            settled("data=table", f"data.path={path}", "objective=mle", "data.split_seed=x")
+        )
 
 
 def test_formulas_are_quoted() -> None:

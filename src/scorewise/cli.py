@@ -177,7 +177,7 @@ def train(cfg: DictConfig) -> Path:
     """This trains one model, or says that this very run is finished, and is its folder."""
     warnings.showwarning = _show_warning
     with _importing():
-        from scorewise import compose, console, runs
+        from scorewise import compatibility, compose, console, runs
 
     config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
     name = str(config["name"] or "-".join(compose.names(config)))
@@ -187,7 +187,7 @@ def train(cfg: DictConfig) -> Path:
         _show(folder, "This run is finished (rerun=true runs it again, train=false tests and samples it again).")
         return folder.path
     with _importing():
-        compose.refuse_incompatible(config)
+        compatibility.refuse_incompatible(config)
         _refuse_impossible_launch(config)
         from scorewise import training
     if config["rerun"] and config["train"] and leads and folder.finished:

@@ -8,26 +8,19 @@ from typing import Any, NamedTuple, cast
 import torch
 from lightning import Trainer
 
-from scorewise import compose
+from scorewise import choices, compatibility, compose
+from scorewise.conventions import conventions, meant
 from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
+from scorewise.pictures import draw_panels, watched
 from scorewise.runs import CHANGES_RESULTS, OF_THIS_MACHINE, is_vae, without_plumbing
+from scorewise.stopping import stoppable
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.task import Task
-from scorewise.training import (
-    OURS,
-    TRAINER_SETTINGS,
-    conventions,
-    draw_panels,
-    meant,
-    quieten,
-    refuse_another_table,
-    stoppable,
-    watched,
-)
+from scorewise.training import OURS, TRAINER_SETTINGS, quieten, refuse_another_table
 
 
 class Finished(NamedTuple):
@@ -55,14 +48,14 @@ def finished(config: dict[str, Any]) -> Finished:
     if missing := [section for section in CHANGES_RESULTS if section not in stored]:
         raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
     for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
-        if not (is_vae(stored) and stored[group] == compose.NONE):
+        if not (is_vae(stored) and stored[group] == choices.NONE):
             refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
     if "task" in config:
         if is_vae(stored) and not is_vae(config):
             raise UserError(f"{folder} is a run of task=implicit_vae, which no other task can use: give that one.")
         stored["task"] = config["task"]
     stored = compose.settle(stored)  # a run of an earlier version has no likelihood
-    compose.refuse_incompatible(stored)
+    compatibility.refuse_incompatible(stored)
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder)
@@ -102,7 +95,7 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
     with stoppable("nothing was written, and the same command starts again"), watched(watching):
         (results,) = trainer.test(task, data, verbose=False)
     metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | task.intervals()
-    objective = compose.option_name("objective", stored["objective"]["_target_"])
+    objective = choices.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
     if "task" in config and trainer.is_global_zero:
         content = {

@@ -7,15 +7,16 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
-from scorewise import __version__, compose, console
+from scorewise import __version__, choices, compatibility, compose, console
 from scorewise.callbacks import Averaging
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.images import cache_root
 from scorewise.data.source import Labelled
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.shelf import Shelf
+from scorewise.stopping import stoppable
 from scorewise.tasks.classification import Classification
-from scorewise.training import OURS, TRAINER_SETTINGS, quieten, stoppable
+from scorewise.training import OURS, TRAINER_SETTINGS, quieten
 
 
 class Trained(NamedTuple):
@@ -44,10 +45,10 @@ def run(config: dict[str, Any], place: Path | None = None) -> Trained:
     Raises:
         UserError: data without labels, or what the data set refuses.
     """
-    compose.refuse_unlabelled(config)
+    compatibility.refuse_unlabelled(config)
     quieten()
     torch.set_default_dtype(torch.float32)
-    source, seed = compose.build_source(config), int(config["seed"])
+    source, seed = choices.build_source(config), int(config["seed"])
     source.prepare()
     labels = {split: cast(Labelled, source).labels(split) for split in ("train", "test")}
     with torch.random.fork_rng(devices=[]):

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from scorewise.capabilities import NormalisedDensity
-from scorewise.compose import only_for_choosing, task_settings
+from scorewise.choices import part_of
 from scorewise.data.datamodule import Batch, ScoreData
 from scorewise.data.folder import ImageFolder, LeftOut, printable, sentence_of
 from scorewise.data.table_file import write_table
@@ -19,6 +19,7 @@ from scorewise.data.tables import Columns, Table, Tabular, read_table
 from scorewise.errors import UserError
 from scorewise.evaluation import Finished, finished
 from scorewise.noise import Draws
+from scorewise.outlier_sets import only_for_choosing
 from scorewise.outliers import numbers, percentiles
 from scorewise.runs import is_vae
 from scorewise.store import import_class, local_folder, read_config, refuse_unknown
@@ -81,7 +82,7 @@ def run(config: dict[str, Any]) -> Predicted:
     """
     rows = _takes_rows(local_folder(config["run"]))
     if rows and import_class(config["task"]["_target_"]) is Denoising:  # what images have when no task is given
-        config = {**config, "task": task_settings("density")}
+        config = {**config, "task": part_of("task", "density")}
     config = {**config, "task": only_for_choosing(config["task"])}
     done = finished(config)
     predict: dict[type, Callable[[Finished, dict[str, Any]], Predicted]] = {OODScoring: _scored}

@@ -17,7 +17,7 @@ import torch
 from hydra import compose as hydra_compose
 from omegaconf import DictConfig, OmegaConf
 
-from scorewise import __version__, compose, console, runs
+from scorewise import __version__, choices, compatibility, compose, console, runs
 from scorewise.data.images import cache_root
 from scorewise.data.source import Source
 from scorewise.errors import UserError
@@ -65,7 +65,7 @@ class FinishedRun:
     @property
     def source(self) -> Source:
         """This is its data set."""
-        source = compose.build_source(self.config)
+        source = choices.build_source(self.config)
         source.prepare()
         return source
 
@@ -94,7 +94,7 @@ class FinishedRun:
             return newest
         from scorewise import features  # Lightning again
 
-        option = compose.option_name("data", self.config["data"]["_target_"])
+        option = choices.option_name("data", self.config["data"]["_target_"])
         config = runs.plain(hydra_compose("features", [f"data={option}"]))
         config["data"] |= {key: self.config["data"][key] for key in ("root", "cache") if key in self.config["data"]}
         if epochs is not None:
@@ -137,7 +137,7 @@ def trained(asked: Training, place: Path) -> FinishedRun:
     if not folder.finished:
         from scorewise import training  # Lightning takes seconds, and some figures train nothing
 
-        compose.refuse_incompatible(config)
+        compatibility.refuse_incompatible(config)
         training.run(config, stored, folder, asked.name)
     return FinishedRun(asked.seed, folder, config)
 

@@ -229,7 +229,7 @@ def sheltered(method: Callable[Concatenate[T, P], None]) -> Callable[Concatenate
             return
         try:
             method(self, *args, **kwargs)
-        except UserError:  # a signal's, see training.stoppable
+        except UserError:  # a signal's, see stopping.stoppable
             raise
         except Exception as error:
             self.lost = True

@@ -1,15 +1,10 @@
 """One training run in its folder: fit, test, pictures, summary."""
 
 import logging
-import pickle
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -20,19 +15,18 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file
 
-from scorewise import compose, console
+from scorewise import choices, compose
 from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids, ScoreHistograms, logged_step, trackers
-from scorewise.capabilities import DiscreteDensity
+from scorewise.checkpoint import refuse_unreadable, steps_made
 from scorewise.code_version import code_version
 from scorewise.compiler import compile_step
+from scorewise.conventions import conventions, meant
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.source import Source
-from scorewise.errors import Stopped, UserError
-from scorewise.heads.model import LiftedModel, Model, Trained
+from scorewise.errors import UserError
+from scorewise.heads.model import Trained
+from scorewise.pictures import draw_panels, draw_samples, watched
 from scorewise.runs import Config, RunFolder
-from scorewise.sampling.ancestral import Ancestral
-from scorewise.sampling.denoise import tweedie
-from scorewise.sampling.parallel import Parallel
+from scorewise.stopping import stoppable
 from scorewise.store import read_config
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import NotFinite, Task
@@ -71,80 +65,6 @@ def quieten() -> None:
         ".*could not find the monitored key.*",  # a run that ends before its first validation keeps its last weights
     ):
         warnings.filterwarnings("ignore", message=message)
-
-
-def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:
-    """This is what each metric means, for people and for summary.json."""
-    lifted = isinstance(model, LiftedModel) and model.likelihood is not None
-    how = f", {model.lifted().describe(model)}" if lifted and isinstance(model, LiftedModel) else ""
-    law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
-    if isinstance(model, DiscreteDensity):
-        how = ", as a density that is constant around every level"
-        bits = f"-log2 of the probability of {law}, on levels of {source.unit}"
-    else:
-        bits = f"density of {law} in {source.unit} (with the Jacobian of the scaling)"
-    return {
-        "loss": f"objective={objective}, per example, summed over {source.dims} dimensions, on {law}",
-        "csm": f"eq. 5 of the AR-CSM paper, per example, summed over {source.dims} dimensions, on {law}",
-        "nll": f"nats per example, of {law}, in the scale that the model sees{how}",
-        "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
-        "nll_tail": "largest mass of a conditional of an example outside the range of the quadrature",
-        "nll_outside": "entries of an example outside that range",
-        "bits_per_dim": bits,
-        "fisher_error": f"1/2 E|s - s*|^2 on the law of {law}",
-        "fisher_error_clean": "1/2 E|s - s*|^2 against the clean law, on clean data",
-    }
-
-
-def meant(texts: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
-    """This is the texts about metrics that there are, and about the parts of their names."""
-    told = {part for name in metrics for part in (name, *name.split("/"))}
-    return {name: text for name, text in texts.items() if name in told}
-
-
-@contextmanager
-def watched(working: Trained | Task | None) -> Iterator[None]:
-    """This shows how far a model's sampler or the annealing of a task is, if that tells."""
-    sampler = working.sampler if isinstance(working, Model) else working
-    if not isinstance(sampler, Ancestral | Parallel | ImplicitVAE):
-        yield
-        return
-    try:
-        with console.progress("annealing" if isinstance(sampler, ImplicitVAE) else "sampling") as sampler.watch:
-            yield
-    finally:
-        sampler.watch = None
-
-
-def draw_samples(model: Trained, source: Source, count: int, seed: int, path: Path) -> None:
-    """This draws samples.png: examples from the model and, where the law has noise, their denoised copies."""
-    from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
-
-    sampler = model.sampler if isinstance(model, Model) else model
-    with watched(model):
-        x_BD = model.sample(count, torch.Generator().manual_seed(seed))
-    panels = {"samples of the smoothed law" if model.noise else "samples": x_BD}
-    if isinstance(model, Model) and model.noise:
-        panels["the same, denoised (x + sigma^2 s)"] = tweedie(model, x_BD)
-    if len(source.shape) != 3:
-        real_BD = source.examples("test", torch.arange(min(count, source.count("test"))), -1, seed)
-        panels["data (clean)"] = real_BD
-    plots.samples(panels, source.shape, path, f"{count} samples by {type(sampler).__name__}")
-
-
-def draw_panels(task: Task, folder: Path) -> Path | None:
-    """This draws the pictures that a task's test left, in a folder, and is the main one; None where there are none."""
-    from scorewise import plots
-
-    if points := task.points():
-        plots.samples(points, (2,), folder / f"{task.name}-points.png", task.name)
-    panels, histograms = task.panels(), task.histograms()
-    path = folder / f"{task.name}.png"
-    if panels:
-        plots.samples(panels, task.source.shape, path, task.name, task.columns())
-    if histograms:
-        plots.histograms(histograms, path, "outlier scores: share of the examples of every set")
-    return path if panels or histograms else None
 
 
 def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
@@ -228,7 +148,7 @@ class Training:
             raise UserError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
 
     def _label(self, name: str) -> Label:
-        chosen = choices(self.config)
+        chosen = choices.chosen(self.config)
         data = str(self.config["data"].get("name", chosen["data"]))
         settings = {key: value for key, value in self.stored.items() if key not in OF_THIS_COMMAND}
         return Label(
@@ -338,7 +258,7 @@ class Training:
         model = self.task.model.eval()
         model.save_weights(self.folder.path / "weights.safetensors")
         (self.folder.path / "README.md").write_text(model.card())
-        objective = compose.option_name("objective", self.config["objective"]["_target_"])
+        objective = choices.option_name("objective", self.config["objective"]["_target_"])
         meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
         self.table.write()
         curves = curves_of(self.table.rows)
@@ -353,7 +273,7 @@ class Training:
         summary = {
             "finished": True,
             "identity": self.folder.identity,
-            "choices": choices(self.config),
+            "choices": choices.chosen(self.config),
             "seed": self.seed,
             "tags": self.stored["tags"],
             "steps": self.trainer.global_step if self.config["train"] else before.get("steps"),
@@ -365,68 +285,6 @@ class Training:
             "versions": {**self.code, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)
-
-
-def refuse_unreadable(checkpoint: Path) -> None:
-    """This refuses a checkpoint that is damaged or that would execute something when loaded.
-
-    Raises:
-        UserError: which file.
-    """
-    try:
-        if not {"state_dict", "loops", "optimizer_states"} <= set(torch.load(checkpoint, weights_only=True, mmap=True)):
-            raise KeyError("state_dict")
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise UserError(
-            f"{checkpoint} is damaged or holds more than plain numbers, so it was not loaded: "
-            "remove it to start the run again."
-        ) from error
-
-
-def steps_made(checkpoint: Path) -> int:
-    """This is the number of the next step after a checkpoint, as it is logged."""
-    loops = torch.load(checkpoint, weights_only=True, mmap=True)["loops"]
-    return int(loops["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
-
-
-def choices(config: Config) -> dict[str, str]:
-    """This is the options that were chosen, by group, with head and sampler as resolved."""
-    groups = ("data", "backbone", "head", "objective", "sampler", "likelihood", "latent", "task")
-    return {group: compose.option_name(group, config[group]["_target_"]) for group in groups if group in config}
-
-
-@contextmanager
-def stoppable(then: str = "the same command continues from the last save") -> Iterator[None]:
-    """This ends the run with a sentence when it is asked to stop outside of training steps.
-
-    Args:
-        then: what the sentence ends with.
-
-    Raises:
-        Stopped: by Ctrl-C or SIGTERM.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        raise Stopped(f"Stopped by {name}: {then}.", number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()) -> None:

@@ -18,7 +18,7 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from scorewise import compose, console, runs
+from scorewise import choices, compatibility, compose, console, runs
 from scorewise.conf_dir import conf_dir
 from scorewise.errors import Stopped, UserError
 from scorewise.refusals import one_sentence
@@ -191,7 +191,7 @@ class Study:
             )
         self.monitor = first["task"]["monitor"]
         if not self.monitor:
-            task = compose.option_name("task", first["task"]["_target_"])
+            task = choices.option_name("task", first["task"]["_target_"])
             raise UserError(f"task={task} monitors no number in validation that a study could compare.")
         self.name = str(self.settings["name"] or f"study-{'-'.join(compose.names(first))}")
         self.place = Path(config["paths"]["multirun"]).absolute() / self.name
@@ -203,8 +203,8 @@ class Study:
         corner = self._settled(first)
         for name, part in self.space.items():
             for value in part.ends[1:]:
-                compose.refuse_incompatible(self._settled({**first, name: value}))
-        compose.refuse_incompatible(corner)
+                compatibility.refuse_incompatible(self._settled({**first, name: value}))
+        compatibility.refuse_incompatible(corner)
         return corner
 
     def _settled(self, chosen: Mapping[str, str]) -> Config:
@@ -311,7 +311,7 @@ class Study:
         folder = runs.claim(config, stored, self.place / runs.identity(config), None)
         trial.set_user_attr("folder", folder.path.name)
         if not folder.finished:
-            compose.refuse_incompatible(config)
+            compatibility.refuse_incompatible(config)
             training.run(config, stored, folder, self.name, [Reports(self.monitor, report)])
         values = [value for _, value in read_metrics(folder.path / "metrics.csv").get(self.monitor, [])]
         if not values:

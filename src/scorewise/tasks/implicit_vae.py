@@ -323,7 +323,6 @@ class ImplicitVAE(Task):
         """This is what every metric means."""
         law = self.model.observation.describe()
         compared = self._comparison.conventions(self.samples, SAMPLES) if self._comparison and self.samples else {}
-        compared = self._comparison.conventions(self.samples, SAMPLES) if self._comparison and self.samples else {}
         rows = f"{self.ais.temperatures} temperatures x {self.ais.chains} chains"
         images = "all test images" if self.test_size is None else f"the first {self.test_size} test images"
         return {
