@@ -1,4 +1,4 @@
-"""Restore a folder of images with a finished run: python src/predict.py run=runs/... input=my_images."""
+"""Restore images or give rows their log-densities: python src/predict.py run=runs/... input=my_images (or my.csv)."""
 
 from scorewise.cli import run
 

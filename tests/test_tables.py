@@ -101,7 +101,7 @@ ZOO: tuple[tuple[Callable[[Path], None], str], ...] = (
     (bad("a,b,day\n" + ROWS.replace("\n", ",2024-01-31\n")), "holds no numbers ('2024-01-31' in row 1 of day)"),
     (bad("a,b,c\n" + ROWS.replace("\n", ",\n")), "column c of"),
     (bad("a,b,c\n" + ROWS.replace("\n", ",\n").replace("7,49,", "7,49,1")), "more than half: c lacks most numbers"),
-    (bad("a;b\n" + ROWS.replace(",", ",5;")), "decimal commas, say so: data.decimal=','"),
+    (bad("a;b\n" + ROWS.replace(",", ",5;")), "decimal commas, say so: 'data.decimal=\",\"'"),
     (bad("a,b\n" + "1,2\n" * 30), "equal rows are in the same split"),
     (bad("a,\xe9\n".encode("latin-1") + ROWS.encode()), "data.encoding=latin-1"),
     (bad(b"PK\x03\x04" + b"0" * 50), "is packed, damaged or of another format"),
@@ -256,7 +256,7 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", numbers())
     for words, sentence in (
         (("data.path=null",), "data=table needs a table: data.path=<file>"),
-        (("data.drop=c",), "data.drop=c must be a list of columns: data.drop=[c]."),
+        (("data.drop=c",), "data.drop=c must be a list of columns: 'data.drop=[c]'."),
         (("data.drop=[d]",), "has no column d, which the settings name"),
         (("data.drop=[a,b,c]",), "has no column left"),
         (("data.val=0.6", "data.test=0.6"), "must be at most 1 together"),

@@ -184,6 +184,7 @@ def train(cfg: DictConfig) -> Path:
     folder = runs.claim(config, stored, _place(config, name), config["resume"])
     leads = _leads()
     if folder.finished and config["train"] and not config["rerun"]:
+        _refuse_another_table(config, folder)
         _show(folder, "This run is finished (rerun=true runs it again, train=false tests and samples it again).")
         return folder.path
     with _importing():
@@ -303,6 +304,23 @@ def _place(config: dict[str, Any], name: str) -> Path:
     if job.run.dir != ".":
         return Path(job.runtime.output_dir)
     return Path(config["paths"]["runs"]).absolute() / name / runs.identity(config)
+
+
+def _refuse_another_table(config: dict[str, Any], folder: Any) -> None:
+    """This refuses to show the results of a table that has changed since; where it is gone they are shown.
+
+    Raises:
+        UserError: it has changed.
+    """
+    if config["data"]["_target_"] != "scorewise.data.tables.Table":
+        return
+    with _importing():
+        from scorewise import choices, store, training
+
+    source: Any = choices.build_source(config)
+    if source.path.is_file():
+        trained = store.read_config(folder.path, lambda _: None)["model"]
+        training.refuse_another_table(trained, {"columns": source.table.plain()})
 
 
 def _refuse_impossible_launch(config: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from lightning import Trainer
 from scorewise import choices, compatibility, compose
 from scorewise.conventions import conventions, meant
 from scorewise.data.datamodule import ScoreData
+from scorewise.data.folder import printable
+from scorewise.data.tables import Table, place_of
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
 from scorewise.pictures import draw_panels, watched
@@ -37,7 +39,8 @@ def finished(config: dict[str, Any]) -> Finished:
     """This is a finished run with its weights, under its own task or another one.
 
     Args:
-        config: run (a folder), trainer, paths, and task where it is not the run's own.
+        config: run (a folder), trainer, paths, task where it is not the run's own, and data.path where the table that
+            the run was trained on is elsewhere now.
 
     Raises:
         UserError: the folder is missing, unfinished, damaged or refused.
@@ -64,6 +67,7 @@ def finished(config: dict[str, Any]) -> Finished:
         accepted = signature(import_class(stored[section]["_target_"])).parameters
         stored[section].update({key: place for key, place in places.items() if key in accepted})
     stored["paths"] = config["paths"]
+    _find_table(stored, (config.get("data") or {}).get("path"))
     parts = compose.build(stored, int(stored["seed"]))
     refuse_another_table(model.recipe, parts.recipe)
     if isinstance(model, LiftedModel) and model.likelihood is None:
@@ -76,6 +80,25 @@ def finished(config: dict[str, Any]) -> Finished:
         **TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     return Finished(folder, stored, parts, task, trainer)
+
+
+def _find_table(stored: dict[str, Any], given: str | None) -> None:
+    """This sets where the table is that a run was trained on.
+
+    Raises:
+        UserError: it is not there, or the run was trained on something else.
+    """
+    data = stored["data"]
+    if not issubclass(import_class(data["_target_"]), Table):
+        if given is not None:
+            raise UserError(f"data.path={given} is for runs of data=table, and this one is none: leave it out.")
+        return
+    data["path"] = given if given is not None else data["path"]
+    if not place_of(Path(str(data["path"])).expanduser(), data.get("root")).is_file():
+        raise UserError(
+            f"the table that this run was trained on, {printable(str(data['path']))}, is not there: say where it is, "
+            "data.path=<file>, or start the command where training was started."
+        )
 
 
 def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path | None]:

@@ -1,8 +1,10 @@
 """Predicting with a finished run: images restored or encoded, outlier scores, or log-densities of a table's rows."""
 
+import math
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +16,13 @@ from scorewise.capabilities import NormalisedDensity
 from scorewise.choices import part_of
 from scorewise.data.datamodule import Batch, ScoreData
 from scorewise.data.folder import ImageFolder, LeftOut, printable, sentence_of
-from scorewise.data.table_file import write_table
+from scorewise.data.table_file import Dialect, write_table
 from scorewise.data.tables import Columns, Table, Tabular, read_table
 from scorewise.errors import UserError
 from scorewise.evaluation import Finished, finished
 from scorewise.noise import Draws
 from scorewise.outlier_sets import only_for_choosing
-from scorewise.outliers import numbers, percentiles
+from scorewise.outliers import Examiner, numbers, percentiles
 from scorewise.runs import is_vae
 from scorewise.store import import_class, local_folder, read_config, refuse_unknown
 from scorewise.tasks.denoising import Denoising
@@ -75,7 +77,8 @@ def run(config: dict[str, Any]) -> Predicted:
 
     Args:
         config: run (a folder), input (a folder of images, or a table), output (a folder; None: predictions/ in the run
-            folder), task (rows of a table have log-densities, or outlier scores by task=ood), trainer, paths.
+            folder), header, decimal and encoding of a CSV table (None: as the one of training), task (rows of a table
+            have log-densities, or outlier scores by task=ood), trainer, paths, data.path (see `finished`).
 
     Raises:
         UserError: no example can be used, output is in the input folder, or see `finished`.
@@ -138,7 +141,7 @@ def _scored(done: Finished, config: dict[str, Any]) -> Predicted:
         names, x_ND = images.names("test"), images.examples("test", index_N, -1, 0)
         left_out = [LeftOut(name, reason) for name, reason in images.remarks()["left_out"].items()]
     else:
-        rows = _rows(given, done)
+        rows = _rows(given, done, config)
         names, x_ND, left_out = [str(number) for number in rows.numbers], rows.x_ND, rows.left_out
     scores_N = torch.cat([torch.as_tensor(part) for part in done.trainer.predict(task, Named(names, x_ND)) or []])
     scores_N = scores_N.double().cpu()
@@ -155,41 +158,59 @@ def _scored(done: Finished, config: dict[str, Any]) -> Predicted:
 
 
 def _densities(done: Finished, config: dict[str, Any]) -> Predicted:
-    """This is log q of every row in the columns' own units, and its place among training rows, the oddest at 100."""
+    """This is log q of every row in the columns' own units, and its place among training rows, the oddest at 100.
+
+    Raises:
+        UserError: the model has no density, or none to report.
+    """
     source, model = done.parts.source, done.parts.model
     if not isinstance(model, NormalisedDensity):
         raise UserError(f"{type(model).__name__} gives scores and no density: use task=ood for outlier scores.")
-    rows = _rows(Path(str(config["input"])).expanduser(), done)
+    rows = _rows(Path(str(config["input"])).expanduser(), done, config)
     model.to(done.trainer.strategy.root_device)
-    nll_N, beyond = _nll(model, rows.x_ND)
-    if beyond:
+    some = torch.arange(min(REFERENCE, source.count("train")))
+    reference = _numbers(model, source.examples("train", some, -1, int(done.stored["seed"])))
+    if reason := Examiner(model, 0.0, 0, REFERENCE).refusal(reference):
+        raise UserError(
+            f"log-densities need a likelihood, which this model has none of to report: {reason}; use task=ood "
+            "task.statistic=abs_h."
+        )
+    found = _numbers(model, rows.x_ND)
+    nll_N = found["nll"]
+    if beyond := _beyond(model, found):
         warnings.warn(
             f"log-densities of {beyond} of {len(nll_N)} rows rest on a conditional with mass outside the range of the "
             "likelihood: such rows are far from the training data.",
             stacklevel=2,
         )
-    some = torch.arange(min(REFERENCE, source.count("train")))
-    reference_N, _ = _nll(model, source.examples("train", some, -1, int(done.stored["seed"])))
-    places_N = percentiles(nll_N, reference_N)
+    places_N = percentiles(nll_N, reference["nll"])
     target = Path(config["output"] or done.folder / "predictions").absolute() / DENSITIES
     log_q = (-nll_N - source.log_volume).tolist()
     lines = [
         (number, *identity, one, place)
         for number, identity, one, place in zip(rows.numbers, rows.ids, log_q, places_N.tolist(), strict=True)
+        if math.isfinite(one)
     ]
-    write_table(target, ("row", *rows.id_column, "log_density", "percentile"), lines)
-    return Predicted(target, len(lines), len(rows.left_out), "rows given their log-density")
+    unknown = [
+        LeftOut(f"row {n}", "no number") for n, one in zip(rows.numbers, log_q, strict=True) if not math.isfinite(one)
+    ]
+    if unknown:
+        warnings.warn(f"{len(unknown)} of {len(log_q)} rows have no density: {sentence_of(unknown)}.", stacklevel=2)
+    taken = ("row", "log_density", "percentile")
+    id_column = tuple(f"{name}_given" if name in taken else name for name in rows.id_column)
+    write_table(target, (taken[0], *id_column, *taken[1:]), lines)
+    return Predicted(target, len(lines), len(rows.left_out) + len(unknown), "rows given their log-density")
 
 
-def _nll(model: Any, x_ND: Tensor) -> tuple[Tensor, int]:
-    """This is - log q of examples, nats, float64, and how many rest on mass outside the range of a likelihood."""
-    parts, beyond = [], 0
-    for x_BD in x_ND.split(BATCH):
-        found = numbers(model, x_BD.to(model.mean.device), ("nll",))
-        parts.append(found["nll"].cpu())
-        if "outside" in found:
-            beyond += int((found["outside"] > model.lifted().largest_tail).sum())
-    return torch.cat(parts), beyond
+def _beyond(model: Any, found: dict[str, Tensor]) -> int:
+    """This is how many examples have a likelihood that rests on mass outside its range."""
+    return int((found["outside"] > model.lifted().largest_tail).sum()) if "outside" in found else 0
+
+
+def _numbers(model: Any, x_ND: Tensor) -> dict[str, Tensor]:
+    """This is nll of examples, nats, float64, and where its normaliser is numerical the mass outside its range."""
+    parts = [numbers(model, x_BD.to(model.mean.device), ("nll",)) for x_BD in x_ND.split(BATCH)]
+    return {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
 
 
 class GivenRows(NamedTuple):
@@ -210,14 +231,16 @@ class GivenRows(NamedTuple):
     left_out: list[LeftOut]
 
 
-def _rows(path: Path, done: Finished) -> GivenRows:
+def _rows(path: Path, done: Finished, config: dict[str, Any]) -> GivenRows:
     """This is the rows of a user's table in the columns of the model."""
     source = done.parts.source
-    flat = Columns(source.columns, {}, (0.0,) * source.dims, (1.0,) * source.dims)
+    flat = Columns(source.columns, {}, (0.0,) * source.dims, (1.0,) * source.dims, width=source.dims)
+    dialect = source.dialect if isinstance(source, Table) else Dialect()
+    if not isinstance(config.get("header"), bool | None):
+        raise UserError(f"header={config['header']} must be true, false or null.")
+    given = {name: value for name in ("header", "decimal", "encoding") if (value := config.get(name)) is not None}
     table = read_table(
-        path,
-        source.table if isinstance(source, Tabular) else flat,
-        source.dialect if isinstance(source, Table) else None,
+        path, source.table if isinstance(source, Tabular) else flat, replace(dialect, prefix="", **given)
     )
     x_ND = source.scaled(table.raw_ND).to(torch.get_default_dtype())
     fine_N = x_ND.isfinite().all(-1)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorewise.data.table_file import write_table
 from scorewise.data.tables import Columns
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.sampling.denoise import tweedie
+from scorewise.spreadsheet import write
 from scorewise.store import load, local_folder
 
 SHOWN = 64
@@ -44,10 +44,10 @@ def run(config: dict[str, Any]) -> list[Path]:
         return _images(x_ND, model.shape, target)
     if "columns" in model.recipe:
         columns = Columns.of(model.recipe["columns"])
-        header, rows = columns.header, columns.cells(x_ND)
     else:
-        header, rows = tuple(f"x_{d}" for d in range(1, x_ND.shape[1] + 1)), x_ND.double().tolist()
-    write_table(target / "samples.csv", header, rows)
+        dims = x_ND.shape[1]
+        columns = Columns(tuple(f"x_{d}" for d in range(1, dims + 1)), {}, (0.0,) * dims, (1.0,) * dims)
+    write(target / "samples.csv", columns.header, columns.cells(x_ND))
     return [target / "samples.csv"]
 
 

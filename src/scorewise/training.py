@@ -22,6 +22,7 @@ from scorewise.code_version import code_version
 from scorewise.compiler import compile_step
 from scorewise.conventions import conventions, meant
 from scorewise.data.datamodule import ScoreData
+from scorewise.data.tables import Columns
 from scorewise.errors import UserError
 from scorewise.heads.model import Trained
 from scorewise.pictures import draw_panels, draw_samples, watched
@@ -77,7 +78,9 @@ def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -
     Raises:
         UserError: they differ.
     """
-    if "columns" in trained and "columns" in found and trained["columns"] != found["columns"]:
+    if "columns" not in trained or "columns" not in found:
+        return
+    if not Columns.of(trained["columns"]).matches(Columns.of(found["columns"])):
         raise UserError(
             "the table has changed since this run was trained on it (its columns, their means or their scales differ): "
             "put the old one back, or train again with rerun=true."

@@ -101,7 +101,7 @@ class ScoreData(LightningDataModule):
 
     Args:
         source: the data set.
-        batch_size: examples per optimiser step, over all processes.
+        batch_size: examples per optimiser step, over all processes, at most: see `Source.batch_size`.
         seed: of the order of training examples.
 
     Raises:
@@ -124,6 +124,8 @@ class ScoreData(LightningDataModule):
                 f"this data has no {' and no '.join(empty)} examples: add some, or give those splits a larger share."
             )
         count = self.source.count("train")
+        if "train" in needed:
+            self.batch_size = self.source.batch_size(self.batch_size)
         if "train" in needed and not 0 < self.batch_size <= count:
             raise UserError(
                 f"data.batch_size={self.batch_size} does not fit {count} training examples: use 1 to {count}."

@@ -81,6 +81,10 @@ class Source(ABC):
         """This is what every example of a split is called: its file where it has one, else its place in the split."""
         return [str(i) for i in range(self.count(split))]
 
+    def batch_size(self, most: int) -> int:
+        """This is how many training examples make a step, at most so many."""
+        return most
+
     def remarks(self) -> dict[str, Any]:
         """This is what a summary says about the data beside its metrics: files left out, say."""
         return {}

@@ -1,11 +1,13 @@
 """Files of tables: CSV, Parquet and NumPy's matrices read piece by piece, nothing in them executed; CSV written."""
 
 import csv
+import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, final
 
@@ -33,6 +35,7 @@ class Dialect:
         header: whether its first line names the columns; None: where not all cells of that line are numbers.
         decimal: what stands before the fraction, a point or a comma.
         encoding: of the text.
+        prefix: what stands before the names of these settings in a command.
 
     Raises:
         UserError: another decimal, or no such encoding.
@@ -41,14 +44,18 @@ class Dialect:
     header: bool | None = None
     decimal: str = "."
     encoding: str = "utf-8"
+    prefix: str = "data."
 
     def __post_init__(self) -> None:
         if self.decimal not in (".", ","):
-            raise UserError(f"data.decimal={self.decimal} must be a point or a comma: data.decimal=',' say.")
+            raise UserError(
+                f"{self.prefix}decimal={self.decimal} must be a point or a comma: "
+                f"{typed(f'{self.prefix}decimal', ',')} say."
+            )
         try:
             "".encode(str(self.encoding))
         except LookupError as error:
-            raise UserError(f"data.encoding={self.encoding} is unknown: use utf-8 or latin-1, say.") from error
+            raise UserError(f"{self.prefix}encoding={self.encoding} is unknown: use utf-8 or latin-1, say.") from error
 
     def number(self, cell: str) -> float:
         """This is the number in a cell, NaN where it has no value.
@@ -61,6 +68,8 @@ class Dialect:
             return float("nan")
         if "_" in cell:  # Python's own spelling, nobody else's
             raise ValueError(cell)
+        if self.decimal == "," and "." in cell:  # of thousands: 1.000 is no 1
+            raise ValueError(cell)
         return float(cell if self.decimal == "." else cell.replace(",", "."))
 
 
@@ -70,7 +79,7 @@ class Piece(NamedTuple):
     Args:
         row_N: their numbers from 1, the line of the columns not counted.
         number_ND: the numbers, NaN for a cell that has none.
-        text: the cells of columns of text by name, those without a value blank.
+        text: the cells of columns of text by name, see `text_of`.
         ragged: rows that are not among them, with how many cells they have.
     """
 
@@ -90,6 +99,7 @@ class TableFile(ABC):
         named: whether the file says them; else they are x_1, x_2 and so on.
         not_numbers: what was found in columns of numbers instead, by column: the first such row and its cell.
         wrong: all rows with such cells.
+        dialect: how it is written, where it is text.
     """
 
     path: Path
@@ -97,6 +107,7 @@ class TableFile(ABC):
     named: bool = True
     not_numbers: dict[str, tuple[int, str]] = field(default_factory=dict)
     wrong: set[int] = field(default_factory=set)
+    dialect: Dialect = field(default_factory=Dialect)
 
     @property
     def label(self) -> str:
@@ -106,7 +117,7 @@ class TableFile(ABC):
     @property
     def unnamed(self) -> str | None:
         """This is the column that numbers the rows: the first one where it alone has no name."""
-        return self.names[0] if self.named and self.names and not self.names[0] else None
+        return "" if self.named and self.names[:1] == [""] and self.names.count("") == 1 else None
 
     @abstractmethod
     def pieces(self, numbers: Sequence[str], text: Sequence[str]) -> Iterator[Piece]:
@@ -125,31 +136,41 @@ class TableFile(ABC):
 
 @final
 class TextTable(TableFile):
-    """This is a CSV table, separated by commas, semicolons or tabulators, whichever makes most of its first line.
+    """This is a CSV table, separated by commas, semicolons or tabulators, whichever makes most of its first record.
+
+    The first record that is not blank names the columns, or is a row. A blank line is no row, but for one between the
+    rows of a single column, where it is a missing value.
 
     Raises:
         UserError: it is empty, or no text of that encoding.
     """
 
     def __init__(self, path: Path, dialect: Dialect) -> None:
-        super().__init__(path)
-        self.dialect = dialect
+        super().__init__(path, dialect=dialect)
         with self._reading():
-            first = self._first_line()
-            options = [mark for mark in DELIMITERS if mark != dialect.decimal]
-            self.delimiter = max(options, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
-            self.names = [cell.strip() for cell in next(csv.reader([first], delimiter=self.delimiter), [])]
+            first = {mark: self._first(mark) for mark in DELIMITERS}
+        others = [mark for mark in DELIMITERS if mark != dialect.decimal]
+        self.delimiter = max(others, key=lambda mark: len(first[mark]))
+        if len(first[self.delimiter]) == 1 and not all(map(_whole, first[","])):  # else 1,5 may be one number
+            self.delimiter = max((self.delimiter, ","), key=lambda mark: len(first[mark]))
+        self.names = first[self.delimiter]
         self.width = len(self.names)
-        self.named = not all(map(self._is_number, self.names)) if dialect.header is None else dialect.header
+        self.named = self._has_names() if dialect.header is None else dialect.header
         if not self.named:
             self.names = [f"x_{d}" for d in range(1, self.width + 1)]
 
-    def _first_line(self) -> str:
+    def _first(self, delimiter: str) -> list[str]:
         with self._open() as file:
-            first = next((line for line in file if line.strip()), "")
-        if not first:
+            first = next(_records(csv.reader(file, delimiter=delimiter)), None)
+        if first is None:
             raise UserError(f"{self.label} is empty: give a table whose first line names its columns.")
-        return first.rstrip("\r\n")
+        return [cell.strip() for cell in first]
+
+    def _has_names(self) -> bool:
+        if self.names == ["", *map(str, range(self.width - 1))] and self.width > 1:
+            return True  # as pandas writes columns that have numbers for names
+        cells = [cell for cell in self.names if cell]  # a blank one may be a missing value as well as no name
+        return not all(map(self._is_number, cells))
 
     def _open(self) -> Any:
         encoding = "utf-8-sig" if self.dialect.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else None
@@ -160,7 +181,7 @@ class TextTable(TableFile):
             self.dialect.number(cell)
         except ValueError:
             return False
-        return bool(cell.strip())
+        return True
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -179,7 +200,7 @@ class TextTable(TableFile):
         number_places, text_places = self.where(numbers), self.where(text)
         row = 0
         with self._open() as file, self._reading():
-            lines = (line for line in csv.reader(file, delimiter=self.delimiter) if line)
+            lines = _records(csv.reader(file, delimiter=self.delimiter))
             if self.named:
                 next(lines)
             while block := list(islice(lines, AT_ONCE)):
@@ -211,8 +232,7 @@ class TextTable(TableFile):
                 found.append([self._number(line[place], i, name) for place, name in numbers])
             rows.append(i)
             for column, place in zip(cells, text_places, strict=True):
-                cell = line[place].strip()
-                column.append("" if cell.lower() in MISSING else cell)
+                column.append(text_of(line[place]))
         number_ND = np.array(found, dtype=np.float64).reshape(len(rows), len(places))
         return Piece(np.array(rows, dtype=np.int64), number_ND, dict(zip(text, cells, strict=True)), ragged)
 
@@ -266,7 +286,7 @@ class ParquetTable(TableFile):
                 taken = {name: batch.column(self.stored[place]) for name, place in places.items()}
                 columns = [self._numbers(taken[name], name, row) for name in numbers]
                 number_ND = np.stack(columns, 1) if columns else np.empty((len(batch), 0))
-                cells = {name: ["" if cell is None else str(cell) for cell in taken[name].to_pylist()] for name in text}
+                cells = {name: [text_of(cell) for cell in taken[name].to_pylist()] for name in text}
                 yield Piece(np.arange(row + 1, row + 1 + len(batch)), number_ND, cells, [])
                 row += len(batch)
         except (ArrowException, OSError) as error:
@@ -313,9 +333,7 @@ class MatrixTable(TableFile):
         places, text_places = self.where(numbers), self.where(text)
         for start in range(0, len(self.matrix), AT_ONCE):
             block = np.asarray(self.matrix[start : start + AT_ONCE])
-            cells = {
-                name: [f"{cell:g}" for cell in block[:, place]] for name, place in zip(text, text_places, strict=True)
-            }
+            cells = {name: list(map(text_of, block[:, place])) for name, place in zip(text, text_places, strict=True)}
             row_N = np.arange(start + 1, start + 1 + len(block))
             yield Piece(row_N, block[:, places].astype(np.float64), cells, [])
 
@@ -342,6 +360,65 @@ def open_table(path: Path, dialect: Dialect) -> TableFile:
         return TextTable(path, dialect)
     except OSError as error:
         raise UserError(f"{label} cannot be read ({error.strerror}): give a table as CSV, .parquet or .npy.") from error
+
+
+def _records(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    """This is the records of a CSV table from the first that is not blank, without lines that are no row."""
+
+    def blank(record: Sequence[str]) -> bool:
+        return not any(cell.strip() for cell in record)
+
+    records = dropwhile(blank, reader)
+    if (first := next(records, None)) is None:
+        return
+    yield first
+    missing = 0
+    for record in records:
+        if len(record) <= 1 and blank(record):
+            missing += len(first) == 1
+            continue
+        yield from ([""] for _ in range(missing))
+        missing = 0
+        yield record
+
+
+def _whole(cell: str) -> bool:
+    return cell.lstrip("+-").isdigit()
+
+
+def text_of(cell: Any) -> str:
+    """This is a cell as text, blank where it has no value; a whole number is written without a point."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def category_of(cell: str) -> str:
+    """This is the category that a text stands for, blank where it is none: 1.0, as some write it, is 1."""
+    if cell.lower() in MISSING:
+        return ""
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", cell)
+
+
+def typed(setting: str, value: str | Sequence[str]) -> str:
+    """This is a setting as it is typed in a shell, quoted for it and for Hydra where either needs that.
+
+    Args:
+        setting: its name.
+        value: text, or the names of columns.
+    """
+    spelled = _spelled(value) if isinstance(value, str) else f"[{','.join(map(_spelled, value))}]"
+    return shlex.quote(f"{setting}={spelled}")
+
+
+def _spelled(value: str) -> str:
+    value = printable(value)
+    if re.fullmatch(r"[A-Za-z_]\w*", value, re.ASCII) and value.lower() not in ("true", "false", "null", "nan", "inf"):
+        return value
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)  # Hydra reads a backslash as one but before a quotation mark
+    return f'"{escaped}{chr(92) * (len(escaped) - len(escaped.rstrip(chr(92))))}"'
 
 
 def shown(cell: str) -> str:

@@ -1,6 +1,7 @@
 """Tables: every column standardised by its training examples."""
 
 import difflib
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 from scorewise.data.folder import LeftOut, printable, sentence_of
 from scorewise.data.images import data_root
 from scorewise.data.source import SPLITS, FixedSource, Split, split_at_random
-from scorewise.data.table_file import Dialect, TableFile, names_of, open_table
+from scorewise.data.table_file import Dialect, TableFile, category_of, names_of, open_table, typed
 from scorewise.errors import UserError
 from scorewise.noise import Draws
 
@@ -24,6 +25,10 @@ LEAST = 10
 """Rows that a density needs."""
 CATEGORIES = 50
 """Values of a column that is turned into indicators, at most."""
+STEPS, LEAST_BATCH = 5, 8
+"""A small table makes so many steps an epoch, by batches of no fewer rows than that."""
+DIGITS = 8
+"""Of a drawn number, below the leading one of its column's scale."""
 EXACT = 2.0**53
 """Beyond this not every whole number is one of float64."""
 
@@ -39,6 +44,7 @@ class Columns:
         categories: the values of columns that are turned into indicators.
         mean, scale: of all D, in the columns' own units.
         index: the column that names the rows, where there is one; it is no part of the example.
+        width: how many columns the file had; None: not known.
     """
 
     numeric: tuple[str, ...]
@@ -46,6 +52,7 @@ class Columns:
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     index: str | None = None
+    width: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,12 +89,31 @@ class Columns:
         """This is standardised rows as they stand in a table under `header`: for indicators the largest one's value."""
         rows: list[list[float | str]] = []
         for raw in self.original(x_BD).tolist():
-            row, rest = raw[: len(self.numeric)], raw[len(self.numeric) :]
+            row: list[float | str]
+            row = [self._rounded(d, number) for d, number in enumerate(raw[: len(self.numeric)])]
+            rest = raw[len(self.numeric) :]
             for values in self.categories.values():
                 mine, rest = rest[: len(values)], rest[len(values) :]
                 row.append(values[mine.index(max(mine))])
             rows.append(row)
         return rows
+
+    def _rounded(self, d: int, number: float) -> float:
+        scale = self.scale[d]
+        return round(number, DIGITS - math.floor(math.log10(scale))) if 0 < scale < math.inf else number
+
+    def matches(self, other: "Columns") -> bool:
+        """This says whether two tables have the same columns in the same scale, but for the last digits of sums."""
+
+        def same(one: float, another: float, size: float) -> bool:
+            return abs(one - another) <= 1e-12 * size
+
+        scales = zip(self.mean, other.mean, self.scale, other.scale, strict=False)
+        return (self.numeric, dict(self.categories), self.index) == (
+            other.numeric,
+            dict(other.categories),
+            other.index,
+        ) and all(same(m, n, max(abs(m), s)) and same(s, t, max(abs(m), s)) for m, n, s, t in scales)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -102,6 +128,7 @@ class Columns:
             "mean": list(self.mean),
             "scale": list(self.scale),
             "index": self.index,
+            "width": self.width,
         }
 
     @classmethod
@@ -118,6 +145,7 @@ class Columns:
                 tuple(map(float, plain["mean"])),
                 tuple(map(float, plain["scale"])),
                 plain["index"],
+                plain.get("width"),
             )
         except (TypeError, KeyError, ValueError) as error:
             raise UserError("the columns in this model's config.yaml are damaged: train the run again.") from error
@@ -180,13 +208,15 @@ def read_rows(
             raise UserError(_text_sentence(file))
         bad = {row: f"{cells} cells instead of {len(file.names)}" for row, cells in piece.ragged}
         missing_D += np.isnan(piece.number_ND).sum(0)
-        code_NC = np.array([_coded(piece.text[name], coders[name], name in growing) for name in categories]).T
+        cells = {name: [category_of(cell) for cell in piece.text[name]] for name in categories}
+        code_NC = np.array([_coded(cells[name], coders[name], name in growing) for name in categories]).T
         code_NC = code_NC.reshape(len(piece.row_N), len(categories))
         for name in growing:
             if len(coders[name]) > CATEGORIES:
                 raise UserError(
                     f"column {printable(name)!r} of {file.label} has more than {CATEGORIES} values, too many for "
-                    "indicators: leave it out by data.drop, or name the rows by it: data.index."
+                    f"indicators: leave it out by {typed('data.drop', [name])}, or name the rows by it: "
+                    f"{typed('data.index', name)}."
                 )
         fine_N = np.isfinite(piece.number_ND).all(1) & (code_NC >= 0).all(1)
         for i in np.flatnonzero(~fine_N):
@@ -228,40 +258,57 @@ def _reason(file: TableFile, row: int, number_D: Any, code_C: Any, categories: S
         return "a number that is not finite"
     if np.isnan(number_D).any() or (code_C == -1).any():
         return "a number missing" if np.isnan(number_D).any() else "a value missing"
-    return f"a value of {printable(categories[int((code_C == -2).argmax())])} that training did not have"
+    return _unknown(categories[int((code_C == -2).argmax())])
+
+
+def _unknown(column: str) -> str:
+    return f"a value of {printable(column)} that training did not have"
 
 
 def _text_sentence(file: TableFile) -> str:
     (first, (row, cell)), *_ = file.not_numbers.items()
     found = [cell for _, cell in file.not_numbers.values()]
-    of_commas = all(part.replace(",", "", 1).lstrip("+-").isdigit() and "," in part for part in found)
     which = f"column{'s' if len(found) > 1 else ''} {names_of(file.not_numbers)} of {file.label}"
     what = f"hold{'' if len(found) > 1 else 's'} no numbers ({cell!r} in row {row} of {printable(first)})"
-    if of_commas:
-        return f"{which} {what}: if these are decimal commas, say so: data.decimal=','."
-    listed = printable(first)
+    if _of_commas(file):
+        decimal = typed(f"{file.dialect.prefix}decimal", ",")
+        return f"{which} {what}: if these are decimal commas, say so: {decimal}."
+    if file.dialect.decimal == "," and all(part.replace(".", "").replace(",", "", 1).isdigit() for part in found):
+        return f"{which} {what}: with decimal commas a point is no part of a number, so write thousands without one."
     return (
-        f"{which} {what}: leave out what is no number by data.drop=[{listed}], or turn it into indicators by "
-        f"data.one_hot=[{listed}]."
+        f"{which} {what}: leave out what is no number by {typed('data.drop', [first])}, or turn it into indicators by "
+        f"{typed('data.one_hot', [first])}."
     )
+
+
+def _of_commas(file: TableFile) -> bool:
+    found = [cell for _, cell in file.not_numbers.values()]
+    return all("," in cell and cell.replace(",", "", 1).lstrip("+-").isdigit() for cell in found)
 
 
 def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> Rows:
     """This is the rows of a user's table in the columns that a model was trained on, found by name in any order.
 
     Other columns are not read, but for one that names the rows: that of training, else the first one where the model
-    has no use for it. Rows that cannot be used are left out, and named.
+    has no use for it and no other is called so. Rows that cannot be used are left out, and named.
 
     Raises:
         UserError: it cannot be read, or lacks a column or every row.
     """
     file = open_table(path, dialect or Dialect())
+    if not file.named and columns.width not in (None, len(file.names)):
+        raise UserError(
+            f"{file.label} has {len(file.names)} columns without names, and the table of training had "
+            f"{columns.width}: give a table whose first line names its columns, or as many columns in the same order."
+        )
     _refuse_missing(file, columns.header, "the model was trained on")
     first = file.names[0] if file.named and file.names[0] not in columns.header else None
-    index = columns.index if columns.index in file.names else first
+    index = next((name for name in (columns.index, first) if name is not None and file.names.count(name) == 1), None)
     rows = read_rows(file, columns.numeric, dict(columns.categories), index)
     if not rows.total:
         raise UserError(f"{file.label} names its columns and has no row: add some.")
+    if not len(rows.number_N) and file.not_numbers and _of_commas(file):
+        raise UserError(_text_sentence(file))
     return rows
 
 
@@ -357,15 +404,15 @@ class Table(Tabular):
             raise UserError("data=table needs a table: data.path=<file>, as CSV, .parquet or .npy.")
         for name, listed in (("drop", drop), ("one_hot", one_hot)):
             if listed is not None and not isinstance(listed, list | tuple):
-                raise UserError(f"data.{name}={listed} must be a list of columns: data.{name}=[{listed}].")
+                wanted = typed(f"data.{name}", [str(listed)])
+                raise UserError(f"data.{name}={listed} must be a list of columns: {wanted}.")
         for name, share in (("val", val), ("test", test)):
             if not isinstance(share, int | float) or not 0 <= share <= 1:
                 raise UserError(f"data.{name}={share} must be a share of the rows, 0 to 1.")
         if val + test > 1:
             raise UserError(f"data.val={val} and data.test={test} must be at most 1 together.")
         given = Path(str(path)).expanduser()
-        below = data_root(root) / given
-        self.path = below if not given.exists() and below.exists() else given
+        self.path = place_of(given, root)
         self.drop, self.one_hot = [str(name) for name in drop or ()], [str(name) for name in one_hot or ()]
         self.index = None if index is None else str(index)
         self.dialect = Dialect(header, str(decimal), str(encoding))
@@ -396,6 +443,17 @@ class Table(Tabular):
         """This reads the table, so that a bad one is refused before anything is computed."""
         self.raw("train")
 
+    def batch_size(self, most: int) -> int:
+        """This is how many rows make a step: fewer where a small table would make few steps."""
+        rows, batch = self.count("train"), most
+        while batch // 2 >= LEAST_BATCH and rows < STEPS * batch:
+            batch //= 2
+        if batch < most:
+            _warn(
+                f"{batch} of {rows} training rows make a step, not data.batch_size={most}, for {STEPS} steps an epoch."
+            )
+        return batch
+
     def remarks(self) -> dict[str, Any]:
         """This is how many rows each split has, and the rows and columns that are not used."""
         return {"rows": {split: self.count(split) for split in SPLITS}, **self._remarks}
@@ -424,10 +482,13 @@ class Table(Tabular):
         index = self._split(rows.raw_ND)
         self._numbers = {split: rows.number_N[index_N] for split, index_N in index.items()}
         raw = {split: rows.raw_ND[index_N] for split, index_N in index.items()}
+        left_out = list(rows.left_out)
         if self._columns is None:
-            raw = self._described(file, raw)
+            raw = self._described(file, raw, left_out)
+            if self._index is not None:
+                self._remarks["index"] = self._index or "column 1, which has no name"
         reasons: dict[str, int] = {}
-        for one in rows.left_out:
+        for one in left_out:
             reasons[one.reason] = reasons.get(one.reason, 0) + 1
         self._remarks["left_out"] = reasons
         return raw
@@ -448,11 +509,15 @@ class Table(Tabular):
         rows = read_rows(file, self._numeric, self._categories, strict=True)
         if not rows.total:
             raise UserError(f"{file.label} names its columns and has no row: add some.")
+        if unsafe := [name for name, values in self._categories.items() if any("${" in value for value in values)]:
+            raise UserError(
+                f"column {names_of(unsafe)} of {file.label} has a value with ${{, which no config may hold: rename it."
+            )
         if missing := [n for n, count in zip(self._numeric, rows.missing_D, strict=True) if count == rows.total]:
-            raise UserError(f"column {names_of(missing)} of {file.label} has no value: data.drop=[{missing[0]}].")
+            raise UserError(f"column {names_of(missing)} of {file.label} has no value: {typed('data.drop', missing)}.")
         if 2 * len(rows.left_out) > rows.total:
             worst = self._numeric[int(rows.missing_D.argmax())] if len(self._numeric) and rows.missing_D.any() else None
-            hint = f": {printable(worst)} lacks most numbers, so data.drop=[{printable(worst)}]" if worst else ""
+            hint = f": {printable(worst)} lacks most numbers, so {typed('data.drop', [worst])}" if worst else ""
             raise UserError(
                 f"{len(rows.left_out)} of {rows.total} rows of {file.label} cannot be used "
                 f"({sentence_of(rows.left_out)}), which is more than half{hint}."
@@ -481,8 +546,10 @@ class Table(Tabular):
         first, second = cut(self.test), cut(self.test + self.val)
         return {"test": order_N[:first], "val": order_N[first:second], "train": order_N[second:]}
 
-    def _described(self, file: TableFile, raw: dict[Split, Tensor]) -> dict[Split, Tensor]:
+    def _described(self, file: TableFile, raw: dict[Split, Tensor], left_out: list[LeftOut]) -> dict[Split, Tensor]:
         """This is the splits without the columns that are constant in training, once the others are described.
+
+        Held-out rows with a category that training lacks are left out, as they are in prediction.
 
         Raises:
             UserError: no row is left for training, or no column.
@@ -500,6 +567,7 @@ class Table(Tabular):
             raise UserError(f"every column of {file.label} has one value only in training, which has no density.")
         if constant:
             _warn(f"columns of {file.label} with one value only in training are not used: {names_of(constant)}.")
+            raw = self._without_unknown(file, raw, dict(zip(names, varies_D.tolist(), strict=True)), left_out)
         raw = {split: raw_ND[:, varies_D].contiguous() for split, raw_ND in raw.items()} if constant else raw
         mean_D, scale_D = moments(raw["train"])
         self._columns = Columns(
@@ -512,15 +580,41 @@ class Table(Tabular):
             tuple(mean_D.tolist()),
             tuple(scale_D.tolist()),
             self._index,
+            len(file.names),
         )
         largest_D = raw["train"].abs().amax(0)
         if huge := [name for name, most in zip(self._columns.names, largest_D, strict=True) if EXACT < most < 1e19]:
             _warn(
                 f"whole numbers beyond 2^53 are read to 16 digits: {names_of(huge)} of {file.label}; if they name the "
-                f"rows, data.index={huge[0]}."
+                f"rows, {typed('data.index', huge[0])}."
             )
         self._remarks |= {"columns": list(self._columns.names), "constant": constant}
         return raw
+
+    def _without_unknown(
+        self, file: TableFile, raw: dict[Split, Tensor], varies: Mapping[str, bool], left_out: list[LeftOut]
+    ) -> dict[Split, Tensor]:
+        place, found = {name: d for d, name in enumerate(varies)}, []
+        for column, values in self._categories.items():
+            lost = [place[f"{column}={value}"] for value in values if not varies[f"{column}={value}"]]
+            if len(lost) in (0, len(values)):  # what a column that is not used says is of no matter
+                continue
+            for split, raw_ND in raw.items():
+                unknown_N = raw_ND[:, lost].any(1)
+                found += [
+                    LeftOut(f"row {number}", _unknown(column)) for number in self._numbers[split][unknown_N].tolist()
+                ]
+                self._numbers[split], raw[split] = self._numbers[split][~unknown_N], raw_ND[~unknown_N]
+        if found:
+            _warn(f"{len(found)} held-out rows of {file.label} are not used: {sentence_of(found)}.")
+            left_out += found
+        return raw
+
+
+def place_of(path: Path, root: str | None) -> Path:
+    """This is where a table is: as given, else below the data folder."""
+    below = data_root(root) / path
+    return below if not path.exists() and below.exists() else path
 
 
 def moments(raw_ND: Tensor) -> tuple[Tensor, Tensor]:
