@@ -3,10 +3,14 @@
 import csv
 import json
 import math
+import re
+import shlex
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import Outcome
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_compose import settled
 
 import scorewise
-from scorewise import compatibility, compose
+from scorewise import compatibility, compose, spreadsheet, training
 from scorewise.data import Table
-from scorewise.data.table_file import Dialect
+from scorewise.data.datamodule import ScoreData
+from scorewise.data.table_file import Dialect, typed
 from scorewise.data.tables import Columns, moments, read_table
 from scorewise.errors import UserError
 from scorewise.spreadsheet import harmless
@@ -36,6 +42,13 @@ def write(path: Path, x: Any, names: str = "a,b,c", delimiter: str = ",") -> Pat
     lines = [delimiter.join(str(value) for value in row) for row in x.tolist()]
     path.write_text("\n".join([names.replace(",", delimiter), *lines]) + "\n")
     return path
+
+
+def reference(source: Table, split: Any) -> torch.Tensor:
+    """This is a split, or another table, in the scale of a model."""
+    if isinstance(split, Path):
+        return source.scaled(read_table(split, source.table).raw_ND).float()
+    return source.examples(split, torch.arange(source.count(split)), -1, 0)
 
 
 def all_rows(source: Table) -> torch.Tensor:
@@ -108,6 +121,9 @@ ZOO: tuple[tuple[Callable[[Path], None], str], ...] = (
     (bad(b"PAR1" + b"0" * 50), "is no Parquet file, or damaged"),
     (bad(b"\x93NUMPY" + b"0" * 50), "holds no whole array"),
     (bad("a,${oc.env:HOME}\n" + ROWS), "which no config may hold"),
+    (bad(",,a,b\n" + "".join(f"{i},{i},{line}\n" for i, line in enumerate(ROWS.split()))), "column 1 of"),
+    (bad(",a,b,\n" + ROWS.replace("\n", ",7,7\n")), "column 1 of"),
+    (bad("größe,b\n" + ROWS.replace(",", "x,")), """'data.drop=["größe"]'"""),
     (array(np.array([["a", 1]] * 20, dtype=object)), "holds Python objects, which are never loaded"),
     (array(np.zeros(20)), "holds an array of shape (20,), float64"),
     (array(np.zeros((20, 2, 2))), "holds an array of shape (20, 2, 2)"),
@@ -143,6 +159,14 @@ def test_a_table_that_cannot_be_used_is_one_sentence(
         ("a,b,c\n" + ROWS.replace("\n", ",7\n"), {}, ("a", "b")),
         ("a,b,c\n" + ROWS.replace("\n", ",red\n"), {"drop": ["c"]}, ("a", "b")),
         ("a,b,c\n" + ROWS.replace("\n", ",red\n"), {"index": "c"}, ("a", "b")),
+        (",81\n" + ROWS, {}, ("x_1", "x_2")),  # a missing value, and no name
+        (",0,1\n" + "".join(f"{i},{line}\n" for i, line in enumerate(ROWS.split())), {}, ("0", "1")),
+        (" \n\n" + "a,b\n" + ROWS, {}, ("a", "b")),
+        ("\t\t\na\tb\n" + ROWS.replace(",", "\t"), {}, ("a", "b")),
+        ('"a\n(vol %)",b\n' + ROWS, {}, ("a\n(vol %)", "b")),
+        ("".join(f'"{i},5","{i}"\n' for i in range(20)), {"decimal": ","}, ("x_1", "x_2")),
+        ("a\n" + "".join(f"{i},5\n" for i in range(20)), {"decimal": ","}, ("a",)),
+        ("".join(f"{i},5\n" for i in range(20)), {"decimal": ","}, ("x_1",)),
     ],
 )
 def test_ways_to_write_a_table(content: str, settings: dict[str, Any], names: tuple[str, ...], tmp_path: Path) -> None:
@@ -153,7 +177,7 @@ def test_ways_to_write_a_table(content: str, settings: dict[str, Any], names: tu
         assert source.columns == names
     assert source.shape == (len(names),)
     half = 0.5 if "decimal" in settings else 0.0
-    if names[0] in ("a", "x_1") and len(names) == 2:
+    if names[0] in ("a", "x_1") and not content.startswith((",", "a\n0\n")):
         assert sorted(all_rows(source)[:, 0].tolist()) == [i + half for i in range(20)]
 
 
@@ -215,7 +239,7 @@ def test_text_becomes_indicators_by_request(tmp_path: Path) -> None:
     raw_ND = all_rows(source)
     assert raw_ND[:, 2:].sum(0).tolist() == [20, 20, 20]
     assert torch.equal(raw_ND[:, 2:].sum(1), torch.ones(60, dtype=torch.float64))
-    row = next(i for i, name in enumerate(source.names("test")) if name)
+    row = len(source.names("test")) - 1
     number = int(source.names("test")[row])
     x_BD = source.examples("test", torch.tensor([row]), -1, 0)
     *found, colour = source.table.cells(x_BD + 0.05)[0]
@@ -274,6 +298,229 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "label",
+        "größe",
+        "price_€",
+        "a (b)",
+        "a#",
+        "true",
+        "1e5",
+        'say "x"',
+        "it's",
+        "ends\\",
+        "a,b",
+        "a]=b",
+        " x",
+        "NULL",
+    ],
+)
+def test_settings_are_spelled_as_they_are_typed(name: str) -> None:
+    parser = OverridesParser.create()
+    for value, wanted in ((name, name), ([name, "b"], [name, "b"])):
+        (word,) = shlex.split(typed("data.x", value))
+        override = parser.parse_override(word)
+        assert (override.key_or_group, override.value()) == ("data.x", wanted)
+        assert not isinstance(override.value(), bool | float)
+    (word,) = shlex.split(typed("data.decimal", ","))
+    assert parser.parse_override(word).value() == ","
+
+
+@pytest.mark.parametrize("suffix", ["md", "yaml"])
+def test_documented_commands_can_be_typed(suffix: str) -> None:
+    root = Path(__file__).parents[1]
+    text = (root / ("docs/your_data.md" if suffix == "md" else "conf/data/table.yaml")).read_text()
+    (found,) = {*re.findall(r"'data\.decimal=.*?'", text)}
+    (word,) = shlex.split(found)
+    assert OverridesParser.create().parse_override(word).value() == ","
+
+
+def test_points_are_no_part_of_numbers_with_decimal_commas(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        Dialect(decimal=",").number("1.000")
+    path = tmp_path / "t.csv"
+    path.write_text("a;b\n" + "1,5;2\n" * 20 + "1.000;2\n1.234,5;2\n")
+    with pytest.raises(UserError, match=r"'1.000' in row 21 of a\): with decimal commas a point is no part"):
+        Table(str(path), decimal=",").prepare()
+
+
+def test_numbers_far_from_zero_keep_their_digits(tmp_path: Path) -> None:
+    columns = Columns(("day", "t"), {}, (2_460_000.5, 1.7e9), (0.01, 3.0))
+    z_BD = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    spreadsheet.write(tmp_path / "s.csv", columns.header, columns.cells(z_BD))
+    with (tmp_path / "s.csv").open() as file:
+        _, *cells = csv.reader(file)
+    again = columns.standardised(torch.tensor([[float(cell) for cell in row] for row in cells], dtype=torch.float64))
+    torch.testing.assert_close(again, z_BD.double(), atol=1e-6, rtol=0)
+    assert len(max(cells[0], key=len)) < 21, "and no more than mean something"
+
+
+def test_small_tables_make_steps(tmp_path: Path) -> None:
+    sizes = {}
+    for rows in (12, 100, 300, 800, 4000):
+        np.save(tmp_path / "x.npy", numbers(rows))
+        data = ScoreData(Table(str(tmp_path / "x.npy")), 128, 0)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            data.setup()
+            data.setup("test")
+        sizes[rows] = (data.batch_size, len(data.train_dataloader()))
+        assert len(said) == (data.batch_size < 128), "once"
+    assert sizes == {12: (8, 1), 100: (16, 5), 300: (32, 7), 800: (128, 5), 4000: (128, 25)}
+
+
+def test_categories_are_the_same_in_every_kind_of_file(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    x = numbers(40, 1)[:, 0]
+    kind = np.arange(40) % 2 + 1.0
+    kind[7] = np.nan
+    np.save(tmp_path / "t.npy", np.stack([x, kind], 1))
+    parquet.write_table(pyarrow.table({"x_1": x, "x_2": kind}), tmp_path / "t.parquet")
+    cells = ["NA" if k != k else f"{k} " for k in kind]
+    (tmp_path / "t.csv").write_text("x_1,x_2\n" + "".join(f"{a},{k}\n" for a, k in zip(x, cells, strict=True)))
+    sources = [Table(str(tmp_path / f"t.{end}"), one_hot=["x_2"]) for end in ("npy", "parquet", "csv")]
+    for source in sources:
+        with pytest.warns(UserWarning, match=r"1 of 40 rows .* a value missing: 1 \(row 8\)"):
+            source.prepare()
+        assert source.columns == ("x_1", "x_2=1", "x_2=2")
+        assert torch.equal(source.raw("train"), sources[0].raw("train"))
+    words = pyarrow.table({"x_1": [1.0, 2.0, 3.0], "x_2": ["NA", "b ", "1.0"]})
+    parquet.write_table(words, tmp_path / "w.parquet")
+    rows = read_table(tmp_path / "w.parquet", sources[0].table)
+    assert [one.reason for one in rows.left_out] == ["a value missing", "a value of x_2 that training did not have"]
+    assert rows.raw_ND.tolist() == [[3, 1, 0]]
+
+
+def test_what_names_rows_is_kept_as_it_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.array([[1234560.0, 1.0], [1234561.0, 2.0]]))
+    columns = Columns(("x_2",), {}, (0.0,), (1.0,), index="x_1")
+    assert read_table(tmp_path / "t.npy", columns).ids == ["1234560", "1234561"]
+    path = tmp_path / "t.csv"
+    path.write_text("country,a,b\nNA,1,2\n")
+    assert read_table(path, AB).ids == ["NA"]
+    path.write_text("note,a,b,note\nx,1,2,y\n")
+    assert (read_table(path, AB).id_column, read_table(path, AB).ids) == (None, [])
+    path.write_text(",a,b\n" + "".join(f"{i},{line}\n" for i, line in enumerate(ROWS.split())))
+    source = Table(str(path))
+    assert source.remarks()["index"] == "column 1, which has no name"
+
+
+def test_files_without_names_have_the_width_of_training(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", numbers(40, 2))
+    columns = Columns.of(json.loads(json.dumps(Table(str(tmp_path / "x.npy")).table.plain())))
+    assert len(read_table(tmp_path / "x.npy", columns).number_N) == 40
+    np.save(tmp_path / "y.npy", numbers(40, 3))
+    (tmp_path / "y.csv").write_text("1,2,3\n" * 3)
+    for name in ("y.npy", "y.csv"):
+        with pytest.raises(UserError, match="has 3 columns without names, and the table of training had 2"):
+            read_table(tmp_path / name, columns)
+    (tmp_path / "y.csv").write_text("id,x_1,x_2\n1,2,3\n")
+    assert read_table(tmp_path / "y.csv", columns).raw_ND.tolist() == [[2, 3]]
+    old = {key: value for key, value in columns.plain().items() if key != "width"}
+    assert len(read_table(tmp_path / "y.npy", Columns.of(old)).number_N) == 40, "as before"
+
+
+def test_columns_match_but_for_the_last_digits_of_sums() -> None:
+    one = {"columns": replace(AB, mean=(0.1, 1e9), scale=(1.0, 2.0), width=2).plain()}
+    for mean, scale, fine in (
+        ((0.1 + 1e-16, 1e9 + 1e-6), (1 + 1e-15, 2 + 1e-8), True),
+        ((0.1 + 1e-9, 1e9), (1.0, 2.0), False),
+        ((0.1, 1e9), (1.001, 2.0), False),
+    ):
+        other = {"columns": replace(AB, mean=mean, scale=scale).plain()}
+        with nullcontext() if fine else pytest.raises(UserError, match="the table has changed"):
+            training.refuse_another_table(one, other)
+    with pytest.raises(UserError, match="the table has changed"):
+        training.refuse_another_table(one, {"columns": {**one["columns"], "numeric": ["a", "c"]}})
+
+
+def test_a_blank_line_of_a_single_column_is_a_missing_value(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n\n3\n\n\n")
+    rows = read_table(path, Columns(("a",), {}, (0.0,), (1.0,)))
+    assert rows.number_N.tolist() == [1, 3]
+    assert [tuple(one) for one in rows.left_out] == [("row 2", "a number missing")]
+
+
+def test_held_out_rows_of_a_category_that_training_lacks_are_left_out(tmp_path: Path) -> None:
+    x = numbers(60, 2)
+    plain = Table(str(write(tmp_path / "t.csv", x, "a,b")))
+    (tmp_path / "u.csv").write_text("a,b,k\n" + "".join(f"{a},{b},{'pq'[i % 2]}\n" for i, (a, b) in enumerate(x)))
+    for seed in range(30):  # a split whose test rows have the only z
+        lines = (tmp_path / "u.csv").read_text().splitlines()
+        lines[1] = f"{x[0, 0]},{x[0, 1]},z"
+        (tmp_path / "z.csv").write_text("\n".join(lines))
+        source = Table(str(tmp_path / "z.csv"), one_hot=["k"], split_seed=seed)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            source.prepare()
+        if "k=z" not in source.columns:
+            break
+    assert source.columns == ("a", "b", "k=p", "k=q")
+    assert any("1 held-out rows" in str(one.message) for one in said)
+    assert source.remarks()["left_out"] == {"a value of k that training did not have": 1}
+    assert len(all_rows(source)) == 59
+    assert all_rows(source)[:, 2:].sum(1).tolist() == [1.0] * 59
+    assert "1" not in [name for split in ("train", "val", "test") for name in source.names(split)]  # type: ignore[arg-type]
+    assert plain.remarks()["left_out"] == {}
+    (tmp_path / "e.csv").write_text("a,b,k\n" + "".join(f"{a},{b},${{y}}\n" for a, b in x))
+    with pytest.raises(UserError, match=r"column k of .* has a value with \$\{, which no config may hold"):
+        Table(str(tmp_path / "e.csv"), one_hot=["k"]).prepare()
+
+
+def test_settings_of_the_command_line_and_another_dialect_in_prediction(command: Command, tmp_path: Path) -> None:
+    x = numbers(60, 2)
+    lines = [f"{a};{b};{'red' if a > 0 else 'green'};{i}" for i, (a, b) in enumerate(x)]
+    (tmp_path / "t.csv").write_text("\n".join(["a;b;colour;größe", *lines]).replace(".", ","))
+    words = ("data.path=t.csv", *(shlex.split(typed("data.decimal", ","))), *shlex.split(typed("data.drop", ["größe"])))
+    ended = command("experiment=table", *words, "data.one_hot=[colour]", "debug=tiny", "backbone.hidden=[8]")
+    assert ended.status == 0, ended.err
+    model = scorewise.load(ended.run)
+    columns = Columns.of(model.recipe["columns"])
+    assert columns.names == ("a", "b", "colour=green", "colour=red")
+    (tmp_path / "new.csv").write_text("row,a,b,colour\nNA,0.5,1.5,red\n,0.5,1.5,pink\nfar,1e35,1,red\n")
+    refused = command(f"run={ended.run}", "input=new.csv", name="predict")
+    assert (refused.status, "text for a number" in refused.err) == (1, True)
+    done = command(f"run={ended.run}", "input=new.csv", "decimal=.", name="predict")
+    assert done.status == 0, done.err
+    assert "a value of colour that training did not have: 1 (row 2)" in done.err
+    with (ended.run / "predictions" / "densities.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["row", "row_given", "log_density", "percentile"]
+    assert all(math.isfinite(float(row["log_density"])) for row in rows)
+    z_BD = columns.standardised(torch.tensor([[0.5, 1.5, 0.0, 1.0]], dtype=torch.float64)).float()
+    wanted = float(model.log_prob(z_BD)) - columns.log_volume
+    assert (rows[0]["row_given"], float(rows[0]["log_density"])) == ("NA", pytest.approx(wanted, abs=1e-4))
+    (tmp_path / "far.csv").write_text("a;b;colour\n-3,4e37;1;red\n0,5;1;red\n")
+    far = command(f"run={ended.run}", "input=far.csv", "output=far", name="predict")
+    assert far.status == 0, far.err
+    assert "nan" not in (tmp_path / "far" / "densities.csv").read_text()
+    assert command(f"run={ended.run}", "input=new.csv", "decimal=x", name="predict").err.startswith("decimal=x must be")
+
+
+def test_the_hint_of_decimal_commas_in_prediction(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a;b\n1,5;2,5\n")
+    with pytest.raises(UserError) as refused:
+        read_table(path, AB, Dialect(prefix=""))
+    assert "decimal commas, say so: 'decimal=\",\"'." in str(refused.value)
+    assert read_table(path, AB, Dialect(decimal=",", prefix="")).raw_ND.tolist() == [[1.5, 2.5]]
+
+
+def test_densities_are_refused_where_eval_refuses_them(command: Command, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", numbers(60, 2))
+    words = ("data=table", "data.path=x.npy", "objective=csm", "likelihood.low=-0.5", "likelihood.high=0.5")
+    ended = command(*words, "debug=tiny", "backbone.hidden=[8]", "sampler.steps=2")
+    assert ended.status == 0, ended.err
+    assert "nll" not in json.loads((ended.run / "summary.json").read_text())["metrics"]
+    refused = command(f"run={ended.run}", "input=x.npy", name="predict")
+    assert refused.status == 1
+    assert "log-densities need a likelihood, which this model has none of to report" in refused.err
+    assert not (ended.run / "predictions").exists()
+
+
 def test_formulas_are_quoted() -> None:
     for text, expected in (("=1+1", "'=1+1"), ("@x", "'@x"), ("-x", "'-x"), ("-5", "-5"), ("a=b", "a=b"), ("", "")):
         assert harmless(text) == expected
@@ -282,7 +529,8 @@ def test_formulas_are_quoted() -> None:
 def test_from_a_table_to_its_densities_and_to_new_rows(command: Command, tmp_path: Path) -> None:
     x = numbers(80) * np.array([100.0, 1.0, 0.01]) + 5
     path = write(tmp_path / "mine.csv", x, delimiter=";")
-    ended = command("experiment=table", "data.path=mine.csv", "debug=tiny", "backbone.hidden=[16]", "seed=3")
+    trained = ("experiment=table", "data.path=mine.csv", "debug=tiny", "backbone.hidden=[16]", "seed=3")
+    ended = command(*trained)
     assert ended.status == 0, ended.err
     run = ended.run
     summary = json.loads((run / "summary.json").read_text())
@@ -330,16 +578,35 @@ def test_from_a_table_to_its_densities_and_to_new_rows(command: Command, tmp_pat
     out = f"task.out=[{{data: table, path: {other}, name: other}}]"
     tested = command(f"run={run}", "task=ood", out, "task.resamples=20", name="eval")
     assert tested.status == 0, tested.err
-    assert 0 <= json.loads((run / "ood.json").read_text())["metrics"]["auroc/nll/other"] <= 1
+    metrics = json.loads((run / "ood.json").read_text())["metrics"]
+    inside_N, far_N = (model.log_prob(z_ND) for z_ND in (reference(source, "test"), reference(source, other)))
+    above = (far_N[:, None] < inside_N).double() + (far_N[:, None] == inside_N).double() / 2
+    assert metrics["auroc/nll/other"] == pytest.approx(float(above.mean()), abs=0.15)  # of noisy rows
     scored = command(f"run={run}", "task=ood", "task.statistic=nll", "input=new.csv", name="predict")
     assert scored.status == 0, scored.err
+    with (run / "predictions" / "outliers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["outlier_score"]) > 100
+    assert rows[2]["percentile"] == "100"
 
     write(path, x + np.array([0.0, 0.0, 1.0]), delimiter=";")
     for name, words in (("eval", (f"run={run}",)), ("predict", (f"run={run}", "input=new.csv"))):
         changed = command(*words, name=name)
         assert changed.status == 1
         assert "the table has changed since this run was trained on it" in changed.err
+    again = command(*trained)
+    assert again.status == 1, "the finished run is one of another table"
+    assert "the table has changed since this run was trained on it" in again.err
     assert command(f"run={run}", "n=2", name="sample").status == 0, "needs no data"
+    write(tmp_path / "moved.csv", x, delimiter=";")
+    path.unlink()
+    assert command(*trained).status == 0, "the table is gone, and what was found is there"
+    lost = command(f"run={run}", "input=new.csv", name="predict")
+    assert lost.status == 1
+    assert "the table that this run was trained on, mine.csv, is not there" in lost.err
+    found = command(f"run={run}", "input=new.csv", "data.path=moved.csv", name="predict")
+    assert found.status == 0, found.err
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 1), (40, 200)])
