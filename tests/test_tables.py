@@ -480,7 +480,7 @@ def test_settings_of_the_command_line_and_another_dialect_in_prediction(command:
     model = scorewise.load(ended.run)
     columns = Columns.of(model.recipe["columns"])
     assert columns.names == ("a", "b", "colour=green", "colour=red")
-    (tmp_path / "new.csv").write_text("row,a,b,colour\nNA,0.5,1.5,red\n,0.5,1.5,pink\nfar,1e35,1,red\n")
+    (tmp_path / "new.csv").write_text("row,a,b,colour\nNA,0.5,1.5,red\n,0.5,1.5,pink\nfar,1.0e35,1,red\n")
     refused = command(f"run={ended.run}", "input=new.csv", name="predict")
     assert (refused.status, "text for a number" in refused.err) == (1, True)
     done = command(f"run={ended.run}", "input=new.csv", "decimal=.", name="predict")
@@ -511,7 +511,14 @@ def test_the_hint_of_decimal_commas_in_prediction(tmp_path: Path) -> None:
 
 def test_densities_are_refused_where_eval_refuses_them(command: Command, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", numbers(60, 2))
-    words = ("data=table", "data.path=x.npy", "objective=csm", "likelihood.low=-0.5", "likelihood.high=0.5")
+    words = (
+        "data=table",
+        "data.path=x.npy",
+        "objective=csm",
+        "likelihood=quadrature",
+        "likelihood.low=-0.5",
+        "likelihood.high=0.5",
+    )
     ended = command(*words, "debug=tiny", "backbone.hidden=[8]", "sampler.steps=2")
     assert ended.status == 0, ended.err
     assert "nll" not in json.loads((ended.run / "summary.json").read_text())["metrics"]
