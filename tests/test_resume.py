@@ -1,5 +1,6 @@
 """Stopping, killing and resuming: the same weights to the bit, the same table."""
 
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import torch
 from conftest import Outcome
 from safetensors.torch import load_file
 
+from scorewise.runs import RunFolder
 from scorewise.tasks.score_task import ScoreTask
 
 Command = Callable[..., Outcome]
@@ -55,6 +57,22 @@ def same_results(one: Path, two: Path) -> None:
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(value, last[1][part][name]) for name, value in last[0].get(part, {}).items())
     assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
+
+
+def test_running_again_leaves_no_number_of_the_old_weights(tmp_path: Path) -> None:
+    numbers = json.dumps({"task": {"_target_": "mine.Task"}, "metrics": {"nll": 1.0}})
+    old = ("densityestimation.json", "densityestimation.png", "mytask.json", "mytask.png", "mytask-points.png")
+    kept = {
+        "notes.json": '{"metrics": 1}',
+        "list.json": "[1]",
+        "half.json": '{"task": ',
+        "notes.png": "",
+        "a.json": "x",
+    }
+    for name, text in (dict.fromkeys(old, numbers) | kept).items():
+        (tmp_path / name).write_text(text)
+    RunFolder(tmp_path, "0").clear()
+    assert {file.name for file in tmp_path.iterdir()} == kept.keys()
 
 
 @pytest.mark.parametrize("step", [2, 3, 4, 5, 6, 8, 10, 11, 15])

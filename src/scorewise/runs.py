@@ -183,6 +183,20 @@ class RunFolder:
         for pattern in ("denoising-*", "ood.*", "sample_quality-*", "implicit_vae*"):
             for picture in self.path.glob(pattern):
                 picture.unlink()
+        for file in sorted(self.path.glob("*.json")):
+            if _is_of_a_test(file):
+                file.unlink()
+                for ending in (".png", "-points.png"):
+                    file.with_name(file.stem + ending).unlink(missing_ok=True)
+
+
+def _is_of_a_test(file: Path) -> bool:
+    """This says whether a JSON file holds the numbers of a test; any task may have written it, a user's own too."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"task", "metrics"} <= found.keys()
 
 
 def claim(config: Config, stored: Config, path: Path, resume: str | None) -> RunFolder:
