@@ -82,9 +82,9 @@ class PosterFig3(Figure):
                 "What implicit methods minimise is - log p(x|z) - log p(z) + sum_d s_d z_d; for the true score its "
                 "value is the first two terms less the number of latents, so it is no bound of - log p(x), and the "
                 "poster's two losses cannot be compared. Reconstruction and AIS can.",
-                f"Noisiest gradient: {noisiest}. The quiet gradients of score networks are no merit: their encoders "
-                "have nearly no noise left (widths of q in table 2), so that their gradients have little of it. ais "
-                "and iwae are of few images, and have no standard errors here; those of table 2 have.",
+                f"Noisiest gradient: {noisiest}. The quiet gradients of SSM, SSM-AR and CSM are no merit: their "
+                "encoders have nearly no noise left (widths of q in table 2), so their gradients have little of it. "
+                "ais and iwae are of few images, and have no standard errors here; those of table 2 have.",
             ],
             {"curves": curves, "minimised": minimised, "noises": noises},
         )

@@ -150,8 +150,8 @@ class Table2Mnist(Figure):
                     f"{self.check_images} images; gap: forward less backward AIS of {self.simulated} images drawn from "
                     f"the model, which brackets their true nll; float64: AIS in float64 throughout less AIS as above, "
                     f"first {self.checked} images{', there without bfloat16' if self.ais.rough else ''}. Widths: roots "
-                    f"of the mean variance over {self.checked} images, of 200 draws of q(z|x) and, by the ends of the "
-                    "chains, of the posterior; medians over latents. identity: - E[sum_d s_d (z_d - E z_d)] / D of "
+                    "of the mean variance over latents of 200 draws of q(z|x) and, by the ends of the chains, of the "
+                    f"posterior; medians over {self.checked} images. identity: - E[sum_d s_d (z_d - E z_d)] / D of "
                     f"200 draws of q(z|x), first {self.check_images} images: 1 for the true score, near 0 the entropy "
                     "has no say; of Stein and Spectral among as many particles as they train with, by a score that is "
                     "fitted to those, so that 1 does not show that it is right.",
@@ -208,7 +208,7 @@ class Table2Mnist(Figure):
             ),
             "widths": bench.once(
                 f"{key} widths",
-                {**who, "ais": vars(self.ais), "count": self.checked, "of": "variances"},
+                {**who, "ais": vars(self.ais), "count": self.checked, "of": "variances over latents"},
                 lambda: widths(run.model.to(self.device), run.source, self.ais, self.checked, self.rows),
             ),
             "identity": bench.once(

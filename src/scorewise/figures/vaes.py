@@ -58,7 +58,7 @@ def nll(vae: VAE, source: Any, ais: AIS, count: int, rows: int, double: bool = F
 
 
 def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 200) -> dict[str, float]:
-    """This is how wide q(z|x) and the posterior are: roots of the mean variance over images, medians over latents.
+    """This is how wide q(z|x) and the posterior are: roots of the mean variance over latents, medians over images.
 
     The posterior's is that of the chains of AIS at their end, around their mean.
     """
@@ -67,7 +67,7 @@ def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 
         z_MBD = vae.latents(o_BD, draws, keys)
     ends_BCD = vae.annealed(ais, o_BD, keys, rows).z_BCD
     variances = {"encoder": z_MBD.var(0), "posterior": ends_BCD.var(1)}
-    return {name: float(var_BD.mean(0).sqrt().median()) for name, var_BD in variances.items()}
+    return {name: float(var_BD.mean(1).sqrt().median()) for name, var_BD in variances.items()}
 
 
 def stein_identity(vae: VAE, source: Any, count: int, draws: int = 200) -> float | None:
