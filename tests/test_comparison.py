@@ -26,6 +26,8 @@ from scorewise.cli import compare
 from scorewise.comparison.compared import compare as compared_of
 from scorewise.comparison.curves import panels, thinned
 from scorewise.comparison.finding import find
+from scorewise.comparison.law import other_examples
+from scorewise.comparison.metrics import Metric, meanings
 from scorewise.comparison.options import command
 from scorewise.comparison.record import Record, read
 from scorewise.comparison.seeds import mean_of
@@ -168,7 +170,7 @@ def test_seeds_are_taken_together_with_a_known_interval(tmp_path: Path) -> None:
         make(tmp_path / f"csm/{seed}", {"nll": nll, "nll_se": 0.5}, seed=seed)
     make(tmp_path / "csm/3", seed=3)  # unfinished
     make(tmp_path / "other/x", {"nll": 7.0, "nll_se": 0.5}, optim__lr=1.0)
-    page, _ = made(tmp_path, tmp_path)
+    page, text = made(tmp_path, tmp_path)
     t = math.sqrt(2 / (0.05 * 1.95) - 2)  # the .975 quantile with 2 degrees of freedom, in closed form
     half = t / math.sqrt(3)  # t s / sqrt(n), s = 1
     low, high = f"{2 - half:.1f}", f"{2 + half:.1f}"
@@ -180,6 +182,11 @@ def test_seeds_are_taken_together_with_a_known_interval(tmp_path: Path) -> None:
     values = [float(row[f"nll {end}"]) for end in ("mean", "low", "high", "n")]
     assert values == pytest.approx([2, 2 - half, 2 + half, 3], abs=1e-12)
     assert "Student-t interval" in " ".join(page.texts)
+    notes = dict(re.findall(r'<h2 id="(runs|seeds)">.*</h2>\n<p>(.*?)\. A column', text))
+    assert notes["runs"] == "in ( ) the standard error, in [ ] the 95 % interval, both over test examples"
+    assert notes["seeds"].startswith(
+        "in [ ] the 95 % Student-t interval of the mean over seeds; in rows with one value"
+    )
     assert mean_of([5.0])[0] == 5
     assert math.isnan(mean_of([5.0]).low)
     assert math.isnan(mean_of([1.0, math.inf]).mean)
@@ -217,7 +224,8 @@ def test_names_are_only_names(tmp_path: Path) -> None:
     page = Page(text)
     tags = [tag for tag, _ in page.elements]
     assert tags.count("script") == 1
-    assert "b" not in {tag for tag, given in page.elements if tag == "b" and "law" in str(given)}
+    entries = sum("data-group" in given for _, given in page.elements)
+    assert tags.count("b") == entries == len(EVIL) + 1, "only a law's letter in every entry of the legend"
     assert not [given for tag, given in page.elements for name in given if name.startswith("on")]
     assert not [given for tag, given in page.elements if tag == "img" and not (given["src"] or "").startswith("data:")]
     links = [given["href"] or "" for tag, given in page.elements if tag == "a"]
@@ -357,6 +365,89 @@ def test_vaes_and_other_curves(tmp_path: Path) -> None:
     assert page.column("runs", "latent.method") == ["elbo", "", "stein"]
 
 
+def test_one_finished_seed_of_three_says_so(tmp_path: Path) -> None:
+    make(tmp_path / "csm/0", {"nll": 7.0, "nll_se": 0.5}, seed=0)
+    make(tmp_path / "csm/1", seed=1)
+    make(tmp_path / "csm/2", seed=2)
+    make(tmp_path / "other/x", {"nll": 6.0, "nll_se": 0.5}, optim__lr=1.0)
+    page, _ = made(tmp_path, tmp_path)
+    assert page.column("seeds", "nll") == ["7.00 (0.50), n=1", "6.00 (0.50)"]
+
+
+def test_numbers_of_later_tests_are_told_apart_like_those_of_the_run(tmp_path: Path) -> None:
+    later = {
+        "density": {"nll": 3.0, "loss": -1.0, "nll_tail": 0.0},
+        "ood": {"auroc/joint/black": 0.9, "auroc/joint/black_low": 0.8, "auroc/joint/black_high": 0.95},
+    }
+    texts = {"auroc": "area under the curve", "joint": "h, larger odder", "black": "all pixels -1"}
+    mle = {"_target_": "scorewise.objectives.mle.MLE"}
+    for folder in (
+        make(tmp_path / "r/a", {"nll": 1.0, "loss": 2.0, "own": 3.0}),
+        make(tmp_path / "r/b", {"nll": 1.0, "loss": 2.0}, objective=mle),
+    ):
+        for test, metrics in later.items():
+            content = {"task": {}, "metrics": metrics, "conventions": texts}
+            (folder / f"{test}.json").write_text(json.dumps(content))
+    compared = compared_of(found(tmp_path / "r"))
+    assert [metric.title for metric in compared.metrics] == [
+        *("nll", "density: nll", "loss (csm)", "loss (mle)", "density: loss (csm)", "density: loss (mle)"),
+        *("own", "ood: auroc/joint/black", "density: nll_tail"),
+    ]
+    (meaning,) = meanings(Metric("ood: auroc/joint/black"), compared.records)
+    assert meaning == "area under the curve; h, larger odder; all pixels -1"
+    console = Console(width=300, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    comparison.show(compared, console)
+    assert "nll_tail" not in console.export_text(), "how exact a number is stands on the page"
+
+
+def test_what_no_run_writes_leaves_the_page_whole(tmp_path: Path) -> None:
+    r = tmp_path / "r"
+    make(r / "a/0", {"nll": 7.0}, seed=0)
+    make(r / "a/1", {"nll": 1e200}, seed=1)
+    make(r / "a/2", {"huge": 1.7e308}, seed=2)
+    make(r / "a/3", {"huge": 1.7e308}, seed=3)
+    make(r / "limits", {"nll": 1.0}, "step,val/loss\n1,1.7e308\n2,-1.7e308\n3,1.7e308\n", optim__lr=1.0)
+    long = "".join(f"{step},1.0\n" for step in range(400))
+    make(r / "step", {"nll": 1.0}, f"step,val/loss\n{long}{10**400},1.0\n{10**300},1.0\n", optim__lr=2.0)
+    make(r / "nan/1", {"nll": 1.0}, seed=math.nan, optim__lr=3.0)
+    make(r / "nan/2", {"nll": 1.0}, seed=math.nan, optim__lr=3.0)
+    for section in ("experiment", "sweep", "launcher", ".", "../.."):
+        strange: Any = {"_target_": "x", "setting": 1}
+        make(r / f"section-{section.replace('/', '-')}", {"nll": 1.0}, **{section: strange}, optim__lr=4.0)
+    os.rename(make(r / "name", {"nll": 1.0}, optim__lr=5.0), os.fsencode(r) + b"/\xff\xfe")
+    page, _ = made(tmp_path, r)
+    assert len(page.tables["runs"]) == 1 + 14
+    told = " ".join(page.texts)
+    assert "metrics.csv: 2 rows cannot be read" in told
+    assert "nan/2 repeats nan/1" in told
+    assert "./../r/%FF%FE" in {given.get("href") for tag, given in page.elements if tag == "a"}
+    assert page.column("seeds", "nll")[0] == "5e+199 [nan, nan], n=2"
+    assert page.column("seeds", "huge")[0] == "nan [nan, nan], n=2"
+    assert mean_of([7.0, 1e200])[0] == 5e199
+    assert math.isnan(mean_of([7.0, 1e200]).low)
+
+
+def test_other_examples_through_the_batch_size_and_the_number_held_out(tmp_path: Path) -> None:
+    def said(**changes: list[Any]) -> list[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        pairs = [dict(zip(changes, values, strict=True)) for values in zip(*changes.values(), strict=True)]
+        for i, pair in enumerate(pairs):
+            make(folder / str(i), {"nll": 1.0}, **pair)
+        return other_examples(found(folder))
+
+    limit = "trainer__limit_test_batches"
+    (sentence,) = said(data__batch_size=[8, 64], **{limit: [2, 2]})
+    assert sentence == (
+        "Runs differ in trainer.limit_test_batches x data.batch_size: they were tested on different examples."
+    )
+    assert not said(data__batch_size=[8, 64], **{limit: [16, 2]}), "the same 128 examples"
+    assert not said(data__batch_size=[8, 64], **{limit: [0.5, 0.5]})
+    assert len(said(**{limit: [1, 1.0]})) == 1, "one batch, and all of them"
+    (sentence,) = said(data__held_out=[100, 200])
+    assert sentence.startswith("Runs differ in data.held_out: they were tested")
+    assert not said(data__held_out=[100, 200], data__dims=[1, 2]), "another law says more"
+
+
 def test_a_setting_that_follows_another_or_came_later_does_not_differ(tmp_path: Path) -> None:
     make(tmp_path / "a")
     make(tmp_path / "b", data__epochs=7, trainer__max_epochs=7, backbone__init="default", trainer__devices=2)
@@ -389,6 +480,15 @@ def test_a_run_can_be_typed_again(typed: str, changes: dict[str, Any]) -> None:
     again = settled(*words[2:])
     assert runs.identity(again) == runs.identity(stored)
     assert again["tags"] == config["tags"]
+
+
+def test_devices_loggers_and_pictures_are_not_typed_again() -> None:
+    from test_compose import settled
+
+    words = ("trainer=gpu", "trainer.devices=4", "callbacks.progress=false", "callbacks.save_every_n_steps=7")
+    assert command(settled(*words, "logger=wandb", "data=gaussian", "seed=3")) == command(
+        settled("data=gaussian", "seed=3")
+    )
 
 
 @pytest.mark.parametrize(

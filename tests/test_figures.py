@@ -206,6 +206,16 @@ def test_what_is_not_measured_is_said() -> None:
         assert f"| {name} | not measured here: " in report.page([])
 
 
+def test_a_measured_figure_is_not_called_unmeasured_and_cells_stay_cells() -> None:
+    name = next(iter(report.NOT_MEASURED))
+    table = {"caption": "", "columns": ["mean |s - s*|"], "rows": [["p(x|z)"], [0.5]]}
+    found = {"figure": name, "title": "", "command": "", "minutes_of_training": 0, "machine": "", "tables": [table]}
+    page = report.page([found | {"claims": [], "notes": []}])
+    assert f"| {name} | not measured here" not in page
+    assert "| mean \\|s - s*\\| |" in page
+    assert "| p(x\\|z) |" in page
+
+
 def test_no_results_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main(tmp_path) == 1
     assert "holds no results" in capsys.readouterr().err

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "heads": BASE | {"backbones", "likelihood"},
     "estimators": BASE,
     "objectives": BASE | {"estimators"},
-    "comparison": {"errors", "runs", "spreadsheet"},
+    "comparison": {"conf_dir", "errors", "runs", "spreadsheet"},
     "spreadsheet": set(),
     "conf_dir": set(),
     "metrics": set(),

@@ -38,6 +38,26 @@ def test_what_is_no_command(
     assert words in said.out + said.err
 
 
+def test_a_process_that_the_installed_command_starts_is_of_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning starts them by the first word and the settings, without the command between them."""
+    heard: list[tuple[str, list[str]]] = []
+
+    def run(command: str) -> None:
+        heard.append((command, sys.argv[1:]))
+        sys.exit(0)
+
+    monkeypatch.setattr(cli, "run", run)
+    monkeypatch.setattr(sys, "argv", ["/bin/scorewise", "train", "trainer=ddp"])
+    monkeypatch.setenv(cli.COMMAND, "")
+    with pytest.raises(SystemExit):
+        cli.console()
+    assert sys.argv == ["/bin/scorewise", "trainer=ddp"]
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit):
+        cli.console()
+    assert heard == [("train", ["trainer=ddp"])] * 2
+
+
 def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -1,5 +1,6 @@
 """Stopping, killing and resuming: the same weights to the bit, the same table."""
 
+import json
 import os
 import re
 import signal
@@ -16,7 +17,9 @@ import torch
 from conftest import Outcome
 from safetensors.torch import load_file
 
+from scorewise.runs import RunFolder
 from scorewise.tasks.score_task import ScoreTask
+from scorewise.tracking import read_metrics
 
 Command = Callable[..., Outcome]
 # 5 batches an epoch, 3 epochs, a save every 2 steps.
@@ -57,6 +60,22 @@ def same_results(one: Path, two: Path) -> None:
     assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
 
 
+def test_running_again_leaves_no_number_of_the_old_weights(tmp_path: Path) -> None:
+    numbers = json.dumps({"task": {"_target_": "mine.Task"}, "metrics": {"nll": 1.0}})
+    old = ("densityestimation.json", "densityestimation.png", "mytask.json", "mytask.png", "mytask-points.png")
+    kept = {
+        "notes.json": '{"metrics": 1}',
+        "list.json": "[1]",
+        "half.json": '{"task": ',
+        "notes.png": "",
+        "a.json": "x",
+    }
+    for name, text in (dict.fromkeys(old, numbers) | kept).items():
+        (tmp_path / name).write_text(text)
+    RunFolder(tmp_path, "0").clear()
+    assert {file.name for file in tmp_path.iterdir()} == kept.keys()
+
+
 @pytest.mark.parametrize("step", [2, 3, 4, 5, 6, 8, 10, 11, 15])
 def test_a_killed_run_ends_as_if_nothing_had_happened(
     command: Command, monkeypatch: pytest.MonkeyPatch, step: int
@@ -87,6 +106,70 @@ def test_a_run_of_so_many_steps_that_is_killed_after_an_epoch_takes_them_all(
     resumed = command(*settings, "hydra.run.dir=parts")
     assert resumed.status == 0, resumed.err
     same_results(resumed.folder / "whole", resumed.folder / "parts")
+
+
+RARELY = (*SMALL, "callbacks.save_every_n_steps=200", "optim.ema_decay=0")
+
+
+def the_second_epoch_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    def validation_step(self: Any, batch: Any, batch_idx: int) -> None:
+        self.log("val/loss", float(abs(self.current_epoch - 1)), on_epoch=True, batch_size=1)
+
+    monkeypatch.setattr(ScoreTask, "validation_step", validation_step)
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_run_that_ends_after_its_best_epoch_keeps_those_weights(
+    command: Command, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    the_second_epoch_is_best(monkeypatch)
+    assert command(*RARELY, "hydra.run.dir=whole").status == 0
+    with monkeypatch.context() as patch:
+        if end == "kill":
+            at_step(patch, 11, kill)
+            with pytest.raises(Killed):
+                command(*RARELY, "hydra.run.dir=parts")
+        else:
+            at_step(patch, 10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            assert command(*RARELY, "hydra.run.dir=parts").status == 128 + signal.SIGTERM
+    assert command(*RARELY, "hydra.run.dir=parts").status == 0
+    same_results(Path("whole"), Path("parts"))
+
+
+def test_a_run_that_was_stopped_early_trains_no_further_when_it_is_continued(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scorewise.training import Training
+
+    the_second_epoch_is_best(monkeypatch)
+    settings = (*RARELY, "callbacks.patience=1", "trainer.max_epochs=6")
+    assert command(*settings, "hydra.run.dir=whole").status == 0
+    assert len(read_metrics(Path("whole/metrics.csv"))["val/loss"]) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "test", lambda _: kill())
+        with pytest.raises(Killed):
+            command(*settings, "hydra.run.dir=parts")
+    with monkeypatch.context() as patch:
+        at_step(patch, 16, kill)
+        assert command(*settings, "hydra.run.dir=parts").status == 0
+    same_results(Path("whole"), Path("parts"))
+
+
+def test_patience_without_a_validation_ends_as_the_run_does(command: Command) -> None:
+    ended = command("debug=tiny", "callbacks.patience=2")
+    assert ended.status == 0, ended.err
+
+
+def test_asking_for_a_test_of_a_run_that_is_none_leaves_its_folder_usable(command: Command) -> None:
+    refused = command("debug=tiny", "train=false", "hydra.run.dir=here")
+    assert refused.status == 1
+    assert "train it first" in refused.err
+    Path("here/checkpoints").mkdir(parents=True, exist_ok=True)  # as another process of the same run begins
+    Path("here/config.yaml.partial").write_text("half")
+    assert command("debug=tiny", "hydra.run.dir=here").status == 0
+    before = Path("here/summary.json").read_text(), Path("here/weights.safetensors").stat().st_mtime_ns
+    assert command("debug=tiny", "train=false", "hydra.run.dir=here").status == 0
+    assert before == (Path("here/summary.json").read_text(), Path("here/weights.safetensors").stat().st_mtime_ns)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -18,11 +18,14 @@ import yaml
 from conftest import Outcome
 from test_resume import SMALL, Killed, kill
 
+from scorewise import runs
+from scorewise.sweeps import Sweep, note_of
 from scorewise.tasks.score_task import ScoreTask
 
 Command = Callable[..., Outcome]
 LITTLE = ("data=gaussian", "data.dims=2", "data.held_out=64", "callbacks.samples=4")
 FOUR = ("-m", *SMALL, "seed=0,1", "optim.lr=0.001,0.01", "trainer.max_epochs=2", *LITTLE)
+SAMPLERS = ("inverse_cdf", "langevin_1d")
 SCRIPT = Path(__file__).parents[1] / "src" / "train.py"
 
 
@@ -142,6 +145,7 @@ def test_a_sweep_by_name_starts_without_m_and_what_is_typed_wins(command: Comman
         (("sweep=sigma",), "sweep=sigma is no option of sweep: use one of dsm_sigma, objectives"),
         (("-m", "sweep=dsm_sigma,objectives"), "names several sweeps: run them one after another"),
         (("-m", "objective=csm,cms"), "objective=cms is no option of objective"),
+        (("-m", "seed=0,1", "launcher=slrm"), "launcher=slrm is no option of launcher: use one of basic, local, slurm"),
         (("-m", "seed=0,1", "trainer=ddp"), "trainer.strategy=ddp inside a sweep would start the whole sweep once per"),
         (("-m", "seed=0,1", "trainer.devices=2"), "with trainer.devices=2 inside a sweep would start the whole sweep"),
         (("trainer.strategy=fsdp",), "trainer.strategy=fsdp cannot take the derivative of a gradient"),
@@ -154,6 +158,65 @@ def test_what_cannot_be_swept_is_one_sentence(command: Command, words: tuple[str
     assert sentence in ended.err
     assert len(set(ended.err.strip().splitlines())) == 1, ended.err
     assert not list(ended.folder.rglob("config.yaml"))
+
+
+TINY = ("debug=tiny", *LITTLE)
+
+
+@pytest.mark.parametrize("swept", ["seed=shuffle(range(0,5))", "objective=glob([dsm,ssm])"])
+def test_every_row_is_of_its_own_run(command: Command, swept: str) -> None:
+    """Shuffled cells have another order whenever they are asked for, and glob() looks at the options."""
+    ended = command("-m", swept, *TINY)
+    assert ended.status == 0, ended.err
+    name, rows = swept.split("=")[0], table(ended.folder)
+    assert len({row[name] for row in rows}) == len(rows) > 1
+    for row in rows:
+        run = yaml.safe_load((ended.folder / "multirun/sweep" / row["folder"] / "config.yaml").read_text())
+        chosen = str(run["seed"]) if name == "seed" else run["objective"]["_target_"].split(".")[-2]
+        assert chosen == row[name]
+
+
+def test_two_sweeps_in_one_folder_leave_each_others_notes_alone(tmp_path: Path) -> None:
+    one, other = (Sweep(tmp_path, cells) for cells in ((("seed=0",), ("seed=1",)), (("seed=2",), ("seed=3",))))
+    note = note_of(tmp_path, ["seed=0"])
+    note.parent.mkdir()
+    note.write_text(json.dumps({"folder": "a"}))
+    other.begin()
+    assert [row["status"] for row in other.rows()] == ["unfinished"] * 2
+    assert [row["status"] for row in one.end()] == ["finished", "unfinished"]
+    assert not note.parent.exists()
+
+
+def test_the_table_is_written_where_the_launcher_gives_up_or_is_stopped(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when joblib loses a process, and at Ctrl-C while other processes train."""
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    original = BasicLauncher.launch
+    for error in (RuntimeError("a worker was killed"), KeyboardInterrupt()):
+
+        def launch(self: Any, overrides: Any, initial_job_idx: int, error: BaseException = error) -> Any:
+            original(self, overrides[:1], initial_job_idx)
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BasicLauncher, "launch", launch)
+            settings = ("-m", "seed=0,1", *TINY)
+            if isinstance(error, KeyboardInterrupt):
+                assert command(*settings).status == 130
+            else:
+                with pytest.raises(RuntimeError):
+                    command(*settings)
+        assert [row["status"] for row in table(Path.cwd())] == ["finished", "unfinished"]
+
+
+def test_a_sampler_is_part_of_a_run_whose_numbers_are_of_samples() -> None:
+    from test_compose import settled
+
+    drawn = [runs.identity(settled("task=sample_quality", "data=mnist", f"sampler={one}")) for one in SAMPLERS]
+    assert len(set(drawn)) == len(SAMPLERS)
+    assert len({runs.identity(settled("data=mnist", f"sampler={one}")) for one in SAMPLERS}) == 1
 
 
 def test_the_table_names_the_run_that_failed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

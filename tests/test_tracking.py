@@ -4,10 +4,14 @@ import csv
 import errno
 import json
 import os
+import platform
+import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +25,9 @@ from test_resume import Killed, at_step, kill
 from scorewise.comparison.compared import compare
 from scorewise.comparison.curves import panels
 from scorewise.comparison.record import read
-from scorewise.tracking import WHAT_IT_IS, MetricsTable, numbers, read_metrics
+from scorewise.errors import UserError
+from scorewise.tensorboard import TensorBoard
+from scorewise.tracking import WHAT_IT_IS, Label, MetricsTable, numbers, read_metrics
 from scorewise.wandb_run import WandbRun
 
 Command = Callable[..., Outcome]
@@ -103,9 +109,14 @@ def test_an_offline_run_that_was_killed_and_continued(command: Command, monkeypa
         "WANDB_API_KEY": "5ec2e7" * 7,
         "SOME_TOKEN": "t0ken-of-the-environment",
         "SCOREWISE_CACHE": "/else/where",
+        **dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "a-user-called-zyxwv"),
     }
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
+    host, system = "a-host-called-zyxwv", os.uname()
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    monkeypatch.setattr(platform, "node", lambda: host)
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((system[0], host, *system[2:])))
     asked = (*SMALL, "logger=wandb", "tags=[mine]")
     with monkeypatch.context() as patch:
         at_step(patch, 16, kill)
@@ -129,10 +140,11 @@ def test_an_offline_run_that_was_killed_and_continued(command: Command, monkeypa
         here = Path(__file__).parents[1]
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
         assert one.config["code"].get("commit", "") == commit.stdout.strip()
-        for private in (*secrets.values(), str(ended.folder), str(here), os.uname().nodename + "\n"):
+        assert one.run.host == "unnamed"
+        for private in (*secrets.values(), str(ended.folder), str(here), host):
             assert private.encode() not in one.bytes
         for file in one.folder.rglob("*"):
-            assert file.is_dir() or not any(value.encode() in file.read_bytes() for value in secrets.values())
+            assert file.is_dir() or not any(value.encode() in file.read_bytes() for value in (*secrets.values(), host))
         (of_every_curve,) = [metric for metric in one.metrics if metric.glob_name == "*"]
         assert of_every_curve.step_metric == "step"
 
@@ -338,6 +350,70 @@ def test_tensorboard_has_the_names_of_the_table(command: Command, monkeypatch: p
     assert b"scorewise.objectives.csm.CSM" in events.Tensors("config/text_summary")[0].tensor_proto.string_val[0]
 
 
+LABEL = Label("a run", "0", "data", "kind", (), {"seed": 0})
+
+
+def test_a_run_killed_before_its_first_save_is_in_tensorboard_once(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for value in (1.0, 2.0):  # it begins again from step 0
+        board = TensorBoard(tmp_path, LABEL)
+        board.begin(0)
+        for step in (9, 19):
+            board.log_metrics({"val/loss": value}, step)
+        board.end(0)
+        time.sleep(1.1)  # event files are read in the order of their names, which hold seconds
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("val/loss")] == [(9, 2.0), (19, 2.0)]
+
+
+def test_a_histogram_of_nothing_finite_is_left_out(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = TensorBoard(tmp_path, LABEL)
+    board.begin(0)
+    board.log_histogram("scores", torch.full((3, 2), torch.nan), 1)
+    board.log_histogram("scores", torch.tensor([1.0, torch.inf]), 2)
+    assert not board.lost
+    board.end(0)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Histograms("scores")] == [2]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"step;epoch;train/loss\n9;0;1.5\n", "no column step"),
+        (b"step,train/loss\nx,1.5\n", "invalid literal for int"),
+        (b"step,train/loss\n9,much\n", "could not convert string to float: 'much'"),
+        (b"train/loss,step\n1.5\n", "a row without a step"),
+        (b"step,train/loss\n9,\xff\n", "'utf-8' codec can't decode"),
+        (b'step,train/loss\n9,"' + b"x" * 200_000 + b"\n", "field larger than field limit"),
+    ],
+)
+def test_a_damaged_table_is_one_sentence(content: bytes, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"metrics\.csv is damaged \(" + re.escape(reason)):
+        MetricsTable(file)
+    assert file.read_bytes() == content
+
+
+def test_a_table_is_utf8_and_goes_on_without_cells_that_have_no_column(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    file.write_bytes(f"step,epoch,nll{WHAT_IT_IS},train/loss\n9,0,nats \u00b1 1,1.5,2.5\n".encode())
+    code = (
+        "import pathlib, sys; from scorewise.tracking import MetricsTable;"
+        "table = MetricsTable(pathlib.Path(sys.argv[1])); table.rewind(9);"
+        "table.log_metrics({'train/loss': 1.0}, 19); table.write()"
+    )
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, str(file)], env=plain, check=True)
+    rows = list(csv.DictReader(file.open(encoding="utf-8")))
+    assert [(row["step"], row["train/loss"]) for row in rows] == [("9", "1.5"), ("19", "1.0")]
+    assert rows[0][f"nll{WHAT_IT_IS}"] == "nats \u00b1 1"
+
+
 def test_a_table_that_cannot_be_written_for_a_while(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls = MetricsTable._write, []
 
@@ -405,6 +481,9 @@ def test_the_dashboard_as_a_file(command: Command) -> None:
     assert panels["samples"] == ["samples"]
     assert panels["conditional scores"] == ["val/conditional_scores"]
     assert panels["model"] == ["train/grad_norm"]
+    one = command("group=rings", "objectives=csm", "save=workspace.json", name="dashboard")
+    assert one.status == 0, one.err
+    assert (ended.folder / "workspace.json").read_text().count('"val/loss/') == 1
     every = command("group=rings", "save=workspace.json", name="dashboard")
     assert every.status == 0, every.err
     conf = Path(__file__).parents[1] / "conf/objective"
@@ -417,10 +496,14 @@ def test_the_dashboard_in_one_sentence_where_it_cannot_be_made(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_key = command("group=rings", name="dashboard")
+    typo = command("group=rings", "objectives=cms", "save=workspace.json", name="dashboard")
+    typos = command("group=rings", "objectives=[dsm,ssm_rv]", name="dashboard")
     nowhere = command("group=rings", "save=nowhere/workspace.json", name="dashboard")
     monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
     not_installed = command("group=rings", name="dashboard")
     for ended, sentence in (
+        (typo, "objectives=cms is no objective; did you mean csm?"),
+        (typos, "objectives=ssm_rv is no objective; did you mean ssm_vr?"),
         (no_key, "W&B cannot be reached (No API key configured"),
         (nowhere, "save=nowhere/workspace.json cannot be written: No such file or directory."),
         (not_installed, "pip install 'scorewise[dashboard]'"),

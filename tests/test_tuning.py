@@ -6,12 +6,16 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from conftest import Outcome
 from test_resume import SMALL, Killed, kill
 from test_sweeps import LITTLE, kill_at_training_step
+
+from scorewise.callbacks import Reports
 
 Command = Callable[..., Outcome]
 STUDY = (*SMALL, "trainer.max_epochs=2", *LITTLE, "study.pruner=none", "study.startup=2")
@@ -55,6 +59,38 @@ def test_a_killed_study_ends_as_if_it_had_not_been(command: Command, monkeypatch
     assert "is a study with another trainings: a study goes on only with its own" in other.err
 
 
+def test_a_trial_that_ends_with_a_bug_is_recorded_and_the_study_goes_on(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scorewise.training import Training
+
+    original, begun = Training.fit, []
+
+    def fit(self: Any) -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            raise torch.OutOfMemoryError("out of memory")
+        original(self)
+
+    monkeypatch.setattr(Training, "fit", fit)
+    ended = command(*STUDY, "study.trials=2", name="tune")
+    assert ended.status == 0, ended.err
+    rows = trials(ended.folder)
+    assert [row["status"] for row in rows] == ["failed", "finished"]
+    assert rows[0]["sentence"] == "OutOfMemoryError: out of memory"
+    assert "Traceback" in ended.err
+
+
+def test_validations_are_counted_and_not_epochs() -> None:
+    told: list[int] = []
+    reports = Reports("val/loss", lambda _, number: told.append(number))
+    for epoch in (4, 9, 14):
+        metrics = {"val/loss": torch.tensor(1.0)}
+        trainer = SimpleNamespace(callback_metrics=metrics, current_epoch=epoch, check_val_every_n_epoch=5)
+        reports.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    assert told == [0, 1, 2]
+
+
 def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from scorewise.objectives import CSM
 
@@ -90,6 +126,12 @@ def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypat
         (("study.space.optim.lr.low=0",), "study.space.optim.lr: log needs a positive range, and low=0"),
         (("study.space.optim.lr.low=a",), "study.space.optim.lr: low, high and step are numbers"),
         (("~study.space.optim.lr",), "study.space.optim={} is no search space"),
+        (
+            ("+study.space.backbone.context={low: 1, high: 9, step: 0.5}",),
+            "step=0.5 is not whole, and low=1 and high=9 are",
+        ),
+        (("+study.space.trainer.limit_val_batches={choices: [1, 2]}",), "limit_val_batches changes what the monitored"),
+        (("rerun=true",), "leave resume, rerun and train as they are"),
         (("+study.space.optim.lrr={low: 1, high: 2}",), "optim.lrr is no setting of optim; did you mean lr?"),
         (("+study.space.optim.clip={choices: [1]}",), "study.space.optim.clip: choices are two values at least"),
         (("+study.space.optim.clip={choices: [1, 2], log: true}",), "choices are a list by themselves"),

@@ -282,6 +282,57 @@ def test_the_identity_is_one_for_exact_scores(monkeypatch: pytest.MonkeyPatch, d
     assert float(vae.identity(o_BD, 4000, draws_of(5)).mean()) == pytest.approx(1, abs=0.03)
 
 
+def test_particles_are_judged_among_as_many_as_they_train_with(double: None) -> None:
+    """A kernel's score is fitted to its particles: the identity rises with their number, whatever count asks for."""
+    vae = DenseVAE((1, 4, 4), z=3, hidden=(16,), method="stein", encoder="gaussian", particles=8)
+    o_BD = torch.rand(5, 16).round()
+    found_B = vae.identity(o_BD, 4 * 8, draws_of(5))
+    z_MBD = vae.latents(o_BD, 4 * 8, draws_of(5))
+    sets = []
+    for z_8BD in z_MBD.split(8):
+        s_8BD = vae.scores(o_BD, z_8BD)
+        pairs = torch.stack([s_8BD, z_8BD]).flatten(2).permute(2, 0, 1)
+        sets.append(-torch.stack([torch.cov(pair)[0, 1] for pair in pairs]).view(5, 3).mean(1))
+    assert torch.allclose(found_B, torch.stack(sets).mean(0))
+
+
+@pytest.mark.parametrize("method", ["stein", "score"])
+def test_what_training_minimises_widens_an_encoder_by_its_entropy(
+    monkeypatch: pytest.MonkeyPatch, double: None, method: str
+) -> None:
+    """With the true scores of a Gaussian encoder, d(minus entropy) / d log std is -1 per latent."""
+    score = (lambda z, width: Score(MLP((z,), (8,), "tanh", condition=width))) if method == "score" else None
+    vae = DenseVAE((1, 4, 4), z=3, hidden=(16,), method=method, encoder="gaussian", particles=16, score=score)
+    o_BD = torch.rand(2000, 16).round()
+    q = cast(GaussianEncoder, vae.encoder).moments(o_BD)
+
+    def exact(_: Tensor, z_MBD: Tensor, __: str) -> Tensor:
+        return ((q.mean_BD - z_MBD) * (-2 * q.log_std_BD).exp()).detach()
+
+    monkeypatch.setattr(vae, "scores", exact)
+    shift_D = torch.zeros(3, requires_grad=True)
+    moments = cast(GaussianEncoder, vae.encoder).moments
+    monkeypatch.setattr(
+        vae.encoder, "moments", lambda o_BD: (m := moments(o_BD))._replace(log_std_BD=m.log_std_BD + shift_D)
+    )
+    terms = vae.terms(o_BD, draws_of(2000))
+    (slope_D,) = torch.autograd.grad(terms.minus_entropy_B.mean(), shift_D, retain_graph=True)
+    assert slope_D.tolist() == pytest.approx([-1, -1, -1], abs=0.05)
+    (total_D,) = torch.autograd.grad(vae.terms(o_BD, draws_of(2000)).total().mean(), shift_D)
+    cross = terms.reconstruction_B.mean() + terms.prior_B.mean()
+    assert total_D.tolist() == pytest.approx((torch.autograd.grad(cross, shift_D)[0] + slope_D).tolist())
+
+
+def test_a_score_network_in_another_order_than_the_encoder_is_refused() -> None:
+    """Its conditional scores would be those of other conditionals than the encoder draws from."""
+
+    def reversed_(z: int, width: int) -> ConditionalScore:
+        return ConditionalScore(MADE((z,), 4, (16,), condition=width, ordering=[2, 1, 0]))
+
+    with pytest.raises(ValueError, match="is not the one in which encoders draw z"):
+        DenseVAE((1, 4, 4), z=3, method="score", score=reversed_)
+
+
 def test_only_a_score_network_is_standardised() -> None:
     with pytest.raises(ValueError, match=r"latent\.standardise is of score networks, and latent\.method=elbo has none"):
         DenseVAE((1, 4, 4), method="elbo", standardise=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loops.loop import _Loop
 from torch import Tensor
 
@@ -165,6 +165,23 @@ class Best(ModelCheckpoint):
         )
 
 
+class Patience(EarlyStopping):
+    """This ends training after so many validations without a better one; a run that it had ended stays ended.
+
+    Args:
+        monitor: name of the metric; smaller is better.
+        patience: validations.
+    """
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        # A run that ends before its first validation ends as it is.
+        super().__init__(monitor, patience=patience, check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """This takes no further step where the run that is continued had none left."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
 class SampleGrids(Callback):
     """This draws samples.png every few epochs while training.
 
@@ -202,7 +219,7 @@ class Reports(Callback):
 
     Args:
         monitor: name of the metric.
-        tell: takes its value and the epoch.
+        tell: takes its value and the number of validations before it.
     """
 
     def __init__(self, monitor: str, tell: Callable[[float, int], None]) -> None:
@@ -210,7 +227,8 @@ class Reports(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """This tells it; of the averaged weights, where there are any."""
-        self.tell(float(trainer.callback_metrics[self.monitor]), trainer.current_epoch)
+        every = trainer.check_val_every_n_epoch or 1
+        self.tell(float(trainer.callback_metrics[self.monitor]), (trainer.current_epoch + 1) // every - 1)
 
 
 def trackers(trainer: Trainer) -> list[Tracker]:

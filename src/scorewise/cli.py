@@ -20,9 +20,14 @@ from scorewise.conf_dir import conf_dir
 from scorewise.errors import Stopped, UserError
 from scorewise.refusals import one_sentence
 
+COMMAND = "SCOREWISE_COMMAND"
+"""Where the processes that a command starts find its name."""
+
 
 def console() -> None:
     """This is the command scorewise: scorewise train objective=csm is python src/train.py objective=csm."""
+    if "LOCAL_RANK" in os.environ and COMMAND in os.environ:  # started by Lightning with the words of another process
+        run(os.environ[COMMAND])
     known, typed = ", ".join((*commands(), "compare")), sys.argv[1] if len(sys.argv) > 1 else ""
     if typed in ("", "-h", "--help"):
         print(f"usage: scorewise COMMAND [setting=value ...]; COMMAND is one of {known}. More: scorewise train --help")
@@ -32,7 +37,8 @@ def console() -> None:
     if typed not in commands():
         print(f"scorewise has no command {typed}: use one of {known}.", file=sys.stderr)
         sys.exit(2)
-    sys.argv = [f"{sys.argv[0]} {typed}", *sys.argv[2:]]
+    os.environ[COMMAND] = typed
+    sys.argv = [sys.argv[0], *sys.argv[2:]]
     run(typed)
 
 
@@ -70,8 +76,13 @@ def main(command: str) -> int:
         hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(_one_job(task))()
     except SweepStopped as stopped:
         _failed.append(stopped.exit_code)
+    except KeyboardInterrupt:
+        print("Stopped: the same command goes on.", file=sys.stderr)
+        _failed.append(130)
     except Exception as error:
         sentence = None if debugging else one_sentence(error, conf, command)
+        if sweeps.announced and _leads():  # a launcher that lost one of its processes: what the others did is kept
+            _show_sweep(sweeps.announced.pop())
         if sentence is None:
             raise
         print(sentence, file=sys.stderr)
@@ -79,9 +90,10 @@ def main(command: str) -> int:
     finally:
         if debugging is None:
             os.environ.pop("HYDRA_FULL_ERROR", None)
-    if sweeps.announced:
-        _failed.extend([1] * _show_sweep(sweeps.announced.pop()))
-    return _failed[0] if _failed else 0
+    status = _failed[-1] if _failed else 0
+    if sweeps.announced and _show_sweep(sweeps.announced.pop()):
+        status = status or 1
+    return status
 
 
 _failed: list[int] = []

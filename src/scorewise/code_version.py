@@ -6,15 +6,18 @@ from pathlib import Path
 from scorewise import __version__
 
 
-def code_version() -> dict[str, str | bool]:
-    """This is the package's version and, in a checkout of it, the git commit and whether files differ from that."""
+def code_version() -> dict[str, str | bool | None]:
+    """This is the package's version and, in a checkout of it, the git commit and whether files differ from that.
+
+    None stands for what git does not say. Files that git does not know do not count.
+    """
     here = Path(__file__)
     # An installed package may lie inside a checkout of something else, which does not track it.
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return {"scorewise": __version__}
     commit = _git(here.parent, "rev-parse", "HEAD") or "unknown"
-    changed = bool(_git(here.parent, "status", "--porcelain", "--untracked-files=no"))
-    return {"scorewise": __version__, "commit": commit, "modified": changed}
+    changed = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
+    return {"scorewise": __version__, "commit": commit, "modified": None if changed is None else bool(changed)}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -132,6 +132,11 @@ def _refuse_vae(config: Config) -> None:
             f"task=implicit_vae trains in full precision, and trainer.precision={trainer['precision']} is not: use "
             "trainer.precision=32-true."
         )
+    if trainer.get("compile"):
+        raise IncompatibleChoice(
+            "trainer.compile=true compiles the fused step of composite score matching, which task=implicit_vae does "
+            "not take: use trainer.compile=false."
+        )
     if patience is not None:
         raise IncompatibleChoice(
             f"task=implicit_vae has no held-out number to stop by, and callbacks.patience={patience}: use "
@@ -168,6 +173,11 @@ def _refuse_score_network(config: Config) -> bool:
         raise IncompatibleChoice(
             f"objective={chosen['objective']} needs a model with {named(needs)}; head={chosen['head']} has none. "
             f"Use head={either(that_have('head', needs))}."
+        )
+    if missing := [name for name in ("low", "high", "levels") if config["head"].get(name, 0) is None]:
+        raise IncompatibleChoice(
+            f"head={chosen['head']} needs the range of its data (head.{missing[0]}), and latents have none: use "
+            "head=conditional_score."
         )
     if config["backbone"].get("ordering", "raster") != "raster":
         raise IncompatibleChoice(

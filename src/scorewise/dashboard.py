@@ -1,5 +1,6 @@
 """The comparison of a group of runs as a workspace of Weights & Biases."""
 
+import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ def run(config: dict[str, Any], known: Sequence[str]) -> str:
         known: every objective, for a layout that is only written.
 
     Raises:
-        UserError: the extra is not installed, W&B cannot be reached, or the file cannot be written.
+        UserError: the extra is not installed, an objective is unknown, W&B cannot be reached, or the file cannot be
+            written.
     """
+    chosen, target = _chosen(config["objectives"], known), config["save"]
     try:
         import wandb
         import wandb_workspaces.workspaces  # noqa: F401
@@ -28,7 +31,6 @@ def run(config: dict[str, Any], known: Sequence[str]) -> str:
         raise UserError(
             f"the dashboard needs {error.name}: install it with pip install 'scorewise[dashboard]'."
         ) from error
-    chosen, target = config["objectives"], config["save"]
     if target:
         return str(_write(Path(target), workspace(config, config["entity"] or "", chosen or known)))
     try:
@@ -41,6 +43,23 @@ def run(config: dict[str, Any], known: Sequence[str]) -> str:
             "or write the layout to a file with save=workspace.json."
         ) from error
     return str(made.url)
+
+
+def _chosen(asked: Any, known: Sequence[str]) -> list[str]:
+    """This is the objectives that were asked for, one or a list; none where that is left to the group's runs.
+
+    Raises:
+        UserError: one of them is unknown.
+    """
+    names = [str(name) for name in (asked if isinstance(asked, list) else [asked])] if asked else []
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UserError(
+                f"objectives={name} is no objective{f'; did you mean {near[0]}?' if near else ''}: use those of "
+                f"{', '.join(known)}, or leave it out for those of the group's runs, your own among them."
+            )
+    return names
 
 
 def _write(path: Path, made: Any) -> Path:

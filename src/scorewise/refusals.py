@@ -35,7 +35,7 @@ def _of_hydra(error: BaseException, conf: Path, command: str) -> str:
     text = "\n".join(str(part) for part in (error, error.__cause__) if part)
     if match := re.search(r"Could not find '(?:.*/)?([\w.-]+)/([\w.-]+)'", text):
         group, option = match.groups()
-        if group == "launcher" and option not in ("basic", "local", "slurm"):
+        if f"hydra/launcher/{option}" in text:
             return f"hydra/launcher={option} is not installed: pip install 'scorewise[launchers]' brings it"
         known = sorted(file.stem for file in (conf / group).glob("*.yaml"))
         return f"{group}={option} is no option of {group}: use one of {', '.join(known)}{_close(option, known)}"

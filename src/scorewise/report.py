@@ -33,12 +33,13 @@ SPEED_BEGINS, SPEED_ENDS = "<!-- benchmarks, by make results -->", "<!-- end of 
 
 def cell(value: Any) -> str:
     """This is a table cell: numbers with four significant digits."""
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return f"{value:,.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def table(found: Mapping[str, Any]) -> list[str]:
     """This is a table with its caption, in Markdown."""
-    lines = [found["caption"], "", f"| {' | '.join(found['columns'])} |", "|" + "---|" * len(found["columns"])]
+    columns = " | ".join(cell(name) for name in found["columns"])
+    lines = [found["caption"], "", f"| {columns} |", "|" + "---|" * len(found["columns"])]
     return [*lines, *(f"| {' | '.join(cell(value) for value in row)} |" for row in found["rows"]), ""]
 
 
@@ -69,9 +70,11 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         lines.append(
             f"| [{found['figure']}](#{_anchor(found)}) | {holding} of {len(found['claims'])} | `{found['command']}` |"
         )
+    measured = {found["figure"] for found in results}
     for name, (budget, reason) in NOT_MEASURED.items():
-        command = f"python src/reproduce.py figure={name} budget={budget}"
-        lines.append(f"| {name} | not measured here: {reason} | `{command}` |")
+        if name not in measured:
+            command = f"python src/reproduce.py figure={name} budget={budget}"
+            lines.append(f"| {name} | not measured here: {reason} | `{command}` |")
     lines.append("")
     for found in known:
         lines += section(found)
@@ -110,11 +113,11 @@ def _anchor(found: Mapping[str, Any]) -> str:
 
 def main(docs: Path) -> int:
     """This writes results.md; the exit status says whether there was anything to write."""
-    files = sorted((docs / "results").glob("*.json"))
-    if not files:
+    results = read(docs / "results")
+    if not results:
         print(f"{docs / 'results'} holds no results: run python src/reproduce.py figure=fig2 first.", file=sys.stderr)
         return 1
-    (docs / "results.md").write_text(page([json.loads(file.read_text()) for file in files]))
+    (docs / "results.md").write_text(page(results))
     print(docs / "results.md")
     speeds, benchmarks = docs / "performance.md", read(docs / "benchmarks")
     if speeds.is_file() and benchmarks:

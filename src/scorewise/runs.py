@@ -82,7 +82,8 @@ def what_counts(config: Config) -> Config:
     }
     counted = {section: _counted(section, config[section]) for section in CHANGES_RESULTS}
     latent = _counted("latent", config.get("latent")) if is_vae(config) else None
-    later = {"likelihood": likelihood, "latent": latent}
+    draws = str(config["task"]["_target_"]).endswith("SampleQuality")  # its numbers are of samples
+    later = {"likelihood": likelihood, "latent": latent, "sampler": config.get("sampler") if draws else None}
     return {**counted, **{section: part for section, part in later.items() if part}}
 
 
@@ -183,6 +184,20 @@ class RunFolder:
         for pattern in ("denoising-*", "ood.*", "sample_quality-*", "implicit_vae*"):
             for picture in self.path.glob(pattern):
                 picture.unlink()
+        for file in sorted(self.path.glob("*.json")):
+            if _is_of_a_test(file):
+                file.unlink()
+                for ending in (".png", "-points.png"):
+                    file.with_name(file.stem + ending).unlink(missing_ok=True)
+
+
+def _is_of_a_test(file: Path) -> bool:
+    """This says whether a JSON file holds the numbers of a test; any task may have written it, a user's own too."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"task", "metrics"} <= found.keys()
 
 
 def claim(config: Config, stored: Config, path: Path, resume: str | None) -> RunFolder:
@@ -214,9 +229,15 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
             )
     elif resume:
         raise UserError(f"resume={resume} holds no config.yaml: give the folder of an unfinished run.")
-    elif folder.path.is_dir() and any(folder.path.iterdir()):
+    elif folder.path.is_dir() and not _just_begun(folder.path):
         raise UserError(f"{folder.path} holds other files and no run: use a new folder.")
     return folder
+
+
+def _just_begun(path: Path) -> bool:
+    """This says whether a folder holds nothing, or what another process of the same run makes before its config."""
+    begun = ("config.yaml.partial", "checkpoints")
+    return all(one.name in begun and not (one.is_dir() and any(one.iterdir())) for one in path.iterdir())
 
 
 def _trusting_own(config: Config) -> Callable[[str], None]:

@@ -78,7 +78,9 @@ WHOLE_NUMBERS = {
     "trainer.check_val_every_n_epoch": 1,
 }
 """Whole numbers and the least they may be, where they are given; that the others are whole, their classes say."""
-SIZES = ("backbone.hidden", "backbone.channels", "head.hidden", "latent.hidden", "latent.channels")
+PERHAPS_NONE = ("latent.score_hidden",)
+"""Lists of sizes that may be empty."""
+SIZES = ("backbone.hidden", "backbone.channels", "head.hidden", "latent.hidden", "latent.channels", *PERHAPS_NONE)
 SWITCHES = ("train", "test", "rerun", "trainer.compile", "callbacks.progress")
 """Settings of no class of ours that are true or false."""
 FROM_DATA = ("low", "high", "levels")
@@ -150,10 +152,11 @@ def refuse_numbers(config: Config) -> None:
         if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
             raise UserError(f"{path}={value} must be a positive number.")
     for path in SIZES:
-        sizes = _setting(config, path)
-        if sizes is not None and not (
-            isinstance(sizes, list) and sizes and all(isinstance(n, int) and n > 0 for n in sizes)
-        ):
+        sizes, may_be_empty = _setting(config, path), path in PERHAPS_NONE
+        section, _, key = path.partition(".")
+        given = sizes is not None or (may_be_empty and key in config.get(section, {}))
+        fine = isinstance(sizes, list) and all(type(n) is int and n > 0 for n in sizes)
+        if given and not (fine and (sizes or may_be_empty)):
             raise UserError(f"{path}={sizes} must be a list of positive whole numbers, one per hidden layer.")
     smoothing = config["data"]["smoothing"]
     if not isinstance(smoothing, int | float) or not 0 <= smoothing < math.inf:

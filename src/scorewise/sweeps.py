@@ -1,13 +1,14 @@
 """Sweeps: their cells, how each of them ended, and the table of all."""
 
+import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -63,8 +64,8 @@ class Sweep:
 
     def outcomes(self) -> Iterator[Outcome | None]:
         """This is how every cell ended; None where it has not said."""
-        for number in range(len(self.cells)):
-            note = self.place / NOTES / f"{number}.json"
+        for cell in self.cells:
+            note = note_of(self.place, cell)
             yield Outcome(**json.loads(note.read_text())) if note.is_file() else None
 
     def rows(self) -> list[Row]:
@@ -72,8 +73,11 @@ class Sweep:
         return [row_of(*cell) for cell in zip(self.choices(), self.outcomes(), strict=True)]
 
     def begin(self) -> None:
-        """This forgets what a killed sweep has noted."""
-        shutil.rmtree(self.place / NOTES, ignore_errors=True)
+        """This forgets what a killed sweep has noted, and nothing of another sweep in the same folder."""
+        for cell in self.cells:
+            note_of(self.place, cell).unlink(missing_ok=True)
+        if (notes := self.place / NOTES).is_dir() and not any(notes.iterdir()):
+            notes.rmdir()
 
     def end(self) -> list[Row]:
         """This writes the table and is its rows."""
@@ -81,6 +85,11 @@ class Sweep:
         write_table(self.table, rows)
         self.begin()
         return rows
+
+
+def note_of(place: Path, cell: Sequence[str]) -> Path:
+    """This is the note of the run for which so much was chosen, in whatever order its sweep takes it."""
+    return place / NOTES / f"{hashlib.sha256(json.dumps(list(cell)).encode()).hexdigest()[:16]}.json"
 
 
 def row_of(choices: dict[str, str], outcome: Outcome | None) -> Row:
@@ -117,7 +126,7 @@ class Notes(Callback):
         outcome = job_return._return_value
         if str(config.hydra.mode) != "RunMode.MULTIRUN" or not isinstance(outcome, Outcome):
             return
-        note = Path(config.hydra.sweep.dir) / NOTES / f"{config.hydra.job.num}.json"
+        note = note_of(Path(config.hydra.sweep.dir), config.hydra.overrides.task)
         note.parent.mkdir(parents=True, exist_ok=True)
         partial = note.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(outcome)))
@@ -129,6 +138,7 @@ def cells_of(config: DictConfig) -> tuple[tuple[str, ...], ...]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task])
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())  # which glob() asks
+    parsed = parser.parse_overrides([*words, *config.hydra.overrides.task])
     (cells,) = BasicSweeper.split_arguments(parsed, None)
     return tuple(tuple(cell) for cell in cells)

@@ -28,7 +28,7 @@ class TensorBoard(Tracker):
     @sheltered
     def begin(self, step: int) -> None:
         """This opens a new event file, which takes the place of what an earlier one holds from the step on."""
-        self.writer = SummaryWriter(str(self.folder), purge_step=step or None)
+        self.writer = SummaryWriter(str(self.folder), purge_step=step)
         self.writer.add_text("config", _block(self.label.config), step)
 
     @sheltered
@@ -50,7 +50,9 @@ class TensorBoard(Tracker):
     @sheltered
     def log_histogram(self, name: str, values: Tensor, step: int) -> None:
         """This adds a histogram of the finite ones among values of any shape."""
-        self.writer.add_histogram(name, values[values.isfinite()], step)
+        finite = values[values.isfinite()]
+        if finite.numel():  # it refuses an empty one
+            self.writer.add_histogram(name, finite, step)
 
     @sheltered
     def log_sentence(self, name: str, text: str, step: int) -> None:

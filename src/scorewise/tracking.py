@@ -40,10 +40,13 @@ class MetricsTable(Logger):
         self.reload()
 
     def reload(self) -> None:
-        """This takes the rows that are in the file, which another process may have written."""
+        """This takes the rows that are in the file, which another process may have written.
+
+        Raises:
+            UserError: it is damaged.
+        """
         if self.path.is_file() and not self.unwritten:
-            with self.path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
+            self.rows = _rows_of(self.path)
 
     @property
     def name(self) -> str:
@@ -103,7 +106,7 @@ class MetricsTable(Logger):
     def _write(self) -> None:
         columns = ["step", "epoch", *sorted({name for row in self.rows for name in row} - {"step", "epoch"})]
         partial = self.path.with_suffix(".csv.partial")
-        with partial.open("w", newline="") as file:
+        with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
@@ -115,9 +118,28 @@ class MetricsTable(Logger):
         self.write()
 
 
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    """This is the rows of a metrics.csv, which may have been changed by hand since it was written."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows: list[dict[Any, Any]] = list(csv.DictReader(file))
+        for row in rows:
+            row.pop(None, None)  # cells beyond the last column
+            int(row["step"])
+            numbers(row)
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        told = {KeyError: "no column step", TypeError: "a row without a step"}
+        reason = told.get(type(error), _line(error))
+        raise UserError(
+            f"{path} is damaged ({reason}): put it back as it was, or remove it, and the run goes on without its "
+            "earlier rows."
+        ) from error
+    return rows
+
+
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
     """This is (step, value) pairs by metric name, from a metrics.csv; its sentences are left out."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return curves_of(csv.DictReader(file))
 
 

@@ -11,12 +11,21 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from safetensors.torch import load_file
 
 from scorewise import choices, compose
-from scorewise.callbacks import Averaging, Best, ResumePoint, SampleGrids, ScoreHistograms, logged_step, trackers
+from scorewise.callbacks import (
+    Averaging,
+    Best,
+    Patience,
+    ResumePoint,
+    SampleGrids,
+    ScoreHistograms,
+    logged_step,
+    trackers,
+)
 from scorewise.checkpoint import refuse_unreadable, steps_made
 from scorewise.code_version import code_version
 from scorewise.compiler import compile_step
@@ -121,7 +130,8 @@ class Training:
             folder.path.mkdir(parents=True, exist_ok=True)
             if config["train"]:
                 folder.write_config(self.stored)
-        (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if config["train"]:
+            (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         self.table = MetricsTable(folder.path / "metrics.csv")
         self.code = code_version()
         self.trainer = self._trainer(name)
@@ -168,15 +178,16 @@ class Training:
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
         callbacks: list[Callback] = [
-            ResumePoint(self.folder.last, int(chosen["save_every_n_steps"]), self.table),
             SampleGrids(self._draw_while_training, int(chosen["sample_every_n_epochs"])),
             ScoreHistograms(),
+            # What a run continues from holds the record of this epoch too: the best weights are judged first.
             *([Best(self.folder.best, monitor)] if monitor else []),
+            ResumePoint(self.folder.last, int(chosen["save_every_n_steps"]), self.table),
         ]
         if decay := self.task.optimisation.ema_decay:
             callbacks.append(Averaging(decay))
         if chosen["patience"] is not None:
-            callbacks.append(EarlyStopping(monitor, patience=int(chosen["patience"])))
+            callbacks.append(Patience(monitor, int(chosen["patience"])))
         if chosen["progress"]:
             callbacks.append(RichProgressBar(leave=False))
         return [*callbacks, *self.watching]
@@ -259,8 +270,9 @@ class Training:
         from scorewise import plots
 
         model = self.task.model.eval()
-        model.save_weights(self.folder.path / "weights.safetensors")
-        (self.folder.path / "README.md").write_text(model.card())
+        if self.config["train"]:
+            model.save_weights(self.folder.path / "weights.safetensors")
+            (self.folder.path / "README.md").write_text(model.card())
         objective = choices.option_name("objective", self.config["objective"]["_target_"])
         meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
         self.table.write()
@@ -285,7 +297,8 @@ class Training:
             "metrics": metrics or before.get("metrics", {}),
             "conventions": meant(meanings, metrics or before.get("metrics", {})),
             **({"data": remarks} if (remarks := self.parts.source.remarks() | self.task.remarks()) else {}),
-            "versions": {**self.code, "torch": str(torch.__version__)},
+            "versions": (not self.config["train"] and before.get("versions"))
+            or {**self.code, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)
 

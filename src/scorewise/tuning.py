@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ from scorewise.sweeps import Row, write_table
 Config = dict[str, Any]
 STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 COMPARABLE = (
-    *("backbone", "head", "optim", "trainer", "callbacks"),
+    *("backbone", "head", "optim", "callbacks"),
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches", "trainer.precision"),
     *("data.batch_size", "data.epochs", "objective.projection", "objective.projections", "objective.share"),
 )
 """Settings under which the monitored number still measures the same."""
@@ -64,6 +66,13 @@ class Range:
             raise ValueError(f"log needs a positive range, and low={self.low}")
         if self.step is not None and (self.log or not 0 < self.step <= self.high - self.low):
             raise ValueError(f"step={self.step} needs a range without log that is at least as wide")
+        if self.whole and self.step is not None and not isinstance(self.step, int):
+            raise ValueError(f"step={self.step} is not whole, and low={self.low} and high={self.high} are")
+
+    @property
+    def whole(self) -> bool:
+        """This says whether its numbers are whole."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
     def ends(self) -> tuple[str, ...]:
@@ -72,8 +81,8 @@ class Range:
 
     def suggest(self, trial: Trial, name: str) -> str:
         """This is a trial's value, as it is typed."""
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return str(trial.suggest_int(name, self.low, self.high, step=int(self.step or 1), log=self.log))
+        if self.whole:
+            return str(trial.suggest_int(name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log))
         return repr(trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log))
 
 
@@ -181,8 +190,8 @@ class Study:
             least = 1 if name == "trials" else 0
             if type(self.settings[name]) is not int or self.settings[name] < least:
                 raise UserError(f"study.{name}={self.settings[name]} must be a whole number from {least} on.")
-        if config["resume"] or not config["train"]:
-            raise UserError("a study trains, and finds its own runs again: leave resume and train as they are.")
+        if config["resume"] or config["rerun"] or not config["train"]:
+            raise UserError("a study trains, and finds its own runs again: leave resume, rerun and train as they are.")
         first = self._refuse_corners()
         trainer = first["trainer"]
         if (trainer["devices"], trainer["num_nodes"]) != (1, 1) or str(trainer["strategy"]).startswith("ddp"):
@@ -288,9 +297,13 @@ class Study:
             raise
         except optuna.TrialPruned:
             self.study.tell(trial, state=TrialState.PRUNED)
-        except UserError as error:
-            trial.set_user_attr("sentence", str(error))
-            console.say(str(error))
+        except Exception as error:
+            if isinstance(error, UserError):
+                console.say(str(error))
+            else:
+                traceback.print_exc()  # and the other trials go on
+            sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            trial.set_user_attr("sentence", sentence)
             self.study.tell(trial, state=TrialState.FAIL)
         else:
             self.study.tell(trial, value)
@@ -301,8 +314,8 @@ class Study:
         from scorewise.callbacks import Reports
         from scorewise.tracking import read_metrics
 
-        def report(value: float, epoch: int) -> None:
-            trial.report(value, epoch)
+        def report(value: float, validation: int) -> None:
+            trial.report(value, validation)
             if trial.should_prune():
                 raise optuna.TrialPruned
 

@@ -152,6 +152,6 @@ def _repeated(compared: Compared) -> list[str]:
     records, found = compared.records, []
     for group in compared.groups:
         for place in group.repeated:
-            twin = next(one for one in group.members if records[one].seed == records[place].seed)
+            twin = next(one for one in group.members if repr(records[one].seed) == repr(records[place].seed))
             found.append(f"{records[place].label} repeats {records[twin].label}")
     return found

@@ -25,6 +25,8 @@ FEWEST, MOST = 20, 300
 WITH_TRAINING = 8
 """Runs in a panel up to which the curves of training are drawn beside those of validation."""
 PANELS = 36
+LARGEST = 1e300
+"""Of the values that are drawn: an axis needs room above and below."""
 UNIT = {
     "nll": "nats per example",
     "bits_per_dim": "bits per dimension",
@@ -151,11 +153,15 @@ def _style(rank: int, count: int) -> tuple[str, str]:
     return matplotlib.colors.to_hex(matplotlib.colormaps["turbo"](rank / (count - 1))), dashes[rank % len(dashes)]
 
 
+def _drawable(value: float) -> bool:
+    return abs(value) <= LARGEST  # NaN is not
+
+
 def _limits(lines: Sequence[Line]) -> tuple[float, float, bool] | None:
     """This is the ends of the axis, and whether it cuts: values of the first tenth of training and far outliers."""
     last = max(line.points[-1][0] for line in lines)
-    every = [value for line in lines for _, value in line.points if math.isfinite(value)]
-    late = [value for line in lines for step, value in line.points if step >= last / 10 and math.isfinite(value)]
+    every = [value for line in lines for _, value in line.points if _drawable(value)]
+    late = [value for line in lines for step, value in line.points if step >= last / 10 and _drawable(value)]
     if not every:
         return None
     values = np.asarray(late or every)
@@ -191,14 +197,14 @@ def draw(panel: Panel, number: int, styles: Mapping[int, tuple[str, str]]) -> tu
             weight: dict[str, Any] = {"lw": 0.7, "alpha": 0.45} if line.training else {"lw": 1.6}
             if len(line.points) <= 30 and not line.training:
                 weight |= {"marker": "o", "ms": 2.5}
-            finite = [value if math.isfinite(value) else math.nan for value in values]
+            finite = [value if _drawable(value) else math.nan for value in values]
             axes.plot(steps, finite, color=colour, ls=dashes, gid=f"curve-{number}-{i}-{line.group}", **weight)
         if limits := _limits(panel.lines):
             axes.set_ylim(*limits[:2])
             if limits[2]:
                 notes.append("the axis cuts values of early training or far outliers")
-        if any(not math.isfinite(value) for line in panel.lines for _, value in line.points):
-            notes.append("values that are not finite are gaps")
+        if any(not _drawable(value) for line in panel.lines for _, value in line.points):
+            notes.append(f"values that are not finite, or beyond {LARGEST:g}, are gaps")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("step", parse_math=False)
         axes.set_ylabel(UNIT.get(panel.metric.name, printable(panel.metric.name)), parse_math=False)

@@ -73,14 +73,24 @@ def _text(key: Mapping[str, Any], differing: Sequence[str]) -> str:
 
 
 def other_examples(records: Sequence[Record]) -> list[str]:
-    """This is sentences about settings of the trainer by which runs are measured on other examples."""
-    measured = {
-        "limit_test_batches": "were tested on different examples",
-        "limit_val_batches": "have validation curves over different examples",
-    }
-    values = {key: {shown(record.config["trainer"].get(key)) for record in records} for key in measured}
-    return [
-        f"Runs differ in trainer.{key}: they {consequence}."
-        for key, consequence in measured.items()
-        if len(values[key]) > 1
-    ]
+    """This is sentences about settings by which runs are measured on other examples."""
+    tested = "were tested on different examples"
+    measured = {"limit_test_batches": tested, "limit_val_batches": "have validation curves over different examples"}
+    found = []
+    for key, consequence in measured.items():
+        if len({_share(record.config, key) for record in records}) > 1:
+            same = len({shown(record.config["trainer"].get(key)) for record in records}) == 1
+            name = f"trainer.{key} x data.batch_size" if same else f"trainer.{key}"
+            found.append(f"Runs differ in {name}: they {consequence}.")
+    if any(len({shown(records[i].config["data"].get("held_out")) for i in law.members}) > 1 for law in laws(records)):
+        found.append(f"Runs differ in data.held_out: they {tested}.")
+    return found
+
+
+def _share(config: Mapping[str, Any], key: str) -> str:
+    """This is how many examples a limit of the trainer lets through: a whole number counts batches, another a share."""
+    limit = config["trainer"].get(key)
+    batches, size = number(limit), number(config["data"].get("batch_size"))
+    if isinstance(limit, int) and batches is not None and size is not None:
+        return f"{batches * size:.0f} examples"
+    return shown(limit)

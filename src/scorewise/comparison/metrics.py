@@ -18,7 +18,7 @@ class Metric(NamedTuple):
     """This is a metric, of one objective where its scale is the objective's.
 
     Args:
-        name: in summary.json.
+        name: in summary.json; of a later test behind the name of that test, as in "ood: auroc".
         objective: of the runs that have it; empty where all objectives share it.
     """
 
@@ -44,9 +44,15 @@ def objective_of(record: Record) -> str:
     return option_name("objective", record.config["objective"]["_target_"])
 
 
+def of_which_test(name: str) -> tuple[str, str]:
+    """This is a metric's name in two: "ood: " of a later test, empty of the run's own, and what the test calls it."""
+    test, colon, own = name.rpartition(": ")
+    return test + colon, own
+
+
 def split(name: str, record: Record) -> Metric:
     """This is the metric that a name stands for in a run."""
-    return Metric(name, objective_of(record) if name in OF_AN_OBJECTIVE else "")
+    return Metric(name, objective_of(record) if of_which_test(name)[1] in OF_AN_OBJECTIVE else "")
 
 
 def metrics_of(records: Sequence[Record]) -> list[Metric]:
@@ -60,20 +66,23 @@ def metrics_of(records: Sequence[Record]) -> list[Metric]:
     return sorted(found, key=_place)
 
 
-def _place(metric: Metric) -> tuple[int, int, str, str]:
-    first = metric.name.partition("/")[0]
+def _place(metric: Metric) -> tuple[int, int, str, str, str]:
+    test, own = of_which_test(metric.name)
+    first = own.partition("/")[0]
     if first in FIRST:
-        return 0, FIRST.index(first), metric.name, ""
+        return 0, FIRST.index(first), test, own, ""
     kind = 3 if first in LAST else 1 if first in OF_AN_OBJECTIVE else 2
-    return kind, 0, metric.name, metric.objective
+    return kind, 0, test, own, metric.objective
 
 
 def meanings(metric: Metric, records: Sequence[Record]) -> dict[str, list[str]]:
     """This is what a metric means, by text the labels of the runs that say so."""
+    test, own = of_which_test(metric.name)
+    parts = [test + part for part in (own, *own.split("/"))]
     found: dict[str, list[str]] = {}
     for record in records:
         if metric.of(record) is not None:
-            texts = (record.conventions.get(part, "") for part in (metric.name, *metric.name.split("/")))
+            texts = (record.conventions.get(part, "") for part in parts)
             text = "; ".join(dict.fromkeys(filter(None, texts))) or "no convention is stored"
             found.setdefault(text, []).append(record.label)
     return found

@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from scorewise.runs import FROM_ENVIRONMENT, OF_THIS_MACHINE, PLUMBING, is_vae
+from scorewise.conf_dir import conf_dir
+from scorewise.runs import FROM_ENVIRONMENT, PLUMBING, is_vae
 
 GROUPS = (
     *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),
-    *("optim", "trainer", "logger", "callbacks"),
+    *("optim", "trainer", "callbacks"),
 )
 """In the order in which a person would type them."""
 UNTYPED = ("identity", "model", "rerun", "resume", "train", "paths")
@@ -23,11 +24,6 @@ Config = Mapping[str, Any]
 
 class NotTyped(Exception):
     """This run cannot be typed again; the message says why, in a few words."""
-
-
-def _conf() -> Path:
-    inside = Path(__file__).parents[1] / "conf"
-    return inside if inside.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 @cache
@@ -43,13 +39,15 @@ def _file(path: Path) -> dict[str, Any]:
 
 @cache
 def _options(group: str) -> dict[str, dict[str, Any]]:
-    return {file.stem: _file(file) for file in sorted((_conf() / group).glob("*.yaml"))}
+    if group not in GROUPS:  # a stored config may have any section
+        return {}
+    return {file.stem: _file(file) for file in sorted((conf_dir() / group).glob("*.yaml"))}
 
 
 @cache
 def _defaults() -> tuple[dict[str, str], dict[str, Any]]:
     """This is the default option of every group, and the settings outside of groups."""
-    settings = yaml.safe_load((_conf() / "train.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((conf_dir() / "train.yaml").read_text(encoding="utf-8"))
     listed = settings.pop("defaults")
     settings.pop("hydra")
     return {group: name for one in listed if isinstance(one, dict) for group, name in one.items()}, settings
@@ -98,10 +96,9 @@ def _group(group: str, part: Config, default: str, config: Config) -> list[str]:
 
 
 def _changed(group: str, part: Config, option: Config, config: Config) -> list[str]:
-    plumbing = PLUMBING.get(group, ()) if group in OF_THIS_MACHINE else ()
     words = []
     for key, value in part.items():
-        if key == "_target_" or key in plumbing:
+        if key == "_target_" or key in PLUMBING.get(group, ()):
             continue
         if key not in option:
             raise NotTyped(f"this version has no {group}.{key}")

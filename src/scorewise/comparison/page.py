@@ -47,7 +47,8 @@ class Card(NamedTuple):
 
 def link(path: Path, start: Path) -> str:
     """This is a relative link from a page's folder to a path; nothing in a name is taken for more than a name."""
-    return "./" + quote(os.path.relpath(path.resolve(), start.resolve()).replace(os.sep, "/"), safe="/")
+    relative = os.path.relpath(path.resolve(), start.resolve()).replace(os.sep, "/")
+    return "./" + quote(os.fsencode(relative), safe="/")  # bytes: a name need not be UTF-8
 
 
 def page(compared: Compared, folder: Path, command: str) -> str:
@@ -84,7 +85,7 @@ def page(compared: Compared, folder: Path, command: str) -> str:
         tables=_tables(compared, runs),
         links=[link(record.path, folder) for record in compared.records],
         footnotes=footnotes(runs),
-        notes=[*([BY_SEEDS] if compared.seeds_repeat else []), BY_EXAMPLES],
+        notes={"runs": BY_EXAMPLES, "seeds": BY_SEEDS},
         **_cards(compared, folder),
     )
 

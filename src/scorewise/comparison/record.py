@@ -18,6 +18,8 @@ LARGEST = 4_000_000
 """Bytes of a config or a summary; what is larger was not written by a run."""
 LEAVES = 5_000
 """Settings of a config; likewise (a few lines of YAML can stand for millions)."""
+LAST_STEP = 2**53
+"""Of a curve; no run gets there, and floats count no further."""
 CHOSEN = ("data", "backbone", "head", "objective", "task")
 """Sections that name a class."""
 COMPANIONS = ("_se", "_low", "_high")
@@ -241,6 +243,8 @@ def _curves(path: Path, problems: list[str]) -> dict[str, Curve]:
             for row in rows:
                 try:
                     step = int(row[at])
+                    if abs(step) > LAST_STEP:
+                        raise ValueError
                     values = [(name, float(row[i])) for i, name in wanted if row[i]]
                 except (ValueError, IndexError):
                     bad += 1

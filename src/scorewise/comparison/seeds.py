@@ -18,7 +18,7 @@ class Mean(NamedTuple):
 
     Args:
         mean: of the values.
-        low: end of the interval; NaN for a single value.
+        low: end of the interval; NaN for a single value, and where values are not finite or too large.
         high: likewise.
         n: how many values.
     """
@@ -44,10 +44,14 @@ class Group(NamedTuple):
 def mean_of(values: Sequence[float]) -> Mean:
     """This is the mean of at least one value with its interval."""
     n = len(values)
-    mean = math.fsum(values) / n if all(map(math.isfinite, values)) else math.nan
-    if n == 1 or math.isnan(mean):
-        return Mean(values[0] if n == 1 else mean, math.nan, math.nan, n)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    if n == 1 or not all(map(math.isfinite, values)):
+        return Mean(values[0] if n == 1 else math.nan, math.nan, math.nan, n)
+    mean = math.nan
+    try:
+        mean = math.fsum(values) / n
+        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    except OverflowError:  # a sum, or a square, that no float holds
+        return Mean(mean, math.nan, math.nan, n)
     half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * deviation / math.sqrt(n)
     return Mean(mean, mean - half, mean + half, n)
 

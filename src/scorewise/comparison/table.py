@@ -7,8 +7,8 @@ from scorewise.comparison.metrics import Metric, meanings, of_run, plain, with_i
 from scorewise.comparison.record import number, printable
 from scorewise.comparison.seeds import INTERVAL, Group, Mean, mean_of
 
-BY_EXAMPLES = "in ( ) the standard error over test examples"
-BY_SEEDS = f"in [ ] the {INTERVAL}"
+BY_EXAMPLES = "in ( ) the standard error, in [ ] the 95 % interval, both over test examples"
+BY_SEEDS = f"in [ ] the {INTERVAL}; in rows with one value, as for single runs, {BY_EXAMPLES}"
 
 
 class Column(NamedTuple):
@@ -140,10 +140,10 @@ def _mean(compared: Compared, group: Group, metric: Metric) -> Cell:
     found = means(compared, group, metric)
     if found is None:
         return Cell()
+    count = "" if found.n == len(group.members) else f", n={found.n}"
     if found.n == 1:
         (one,) = (place for place in group.members if metric.of(compared.records[place]) is not None)
-        return Cell(of_run(metric, compared.records[one]), found.mean)
-    count = "" if found.n == len(group.members) else f", n={found.n}"
+        return Cell(of_run(metric, compared.records[one]) + count, found.mean)
     return Cell(with_interval(found.mean, found.low, found.high) + count, found.mean)
 
 

@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from scorewise.comparison.compared import Compared, warnings
-from scorewise.comparison.metrics import LAST
+from scorewise.comparison.metrics import LAST, of_which_test
 from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Column, Row, Table, of_groups, of_runs
 
 MOST = 60
@@ -42,13 +42,13 @@ def show(compared: Compared, console: Console) -> None:
         console.print(_folded(table, columns, rows))
     if len(table.rows) > MOST:
         console.print(Text(f"... and {len(table.rows) - MOST} more rows, in the files"))
-    console.print(Text(f"{BY_EXAMPLES}; {BY_SEEDS}" if compared.seeds_repeat else BY_EXAMPLES, style="dim"))
+    console.print(Text(BY_SEEDS if compared.seeds_repeat else BY_EXAMPLES, style="dim"))
 
 
 def _worth_it(column: Column, table: Table, place: int) -> bool:
     """This says whether a column is shown: not metric/row/column, and not what says nothing."""
     if column.kind == "metric":
-        return "/" not in column.name and column.name not in LAST
+        return "/" not in column.name and of_which_test(column.name)[1] not in LAST
     texts = {row.cells[place].shown for row in table.rows}
     if column.name in ("steps", "minutes", "parameters"):
         return False

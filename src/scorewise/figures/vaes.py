@@ -58,7 +58,7 @@ def nll(vae: VAE, source: Any, ais: AIS, count: int, rows: int, double: bool = F
 
 
 def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 200) -> dict[str, float]:
-    """This is how wide q(z|x) is and how wide the posterior: standard deviations, medians over images and latents.
+    """This is how wide q(z|x) and the posterior are: roots of the mean variance over latents, medians over images.
 
     The posterior's is that of the chains of AIS at their end, around their mean.
     """
@@ -66,7 +66,8 @@ def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 
     with torch.no_grad():
         z_MBD = vae.latents(o_BD, draws, keys)
     ends_BCD = vae.annealed(ais, o_BD, keys, rows).z_BCD
-    return {"encoder": float(z_MBD.std(0).median()), "posterior": float(ends_BCD.std(1).median())}
+    variances = {"encoder": z_MBD.var(0), "posterior": ends_BCD.var(1)}
+    return {name: float(var_BD.mean(1).sqrt().median()) for name, var_BD in variances.items()}
 
 
 def stein_identity(vae: VAE, source: Any, count: int, draws: int = 200) -> float | None:
@@ -85,13 +86,13 @@ def simulated(vae: VAE, ais: AIS, count: int, rows: int) -> dict[str, list[float
 
 
 def bounds(vae: VAE, source: Any, count: int, importance: int) -> dict[str, list[float]]:
-    """This is reconstruction and prior of the first test images, and the bounds of an explicit encoder, nats."""
+    """This is reconstruction and prior of the first test images, and the bound of an explicit encoder, nats."""
     o_BD, draws = observed(vae, source, "test", count)
     with torch.no_grad():
         terms = vae.terms(o_BD, draws)
     found = {"reconstruction": terms.reconstruction_B, "prior": terms.prior_B}
     if vae.explicit:
-        found |= {"neg_elbo": terms.total(), "iwae": -vae.iwae(o_BD, importance, draws)}
+        found["iwae"] = -vae.iwae(o_BD, importance, draws)
     return {name: value_B.double().cpu().tolist() for name, value_B in found.items()}
 
 

@@ -77,14 +77,14 @@ class GaussianPixels(Observation):
         width: of the uniform noise; 2 / 256 for 8-bit pixels in [-1, 1].
 
     Raises:
-        ValueError: a number that is not finite.
+        ValueError: a number that is no standard deviation of pixels.
     """
 
     bounded = True
 
     def __init__(self, log_std: float = -0.602, width: float = 2 / 256) -> None:
-        if not math.isfinite(log_std):
-            raise ValueError(f"the log of the standard deviation, {log_std}, must be finite")
+        if not -20 <= log_std <= 20:
+            raise ValueError(f"the log of the standard deviation, latent.log_std={log_std}, must be from -20 to 20")
         self.log_std, self.width = log_std, width
 
     def observe(self, x_BD: Tensor, draws: Draws) -> Tensor:

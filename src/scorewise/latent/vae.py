@@ -121,6 +121,9 @@ class VAE(Trained, ABC):
             trunk = self.score_trunk()
             self.score = ScoreNetwork(trunk, score(z, trunk.width), z if standardise else None)
         conditional = self.score is not None and isinstance(self.score.model, ConditionalScoreModel)
+        order = getattr(self.score.model, "ordering", None) if self.score is not None else None
+        if order is not None and tuple(order.sequence) != tuple(range(z)):
+            raise ValueError(f"the score network's order {order.sequence} is not the one in which encoders draw z")
         self.encoder_name = name = encoder_for(method, conditional) if encoder == "auto" else encoder
         if name not in ENCODERS:
             raise ValueError(f"latent.encoder={name} is none of auto, {', '.join(ENCODERS)}")
@@ -167,7 +170,7 @@ class VAE(Trained, ABC):
             count: M.
             draws: of the images; None: new ones.
         """
-        draws = Draws.fresh(len(x_BD)) if draws is None else draws
+        draws = Draws(Draws.fresh(len(x_BD)).key_B.to(x_BD.device)) if draws is None else draws
         with torch.no_grad():
             return self.latents(self.observation.observe(x_BD, draws), count, draws)
 
@@ -319,13 +322,15 @@ class VAE(Trained, ABC):
     def identity(self, o_BD: Tensor, count: int, draws: Draws, field: str = "auto") -> Tensor:
         """This is - E[sum_d s_d (z_d - E z_d)] / D over draws of q(z|x), per image (B,): 1 for the true score.
 
-        Near 0, the entropy has no say in training, and the encoder collapses to a point (Stein's identity).
+        Near 0, the entropy has no say in training, and the encoder collapses to a point (Stein's identity). Particles
+        see their own scores in sets of as many as training takes: with more of them stein and spectral know more, and
+        since these are fitted to the very draws, 1 does not show that they are right.
         """
-        z_MBD = self.latents(o_BD, count, draws)
-        centred_MBD = (z_MBD - z_MBD.mean(0)) * (count / (count - 1)) ** 0.5
-        s_MBD = self.scores(o_BD, z_MBD, field)
-        s_MBD = (s_MBD - s_MBD.mean(0)) * (count / (count - 1)) ** 0.5
-        return -(s_MBD * centred_MBD).mean(0).sum(-1) / self.z
+        size = count if self.estimator is None else self.particles
+        z_SMBD = self.latents(o_BD, size * max(1, count // size), draws).unflatten(0, (-1, size))
+        s_SMBD = torch.stack([self.scores(o_BD, z_MBD, field) for z_MBD in z_SMBD])
+        centred_SMBD, s_SMBD = z_SMBD - z_SMBD.mean(1, keepdim=True), s_SMBD - s_SMBD.mean(1, keepdim=True)
+        return -(s_SMBD * centred_SMBD).sum((1, -1)).mean(0) / (size - 1) / self.z
 
     def iwae(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
         """This is the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); no graph.
