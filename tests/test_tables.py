@@ -519,7 +519,7 @@ def test_densities_are_refused_where_eval_refuses_them(command: Command, tmp_pat
         "likelihood.low=-0.5",
         "likelihood.high=0.5",
     )
-    ended = command(*words, "debug=tiny", "backbone.hidden=[8]", "sampler.steps=2")
+    ended = command(*words, "debug=tiny", "backbone.hidden=[8]")
     assert ended.status == 0, ended.err
     assert "nll" not in json.loads((ended.run / "summary.json").read_text())["metrics"]
     refused = command(f"run={ended.run}", "input=x.npy", name="predict")
