@@ -492,7 +492,8 @@ def test_settings_of_the_command_line_and_another_dialect_in_prediction(command:
     assert all(math.isfinite(float(row["log_density"])) for row in rows)
     z_BD = columns.standardised(torch.tensor([[0.5, 1.5, 0.0, 1.0]], dtype=torch.float64)).float()
     wanted = float(model.log_prob(z_BD)) - columns.log_volume
-    assert (rows[0]["row_given"], float(rows[0]["log_density"])) == ("NA", pytest.approx(wanted, abs=1e-4))
+    assert rows[0]["row_given"] == "NA"
+    assert float(rows[0]["log_density"]) == pytest.approx(wanted, abs=1e-4)
     (tmp_path / "far.csv").write_text("a;b;colour\n-3,4e37;1;red\n0,5;1;red\n")
     far = command(f"run={ended.run}", "input=far.csv", "output=far", name="predict")
     assert far.status == 0, far.err
