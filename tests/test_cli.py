@@ -259,6 +259,21 @@ def test_a_pickled_checkpoint_is_not_executed(command: Command) -> None:
         assert "last.ckpt is damaged or holds more than plain numbers" in ended.err
 
 
+def test_a_finished_run_says_that_another_sampler_has_not_drawn_its_samples(command: Command) -> None:
+    assert command("debug=tiny").status == 0
+    assert "by another sampler" not in command("debug=tiny").out
+    assert "Its samples were drawn by another sampler" in " ".join(
+        command("debug=tiny", "sampler=langevin_1d").out.split()
+    )
+
+
+def test_commands_that_take_some_settings_of_a_group_say_which(command: Command) -> None:
+    for word in ("data=mnist", "data.root=x"):
+        ended = command("run=x", word, name="eval")
+        assert ended.status == 1
+        assert f"{word.split('=')[0]} is no setting of eval: there is data.path" in ended.err
+
+
 def test_the_settings_of_a_likelihood_make_another_run(command: Command) -> None:
     rule = "likelihood=quadrature"
     choices = ((), (rule,), (rule, "likelihood.panels=40"), (rule, "likelihood.values=6400"))

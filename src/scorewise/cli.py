@@ -197,7 +197,10 @@ def train(cfg: DictConfig) -> Path:
     leads = _leads()
     if folder.finished and config["train"] and not config["rerun"]:
         _refuse_another_table(config, folder)
-        _show(folder, "This run is finished (rerun=true runs it again, train=false tests and samples it again).")
+        drawn = folder.section("sampler")
+        same = all(drawn.get(key, value) == value for key, value in config["sampler"].items())
+        how = "" if same else " Its samples were drawn by another sampler than the one that is given now."
+        _show(folder, f"This run is finished (rerun=true runs it again, train=false tests and samples it again).{how}")
         return folder.path
     with _importing():
         compatibility.refuse_incompatible(config)

@@ -2,8 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -58,14 +59,22 @@ def _unknown_key(key: str, conf: Path, command: str) -> str:
     groups = sorted(folder.name for folder in conf.iterdir() if folder.is_dir())
     main = yaml.safe_load((conf / f"{command}.yaml").read_text())
     top = sorted({*groups, *main} - {"defaults", "hydra"})
+    own = main.get(root)
+    if isinstance(own, dict) and not _chooses(main, root):  # some of a group's settings, whose options are the run's
+        return f"{key} is no setting of {command}: there is {' and '.join(f'{root}.{name}' for name in own)}"
     if root not in top or not rest:
         return f"{key} is no setting of Scorewise{_close(root, top) or ': the groups are ' + ', '.join(groups) + '.'}"
     settings = {file.stem: _settings(file) for file in sorted((conf / root).glob("*.yaml"))}
     if having := [option for option, names in settings.items() if rest.partition(".")[0] in names]:
         return f"{key} is no setting of the chosen {root}: choose {root}={' or '.join(having)} first"
-    own = main.get(root)
     known = sorted(set().union(*settings.values(), own if isinstance(own, dict) else ()))
     return f"{key} is no setting of {root}{_close(rest, known) or ': there are ' + ', '.join(known)}"
+
+
+def _chooses(main: Mapping[str, Any], group: str) -> bool:
+    """This says whether a command chooses an option of a group."""
+    listed = main["defaults"]
+    return "train" in listed or any(isinstance(one, dict) and group in one for one in listed)
 
 
 def _settings(file: Path) -> set[str]:

@@ -162,6 +162,11 @@ class RunFolder:
             return {}
         return found
 
+    def section(self, name: str) -> Config:
+        """This is a section of the run's config.yaml, or nothing."""
+        found = yaml.safe_load((self.path / "config.yaml").read_text()).get(name)
+        return found if isinstance(found, dict) else {}
+
     def write_summary(self, summary: dict[str, Any]) -> None:
         """This writes summary.json, whole or not at all."""
         partial = self.path / "summary.json.partial"
