@@ -178,11 +178,12 @@ class Table2Mnist(Figure):
         shares = {name: one["widths"]["encoder"] / one["widths"]["posterior"] for name, one in found.items()}
         if not (narrow := [name for name, share in shares.items() if share < 0.5]):
             return []
+        wide = any("standardised" in name for name in found)
         return [
             f"The encoders of {', '.join(narrow)} are far narrower than the posterior: their score networks see so "
             "little of the score (docs/vae.md) that the entropy has no say, and what is trained is close to an "
-            "autoencoder under - log p(z). Their likelihoods are the decoder's, and no merit of a better "
-            "posterior. Standardised: the same methods with latent.standardise=true, which is not in the paper."
+            "autoencoder under - log p(z). Their likelihoods are the decoder's, and no merit of a better posterior."
+            + (" Standardised: with latent.standardise=true, which is not in the paper." if wide else "")
         ]
 
     def _of(self, bench: Bench, name: str, run: Run) -> dict[str, Any]:
