@@ -450,7 +450,8 @@ class Table(Tabular):
             batch //= 2
         if batch < most:
             _warn(
-                f"{batch} of {rows} training rows make a step, not data.batch_size={most}, for {STEPS} steps an epoch."
+                f"a table of {rows} training rows takes steps of {batch} rows instead of data.batch_size={most}, so that "
+                f"an epoch has {STEPS} steps at least."
             )
         return batch
 
