@@ -450,8 +450,8 @@ class Table(Tabular):
             batch //= 2
         if batch < most:
             _warn(
-                f"a table of {rows} training rows takes steps of {batch} rows instead of data.batch_size={most}, so that "
-                f"an epoch has {STEPS} steps at least."
+                f"a table of {rows} training rows takes steps of {batch} rows instead of data.batch_size={most}, so "
+                f"that an epoch has {STEPS} steps at least."
             )
         return batch
 
