@@ -312,13 +312,13 @@ class Table2Mnist(Figure):
         names = data["names"]
         left, right = canvas.add_subplot(1, 2, 1), canvas.add_subplot(1, 2, 2)
         means = [_mean(data["nll"][name][0]) for name in names]
-        left.plot(range(len(names)), means, "o", label=f"ours, z = {self.z}")
+        left.plot(range(len(names)), means, "o", label="ours")
         published = {i: value for i, name in enumerate(names) if isinstance(value := self._published(name), float)}
         if published:
             left.plot(list(published), list(published.values()), "x", color="grey", label="paper")
+            left.legend(frameon=False, fontsize=8)
         left.set_xticks(range(len(names)), names, fontsize=8, rotation=30, ha="right")
-        left.set(ylabel="- log p(x), nats per image", title="annealed importance sampling")
-        left.legend(frameon=False, fontsize=8)
+        left.set(ylabel="- log p(x), nats per image", title=f"annealed importance sampling, z = {self.z}")
         left.grid(alpha=0.25)
         others = [name for name in names if name != BASELINE]
         paired = [Paired.of(data["nll"][name][0], data["nll"][BASELINE][0]) for name in others]
