@@ -60,7 +60,7 @@ def _unknown_key(key: str, conf: Path, command: str) -> str:
     main = yaml.safe_load((conf / f"{command}.yaml").read_text())
     top = sorted({*groups, *main} - {"defaults", "hydra"})
     own = main.get(root)
-    if isinstance(own, dict) and not _chooses(main, root):  # some of a group's settings, whose options are the run's
+    if root in groups and isinstance(own, dict) and not _chooses(main, root):  # the option is the run's
         return f"{key} is no setting of {command}: there is {' and '.join(f'{root}.{name}' for name in own)}"
     if root not in top or not rest:
         return f"{key} is no setting of Scorewise{_close(root, top) or ': the groups are ' + ', '.join(groups) + '.'}"
