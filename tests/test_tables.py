@@ -22,11 +22,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_compose import settled
 
 import scorewise
-from scorewise import compatibility, compose, spreadsheet, training
+from scorewise import compatibility, compose, spreadsheet
 from scorewise.data import Table
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.table_file import Dialect, typed
-from scorewise.data.tables import Columns, moments, read_table
+from scorewise.data.tables import Columns, moments, read_table, refuse_another_table
 from scorewise.errors import UserError
 from scorewise.spreadsheet import harmless
 
@@ -431,9 +431,9 @@ def test_columns_match_but_for_the_last_digits_of_sums() -> None:
     ):
         other = {"columns": replace(AB, mean=mean, scale=scale).plain()}
         with nullcontext() if fine else pytest.raises(UserError, match="the table has changed"):
-            training.refuse_another_table(one, other)
+            refuse_another_table(one, other)
     with pytest.raises(UserError, match="the table has changed"):
-        training.refuse_another_table(one, {"columns": {**one["columns"], "numeric": ["a", "c"]}})
+        refuse_another_table(one, {"columns": {**one["columns"], "numeric": ["a", "c"]}})
 
 
 def test_a_blank_line_of_a_single_column_is_a_missing_value(tmp_path: Path) -> None:

@@ -330,12 +330,13 @@ def _refuse_another_table(config: dict[str, Any], folder: Any) -> None:
     if config["data"]["_target_"] != "scorewise.data.tables.Table":
         return
     with _importing():
-        from scorewise import choices, store, training
+        from scorewise import choices, store
+        from scorewise.data import tables
 
     source: Any = choices.build_source(config)
     if source.path.is_file():
         trained = store.read_config(folder.path, lambda _: None)["model"]
-        training.refuse_another_table(trained, {"columns": source.table.plain()})
+        tables.refuse_another_table(trained, {"columns": source.table.plain()})
 
 
 def _refuse_impossible_launch(config: dict[str, Any]) -> None:

@@ -111,10 +111,9 @@ def _refuse_vae(config: Config) -> None:
     if sentence := mismatch(latent["method"], latent["encoder"], conditional):
         raise IncompatibleChoice(f"{sentence}.")
     if source.levels is None:  # type: ignore[attr-defined]
-        images = [name for name, target in targets("data").items() if import_class(target).levels]  # type: ignore[attr-defined]
         raise IncompatibleChoice(
             f"task=implicit_vae needs images in [-1, 1]; data={option_name('data', config['data']['_target_'])} has "
-            f"none. Use data={either(images)}."
+            f"none. Use data={either(_on_levels())}."
         )
     if config["data"]["smoothing"] > 0:
         raise IncompatibleChoice(
@@ -214,15 +213,19 @@ def _refuse_task(config: Config, task: type, head: type) -> None:
         raise IncompatibleChoice(f"{sentence}.")
 
 
+def _on_levels() -> list[str]:
+    """This is the options of data whose values lie on a grid of levels, as those of images do."""
+    return [name for name, target in targets("data").items() if import_class(target).levels]  # type: ignore[attr-defined]
+
+
 def _refuse_off_levels(config: Config, head: type, chosen: Mapping[str, str]) -> None:
     if not issubclass(head, DiscreteDensity):
         return
     source = class_of(config, "data", Source)
     if config["head"].get("levels", 0) is None and source.levels is None:  # type: ignore[attr-defined]
-        on_levels = [name for name, target in targets("data").items() if import_class(target).levels]  # type: ignore[attr-defined]
         raise IncompatibleChoice(
             f"head={chosen['head']} needs data on a grid of levels in [-1, 1]; "
-            f"data={option_name('data', config['data']['_target_'])} has none. Use data={either(on_levels)}."
+            f"data={option_name('data', config['data']['_target_'])} has none. Use data={either(_on_levels())}."
         )
     if config["data"]["smoothing"] > 0:
         raise IncompatibleChoice(

@@ -12,7 +12,7 @@ from scorewise import choices, compatibility, compose
 from scorewise.conventions import conventions, meant
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.folder import printable
-from scorewise.data.tables import Table, place_of
+from scorewise.data.tables import Table, place_of, refuse_another_table
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
 from scorewise.pictures import draw_panels, watched
@@ -22,7 +22,7 @@ from scorewise.store import import_class, load, local_folder, read_config, refus
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.task import Task
-from scorewise.training import OURS, TRAINER_SETTINGS, quieten, refuse_another_table
+from scorewise.training import OURS, TRAINER_SETTINGS, quieten
 
 
 class Finished(NamedTuple):

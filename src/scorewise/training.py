@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from scorewise.code_version import code_version
 from scorewise.compiler import compile_step
 from scorewise.conventions import conventions, meant
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.tables import Columns
+from scorewise.data.tables import refuse_another_table
 from scorewise.errors import UserError
 from scorewise.heads.model import Trained
 from scorewise.pictures import draw_panels, draw_samples, watched
@@ -75,25 +75,6 @@ def quieten() -> None:
         ".*could not find the monitored key.*",  # a run that ends before its first validation keeps its last weights
     ):
         warnings.filterwarnings("ignore", message=message)
-
-
-def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """This refuses a table whose columns or their scales are not those that a model was trained on.
-
-    Args:
-        trained: recipe of the model.
-        found: the recipe that its config gives now.
-
-    Raises:
-        UserError: they differ.
-    """
-    if "columns" not in trained or "columns" not in found:
-        return
-    if not Columns.of(trained["columns"]).matches(Columns.of(found["columns"])):
-        raise UserError(
-            "the table has changed since this run was trained on it (its columns, their means or their scales differ): "
-            "put the old one back, or train again with rerun=true."
-        )
 
 
 class Training:

@@ -154,6 +154,25 @@ class Columns:
         return found
 
 
+def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """This refuses a table whose columns or their scales are not those that a model was trained on.
+
+    Args:
+        trained: recipe of the model.
+        found: the recipe that its config gives now.
+
+    Raises:
+        UserError: they differ.
+    """
+    if "columns" not in trained or "columns" not in found:
+        return
+    if not Columns.of(trained["columns"]).matches(Columns.of(found["columns"])):
+        raise UserError(
+            "the table has changed since this run was trained on it (its columns, their means or their scales differ): "
+            "put the old one back, or train again with rerun=true."
+        )
+
+
 class Rows(NamedTuple):
     """This is the rows of a table that can be used.
 
