@@ -22,7 +22,7 @@ from PIL import Image
 from rich.console import Console
 
 from scorewise import comparison, runs
-from scorewise.cli import compare
+from scorewise.commands import compare
 from scorewise.comparison.compared import compare as compared_of
 from scorewise.comparison.curves import panels, thinned
 from scorewise.comparison.finding import find

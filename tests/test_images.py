@@ -37,8 +37,9 @@ from scorewise.data import (
 from scorewise.data import folder as folders
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.decoding import Undecodable, decode
-from scorewise.data.folder import printable, split_of
+from scorewise.data.folder import split_of
 from scorewise.errors import UserError
+from scorewise.wording import printable
 
 
 def saved(image: Image.Image, format: str = "PNG", **settings: Any) -> io.BytesIO:

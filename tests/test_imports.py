@@ -19,8 +19,9 @@ MAY_IMPORT = {
     "heads": BASE | {"backbones", "likelihood"},
     "estimators": BASE,
     "objectives": BASE | {"estimators"},
-    "comparison": {"conf_dir", "errors", "runs", "spreadsheet"},
+    "comparison": {"conf_dir", "errors", "runs", "spreadsheet", "wording"},
     "spreadsheet": set(),
+    "wording": set(),
     "conf_dir": set(),
     "metrics": set(),
     "ensemble": BASE | {"heads", "likelihood", "store"},
@@ -33,7 +34,7 @@ MAY_IMPORT = {
     "sampling": BASE | {"likelihood"},
     "denoising": BASE,
     "outliers": BASE | {"heads", "likelihood"},
-    "data": BASE | {"spreadsheet"},
+    "data": BASE | {"wording"},
     "quality": BASE | {"data", "sampling"},
     "tasks": BASE
     | {"backbones", "data", "denoising", "heads", "latent", "likelihood"}

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from scorewise import cli
+from scorewise.commands import commands
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_every_script_is_a_command() -> None:
     folders = "compare"  # takes folders, where the others take settings
-    assert {*cli.commands(), folders} == {file.stem for file in (ROOT / "src").glob("*.py")}
+    assert {*commands(), folders} == {file.stem for file in (ROOT / "src").glob("*.py")}
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,13 @@ from test_compose import settled
 import scorewise
 from scorewise import compatibility, compose, spreadsheet
 from scorewise.data import Table
+from scorewise.data.columns import Columns, moments, refuse_another_table
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.table_file import Dialect, typed
-from scorewise.data.tables import Columns, moments, read_table, refuse_another_table
+from scorewise.data.rows import read_table
+from scorewise.data.table_file import Dialect
 from scorewise.errors import UserError
 from scorewise.spreadsheet import harmless
+from scorewise.wording import typed
 
 Command = Callable[..., Outcome]
 AB = Columns(("a", "b"), {}, (0.0, 0.0), (1.0, 1.0))

@@ -10,9 +10,9 @@ from lightning import Trainer
 
 from scorewise import choices, compatibility, compose
 from scorewise.conventions import conventions, meant
+from scorewise.data.columns import refuse_another_table
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.folder import printable
-from scorewise.data.tables import Table, place_of, refuse_another_table
+from scorewise.data.tables import Table, place_of
 from scorewise.errors import UserError
 from scorewise.heads.model import LiftedModel
 from scorewise.pictures import draw_panels, watched
@@ -23,6 +23,7 @@ from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.task import Task
 from scorewise.training import OURS, TRAINER_SETTINGS, quieten
+from scorewise.wording import printable
 
 
 class Finished(NamedTuple):

@@ -14,24 +14,31 @@ from torch import Tensor
 
 from scorewise.capabilities import NormalisedDensity
 from scorewise.choices import part_of
+from scorewise.data.columns import Columns
 from scorewise.data.datamodule import Batch, ScoreData
-from scorewise.data.folder import ImageFolder, LeftOut, printable, sentence_of
-from scorewise.data.table_file import Dialect, write_table
-from scorewise.data.tables import Columns, Table, Tabular, read_table
+from scorewise.data.folder import ImageFolder
+from scorewise.data.left_out import LeftOut, sentence_of
+from scorewise.data.rows import read_table
+from scorewise.data.table_file import Dialect
+from scorewise.data.tables import Table, Tabular
 from scorewise.errors import UserError
 from scorewise.evaluation import Finished, finished
 from scorewise.noise import Draws
 from scorewise.outlier_sets import only_for_choosing
 from scorewise.outliers import Examiner, numbers, percentiles
 from scorewise.runs import is_vae
+from scorewise.spreadsheet import write
 from scorewise.store import import_class, local_folder, read_config, refuse_unknown
 from scorewise.tasks.denoising import Denoising
 from scorewise.tasks.density import DensityEstimation
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.ood import OODScoring
+from scorewise.wording import printable
 
 OUTLIERS, DENSITIES = "outliers.csv", "densities.csv"
 BATCH = 100
+DIGITS = 8
+"""Of the numbers in what is written."""
 REFERENCE = 10_000
 """Training rows that the percentiles of log-densities refer to, at most."""
 
@@ -153,7 +160,12 @@ def _scored(done: Finished, config: dict[str, Any]) -> Predicted:
     path = target / OUTLIERS
     if done.trainer.is_global_zero:
         lines = [(printable(name), score, place) for (name, score), place in zip(scored, places, strict=True)]
-        write_table(path, ("name", "outlier_score", "percentile"), sorted(lines) if len(source.shape) == 3 else lines)
+        write(
+            path,
+            ("name", "outlier_score", "percentile"),
+            sorted(lines) if len(source.shape) == 3 else lines,
+            digits=DIGITS,
+        )
     return Predicted(path, len(scored), len(left_out) + len(unknown), f"scored by {task.statistic}")
 
 
@@ -198,7 +210,7 @@ def _densities(done: Finished, config: dict[str, Any]) -> Predicted:
         warnings.warn(f"{len(unknown)} of {len(log_q)} rows have no density: {sentence_of(unknown)}.", stacklevel=2)
     taken = ("row", "log_density", "percentile")
     id_column = tuple(f"{name}_given" if name in taken else name for name in rows.id_column)
-    write_table(target, (taken[0], *id_column, *taken[1:]), lines)
+    write(target, (taken[0], *id_column, *taken[1:]), lines, digits=DIGITS)
     return Predicted(target, len(lines), len(rows.left_out) + len(unknown), "rows given their log-density")
 
 
@@ -290,7 +302,7 @@ def _encoded(done: Finished, config: dict[str, Any]) -> Predicted:
         moments_B2D = torch.cat(parts)
         columns = [f"{what}_{d + 1}" for what in ("mean", "std") for d in range(task.model.z)]
         lines = [(printable(name), *row) for name, row in zip(names, moments_B2D.flatten(1).tolist(), strict=True)]
-        write_table(target / "latents.csv", ("name", *columns), lines)
+        write(target / "latents.csv", ("name", *columns), lines, digits=DIGITS)
         draw_latents(task, images, moments_B2D, target)
     return Predicted(target, len(names), len(images.remarks()["left_out"]), "encoded")
 

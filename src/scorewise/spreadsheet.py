@@ -21,15 +21,24 @@ def harmless(text: str) -> str:
     return text
 
 
-def write(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """This writes a header and rows; text is made harmless, other values are as Python's csv writes them."""
+def write(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]], digits: int | None = None) -> None:
+    """This writes a header and rows; text is made harmless, other values are as Python's csv writes them.
+
+    Args:
+        path: the file.
+        header: names of the columns.
+        rows: their cells.
+        digits: of numbers that are not whole; None: all.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".csv.partial")
     with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerows([_cell(value) for value in row] for row in (header, *rows))
+        writer.writerows([_cell(value, digits) for value in row] for row in (header, *rows))
     os.replace(partial, path)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, digits: int | None) -> Any:
+    if isinstance(value, float) and digits is not None:
+        return f"{value:.{digits}g}"
     return harmless(value) if isinstance(value, str) else value

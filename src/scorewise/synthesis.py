@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorewise.data.tables import Columns
+from scorewise.data.columns import Columns
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.sampling.denoise import tweedie

@@ -30,8 +30,8 @@ from scorewise.checkpoint import refuse_unreadable, steps_made
 from scorewise.code_version import code_version
 from scorewise.compiler import compile_step
 from scorewise.conventions import conventions, meant
+from scorewise.data.columns import refuse_another_table
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.tables import refuse_another_table
 from scorewise.errors import UserError
 from scorewise.heads.model import Trained
 from scorewise.pictures import draw_panels, draw_samples, watched

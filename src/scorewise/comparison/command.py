@@ -10,8 +10,9 @@ from typing import NamedTuple
 from scorewise.comparison import spreadsheet
 from scorewise.comparison.compared import Compared, compare
 from scorewise.comparison.finding import find, is_run
-from scorewise.comparison.record import Record, printable, read
+from scorewise.comparison.record import Record, read
 from scorewise.errors import UserError
+from scorewise.wording import printable
 
 USAGE = """usage: python src/compare.py FOLDER [FOLDER ...] [out=FOLDER]
 

@@ -7,9 +7,10 @@ from scorewise.comparison import law as laws_of
 from scorewise.comparison.law import Law
 from scorewise.comparison.metrics import Metric, metrics_of, objective_of
 from scorewise.comparison.options import NotTyped, command
-from scorewise.comparison.record import Record, printable
+from scorewise.comparison.record import Record
 from scorewise.comparison.seeds import Group, groups
 from scorewise.comparison.settings import Settings, differing, settings, shown
+from scorewise.wording import printable
 
 CHOICES = 2
 """Settings that are added to the name of a run whose folder is called by its hash only."""

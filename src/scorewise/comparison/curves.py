@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from scorewise.comparison.compared import Compared
 from scorewise.comparison.metrics import FIRST, OF_AN_OBJECTIVE, Metric, objective_of, split
-from scorewise.comparison.record import Curve, printable
+from scorewise.comparison.record import Curve
+from scorewise.wording import printable
 
 POINTS = 4_000
 """Points of a panel, over all its curves."""

@@ -13,8 +13,9 @@ from markupsafe import Markup
 from scorewise.comparison import curves
 from scorewise.comparison.compared import Compared, warnings
 from scorewise.comparison.pictures import FEW, MOST, NARROW, WIDTH, Picture, picture
-from scorewise.comparison.record import Record, printable
+from scorewise.comparison.record import Record
 from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Table, footnotes, of_groups, of_runs
+from scorewise.wording import printable
 
 
 class Drawn(NamedTuple):

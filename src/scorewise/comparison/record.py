@@ -13,6 +13,7 @@ import yaml
 
 from scorewise import __version__
 from scorewise.runs import CHANGES_RESULTS
+from scorewise.wording import printable
 
 LARGEST = 4_000_000
 """Bytes of a config or a summary; what is larger was not written by a run."""
@@ -95,11 +96,6 @@ class Record:
         if not self.comparable:
             return "damaged"
         return "finished" if self.finished else "unfinished"
-
-
-def printable(text: str) -> str:
-    """This is a text on one line without anything that a terminal or a page would obey."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def number(value: Any) -> float | None:

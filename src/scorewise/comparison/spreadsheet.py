@@ -5,9 +5,10 @@ import io
 from collections.abc import Iterable, Sequence
 
 from scorewise.comparison.compared import Compared
-from scorewise.comparison.record import Record, number, printable
+from scorewise.comparison.record import Record, number
 from scorewise.comparison.table import means
 from scorewise.spreadsheet import harmless
+from scorewise.wording import printable
 
 Value = str | float | int | None
 

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from scorewise.comparison.compared import Compared, names
 from scorewise.comparison.metrics import Metric, meanings, of_run, plain, with_interval
-from scorewise.comparison.record import number, printable
+from scorewise.comparison.record import number
 from scorewise.comparison.seeds import INTERVAL, Group, Mean, mean_of
+from scorewise.wording import printable
 
 BY_EXAMPLES = "in ( ) the standard error, in [ ] the 95 % interval, both over test examples"
 BY_SEEDS = f"in [ ] the {INTERVAL}; in rows with one value, as for single runs, {BY_EXAMPLES}"

@@ -4,8 +4,7 @@ import hashlib
 import os
 import stat
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,16 +14,16 @@ from torch import Tensor
 
 from scorewise.data.decoding import Undecodable, decode
 from scorewise.data.images import EightBitImages, cache_root, make_cache
+from scorewise.data.left_out import LeftOut, sentence_of
 from scorewise.data.pixels import PixelFile
 from scorewise.data.source import SPLITS, Split
 from scorewise.errors import UserError
+from scorewise.wording import printable
 
 READERS = 4
 """Threads that decode; each may hold one large image."""
 TAKES_LONG = 5_000
 """From how many files on it is said that decoding takes a while."""
-NAMED = 3
-"""How many of the files that are left out for one reason are named in a sentence."""
 SETTINGS = "pixels 1"
 """What decoding means, for the fingerprint of decoded pixels: count it up when that changes."""
 
@@ -45,18 +44,6 @@ class Found(NamedTuple):
     changed: int
 
 
-class LeftOut(NamedTuple):
-    """This is a file that is not used.
-
-    Args:
-        name: its path below the folder.
-        reason: a few words.
-    """
-
-    name: str
-    reason: str
-
-
 class Decoded(NamedTuple):
     """This is one image.
 
@@ -71,11 +58,6 @@ class Decoded(NamedTuple):
     pixels_D: Tensor
 
 
-def printable(name: str) -> str:
-    """This is a file name as it can be shown anywhere: what is not printable is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
-
-
 def split_of(digest: str, val: float, test: float) -> Split:
     """This is the split of a file by its contents alone, so that adding or renaming files moves none.
 
@@ -86,15 +68,6 @@ def split_of(digest: str, val: float, test: float) -> Split:
     """
     place = int(digest[:13], 16) / 16**13
     return "test" if place < test else "val" if place < test + val else "train"
-
-
-def sentence_of(left_out: Sequence[LeftOut]) -> str:
-    """This is what was left out and why, with the first names: 'damaged: 1 (a.png); no readable image: 1 (b.txt)'."""
-    parts = []
-    for reason, count in Counter(one.reason for one in left_out).most_common():
-        names = [printable(one.name) for one in left_out if one.reason == reason]
-        parts.append(f"{reason}: {count} ({', '.join(names[:NAMED])}{', ...' if count > NAMED else ''})")
-    return "; ".join(parts)
 
 
 class ImageFolder(EightBitImages):

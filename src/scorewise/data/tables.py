@@ -1,344 +1,32 @@
 """Tables: every column standardised by its training examples."""
 
-import difflib
-import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from scorewise.data.folder import LeftOut, printable, sentence_of
+from scorewise.data.columns import Columns, moments
 from scorewise.data.images import data_root
+from scorewise.data.left_out import LeftOut, sentence_of
+from scorewise.data.rows import Rows, read_rows, read_table, refuse_missing, unknown
 from scorewise.data.source import SPLITS, FixedSource, Split, split_at_random
-from scorewise.data.table_file import Dialect, TableFile, category_of, names_of, open_table, typed
+from scorewise.data.table_file import Dialect, TableFile
+from scorewise.data.table_formats import open_table
 from scorewise.errors import UserError
 from scorewise.noise import Draws
+from scorewise.wording import names_of, printable, typed
 
 LEAST = 10
 """Rows that a density needs."""
-CATEGORIES = 50
-"""Values of a column that is turned into indicators, at most."""
 STEPS, LEAST_BATCH = 5, 8
 """A small table makes so many steps an epoch, by batches of no fewer rows than that."""
-DIGITS = 8
-"""Of a drawn number, below the leading one of its column's scale."""
 EXACT = 2.0**53
 """Beyond this not every whole number is one of float64."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """This is what the D numbers of an example are: columns of a table, standardised.
-
-    A row becomes its numbers in `numeric`, then an indicator (1 or 0) per value of every column in `categories`.
-
-    Args:
-        numeric: names of the columns of numbers.
-        categories: the values of columns that are turned into indicators.
-        mean, scale: of all D, in the columns' own units.
-        index: the column that names the rows, where there is one; it is no part of the example.
-        width: how many columns the file had; None: not known.
-    """
-
-    numeric: tuple[str, ...]
-    categories: Mapping[str, tuple[str, ...]]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    index: str | None = None
-    width: int | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """This is the names of all D."""
-        return (
-            *self.numeric,
-            *(f"{column}={value}" for column in self.categories for value in self.categories[column]),
-        )
-
-    @cached_property
-    def mean_D(self) -> Tensor:
-        """This is the means, float64."""
-        return torch.tensor(self.mean, dtype=torch.float64)
-
-    @cached_property
-    def scale_D(self) -> Tensor:
-        """This is the standard deviations, float64."""
-        return torch.tensor(self.scale, dtype=torch.float64)
-
-    @property
-    def log_volume(self) -> float:
-        """This is the sum of the log scales, nats: log q in the columns' own units = log q standardised - this."""
-        return float(self.scale_D.log().sum())
-
-    def standardised(self, raw_BD: Tensor) -> Tensor:
-        """This is rows in their own units, with mean 0 and standard deviation 1 over the training examples."""
-        return (raw_BD - self.mean_D) / self.scale_D
-
-    def original(self, x_BD: Tensor) -> Tensor:
-        """This is standardised rows in their own units, float64."""
-        return x_BD.double() * self.scale_D + self.mean_D
-
-    def cells(self, x_BD: Tensor) -> list[list[float | str]]:
-        """This is standardised rows as they stand in a table under `header`: for indicators the largest one's value."""
-        rows: list[list[float | str]] = []
-        for raw in self.original(x_BD).tolist():
-            row: list[float | str]
-            row = [self._rounded(d, number) for d, number in enumerate(raw[: len(self.numeric)])]
-            rest = raw[len(self.numeric) :]
-            for values in self.categories.values():
-                mine, rest = rest[: len(values)], rest[len(values) :]
-                row.append(values[mine.index(max(mine))])
-            rows.append(row)
-        return rows
-
-    def _rounded(self, d: int, number: float) -> float:
-        scale = self.scale[d]
-        return round(number, DIGITS - math.floor(math.log10(scale))) if 0 < scale < math.inf else number
-
-    def matches(self, other: "Columns") -> bool:
-        """This says whether two tables have the same columns in the same scale, but for the last digits of sums."""
-
-        def same(one: float, another: float, size: float) -> bool:
-            return abs(one - another) <= 1e-12 * size
-
-        scales = zip(self.mean, other.mean, self.scale, other.scale, strict=False)
-        return (self.numeric, dict(self.categories), self.index) == (
-            other.numeric,
-            dict(other.categories),
-            other.index,
-        ) and all(same(m, n, max(abs(m), s)) and same(s, t, max(abs(m), s)) for m, n, s, t in scales)
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """This is the columns of the table itself that an example is made of."""
-        return (*self.numeric, *self.categories)
-
-    def plain(self) -> dict[str, Any]:
-        """This is the same as lists and mappings, for a recipe."""
-        return {
-            "numeric": list(self.numeric),
-            "categories": [{"column": name, "values": list(values)} for name, values in self.categories.items()],
-            "mean": list(self.mean),
-            "scale": list(self.scale),
-            "index": self.index,
-            "width": self.width,
-        }
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Self:
-        """This is columns from a recipe.
-
-        Raises:
-            UserError: the recipe is damaged.
-        """
-        try:
-            found = cls(
-                tuple(map(str, plain["numeric"])),
-                {str(one["column"]): tuple(map(str, one["values"])) for one in plain["categories"]},
-                tuple(map(float, plain["mean"])),
-                tuple(map(float, plain["scale"])),
-                plain["index"],
-                plain.get("width"),
-            )
-        except (TypeError, KeyError, ValueError) as error:
-            raise UserError("the columns in this model's config.yaml are damaged: train the run again.") from error
-        if not len(found.names) == len(found.mean) == len(found.scale):
-            raise UserError("the columns in this model's config.yaml are damaged: train the run again.")
-        return found
-
-
-def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """This refuses a table whose columns or their scales are not those that a model was trained on.
-
-    Args:
-        trained: recipe of the model.
-        found: the recipe that its config gives now.
-
-    Raises:
-        UserError: they differ.
-    """
-    if "columns" not in trained or "columns" not in found:
-        return
-    if not Columns.of(trained["columns"]).matches(Columns.of(found["columns"])):
-        raise UserError(
-            "the table has changed since this run was trained on it (its columns, their means or their scales differ): "
-            "put the old one back, or train again with rerun=true."
-        )
-
-
-class Rows(NamedTuple):
-    """This is the rows of a table that can be used.
-
-    Args:
-        number_N: of every row from 1, the line of the columns not counted.
-        raw_ND: numbers and indicators, float64, in the columns' own units.
-        id_column: the one that names the rows, None where there is none.
-        ids: what that says.
-        left_out: rows that cannot be used, with the reason.
-        missing_D: how many rows lack a number, by column of numbers.
-    """
-
-    number_N: Tensor
-    raw_ND: Tensor
-    id_column: str | None
-    ids: list[str]
-    left_out: list[LeftOut]
-    missing_D: Tensor
-
-    @property
-    def total(self) -> int:
-        """This is how many rows the table has."""
-        return len(self.number_N) + len(self.left_out)
-
-
-def read_rows(
-    file: TableFile,
-    numeric: Sequence[str],
-    categories: dict[str, tuple[str, ...]],
-    index: str | None = None,
-    strict: bool = False,
-) -> Rows:
-    """This is the rows of a table in columns by name.
-
-    Args:
-        file: the table.
-        numeric: columns of numbers.
-        categories: the values of columns that are turned into indicators; where there are none yet, they are found.
-        index: a column that names the rows.
-        strict: refuse text in a column of numbers, instead of leaving the row out.
-
-    Raises:
-        UserError: it cannot be read, or columns have no numbers.
-    """
-    coders = {name: {value: i for i, value in enumerate(values)} for name, values in categories.items()}
-    growing = {name for name, values in categories.items() if not values}
-    numbers, kept, codes, ids = [], [], [], []
-    left_out: list[LeftOut] = []
-    missing_D = np.zeros(len(numeric), dtype=np.int64)
-    for piece in file.pieces(numeric, [*categories, *([index] if index is not None else [])]):
-        if strict and file.not_numbers:
-            raise UserError(_text_sentence(file))
-        bad = {row: f"{cells} cells instead of {len(file.names)}" for row, cells in piece.ragged}
-        missing_D += np.isnan(piece.number_ND).sum(0)
-        cells = {name: [category_of(cell) for cell in piece.text[name]] for name in categories}
-        code_NC = np.array([_coded(cells[name], coders[name], name in growing) for name in categories]).T
-        code_NC = code_NC.reshape(len(piece.row_N), len(categories))
-        for name in growing:
-            if len(coders[name]) > CATEGORIES:
-                raise UserError(
-                    f"column {printable(name)!r} of {file.label} has more than {CATEGORIES} values, too many for "
-                    f"indicators: leave it out by {typed('data.drop', [name])}, or name the rows by it: "
-                    f"{typed('data.index', name)}."
-                )
-        fine_N = np.isfinite(piece.number_ND).all(1) & (code_NC >= 0).all(1)
-        for i in np.flatnonzero(~fine_N):
-            row = int(piece.row_N[i])
-            bad[row] = _reason(file, row, piece.number_ND[i], code_NC[i], list(categories))
-        left_out += [LeftOut(f"row {row}", bad[row]) for row in sorted(bad)]
-        numbers.append(piece.number_ND[fine_N])
-        kept.append(piece.row_N[fine_N])
-        codes.append(code_NC[fine_N])
-        if index is not None:
-            ids += [piece.text[index][i] for i in np.flatnonzero(fine_N)]
-    raw_ND, code_NC = (
-        np.concatenate(parts) if parts else np.empty((0, width))
-        for parts, width in ((numbers, len(numeric)), (codes, len(categories)))
-    )
-    numbers.clear()
-    order = {name: sorted(coders[name]) if name in growing else list(categories[name]) for name in categories}
-    for c, (name, values) in enumerate(order.items()):
-        wanted_K = np.array([coders[name][value] for value in values])
-        raw_ND = np.concatenate([raw_ND, (code_NC[:, c, None] == wanted_K).astype(np.float64)], axis=1)
-        categories[name] = tuple(values)
-    number_N = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
-    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, left_out, torch.from_numpy(missing_D))
-
-
-def _coded(cells: Sequence[str], coder: dict[str, int], growing: bool) -> list[int]:
-    """This is the code of every cell, -1 for one without a value, -2 for a new value."""
-    if growing:
-        for cell in dict.fromkeys(cells):
-            if cell and len(coder) <= CATEGORIES:
-                coder.setdefault(cell, len(coder))
-    return [coder.get(cell, -2) if cell else -1 for cell in cells]
-
-
-def _reason(file: TableFile, row: int, number_D: Any, code_C: Any, categories: Sequence[str]) -> str:
-    if row in file.wrong:
-        return "text for a number"
-    if np.isinf(number_D).any():
-        return "a number that is not finite"
-    if np.isnan(number_D).any() or (code_C == -1).any():
-        return "a number missing" if np.isnan(number_D).any() else "a value missing"
-    return _unknown(categories[int((code_C == -2).argmax())])
-
-
-def _unknown(column: str) -> str:
-    return f"a value of {printable(column)} that training did not have"
-
-
-def _text_sentence(file: TableFile) -> str:
-    (first, (row, cell)), *_ = file.not_numbers.items()
-    found = [cell for _, cell in file.not_numbers.values()]
-    which = f"column{'s' if len(found) > 1 else ''} {names_of(file.not_numbers)} of {file.label}"
-    what = f"hold{'' if len(found) > 1 else 's'} no numbers ({cell!r} in row {row} of {printable(first)})"
-    if _of_commas(file):
-        decimal = typed(f"{file.dialect.prefix}decimal", ",")
-        return f"{which} {what}: if these are decimal commas, say so: {decimal}."
-    if file.dialect.decimal == "," and all(part.replace(".", "").replace(",", "", 1).isdigit() for part in found):
-        return f"{which} {what}: with decimal commas a point is no part of a number, so write thousands without one."
-    return (
-        f"{which} {what}: leave out what is no number by {typed('data.drop', [first])}, or turn it into indicators by "
-        f"{typed('data.one_hot', [first])}."
-    )
-
-
-def _of_commas(file: TableFile) -> bool:
-    found = [cell for _, cell in file.not_numbers.values()]
-    return all("," in cell and cell.replace(",", "", 1).lstrip("+-").isdigit() for cell in found)
-
-
-def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> Rows:
-    """This is the rows of a user's table in the columns that a model was trained on, found by name in any order.
-
-    Other columns are not read, but for one that names the rows: that of training, else the first one where the model
-    has no use for it and no other is called so. Rows that cannot be used are left out, and named.
-
-    Raises:
-        UserError: it cannot be read, or lacks a column or every row.
-    """
-    file = open_table(path, dialect or Dialect())
-    if not file.named and columns.width not in (None, len(file.names)):
-        raise UserError(
-            f"{file.label} has {len(file.names)} columns without names, and the table of training had "
-            f"{columns.width}: give a table whose first line names its columns, or as many columns in the same order."
-        )
-    _refuse_missing(file, columns.header, "the model was trained on")
-    first = file.names[0] if file.named and file.names[0] not in columns.header else None
-    index = next((name for name in (columns.index, first) if name is not None and file.names.count(name) == 1), None)
-    rows = read_rows(file, columns.numeric, dict(columns.categories), index)
-    if not rows.total:
-        raise UserError(f"{file.label} names its columns and has no row: add some.")
-    if not len(rows.number_N) and file.not_numbers and _of_commas(file):
-        raise UserError(_text_sentence(file))
-    return rows
-
-
-def _refuse_missing(file: TableFile, wanted: Sequence[str], whose: str) -> None:
-    missing = [name for name in wanted if name not in file.names]
-    if not missing:
-        return
-    close = difflib.get_close_matches(missing[0], [name for name in file.names if name not in wanted], n=1)
-    hint = f"; is it {printable(close[0])!r}?" if close else "."
-    has = f"its columns are {names_of(file.names)}" if file.named else "its first line names no columns"
-    raise UserError(f"{file.label} has no column {names_of(missing)}, which {whose} ({has}){hint}")
 
 
 class Tabular(FixedSource, ABC):
@@ -515,7 +203,7 @@ class Table(Tabular):
 
     def _own(self, file: TableFile) -> Rows:
         """This is the rows of the columns that the settings ask for."""
-        _refuse_missing(file, [*self.drop, *self.one_hot, *([self.index] if self.index else [])], "the settings name")
+        refuse_missing(file, [*self.drop, *self.one_hot, *([self.index] if self.index else [])], "the settings name")
         self._index = self.index if self.index is not None else file.unnamed
         aside = {*self.drop, *self.one_hot, self._index}
         self._numeric = [name for name in file.names if name not in aside]
@@ -622,7 +310,7 @@ class Table(Tabular):
             for split, raw_ND in raw.items():
                 unknown_N = raw_ND[:, lost].any(1)
                 found += [
-                    LeftOut(f"row {number}", _unknown(column)) for number in self._numbers[split][unknown_N].tolist()
+                    LeftOut(f"row {number}", unknown(column)) for number in self._numbers[split][unknown_N].tolist()
                 ]
                 self._numbers[split], raw[split] = self._numbers[split][~unknown_N], raw_ND[~unknown_N]
         if found:
@@ -635,13 +323,6 @@ def place_of(path: Path, root: str | None) -> Path:
     """This is where a table is: as given, else below the data folder."""
     below = data_root(root) / path
     return below if not path.exists() and below.exists() else path
-
-
-def moments(raw_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """This is the mean and the standard deviation of every column, (D,), without overflow."""
-    largest_D = raw_ND.abs().amax(0).clamp(min=torch.finfo(raw_ND.dtype).tiny)
-    unit_ND = raw_ND / largest_D
-    return unit_ND.mean(0) * largest_D, unit_ND.std(0, correction=0) * largest_D
 
 
 def _warn(sentence: str) -> None:
