@@ -1,7 +1,7 @@
 """Figure 4: samples by maximum likelihood and by CSM side by side, with FID, KID and the distance of mean colours."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any, final
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.data.source import Source, Split
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table
+from scorewise.plots import grid
 from scorewise.quality import Comparison, describe, draw, eight_bits
 
 SPLIT: Split = "test"
@@ -168,15 +169,15 @@ class Fig4(Figure):
         panels, colours = data["shown"], data["colours"]
         rows = 2 if colours else 1
         canvas.set_size_inches(3.2 * len(panels), 3.6 + 2.4 * (rows - 1))
-        grid = canvas.add_gridspec(rows, 12 * len(panels), height_ratios=[3, 2][:rows])
+        places = canvas.add_gridspec(rows, 12 * len(panels), height_ratios=[3, 2][:rows])
         for i, (name, images) in enumerate(panels.items()):
-            axes = canvas.add_subplot(grid[0, 12 * i : 12 * (i + 1)])
-            axes.imshow(_mosaic(images), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes = canvas.add_subplot(places[0, 12 * i : 12 * (i + 1)])
+            axes.imshow(grid(images / 127.5 - 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(f"{name}\n{data['labels'].get(name, '')}", fontsize=9)
             axes.set_axis_off()
         width = 12 * len(panels) // 3
         for c, channel in enumerate(CHANNELS if colours else ()):
-            axes = canvas.add_subplot(grid[1, width * c : width * (c + 1)])
+            axes = canvas.add_subplot(places[1, width * c : width * (c + 1)])
             for name, by_channel in colours.items():
                 style = {"color": "k", "lw": 1.8} if name == "data" else {"lw": 1.2}
                 axes.stairs(by_channel[c], np.arange(0, 257, 8), label=name, **style)
@@ -255,12 +256,3 @@ def _claims(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -> list[
         )
     )
     return claims
-
-
-def _mosaic(images: np.ndarray) -> np.ndarray:
-    """This is images (N, C, H, W) as one picture, as square as there are enough of them."""
-    side = max(1, int(len(images) ** 0.5))
-    padded = np.pad(images[: side * side], ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=255)
-    rows: Sequence[np.ndarray] = [np.concatenate(list(padded[i * side : (i + 1) * side]), axis=2) for i in range(side)]
-    picture: np.ndarray = np.concatenate(rows, axis=1)
-    return picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)

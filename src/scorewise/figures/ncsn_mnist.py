@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, final
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
 
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
 from scorewise.noise import Draws
 from scorewise.objectives.dsm_multiscale import DSMMultiscale
+from scorewise.plots import grid
 from scorewise.sampling.denoise import tweedie
 
 
@@ -94,7 +94,7 @@ class NcsnMnist(Figure):
         titles = {"samples": f"annealed Langevin, sigma = {data['levels'][-1]:g}", "denoised": "x + sigma^2 s(x)"}
         for i, (key, title) in enumerate(titles.items(), 1):
             axes = canvas.add_subplot(1, 3, i)
-            axes.imshow(_grid(data[key].numpy().reshape(-1, *data["shape"])), cmap="gray", vmin=-1, vmax=1)
+            axes.imshow(grid(data[key].numpy().reshape(-1, *data["shape"])), cmap="gray", vmin=0, vmax=1)
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
         axes = canvas.add_subplot(1, 3, 3)
@@ -104,9 +104,3 @@ class NcsnMnist(Figure):
         axes.set(xscale="log", yscale="log", xlabel="sigma", ylabel="loss per image, times sigma^2", title="per level")
         axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25, which="both")
-
-
-def _grid(images: np.ndarray) -> np.ndarray:
-    side = int(len(images) ** 0.5)
-    rows = [np.concatenate([image[0] for image in images[i * side : (i + 1) * side]], axis=1) for i in range(side)]
-    return np.concatenate(rows, axis=0)
