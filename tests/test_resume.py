@@ -304,6 +304,25 @@ def test_stopping_while_testing_says_so(command: Command, monkeypatch: pytest.Mo
     assert command(*SMALL, "hydra.run.dir=here").status == 0
 
 
+def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> None:
+    first = command(*SMALL, "hydra.run.dir=here")
+    assert first.status == 0
+    folder = first.folder / "here"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    held = "import sys, time, filelock; filelock.FileLock(sys.argv[1]).acquire(); print(1, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", held, folder / ".lock"], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        refused = command(*SMALL, "hydra.run.dir=here", "rerun=true")
+        other.kill()
+    assert refused.status == 1
+    assert refused.err.strip() == f"{folder} is being written by another process: wait for it, or stop it."
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 0, "a process that dies lets go of it"
+    assert not (folder / ".lock").exists()
+    assert {path: path.stat().st_mtime_ns for path in before} != before
+
+
 def test_a_stopped_rerun_is_continued_and_strange_folders_are_left_alone(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

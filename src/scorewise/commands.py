@@ -65,12 +65,9 @@ def train(cfg: DictConfig) -> Path:
         compatibility.refuse_incompatible(config)
         _refuse_impossible_launch(config)
         from scorewise import training
-    if config["rerun"] and config["train"] and leads and folder.finished:
-        folder.clear()
-
     if leads:
         console.show_config(stored, f"{name}/{folder.identity}")
-        resuming = config["train"] and folder.last.is_file()
+        resuming = config["train"] and folder.last.is_file() and not folder.finished
         console.say(f"{'resuming' if resuming else 'run folder'}: {folder.path}")
     training.run(config, stored, folder, name)
     if leads:

@@ -1,11 +1,12 @@
 """What a run folder is: identity, resolved config, resume, skip, summary."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ ADDED = {
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
 """Settings of a likelihood, at the values that runs had before these were counted."""
 FROM_ENVIRONMENT = "from the environment"
+LOCK = ".lock"
+"""What a process that writes a run folder holds."""
 
 
 @contextmanager
@@ -180,6 +183,32 @@ class RunFolder:
         partial.write_text(yaml.safe_dump({**config, "identity": self.identity}, sort_keys=False))
         os.replace(partial, self.path / "config.yaml")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """This keeps the folder from other processes that would write it; a process that dies lets go of it.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK, timeout=0, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{self.path} is being written by another process: wait for it, or stop it.") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # else of file systems without locks
+                raise
+        try:
+            yield
+        finally:
+            (self.path / LOCK).unlink(missing_ok=True)
+            lock.release()
+            with suppress(OSError):  # it stays where anything is in it
+                self.path.rmdir()
+
     def clear(self) -> None:
         """This removes what an earlier run of the same config left here."""
         for name in ("checkpoints", "tensorboard", "wandb"):
@@ -241,7 +270,7 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
 
 def _just_begun(path: Path) -> bool:
     """This says whether a folder holds nothing, or what another process of the same run makes before its config."""
-    begun = ("config.yaml.partial", "checkpoints")
+    begun = ("config.yaml.partial", "checkpoints", LOCK)
     return all(one.name in begun and not (one.is_dir() and any(one.iterdir())) for one in path.iterdir())
 
 

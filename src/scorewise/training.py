@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +87,31 @@ class Training:
         folder: claimed for it.
         name: of the run, for loggers.
         watching: further callbacks.
+        again: whether a finished run is trained once more, from the start.
     """
 
     def __init__(
-        self, config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()
+        self,
+        config: Config,
+        stored: Config,
+        folder: RunFolder,
+        name: str,
+        watching: Sequence[Callback] = (),
+        again: bool = False,
     ) -> None:
         quieten()
         self.watching = watching
         self.config, self.folder = config, folder
+        # A finished run's may be there still: another process removes them.
+        self.checkpoints = [] if again else [one for one in (folder.last, folder.best) if one.is_file()]
+        self.resume = folder.last if folder.last in self.checkpoints else None
         self.seed = int(config["seed"])
         double = str(config["trainer"]["precision"]).startswith("64")
         torch.set_default_dtype(torch.float64 if double else torch.float32)
         self.parts = compose.build(config, self.seed)
         if config["train"]:
             compose.initialise(config, self.parts, self.seed)
-        if folder.last.is_file() or not config["train"]:
+        if self.resume or not config["train"]:
             self._refuse_another_table()
         self.task: Task = compose.build_task(config, self.parts, self.seed)
         if config["trainer"].get("compile"):
@@ -187,14 +198,12 @@ class Training:
         Raises:
             UserError: the loss is not finite, or the checkpoint is not plain numbers.
         """
-        resume = self.folder.last if self.folder.last.is_file() else None
-        for checkpoint in (self.folder.last, self.folder.best):
-            if checkpoint.is_file():
-                refuse_unreadable(checkpoint)
+        for checkpoint in self.checkpoints:
+            refuse_unreadable(checkpoint)
         for one in trackers(self.trainer):
-            one.begin(steps_made(resume) if resume else 0)
+            one.begin(steps_made(self.resume) if self.resume else 0)
         try:
-            self.trainer.fit(self.task, self.data, ckpt_path=resume, weights_only=True)
+            self.trainer.fit(self.task, self.data, ckpt_path=self.resume, weights_only=True)
         except NotFinite as error:
             good = (
                 f"the last good checkpoint is {self.folder.last}"
@@ -290,10 +299,13 @@ def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: 
     Raises:
         UserError: what the user can mend.
     """
-    training, exit_code = None, 1
+    training, exit_code, leads = None, 1, rank_zero_only.rank == 0
+    again = bool(config["train"] and config["rerun"] and folder.finished)
     try:
-        with stoppable():
-            training = Training(config, stored, folder, name, watching)
+        with stoppable(), folder.held() if leads else nullcontext():
+            if again and leads:
+                folder.clear()
+            training = Training(config, stored, folder, name, watching, again)
             started = time.monotonic()
             if config["train"]:
                 training.fit()
