@@ -309,8 +309,10 @@ def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> N
     assert first.status == 0
     folder = first.folder / "here"
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    held = "import sys, time, filelock; filelock.FileLock(sys.argv[1]).acquire(); print(1, flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", held, folder / ".lock"], stdout=subprocess.PIPE) as other:
+    held = "import sys, filelock; f = filelock.FileLock(sys.argv[1]); f.acquire(); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", held, folder / ".lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout is not None
         other.stdout.readline()
         refused = command(*SMALL, "hydra.run.dir=here", "rerun=true")
