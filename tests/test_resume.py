@@ -17,6 +17,8 @@ import torch
 from conftest import Outcome
 from safetensors.torch import load_file
 
+from scorewise import training
+from scorewise.errors import UserError
 from scorewise.runs import RunFolder
 from scorewise.tasks.score_task import ScoreTask
 from scorewise.tracking import read_metrics
@@ -323,6 +325,33 @@ def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> N
     assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 0, "a process that dies lets go of it"
     assert not (folder / ".lock").exists()
     assert {path: path.stat().st_mtime_ns for path in before} != before
+
+
+def test_all_processes_of_a_rerun_start_anew(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = command(*SMALL, "hydra.run.dir=here")
+    assert first.status == 0
+    found: list[object] = []
+
+    def fit(self: training.Training) -> None:
+        found.extend((self.resume, self.checkpoints))
+        raise UserError("seen")
+
+    monkeypatch.setattr(training, "leads", lambda: False)  # of a process that looks before the first has cleared
+    monkeypatch.setattr(training.Training, "fit", fit)
+    assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 1
+    assert found == [None, []]
+    assert (first.folder / "here/checkpoints/last.ckpt").is_file()
+
+
+def test_a_refused_run_leaves_folders_as_they_were(command: Command) -> None:
+    table = ("data=table", "data.path=missing.csv", "head=mixture", "objective=mle")
+    refused = command(*table)
+    assert refused.status == 1
+    assert "missing.csv is not there" in refused.err
+    assert not list(refused.folder.iterdir())
+    (refused.folder / "mine/b").mkdir(parents=True)
+    assert command(*table, "hydra.run.dir=mine/b").status == 1
+    assert list((refused.folder / "mine").rglob("*")) == [refused.folder / "mine/b"]
 
 
 def test_a_stopped_rerun_is_continued_and_strange_folders_are_left_alone(

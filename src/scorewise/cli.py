@@ -11,6 +11,7 @@ from scorewise.commands import commands, compare
 from scorewise.conf_dir import conf_dir
 from scorewise.errors import UserError
 from scorewise.refusals import one_sentence
+from scorewise.runs import leads
 
 COMMAND = "SCOREWISE_COMMAND"
 """Where the processes that a command starts find its name."""
@@ -59,7 +60,7 @@ def main(command: str) -> int:
         job.failed.append(130)
     except Exception as error:
         sentence = None if debugging else one_sentence(error, conf, command)
-        if sweeps.announced and job.leads():  # a launcher that lost one of its processes: what the others did is kept
+        if sweeps.announced and leads():  # a launcher that lost one of its processes: what the others did is kept
             _show_sweep(sweeps.announced.pop())
         if sentence is None:
             raise

@@ -53,7 +53,7 @@ def train(cfg: DictConfig) -> Path:
     config, stored = (compose.settle(view(cfg)) for view in (runs.plain, runs.storable))
     name = str(config["name"] or "-".join(compose.names(config)))
     folder = runs.claim(config, stored, _place(config, name), config["resume"])
-    leads = job.leads()
+    leads = runs.leads()
     if folder.finished and config["train"] and not config["rerun"]:
         _refuse_another_table(config, folder)
         drawn = folder.section("sampler")

@@ -7,6 +7,10 @@ class UserError(Exception):
     exit_code = 1
 
 
+class Held(UserError):
+    """Another process writes the run folder; the message says which."""
+
+
 class Stopped(UserError):
     """Training was asked to stop and has saved; the message says how to continue.
 

@@ -1,7 +1,6 @@
 """A job: one run of a command, alone or in a sweep. Importing this imports neither torch nor Lightning."""
 
 import functools
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from omegaconf import DictConfig
 
 from scorewise import sweeps
 from scorewise.errors import Stopped, UserError
+from scorewise.runs import leads
 
 failed: list[int] = []
 """Exit statuses of jobs that ended with a sentence; the other jobs of a sweep go on."""
@@ -63,12 +63,6 @@ def ending_well(task: Callable[[DictConfig], Path | None]) -> Callable[[DictConf
 def sweeping() -> bool:
     """This says whether this run is one of several of a command."""
     return str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
-
-
-def leads() -> bool:
-    """This says whether this process speaks for all processes of a run, which may be on several machines."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    return next((rank for rank in ranks if rank is not None), "0") == "0"
 
 
 def _noted(**how: str) -> sweeps.Outcome | None:

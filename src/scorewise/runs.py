@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
 from scorewise import __version__
-from scorewise.errors import UserError
+from scorewise.errors import Held, UserError
 
 Config = dict[str, Any]
 CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "seed", "trainer", "callbacks")
@@ -41,8 +41,15 @@ ADDED = {
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
 """Settings of a likelihood, at the values that runs had before these were counted."""
 FROM_ENVIRONMENT = "from the environment"
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+"""Where launchers say which of several processes this is; 0 in all that there are is the first."""
 LOCK = ".lock"
 """What a process that writes a run folder holds."""
+
+
+def leads() -> bool:
+    """This says whether this process speaks for all processes of a run, which may be on several machines."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 @contextmanager
@@ -185,29 +192,40 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """This keeps the folder from other processes that would write it; a process that dies lets go of it.
+        """This keeps the folder from commands that would write it too; a process that dies lets go of it.
+
+        The first process of a run holds it for all of them. File systems without locks go without one.
 
         Raises:
-            UserError: another process holds it.
+            Held: another process has it.
+            UserError: it cannot be written.
         """
+        if not leads():
+            yield
+            return
         from filelock import FileLock, Timeout
 
-        self.path.mkdir(parents=True, exist_ok=True)
+        made = [one for one in (self.path, *self.path.parents) if not one.exists()]
         lock = FileLock(self.path / LOCK, timeout=0, fallback_to_soft=False)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as error:
-            raise UserError(f"{self.path} is being written by another process: wait for it, or stop it.") from error
+            raise Held(f"{self.path} is being written by another process: wait for it, or stop it.") from error
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # else of file systems without locks
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise UserError(f"{self.path} cannot be written ({error.strerror}): use another folder.") from error
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
                 raise
         try:
             yield
         finally:
-            (self.path / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.path / LOCK).unlink()
             lock.release()
-            with suppress(OSError):  # it stays where anything is in it
-                self.path.rmdir()
+            with suppress(OSError):  # they stay where anything is in them
+                for one in made:
+                    one.rmdir()
 
     def clear(self) -> None:
         """This removes what an earlier run of the same config left here."""

@@ -28,7 +28,7 @@ def write(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]], digi
         path: the file.
         header: names of the columns.
         rows: their cells.
-        digits: of numbers that are not whole; None: all.
+        digits: of floats; None: all.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".csv.partial")

@@ -4,7 +4,6 @@ import logging
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.errors import UserError
 from scorewise.heads.model import Trained
 from scorewise.pictures import draw_panels, draw_samples, watched
-from scorewise.runs import Config, RunFolder
+from scorewise.runs import Config, RunFolder, leads
 from scorewise.stopping import stoppable
 from scorewise.store import read_config
 from scorewise.tasks.implicit_vae import ImplicitVAE
@@ -299,27 +298,30 @@ def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: 
     Raises:
         UserError: what the user can mend.
     """
-    training, exit_code, leads = None, 1, rank_zero_only.rank == 0
-    again = bool(config["train"] and config["rerun"] and folder.finished)
-    try:
-        with stoppable(), folder.held() if leads else nullcontext():
-            if again and leads:
-                folder.clear()
-            training = Training(config, stored, folder, name, watching, again)
-            started = time.monotonic()
-            if config["train"]:
-                training.fit()
-            else:
-                training.take_finished_weights()
-            seconds = time.monotonic() - started
-            metrics = training.test() if config["test"] else {}
-            training.finish(metrics, seconds)
-        exit_code = 0
-    except UserError as error:
-        exit_code = error.exit_code
-        raise
-    except MisconfigurationException as error:  # Lightning's word for settings that cannot work together
-        raise UserError(f"the trainer refuses these settings: {' '.join(str(error).split())}") from error
-    finally:
-        if training is not None:
-            training.close(exit_code)
+    training, exit_code, finished = None, 1, folder.finished
+    again = bool(config["train"] and config["rerun"] and finished)
+    with folder.held():
+        if config["train"] and folder.finished and not finished:  # by another process meanwhile
+            return
+        if again and leads():
+            folder.clear()
+        try:
+            with stoppable():
+                training = Training(config, stored, folder, name, watching, again)
+                started = time.monotonic()
+                if config["train"]:
+                    training.fit()
+                else:
+                    training.take_finished_weights()
+                seconds = time.monotonic() - started
+                metrics = training.test() if config["test"] else {}
+                training.finish(metrics, seconds)
+            exit_code = 0
+        except UserError as error:
+            exit_code = error.exit_code
+            raise
+        except MisconfigurationException as error:  # Lightning's word for settings that cannot work together
+            raise UserError(f"the trainer refuses these settings: {' '.join(str(error).split())}") from error
+        finally:
+            if training is not None:
+                training.close(exit_code)

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from scorewise import choices, compatibility, compose, console, runs
 from scorewise.conf_dir import conf_dir
-from scorewise.errors import Stopped, UserError
+from scorewise.errors import Held, Stopped, UserError
 from scorewise.refusals import one_sentence
 from scorewise.sweeps import Row, write_table
 
@@ -293,7 +293,7 @@ class Study:
         console.say(f"trial {trial.number} of {self.settings['trials']}: {' '.join(map('='.join, chosen.items()))}")
         try:
             value = self._trained(trial, chosen)
-        except Stopped:
+        except (Stopped, Held):
             raise
         except optuna.TrialPruned:
             self.study.tell(trial, state=TrialState.PRUNED)
