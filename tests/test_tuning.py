@@ -16,6 +16,8 @@ from test_resume import SMALL, Killed, kill
 from test_sweeps import LITTLE, kill_at_training_step
 
 from scorewise.callbacks import Reports
+from scorewise.errors import Held
+from scorewise.runs import RunFolder
 
 Command = Callable[..., Outcome]
 STUDY = (*SMALL, "trainer.max_epochs=2", *LITTLE, "study.pruner=none", "study.startup=2")
@@ -79,6 +81,18 @@ def test_a_trial_that_ends_with_a_bug_is_recorded_and_the_study_goes_on(
     assert [row["status"] for row in rows] == ["failed", "finished"]
     assert rows[0]["sentence"] == "OutOfMemoryError: out of memory"
     assert "Traceback" in ended.err
+
+
+def test_a_trial_that_another_command_writes_is_left_to_it(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(_: RunFolder) -> None:
+        raise Held("written elsewhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "held", held)
+        refused = command(*STUDY, "study.trials=1", name="tune")
+    assert (refused.status, refused.err.strip()) == (1, "written elsewhere")
+    assert command(*STUDY, "study.trials=1", name="tune").status == 0
+    assert [row["status"] for row in trials(refused.folder)] == ["finished"]
 
 
 def test_validations_are_counted_and_not_epochs() -> None:
