@@ -15,7 +15,6 @@ ORDER = (
 NOT_MEASURED = {
     "fig4_celeba": ("gpu", "it needs a GPU and the images of CelebA"),
     "table1": ("gpu", "it needs a GPU, CIFAR-10 and SVHN; table1_small is what a CPU can do"),
-    "table2_mnist_z8_long": ("cpu", "100,000 iterations take an hour of a CPU per method"),
 }
 """Figures that are set up and were not run, the smallest budget that would say something, and why not."""
 HEAD = """# Results
