@@ -327,6 +327,21 @@ def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> N
     assert {path: path.stat().st_mtime_ns for path in before} != before
 
 
+def test_the_seconds_of_a_resumed_run_are_those_of_all_its_parts(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep_and_stop() -> None:
+        time.sleep(5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 4, sleep_and_stop)
+        assert command(*SMALL, "hydra.run.dir=here").status == 128 + signal.SIGTERM
+    ended = command(*SMALL, "hydra.run.dir=here")
+    assert ended.status == 0
+    assert json.loads((ended.folder / "here/summary.json").read_text())["seconds"] > 5
+
+
 def test_all_processes_of_a_rerun_start_anew(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     first = command(*SMALL, "hydra.run.dir=here")
     assert first.status == 0

@@ -1,6 +1,7 @@
 """What happens around training steps: averaging, saving, stopping and sample grids."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,15 @@ class ResumePoint(Checkpoint):
         self.path, self.every_n_steps, self.table = path, every_n_steps, table
         self.asked: int | None = None
         self.before: dict[int, Any] = {}
+        self.earlier, self.started = 0.0, time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """This is the seconds that the run has taken, those before it was resumed included."""
+        return {"seconds": self.earlier + time.monotonic() - self.started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """This takes up the seconds of the run so far."""
+        self.earlier = float(state_dict["seconds"])
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = number

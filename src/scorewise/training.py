@@ -124,6 +124,7 @@ class Training:
         if config["train"]:
             (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         self.table = MetricsTable(folder.path / "metrics.csv")
+        self.resume_point = ResumePoint(folder.last, int(config["callbacks"]["save_every_n_steps"]), self.table)
         self.code = code_version()
         self.trainer = self._trainer(name)
 
@@ -173,7 +174,7 @@ class Training:
             ScoreHistograms(),
             # What a run continues from holds the record of this epoch too: the best weights are judged first.
             *([Best(self.folder.best, monitor)] if monitor else []),
-            ResumePoint(self.folder.last, int(chosen["save_every_n_steps"]), self.table),
+            self.resume_point,
         ]
         if decay := self.task.optimisation.ema_decay:
             callbacks.append(Averaging(decay))
@@ -313,7 +314,7 @@ def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: 
                     training.fit()
                 else:
                     training.take_finished_weights()
-                seconds = time.monotonic() - started
+                seconds = training.resume_point.earlier + time.monotonic() - started
                 metrics = training.test() if config["test"] else {}
                 training.finish(metrics, seconds)
             exit_code = 0
