@@ -83,9 +83,14 @@ class ResumePoint(Checkpoint):
         self.before: dict[int, Any] = {}
         self.earlier, self.started = 0.0, time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """This is how long the run has taken, before it was resumed included."""
+        return self.earlier + time.monotonic() - self.started
+
     def state_dict(self) -> dict[str, Any]:
-        """This is the seconds that the run has taken, those before it was resumed included."""
-        return {"seconds": self.earlier + time.monotonic() - self.started}
+        """This is the seconds of the run so far."""
+        return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """This takes up the seconds of the run so far."""

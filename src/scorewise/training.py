@@ -1,7 +1,6 @@
 """One training run in its folder: fit, test, pictures, summary."""
 
 import logging
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -309,12 +308,11 @@ def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: 
         try:
             with stoppable():
                 training = Training(config, stored, folder, name, watching, again)
-                started = time.monotonic()
                 if config["train"]:
                     training.fit()
                 else:
                     training.take_finished_weights()
-                seconds = training.resume_point.earlier + time.monotonic() - started
+                seconds = training.resume_point.seconds
                 metrics = training.test() if config["test"] else {}
                 training.finish(metrics, seconds)
             exit_code = 0
