@@ -57,7 +57,7 @@ bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_
 		$(ONE_THREAD) $(BIN)/python benchmarks/sampling.py --run "$$run"
 	@$(ONE_THREAD) $(BIN)/python benchmarks/vae.py
 	@$(ONE_THREAD) $(BIN)/python benchmarks/wine_density.py
-	@$(BIN)/python -m scorewise.report
+	@$(BIN)/python -m scorewise.figures.results_page
 
 features: $(STAMP) ## train the classifier whose features FID and KID compare; DATA= is a data set with labels
 	@$(BIN)/python src/features.py data=$(DATA)
@@ -67,7 +67,7 @@ docs: $(STAMP) ## build the documentation for a browser: docs/_build/index.html
 	@echo docs/_build/index.html
 
 results: $(STAMP) ## build docs/results.md and the table of docs/performance.md from docs/results and docs/benchmarks
-	@$(BIN)/python -m scorewise.report
+	@$(BIN)/python -m scorewise.figures.results_page
 
 format: $(STAMP) ## format the code
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .

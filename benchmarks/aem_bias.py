@@ -20,14 +20,14 @@ SMOOTHING, STEPS, BATCH, HELD_OUT, REPEATS = 0.1, 1500, 256, 1000, 20
 
 
 def data(source: Toy2d, epoch: int, n: int) -> tuple[Tensor, Draws]:
-    """This is smoothed examples and their draws."""
+    """Return smoothed examples and their draws."""
     draws = Draws.of(0, epoch, torch.arange(n))
     x_BD = source.sample(draws.fork("data")).float()
     return x_BD + SMOOTHING * smoothing_noise(draws, x_BD), draws
 
 
 def exact(model: ConditionalEnergy, x_BD: Tensor) -> tuple[Tensor, Tensor]:
-    """This is log q(x) per example by quadrature, and Var(w) / (2 Z^2) summed over dimensions."""
+    """Return log q(x) per example by quadrature, and Var(w) / (2 Z^2) summed over dimensions."""
     c_BDF = model.context(x_BD)
     line_G = torch.linspace(-12, 12, 4001)
     q_GBD = line_G[:, None, None].expand(-1, *x_BD.shape)
@@ -40,7 +40,7 @@ def exact(model: ConditionalEnergy, x_BD: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    """This trains, measures and prints."""
+    """Train, measure and print."""
     torch.manual_seed(0)
     source = Toy2d("rings")
     model = ConditionalEnergy(MADE((2,), 16 + 30, (64, 64)), context=16, std=source.std, noise=SMOOTHING)

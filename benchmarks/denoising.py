@@ -14,7 +14,7 @@ from scorewise.tasks.denoising import psnr
 
 
 def main() -> None:
-    """This prints PSNR in dB with standard errors, on the images and the noise that task=denoising takes."""
+    """Print PSNR in dB with standard errors, on the images and the noise that task=denoising takes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sigma", type=float, default=0.6)
     parser.add_argument("--images", type=int, default=500)

@@ -23,7 +23,7 @@ TRACES = ("passes", "stacked", "forward")
 
 
 def main() -> None:
-    """This measures, prints and writes docs/benchmarks/exact_sm.json."""
+    """Measure, print and write docs/benchmarks/exact_sm.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dims", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=7)

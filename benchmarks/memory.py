@@ -31,14 +31,14 @@ MIB = 2**20
 
 
 def resident(name: str) -> int:
-    """This is VmRSS or VmHWM of this process in bytes."""
+    """Return VmRSS or VmHWM of this process in bytes."""
     found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return 1024 * int(found.group(1))
 
 
 def loss_of(variant: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    """This is a module and its loss."""
+    """Return a module and its loss."""
     if variant == "reference":
         module = ReferenceARCSM(DIMS, CONTEXT, TRUNK, HEAD)
         return module, module.loss
@@ -48,7 +48,7 @@ def loss_of(variant: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
 
 
 def peak(variant: str, device: torch.device) -> float:
-    """This is the memory of one step of this process above parameters and gradients, in MiB."""
+    """Return the memory of one step of this process above parameters and gradients, in MiB."""
     module, loss = loss_of(variant)
     module.to(device)
     for rows in (1, 2):  # loads and warms up everything that is no activation
@@ -68,14 +68,14 @@ def peak(variant: str, device: torch.device) -> float:
 
 
 def measured(variant: str, threads: int, device: str) -> float:
-    """This is `peak` in a fresh process."""
+    """Return `peak` in a fresh process."""
     command = [sys.executable, __file__, "--variant", variant, "--threads", str(threads), "--device", device]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
-    """This measures, prints and writes docs/benchmarks/memory.json."""
+    """Measure, print and write docs/benchmarks/memory.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)

@@ -23,7 +23,7 @@ GOALS = {"Gaussian": -40.0, "Mixture": 0.0, "Cosine": 0.0}
 
 
 def nll_of(run: str, x_BD: Tensor) -> tuple[str, Tensor]:
-    """This is the head of a run and minus log q of every smoothed image, nats."""
+    """Return the head of a run and minus log q of every smoothed image, nats."""
     model = scorewise.load(run)
     x_BD = x_BD + model.noise * smoothing_noise(Draws.of(0, -1, torch.arange(len(x_BD))), x_BD)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def nll_of(run: str, x_BD: Tensor) -> tuple[str, Tensor]:
 
 
 def main() -> None:
-    """This measures, prints and writes docs/benchmarks/mnist_nll.json."""
+    """Measure, print and write docs/benchmarks/mnist_nll.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--images", type=int, default=2551)

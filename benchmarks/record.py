@@ -15,7 +15,7 @@ Row = dict[str, object]
 
 
 def now(device: torch.device) -> float:
-    """This is processor time on a CPU, which other programs disturb less, and wall time on an accelerator."""
+    """Return processor time on a CPU, which other programs disturb less, and wall time on an accelerator."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter()
@@ -23,7 +23,7 @@ def now(device: torch.device) -> float:
 
 
 def ratio_row(claim: str, ratios: Sequence[float], goal: float) -> Row:
-    """This is a row of the table: the median over rounds with its quartiles, and what was aimed at (at most)."""
+    """Return a row of the table: the median over rounds with its quartiles, and what was aimed at (at most)."""
     low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
     row: Row = {
         "claim": claim,
@@ -38,7 +38,7 @@ def ratio_row(claim: str, ratios: Sequence[float], goal: float) -> Row:
 
 
 def write(name: str, rows: Sequence[Row], device: torch.device, **numbers: Mapping[str, float]) -> None:
-    """This writes docs/benchmarks/NAME.json, or NAME_cuda.json with the accelerator in it."""
+    """Write docs/benchmarks/NAME.json, or NAME_cuda.json with the accelerator in it."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     content = {
         "name": name,

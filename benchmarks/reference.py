@@ -11,7 +11,7 @@ from scorewise.backbones.made import hidden_degrees
 
 
 class ReferenceARCSM(nn.Module):
-    """This is a MADE whose masks are multiplied in at every forward pass, and a shared head on [context, x_d].
+    """A MADE whose masks are multiplied in at every forward pass, and a shared head on [context, x_d].
 
     Args:
         dims: D.
@@ -36,7 +36,7 @@ class ReferenceARCSM(nn.Module):
         self.head = nn.Sequential(*layers, nn.Linear(head[-1], 1))
 
     def loss(self, x_BD: Tensor) -> Tensor:
-        """This is the mean of J_CSM (eq. 5) with ds_d/dx_d by differentiating the head, in a graph of its own."""
+        """Return the mean of J_CSM (eq. 5) with ds_d/dx_d by differentiating the head, in a graph of its own."""
         h = x_BD
         for index, layer in enumerate(self.linear):
             assert isinstance(layer, nn.Linear)

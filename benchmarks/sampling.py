@@ -13,7 +13,8 @@ from torch import Tensor
 
 import scorewise
 from scorewise.data.images import Mnist
-from scorewise.heads.model import CausalModel, LiftedModel
+from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.model import CausalModel
 from scorewise.likelihood import Quadrature
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.sampling import InverseCDF, Langevin1d, Parallel
@@ -24,19 +25,19 @@ AT_ONCE = 64
 
 
 def seconds(job: Callable[[], object], device: torch.device) -> float:
-    """This is the time of a job."""
+    """Return the time of a job."""
     started = now(device)
     job()
     return now(device) - started
 
 
 def seeded() -> torch.Generator:
-    """This is a new generator with a fixed seed."""
+    """Return a new generator with a fixed seed."""
     return torch.Generator().manual_seed(0)
 
 
 def kolmogorov(model: LiftedModel, q_R1: Tensor, c_R1F: Tensor) -> float:
-    """This is the largest distance of the draws' probability integral transform from uniform."""
+    """Return the largest distance of the draws' probability integral transform from uniform."""
     likelihood = model.lifted()
     assert isinstance(likelihood, Quadrature)
     finer = Quadrature(likelihood.low, likelihood.high, panels=16 * likelihood.rule(model).count)  # not what drew them
@@ -46,7 +47,7 @@ def kolmogorov(model: LiftedModel, q_R1: Tensor, c_R1F: Tensor) -> float:
 
 
 def langevin_scan(model: LiftedModel, c_R1F: Tensor, floor: float) -> tuple[int, float, dict[str, float]]:
-    """This is the fewest steps, with their size, whose draws are at the floor, and all distances."""
+    """Return the fewest steps, with their size, whose draws are at the floor, and all distances."""
     table: dict[str, float] = {}
     reached: list[tuple[int, float]] = []
     generator = seeded()
@@ -65,7 +66,7 @@ def langevin_scan(model: LiftedModel, c_R1F: Tensor, floor: float) -> tuple[int,
 
 
 def main() -> None:
-    """This measures and writes docs/benchmarks/sampling.json."""
+    """Measure and write docs/benchmarks/sampling.json."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", required=True)
     parser.add_argument("--rounds", type=int, default=5)
@@ -90,7 +91,7 @@ def main() -> None:
 def measure(
     model: LiftedModel, x_BD: Tensor, rounds: int, count: int
 ) -> tuple[list[dict[str, object]], dict[str, dict[str, float]]]:
-    """This is the rows of the table, and the numbers behind them."""
+    """Return the rows of the table, and the numbers behind them."""
     c_RF = model.context(x_BD).flatten(0, 1)
     c_R1F = c_RF[torch.randperm(len(c_RF), generator=seeded())[:count]][:, None]
     floor = 1.358 / math.sqrt(count)  # Kolmogorov's 5 % point
@@ -134,7 +135,7 @@ def measure(
 
 
 def parallel(model: CausalModel, numbers: dict[str, dict[str, float]]) -> list[dict[str, object]]:
-    """This is the rounds of parallel sampling and how well it agrees with sequential sampling."""
+    """Return the rounds of parallel sampling and how well it agrees with sequential sampling."""
     model.sampler = InverseCDF()
     one, found = model.sample(8, seeded()), []
     numbers["parallel"] = {"sequential rounds": model.dims}
@@ -159,7 +160,7 @@ def parallel(model: CausalModel, numbers: dict[str, dict[str, float]]) -> list[d
 
 
 def quadrature(model: LiftedModel, x_BD: Tensor, numbers: dict[str, dict[str, float]]) -> list[dict[str, object]]:
-    """This is the largest change of an image's log-likelihood when the panels are 16 times finer."""
+    """Return the largest change of an image's log-likelihood when the panels are 16 times finer."""
     likelihood = model.lifted()
     assert isinstance(likelihood, Quadrature)
     coarse_B = likelihood.conditional_log_prob(model, x_BD)[0].double().sum(-1)

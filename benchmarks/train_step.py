@@ -30,14 +30,14 @@ BATCH, DIMS, CONTEXT, TRUNK, HEAD, NOISE = 64, 784, 32, (1000, 1000), (64, 64), 
 
 
 def step_with(loss: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, x_BD: Tensor) -> None:
-    """This is one step; gradients are given back, as between the steps of a training run."""
+    """Return one step; gradients are given back, as between the steps of a training run."""
     loss(x_BD).backward()
     optimizer.step()
     optimizer.zero_grad()
 
 
 def ours(model: Model, objective: Objective) -> Callable[[Tensor], None]:
-    """This is a step as `scorewise` takes it."""
+    """Return a step as `scorewise` takes it."""
     draws = Draws.of(0, 0, torch.arange(BATCH, device=model.mean.device))
     factor = objective.gain(model) / DIMS
     optimizer = Optimisation().optimizer(model.parameters())
@@ -45,18 +45,18 @@ def ours(model: Model, objective: Objective) -> Callable[[Tensor], None]:
 
 
 def reference(module: ReferenceARCSM) -> Callable[[Tensor], None]:
-    """This is a step of the reference."""
+    """Return a step of the reference."""
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-4, foreach=False, fused=False)
     return partial(step_with, lambda x_BD: module.loss(x_BD) / DIMS, optimizer)
 
 
 def conditional_score() -> ConditionalScore:
-    """This is AR-CSM on a MADE."""
+    """Return AR-CSM on a MADE."""
     return ConditionalScore(MADE((DIMS,), CONTEXT, TRUNK), hidden=HEAD, noise=NOISE)
 
 
 def steps(device: torch.device) -> dict[str, Callable[[Tensor], None]]:
-    """This is a step of every kind."""
+    """Return a step of every kind."""
     compiled = conditional_score().to(device)
     compiled.compile_csm()
     return {
@@ -68,7 +68,7 @@ def steps(device: torch.device) -> dict[str, Callable[[Tensor], None]]:
 
 
 def timed(step: Callable[[Tensor], None], x_BD: Tensor) -> float:
-    """This is the milliseconds of a step that follows one of its own kind, as in a training run."""
+    """Return the milliseconds of a step that follows one of its own kind, as in a training run."""
     step(x_BD)
     start = now(x_BD.device)
     step(x_BD)
@@ -76,7 +76,7 @@ def timed(step: Callable[[Tensor], None], x_BD: Tensor) -> float:
 
 
 def main() -> None:
-    """This measures, prints and writes docs/benchmarks/train_step.json."""
+    """Measure, print and write docs/benchmarks/train_step.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)

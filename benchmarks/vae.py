@@ -32,18 +32,18 @@ CHAINS, IMAGES, TEMPERATURES = 8, 16, 50
 
 
 def causal(z: int, condition: int) -> Model:
-    """This is the score network of CSM and SSM-AR."""
+    """Return the score network of CSM and SSM-AR."""
     made = MADE((z,), 16, HIDDEN, activation="tanh", condition=condition)
     return ConditionalScore(made, hidden=(64, 64), activation="softplus")
 
 
 def joint(z: int, condition: int) -> Model:
-    """This is the score network of SSM."""
+    """Return the score network of SSM."""
     return Score(MLP((z,), HIDDEN, "tanh", condition=condition))
 
 
 def networks() -> dict[str, tuple[DenseVAE, Objective | None]]:
-    """This is a VAE of every kind and the objective of its score network."""
+    """Return a VAE of every kind and the objective of its score network."""
     shared: dict[str, Any] = {"z": Z, "hidden": HIDDEN, "particles": PARTICLES}
     of_score: dict[str, Any] = {**shared, "method": "score"}
     return {
@@ -57,7 +57,7 @@ def networks() -> dict[str, tuple[DenseVAE, Objective | None]]:
 
 
 def timed(step: Callable[[], None], device: torch.device) -> float:
-    """This is the milliseconds of an iteration that follows one of its own kind."""
+    """Return the milliseconds of an iteration that follows one of its own kind."""
     step()
     start = now(device)
     step()
@@ -65,7 +65,7 @@ def timed(step: Callable[[], None], device: torch.device) -> float:
 
 
 def ais_seconds(vae: DenseVAE, x_BD: Tensor, rounds: int) -> list[float]:
-    """This is seconds per image of 500 temperatures and 8 chains, scaled from a shorter annealing."""
+    """Return seconds per image of 500 temperatures and 8 chains, scaled from a shorter annealing."""
     ais, draws = AIS(TEMPERATURES, CHAINS), Draws.of(0, -1, torch.arange(IMAGES, device=x_BD.device))
     o_BD = vae.observation.observe(x_BD[:IMAGES], draws)
     run = partial(vae.annealed, ais, o_BD, draws)
@@ -79,7 +79,7 @@ def ais_seconds(vae: DenseVAE, x_BD: Tensor, rounds: int) -> list[float]:
 
 
 def main() -> None:
-    """This measures, prints and writes docs/benchmarks/vae.json."""
+    """Measure, print and write docs/benchmarks/vae.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)

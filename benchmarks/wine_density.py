@@ -34,13 +34,13 @@ Fit = Callable[[Array], LogDensity]
 
 
 def noisy(x_ND: Array, seed: int) -> Array:
-    """This is copies of every row with noise."""
+    """Return copies of every row with noise."""
     x_ND = np.repeat(x_ND, COPIES, axis=0)
     return x_ND + SMOOTHING * np.random.default_rng(seed).normal(size=x_ND.shape)
 
 
 def mixture(x_ND: Array) -> LogDensity:
-    """This is a mixture of full Gaussians, as many as BIC takes, convolved with the noise."""
+    """Return a mixture of full Gaussians, as many as BIC takes, convolved with the noise."""
     fits = [GaussianMixture(k, n_init=5, random_state=0).fit(x_ND) for k in range(1, 7)]
     best = min(fits, key=lambda fit: fit.bic(x_ND))
     parts = [
@@ -53,17 +53,17 @@ def mixture(x_ND: Array) -> LogDensity:
 
 
 def kernel(bandwidth: float) -> Fit:
-    """This is a Gaussian kernel density with a bandwidth, convolved with the noise."""
+    """Return a Gaussian kernel density with a bandwidth, convolved with the noise."""
     return lambda x_ND: KernelDensity(bandwidth=float(np.hypot(bandwidth, SMOOTHING))).fit(x_ND).score_samples
 
 
 def series(**settings: Any) -> Fit:
-    """This is ScoreDensity."""
+    """Return ScoreDensity."""
     return lambda x_ND: ScoreDensity(smoothing=SMOOTHING, random_state=0, **settings).fit(x_ND).score_samples
 
 
 def validated(fits: Sequence[Fit], x_ND: Array) -> int:
-    """This is the index of the fit that predicts noisy validation rows best."""
+    """Return the index of the fit that predicts noisy validation rows best."""
     scores = [0.0] * len(fits)
     for train, held in KFold(5, shuffle=True, random_state=0).split(x_ND):
         y_ND = noisy(x_ND[held], 1)
@@ -72,7 +72,7 @@ def validated(fits: Sequence[Fit], x_ND: Array) -> int:
 
 
 def main() -> None:
-    """This measures, prints and writes docs/benchmarks/wine_density.json."""
+    """Measure, print and write docs/benchmarks/wine_density.json."""
     torch.set_num_threads(1)
     x_ND = load_wine().data
     bandwidths = [float(value) for value in np.geomspace(0.1, 1.2, 23)]

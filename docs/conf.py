@@ -23,7 +23,7 @@ html_show_sourcelink = False
 
 
 def _plain(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """This takes the docstrings' formulas for what they are: |x|, *shape and a leading minus are no markup."""
+    """Take the docstrings' formulas for what they are: |x|, *shape and a leading minus are no markup."""
     for i, line in enumerate(lines):
         text = line.lstrip()
         indent, bullet = line[: len(line) - len(text)], "* " if text.startswith("* ") else ""
@@ -33,5 +33,5 @@ def _plain(app: object, what: str, name: str, obj: object, options: object, line
 
 
 def setup(app: object) -> None:
-    """This is called by Sphinx."""
+    """Return called by Sphinx."""
     app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]

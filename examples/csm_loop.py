@@ -11,19 +11,24 @@ import argparse
 
 import torch
 
-from scorewise import CSM, MADE, ConditionalScore, Draws, InverseCDF, Quadrature
+from scorewise.backbones import MADE
+from scorewise.heads import ConditionalScore
+from scorewise.likelihood import Quadrature
+from scorewise.noise import Draws
+from scorewise.objectives import CSM
+from scorewise.sampling import InverseCDF
 
 SMOOTHING = 0.3
 
 
 def batch(n: int, generator: torch.Generator) -> torch.Tensor:
-    """This is n examples of four Gaussians at (+-1, +-1), smoothed, shape (n, 2)."""
+    """Return n examples of four Gaussians at (+-1, +-1), smoothed, shape (n, 2)."""
     centre_B2 = 2 * torch.randint(0, 2, (n, 2), generator=generator) - 1.0
     return centre_B2 + SMOOTHING * torch.randn(n, 2, generator=generator)
 
 
 def log_law(x_B2: torch.Tensor) -> torch.Tensor:
-    """This is the log-density that the examples are drawn from, shape (B,): one dimension does not know the other."""
+    """Return the log-density that the examples are drawn from, shape (B,): one dimension does not know the other."""
     parts = torch.distributions.MixtureSameFamily(
         torch.distributions.Categorical(torch.ones(2)),
         torch.distributions.Normal(torch.tensor([-1.0, 1.0]), torch.tensor(SMOOTHING)),
@@ -32,7 +37,7 @@ def log_law(x_B2: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    """This trains, evaluates and samples."""
+    """Train, evaluate and sample."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=1500)
     steps = parser.parse_args().steps

@@ -11,13 +11,17 @@ import argparse
 
 import torch
 
-from scorewise import HMC, MLP, SSMVR, Draws, Energy
+from scorewise.backbones import MLP
+from scorewise.heads import Energy
+from scorewise.noise import Draws
+from scorewise.objectives import SSMVR
+from scorewise.sampling import HMC
 
 DIMS = 5
 
 
 def main() -> None:
-    """This trains, compares the score with the known one, and samples."""
+    """Train, compare the score with the known one, and sample."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=1500)
     steps = parser.parse_args().steps

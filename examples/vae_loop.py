@@ -12,11 +12,15 @@ import argparse
 import torch
 from sklearn.datasets import load_digits
 
-from scorewise import AIS, CSM, MADE, ConditionalScore, DenseVAE, Draws
+from scorewise.backbones import MADE
+from scorewise.heads import ConditionalScore
+from scorewise.latent import AIS, DenseVAE
+from scorewise.noise import Draws
+from scorewise.objectives import CSM
 
 
 def main() -> None:
-    """This trains and estimates the likelihood of held-out digits."""
+    """Train and estimate the likelihood of held-out digits."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000)
     steps = parser.parse_args().steps

@@ -33,7 +33,7 @@ def double() -> Iterator[None]:
 
 @dataclass
 class Outcome:
-    """This is what a command ended with."""
+    """What a command ended with."""
 
     status: int
     out: str
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def run(self) -> Path:
-        """This is the folder of the only run."""
+        """The folder of the only run."""
         (summary,) = self.folder.glob("runs/*/*/config.yaml")
         return summary.parent
 
@@ -51,12 +51,12 @@ class Outcome:
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
-    """This is `python src/train.py ...` in this process, in an empty folder."""
+    """`python src/train.py ...` in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def run(*arguments: str, name: str = "train") -> Outcome:
-        from scorewise.cli import main
+        from scorewise.commands.cli import main
 
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
         capsys.readouterr()

@@ -14,7 +14,7 @@ def gaussian_law(dims: int, std: float = 1.0, correlation: float = 0.0) -> Gauss
 
 
 class TrueConditionals(nn.Module):
-    """This is N(0, std^2 I) as a ConditionalScoreModel."""
+    """N(0, std^2 I) as a ConditionalScoreModel."""
 
     def __init__(self, std: float, dims: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class TrueConditionals(nn.Module):
 
 
 class TrueJoint(nn.Module):
-    """This is N(0, std^2 I) as a ScoreModel."""
+    """N(0, std^2 I) as a ScoreModel."""
 
     def __init__(self, std: float) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ def draws(n: int, epoch: int = 0) -> Draws:
 
 
 def machine(dims: int = 3, seed: int = 0, spice: float = 0.0, **settings: Any) -> ConditionalEnergy:
-    """This is a small model; spice makes its weights larger, and its conditionals far from Gaussian."""
+    """Return a small model; spice makes its weights larger, and its conditionals far from Gaussian."""
     torch.manual_seed(seed)
     model = ConditionalEnergy(
         MADE((dims,), 8 + 9, (32,), "tanh"), hidden=(16, 16), context=8, components=3, mean=MEAN, std=STD, **settings
@@ -39,7 +39,7 @@ def machine(dims: int = 3, seed: int = 0, spice: float = 0.0, **settings: Any) -
 
 
 def log_p_exact(model: ConditionalEnergy, x_BD: Tensor) -> Tensor:
-    """This is log q(x_d | x_<d) with the normaliser by quadrature, shape (B, D)."""
+    """Return log q(x_d | x_<d) with the normaliser by quadrature, shape (B, D)."""
     c_BDF = model.context(x_BD)
     line_G = torch.linspace(-12, 12, 801) * STD + MEAN
     energy_GBD = model.conditional_energy(line_G[:, None, None].expand(-1, *x_BD.shape), c_BDF)
@@ -167,7 +167,7 @@ def test_the_gradient_is_that_of_the_exact_likelihood() -> None:
 
 
 def stream_fit(model: Any, objective: Objective, law: Any, steps: int, n: int = 200) -> None:
-    """This fits on fresh examples in every step."""
+    """Fit on fresh examples in every step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):

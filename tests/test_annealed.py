@@ -15,7 +15,7 @@ from scorewise.backbones import MADE
 from scorewise.capabilities import ContextStream
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.heads import ConditionalScore, NoisyConditionalScore
-from scorewise.heads.model import FullPassStream
+from scorewise.heads.streams import FullPassStream
 from scorewise.noise import Draws, geometric_ladder, smoothing_noise
 from scorewise.objectives import CSM, CSMDSM, CSMAnnealed
 from scorewise.objectives.objective import score_field
@@ -101,7 +101,7 @@ def test_at_one_level_it_is_csm_of_the_smoothed_law() -> None:
 
 
 def at_level(law: GaussianMixtureLaw, q_BD: Tensor, x_BD: Tensor, sigma: float, smallest: float) -> Tensor:
-    """This is d/dq log p_sigma(q_d | x_<d) of two dimensions, contexts at the smallest level, by conditioning."""
+    """Return d/dq log p_sigma(q_d | x_<d) of two dimensions, contexts at the smallest level, by conditioning."""
     c = law.covariances_KDD[0]
     given = c[0, 0] + smallest**2
     mean = c[1, 0] / given * x_BD[:, 0]
@@ -158,7 +158,7 @@ def test_the_derivative_is_of_the_query_alone() -> None:
 
 
 class KnownMixture(NoisyConditionalScore):
-    """This is .8 N(4, 1) + .2 N(-4, 1) in one dimension, its scores exact at every level."""
+    """.8 N(4, 1) + .2 N(-4, 1) in one dimension, its scores exact at every level."""
 
     def __init__(self, levels: tuple[float, ...]) -> None:
         super().__init__(MADE((1,), 2, (2,)), levels=levels, std=4.0, noise=levels[-1])
@@ -215,7 +215,7 @@ def test_a_head_needs_levels() -> None:
 
 
 class CorrelatedGaussian(NoisyConditionalScore):
-    """This is N(0, C) in three dimensions, its scores exact at every level, contexts at the smallest one."""
+    """N(0, C) in three dimensions, its scores exact at every level, contexts at the smallest one."""
 
     covariance_DD = torch.tensor([[1.0, 0.7, 0.3], [0.7, 0.8, 0.5], [0.3, 0.5, 0.6]], dtype=torch.float64)
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from scorewise.backbones import MADE
 from scorewise.backbones.layers import activation_named
-from scorewise.callbacks import Averaging
 from scorewise.capabilities import CausalFeatures, ContextStream, Features, StreamsFeatures
 from scorewise.heads import ConditionalScore
-from scorewise.heads.model import FullPassStream
+from scorewise.heads.streams import FullPassStream
 from scorewise.ordering import Ordering
+from scorewise.run.callbacks import Averaging
 from scorewise.sampling import Langevin1d
 from scorewise.store import assemble, import_class, load
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 
 def jacobian(made: MADE, dims: int) -> Tensor:
-    """This is max_F |d c_d / d x_j|, shape (D, D), over a few points."""
+    """Return max_F |d c_d / d x_j|, shape (D, D), over a few points."""
     total = torch.zeros(dims, dims)
     for point in torch.randn(4, dims):
         rows = torch.autograd.functional.jacobian(lambda x: made.causal_features(x[None])[0], point)

@@ -141,12 +141,12 @@ def test_no_files_and_no_network_is_one_sentence(command: Command, monkeypatch: 
 
 
 def test_an_unexpected_error_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    import scorewise.training
+    import scorewise.run.training
 
     def bug(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(scorewise.training, "run", bug)
+    monkeypatch.setattr(scorewise.run.training, "run", bug)
     with pytest.raises(ZeroDivisionError):
         command("debug=tiny")
 
@@ -197,7 +197,7 @@ def test_predict(tmp_path: Path) -> None:
     from lightning import Trainer
     from test_compose import settled
 
-    from scorewise import compose
+    from scorewise.config.build import build, build_task
     from scorewise.data.datamodule import ScoreData
 
     field = (5000, 10)
@@ -209,8 +209,8 @@ def test_predict(tmp_path: Path) -> None:
         (("objective=dsm", "backbone=mlp", "head=energy"), field),
     ):
         config = settled("data=gaussian", "debug=tiny", *choice)
-        parts = compose.build(config, 0)
-        task = compose.build_task(config, parts, 0)
+        parts = build(config, 0)
+        task = build_task(config, parts, 0)
         trainer = Trainer(
             accelerator="cpu",
             logger=False,

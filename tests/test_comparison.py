@@ -21,18 +21,19 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from scorewise import comparison, runs
-from scorewise.commands import compare
+from scorewise import comparison
+from scorewise.commands.commands import compare
 from scorewise.comparison.compared import compare as compared_of
 from scorewise.comparison.curves import panels, thinned
 from scorewise.comparison.finding import find
 from scorewise.comparison.law import other_examples
 from scorewise.comparison.metrics import Metric, meanings
-from scorewise.comparison.options import command
 from scorewise.comparison.record import Record, read
 from scorewise.comparison.seeds import mean_of
 from scorewise.comparison.settings import differing
 from scorewise.comparison.spreadsheet import safe
+from scorewise.comparison.typed_again import command
+from scorewise.config.identity import identity, without_plumbing
 from scorewise.errors import UserError
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -57,7 +58,7 @@ MEANS = {"nll": "nats per example, of data + N(0, 0.3^2)", "loss": "objective=cs
 
 
 def make(folder: Path, metrics: dict[str, float] | None = None, curve: str = "", **changes: Any) -> Path:
-    """This is a run folder; changes are settings by dotted names with __ for the dot, without metrics unfinished."""
+    """Return a run folder; changes are settings by dotted names with __ for the dot, without metrics unfinished."""
     config: dict[str, Any] = json.loads(json.dumps(PLAIN))
     for name, value in changes.items():
         section, _, key = name.partition("__")
@@ -79,7 +80,7 @@ def found(*folders: Path) -> list[Record]:
 
 
 class Page(HTMLParser):
-    """This is a page's tables, elements and ids."""
+    """A page's tables, elements and ids."""
 
     VOID = ("meta", "img", "line", "use", "path", "rect", "br")
 
@@ -470,15 +471,15 @@ def test_a_run_can_be_typed_again(typed: str, changes: dict[str, Any]) -> None:
     from test_compose import settled
 
     config = settled(*typed.split())
-    stored = {**config, "data": runs.without_plumbing("data", config["data"]) | changes}
-    stored["task"] = runs.without_plumbing("task", config["task"])
+    stored = {**config, "data": without_plumbing("data", config["data"]) | changes}
+    stored["task"] = without_plumbing("task", config["task"])
     if "epochs" in changes:
         stored["trainer"] = {**config["trainer"], "max_epochs": changes["epochs"]}
     words = shlex.split(command(stored))
     assert words[:2] == ["python", "src/train.py"]
     assert len(words) <= 2 + len(typed.split()) + len(changes) + 3, words  # and what auto came to
     again = settled(*words[2:])
-    assert runs.identity(again) == runs.identity(stored)
+    assert identity(again) == identity(stored)
     assert again["tags"] == config["tags"]
 
 
@@ -596,7 +597,7 @@ def test_comparing_needs_no_torch(tmp_path: Path) -> None:
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    """This is a headless Chromium: Playwright's own, or the system's; `make browser` installs one."""
+    """A headless Chromium: Playwright's own, or the system's; `make browser` installs one."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
         own = started.chromium.executable_path

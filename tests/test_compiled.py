@@ -9,11 +9,11 @@ from conftest import Outcome
 from torch import Tensor
 
 from scorewise.backbones import MADE
-from scorewise.compiler import require_compiler
 from scorewise.errors import UserError
 from scorewise.heads import ConditionalScore, fused_csm
 from scorewise.noise import Draws
 from scorewise.objectives import CSM
+from scorewise.run.compiler import require_compiler
 
 Command = Callable[..., Outcome]
 TINY = ("debug=tiny", "objective=csm", "trainer.compile=true")

@@ -11,10 +11,13 @@ import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from scorewise import choices, compatibility, compose, runs
-from scorewise.choices import IncompatibleChoice
+from scorewise import catalog
+from scorewise.config import compatibility
+from scorewise.config.build import build
+from scorewise.config.choices import IncompatibleChoice
+from scorewise.config.identity import plain
+from scorewise.config.settle import settle
 from scorewise.errors import UserError
-from scorewise.store import CLASSES, NAMES_ONLY
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -25,17 +28,17 @@ def options(group: str) -> list[str]:
 
 def config_of(*overrides: str, command: str = "train") -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return runs.plain(hydra_compose(command, list(overrides)))
+        return plain(hydra_compose(command, list(overrides)))
 
 
 def settled(*overrides: str) -> dict[str, Any]:
-    config = compose.settle(config_of(*overrides))
+    config = settle(config_of(*overrides))
     compatibility.refuse_incompatible(config)
     return config
 
 
 def head_of(*overrides: str) -> str:
-    return choices.option_name("head", settled(*overrides)["head"]["_target_"])
+    return catalog.option_name("head", settled(*overrides)["head"]["_target_"])
 
 
 CAUSAL = "needs a backbone with causal features; backbone={} has none. Use backbone=made, pixelcnnpp or transformer."
@@ -129,7 +132,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 
 def cell(objective: str, backbone: str, head: str) -> dict[str, Any]:
-    """This is the config of three choices, from one composition per option: the matrix has hundreds of cells."""
+    """Return the config of three choices, from one composition per option: the matrix has hundreds of cells."""
     overrides = CLEAN.get(head, ())
     sections = {
         "objective": composed(f"objective={objective}", *overrides)["objective"],
@@ -143,12 +146,12 @@ def cell(objective: str, backbone: str, head: str) -> dict[str, Any]:
 def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
     config = cell(objective, backbone, head)
     if head in NEEDS[backbone] and head in FITS[objective]:
-        config = compose.settle(config)
+        config = settle(config)
         compatibility.refuse_incompatible(config)
-        assert choices.option_name("head", config["head"]["_target_"]) == head
+        assert catalog.option_name("head", config["head"]["_target_"]) == head
         return
     with pytest.raises(IncompatibleChoice) as refused:
-        compatibility.refuse_incompatible(compose.settle(config))
+        compatibility.refuse_incompatible(settle(config))
     sentence = str(refused.value)
     assert "\n" not in sentence
     assert sentence.endswith(".")
@@ -181,7 +184,7 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
     ],
 )
 def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
-    assert choices.option_name("sampler", settled(*choice)["sampler"]["_target_"]) == sampler
+    assert catalog.option_name("sampler", settled(*choice)["sampler"]["_target_"]) == sampler
 
 
 @pytest.mark.parametrize(
@@ -331,7 +334,7 @@ def test_every_experiment_is_built(experiment: str, tmp_path: Path) -> None:
     path.write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(20)))
     mine = [f"data.path={path}"] if experiment == "table" else []
     config = settled(f"experiment={experiment}", "data.batch_size=8", *mine)
-    parts = compose.build(config, 0)
+    parts = build(config, 0)
     assert parts.model.shape == parts.source.shape
 
 
@@ -341,17 +344,17 @@ def test_every_target_is_in_the_loaders_table() -> None:
             if line.startswith("_target_:"):
                 target = line.split()[1]
                 drawn = target.startswith("scorewise.figures.")  # never in a stored config
-                assert target in {*CLASSES, *NAMES_ONLY, "auto"} or drawn, file
+                assert target in {*catalog.classes(), *catalog.names_only(), "auto"} or drawn, file
 
 
 def test_raw_pixels_without_noise_warn() -> None:
     with pytest.warns(UserWarning, match="no minimum there"):
-        compose.build(settled("data.smoothing=0"), 0)
+        build(settled("data.smoothing=0"), 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        compose.build(settled("data.smoothing=0", "objective=mle"), 0)
-        compose.build(settled("data=gaussian", "data.smoothing=0"), 0)
-        compose.build(settled(), 0)
+        build(settled("data.smoothing=0", "objective=mle"), 0)
+        build(settled("data=gaussian", "data.smoothing=0"), 0)
+        build(settled(), 0)
 
 
 def test_settings_out_of_range_are_one_sentence() -> None:
@@ -378,7 +381,7 @@ def test_settings_out_of_range_are_one_sentence() -> None:
         ("backbone=transformer", "backbone.ordering=zigzag"),
     ):
         with pytest.raises(UserError) as refused:
-            compose.build(settled(*overrides), 0)
+            build(settled(*overrides), 0)
         assert "\n" not in str(refused.value)
 
 
@@ -390,22 +393,22 @@ def test_illegal_settings_of_objectives_are_one_sentence() -> None:
         (("objective=ssm", "objective.projections=0"), "must be a whole number of at least 1"),
     ):
         with pytest.raises(UserError) as refused:
-            compose.build(settled(*overrides), 0)
+            build(settled(*overrides), 0)
         assert words in str(refused.value)
         assert "\n" not in str(refused.value)
 
 
 def test_exact_score_matching_warns_of_its_cost() -> None:
     with pytest.warns(UserWarning, match="objective=sm takes 100 backward passes per step"):
-        compose.build(settled("objective=sm", "data=gaussian", "data.dims=100"), 0)
+        build(settled("objective=sm", "data=gaussian", "data.dims=100"), 0)
     with pytest.warns(UserWarning, match="100 stacked tangents"):
-        compose.build(settled("objective=sm", "objective.trace=stacked", "data=gaussian", "data.dims=100"), 0)
+        build(settled("objective=sm", "objective.trace=stacked", "data=gaussian", "data.dims=100"), 0)
     with pytest.warns(UserWarning, match="7 forward-mode passes of 16 tangents"):
-        compose.build(settled("objective=sm", "objective.trace=forward", "data=gaussian", "data.dims=100"), 0)
+        build(settled("objective=sm", "objective.trace=forward", "data=gaussian", "data.dims=100"), 0)
 
 
 def test_ladders_reach_the_model() -> None:
-    model: Any = compose.build(settled("objective=csm_annealed", "objective.levels=5", "data=toy2d"), 0).model
+    model: Any = build(settled("objective=csm_annealed", "objective.levels=5", "data=toy2d"), 0).model
     assert len(model.levels) == 5
     assert model.noise == pytest.approx(model.levels[-1])
     assert model.recipe["levels"] == list(model.levels)
@@ -413,13 +416,13 @@ def test_ladders_reach_the_model() -> None:
 
 def test_weights_follow_the_seed_and_nothing_else() -> None:
     config = settled("debug=tiny")
-    first = compose.build(config, 1).model.state_dict()
+    first = build(config, 1).model.state_dict()
     torch.randn(10)
-    again, other = (compose.build(config, seed).model.state_dict() for seed in (1, 2))
+    again, other = (build(config, seed).model.state_dict() for seed in (1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
 def test_the_noise_of_the_model_is_that_of_its_law() -> None:
-    assert compose.build(settled("objective=dsm", "objective.sigma=0.4"), 0).model.noise == pytest.approx(0.5)
-    assert compose.build(settled(), 0).model.noise == 0.3
+    assert build(settled("objective=dsm", "objective.sigma=0.4"), 0).model.noise == pytest.approx(0.5)
+    assert build(settled(), 0).model.noise == 0.3

@@ -150,7 +150,7 @@ def test_batch_sizes_must_fit() -> None:
 
 
 def fake_mnist(root: Path) -> None:
-    """This puts files of the right names and wrong contents below a root."""
+    """Put files of the right names and wrong contents below a root."""
     for path, _ in Mnist.packed:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(gzip.compress(b"not really"))

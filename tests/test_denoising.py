@@ -15,15 +15,16 @@ from test_compose import settled
 from torch import Generator, Tensor, nn
 
 import scorewise
-from scorewise import compose, denoising
+from scorewise import denoising
 from scorewise.capabilities import ContextStream
-from scorewise.choices import IncompatibleChoice
+from scorewise.config.build import build, build_task
+from scorewise.config.choices import IncompatibleChoice
 from scorewise.denoising.filters import median_of_known
 from scorewise.errors import UserError
-from scorewise.heads.model import FullPassStream
+from scorewise.heads.streams import FullPassStream
 from scorewise.noise import Draws, normal_like
 from scorewise.ordering import Ordering
-from scorewise.prediction import output_names
+from scorewise.run.given import output_names
 from scorewise.tasks.denoising import psnr, ssim
 
 Command = Callable[..., Outcome]
@@ -32,7 +33,7 @@ SHAPE = (1, SIDE, SIDE)
 
 
 class KnownGaussian(nn.Module):
-    """This is N(mean, covariance) as a density and conditional scores in closed form; dimensions in raster order."""
+    """N(mean, covariance) as a density and conditional scores in closed form; dimensions in raster order."""
 
     def __init__(self, mean_D: Tensor, covariance_DD: Tensor, noise: float) -> None:
         super().__init__()
@@ -61,14 +62,14 @@ class KnownGaussian(nn.Module):
 
 
 class KnownNoisyGaussian(KnownGaussian):
-    """This is the same with clean contexts and a query at any noise level."""
+    """The same with clean contexts and a query at any noise level."""
 
     def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
         return (c_BDF[..., 0] - q_BD) / (c_BDF[..., 1].square() + sigma_BD.square())
 
 
 def smooth_field(n: int, std: float = 0.2, reach: float = 2.0) -> tuple[Tensor, Tensor, Tensor]:
-    """This is mean and covariance of a smooth random field on the pixels, and n draws of it."""
+    """Return mean and covariance of a smooth random field on the pixels, and n draws of it."""
     place_PI = torch.cartesian_prod(torch.arange(SIDE), torch.arange(SIDE)).double()
     apart_PP = (place_PI[:, None] - place_PI).square().sum(-1)
     covariance_PP = std**2 * torch.exp(-apart_PP / (2 * reach**2)) + 1e-4 * torch.eye(SIDE**2)
@@ -89,7 +90,7 @@ def field(double: None) -> SimpleNamespace:
 
 
 def causal_mean(field: SimpleNamespace, y_ND: Tensor) -> Tensor:
-    """This is E[x_d | y_<=d], one dense solve per dimension."""
+    """Return E[x_d | y_<=d], one dense solve per dimension."""
     columns = []
     for d in range(len(field.mean)):
         weight_d = torch.linalg.solve(field.noisy[: d + 1, : d + 1], field.clean[: d + 1, d])
@@ -122,8 +123,8 @@ def test_sequential_conditions_on_what_is_restored(field: SimpleNamespace) -> No
 
 
 def test_the_final_denoising_of_annealed_samples_is_at_the_smallest_level() -> None:
-    made = scorewise.MADE((4,), width=5, hidden=[8])
-    model = scorewise.NoisyConditionalScore(made, levels=[1.0, 0.5, 0.1], noise=0.1)
+    made = scorewise.backbones.MADE((4,), width=5, hidden=[8])
+    model = scorewise.heads.NoisyConditionalScore(made, levels=[1.0, 0.5, 0.1], noise=0.1)
     x = torch.randn(3, 4)
     s = model.noisy_conditional_score(x, model.context(x), torch.full_like(x, 0.1))
     torch.testing.assert_close(scorewise.tweedie(model, x), x + 0.1**2 * s.detach())
@@ -268,7 +269,7 @@ def test_pairs_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ..
 def test_settings_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ...], sentence: str) -> None:
     config = settled("task=denoising", "debug=tiny", *choice)
     with pytest.raises(UserError, match=sentence):
-        compose.build_task(config, compose.build(config, 0), 0)
+        build_task(config, build(config, 0), 0)
 
 
 def test_train_eval_and_predict(command: Command) -> None:

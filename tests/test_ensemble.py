@@ -11,7 +11,7 @@ from laws import gaussian_law
 import scorewise
 from scorewise.backbones import MADE, MLP
 from scorewise.capabilities import NormalisedDensity, Sampler, ScoreModel
-from scorewise.ensemble import Ensemble
+from scorewise.densities.ensemble import Ensemble
 from scorewise.heads import ConditionalScore, Gaussian, Mixture, Score
 from scorewise.heads.model import Model
 from scorewise.sampling import Exact
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 
 def gaussian(sequence: Sequence[int], mean: Sequence[float], covariance: Sequence[Sequence[float]]) -> Gaussian:
-    """This is a given Gaussian in two dimensions in a given order, exactly; hidden units are relu(x) and relu(-x)."""
+    """Return a given Gaussian in two dimensions in a given order, exactly; hidden units are relu(x) and relu(-x)."""
     made = MADE((2,), 2, (2,), ordering=list(sequence))
     first, last = sequence
     slope = covariance[last][first] / covariance[first][first]
@@ -168,7 +168,7 @@ def test_an_ensemble_of_folders(tmp_path: Path) -> None:
 
     models = [assemble(recipe(order), import_class) for order in ("raster", "reverse")]
     folders = [model.save(tmp_path / str(i)) for i, model in enumerate(models)]
-    again, x_BD = scorewise.Ensemble.load(folders), gaussian_law(4).sample(scorewise.Draws.fresh(6))
+    again, x_BD = scorewise.Ensemble.load(folders), gaussian_law(4).sample(scorewise.noise.Draws.fresh(6))
     torch.testing.assert_close(again.log_prob(x_BD), Ensemble(models).log_prob(x_BD), rtol=0, atol=0)
     assert not again.training
     assert again.sample(5).shape == (5, 4)

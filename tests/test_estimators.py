@@ -147,7 +147,7 @@ def slow_kernel_matrix(x: Tensor, h: float) -> Tensor:
 
 
 def slow_stein(x: Tensor, eta: float) -> Tensor:
-    """This solves Stein's identity at every sample, its kernel gradients by autograd."""
+    """Solve Stein's identity at every sample, its kernel gradients by autograd."""
     h = slow_bandwidth(x)
     moments = torch.zeros_like(x)
     for i, y in enumerate(x):
@@ -158,7 +158,7 @@ def slow_stein(x: Tensor, eta: float) -> Tensor:
 
 
 def slow_spectral(q: Tensor, x: Tensor, share: float) -> Tensor:
-    """This expands the score in Nystrom's eigenfunctions, their gradients by autograd."""
+    """Expand the score in Nystrom's eigenfunctions, their gradients by autograd."""
     h, samples = slow_bandwidth(x), len(x)
     values, vectors = torch.linalg.eigh(slow_kernel_matrix(x, h) / samples)
     score, cumulative = torch.zeros_like(q), 0.0

@@ -8,9 +8,9 @@ from test_likelihood import LAWS, Analytic
 from torch import Tensor
 
 from scorewise.backbones import MADE
+from scorewise.figures.two_samples import maximum_mean_discrepancy
 from scorewise.heads import ConditionalScore, Cosine, Gaussian
 from scorewise.likelihood import FlowODE, Quadrature
-from scorewise.metrics import maximum_mean_discrepancy
 from scorewise.ordering import Ordering
 from scorewise.sampling import Annealed, Flow, InverseCDF, Langevin, Parallel
 

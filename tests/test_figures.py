@@ -13,12 +13,12 @@ from conftest import Outcome
 from PIL import Image
 from test_compose import CONF, options
 
-from scorewise import report
+from scorewise.figures import results_page
 from scorewise.figures.cost import peak_bytes, seconds_per_step
 from scorewise.figures.figure import Bench, mean_and_spread, thinned
 from scorewise.figures.orders import compared
-from scorewise.metrics import maximum_mean_discrepancy, sliced_wasserstein
-from scorewise.reproduce import listed
+from scorewise.figures.reproduce import listed
+from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
 
 ROOT = Path(__file__).parents[1]
 MUST_HOLD = {
@@ -74,7 +74,7 @@ def test_a_tiny_budget_runs_and_shows_the_direction(figure: str, command: Callab
         assert all(len(row) == len(table["columns"]) for row in table["rows"])
     picture = np.asarray(Image.open(folder / f"{figure}.png").convert("L"))
     assert picture.std() > 5, "an empty picture"
-    assert figure in report.page([found])
+    assert figure in results_page.page([found])
     if figure in ("fig3b", "slides_example33"):  # what is done is not done again
         trained = sorted(folder.rglob("summary.json"))
         before = [path.stat().st_mtime_ns for path in trained]
@@ -187,12 +187,12 @@ def test_the_page_is_what_the_numbers_say() -> None:
         if "cpu" in yaml.safe_load((CONF / f"figure/{name}.yaml").read_text())["budgets"]
     }
     names = {file.stem for file in files}
-    assert of_cpu - set(report.NOT_MEASURED) <= names <= set(options("figure")), (
+    assert of_cpu - set(results_page.NOT_MEASURED) <= names <= set(options("figure")), (
         "every figure that a CPU can make has its committed numbers"
     )
-    assert set(report.NOT_MEASURED) == set(options("figure")) - names, "what was not measured is said"
+    assert set(results_page.NOT_MEASURED) == set(options("figure")) - names, "what was not measured is said"
     results = [json.loads(file.read_text()) for file in files]
-    assert (ROOT / "docs/results.md").read_text() == report.page(results)
+    assert (ROOT / "docs/results.md").read_text() == results_page.page(results)
     for found in results:
         assert (ROOT / f"docs/figures/{found['figure']}.png").is_file()
         assert "budget=tiny" not in found["command"]
@@ -201,21 +201,21 @@ def test_the_page_is_what_the_numbers_say() -> None:
 def test_what_is_not_measured_is_said() -> None:
     for name in options("figure"):
         budgets = yaml.safe_load((ROOT / f"conf/figure/{name}.yaml").read_text())["budgets"]
-        assert "cpu" in budgets or name in report.NOT_MEASURED, name
-    for name in report.NOT_MEASURED:
-        assert f"| {name} | not measured here: " in report.page([])
+        assert "cpu" in budgets or name in results_page.NOT_MEASURED, name
+    for name in results_page.NOT_MEASURED:
+        assert f"| {name} | not measured here: " in results_page.page([])
 
 
 def test_a_measured_figure_is_not_called_unmeasured_and_cells_stay_cells() -> None:
-    name = next(iter(report.NOT_MEASURED))
+    name = next(iter(results_page.NOT_MEASURED))
     table = {"caption": "", "columns": ["mean |s - s*|"], "rows": [["p(x|z)"], [0.5]]}
     found = {"figure": name, "title": "", "command": "", "minutes_of_training": 0, "machine": "", "tables": [table]}
-    page = report.page([found | {"claims": [], "notes": []}])
+    page = results_page.page([found | {"claims": [], "notes": []}])
     assert f"| {name} | not measured here" not in page
     assert "| mean \\|s - s*\\| |" in page
     assert "| p(x\\|z) |" in page
 
 
 def test_no_results_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report.main(tmp_path) == 1
+    assert results_page.main(tmp_path) == 1
     assert "holds no results" in capsys.readouterr().err

@@ -11,9 +11,10 @@ from conftest import Outcome
 from test_compose import settled
 
 import scorewise
-from scorewise import choices, compose
 from scorewise.backbones import ConvNet, Glow
-from scorewise.choices import IncompatibleChoice
+from scorewise.config import choices
+from scorewise.config.build import build
+from scorewise.config.choices import IncompatibleChoice
 from scorewise.errors import UserError
 from scorewise.heads import Energy, NormalisingFlow
 
@@ -21,7 +22,7 @@ BOTH = ("objective=mle", "backbone=glow", "head=auto")
 
 
 def awake(shape: tuple[int, ...], **settings: Any) -> NormalisingFlow:
-    """This is a flow whose couplings do something: they are the identity at the start."""
+    """Return a flow whose couplings do something: they are the identity at the start."""
     flow = NormalisingFlow(Glow(shape, **settings), mean=-0.3, std=0.6, noise=0.3)
     with torch.no_grad():
         for parameter in flow.parameters():
@@ -64,7 +65,7 @@ def test_score_and_draws_are_those_of_the_density(double: None) -> None:
         with torch.no_grad():
             slope = (flow.log_prob(x + step[d]) - flow.log_prob(x - step[d])) / 2e-6
         torch.testing.assert_close(s[:, d], slope, rtol=1e-5, atol=1e-6)
-    flow.sampler = scorewise.Pushforward()
+    flow.sampler = scorewise.sampling.Pushforward()
     draws = flow.sample(20_000, torch.Generator().manual_seed(0))
     # E_q[s] = 0 and E_q[x s] = -1 hold for draws of q alone.
     s = flow.score(draws).detach()
@@ -110,7 +111,7 @@ def test_what_does_not_fit_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         (("backbone.init=knots",), "init=knots is none of data, default"),
     ):
         with pytest.raises(UserError) as refused:
-            compose.build(settled(*BOTH, *choice), 0)
+            build(settled(*BOTH, *choice), 0)
         assert words in str(refused.value)
         assert "\n" not in str(refused.value)
     with pytest.raises(IncompatibleChoice, match=r"backbone\.activation=relu has no second derivative"):
@@ -125,7 +126,7 @@ def test_what_does_not_fit_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UserError) as refused:
-        compose.build(settled(*BOTH), 0)
+        build(settled(*BOTH), 0)
     assert str(refused.value) == (
         "backbone=glow needs the package normflows, which is not installed: pip install normflows"
     )

@@ -106,7 +106,7 @@ def test_score_of_a_log_density() -> None:
 
 
 def relative_fisher_error(activation: type[nn.Module]) -> float:
-    """This fits the score of a two-mode mixture by score matching with one small network."""
+    """Fit the score of a two-mode mixture by score matching with one small network."""
     torch.manual_seed(1)
     net = nn.Sequential(nn.Linear(1, 32), activation(), nn.Linear(32, 32), activation(), nn.Linear(32, 1))
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
@@ -134,12 +134,12 @@ def test_derivatives_are_in_full_precision_inside_autocast(
     """On the same features in bfloat16 the loss is that of float32, and features are all that may be in bfloat16."""
     from test_compose import settled
 
-    from scorewise import compose
+    from scorewise.config.build import build
     from scorewise.noise import Draws
 
     torch.set_default_dtype(torch.float32)
     more = ["head=conditional_energy"] if name == "dsm" else []
-    parts: Any = compose.build(settled("data=gaussian", "data.smoothing=0.3", f"objective={name}", *more), 0)
+    parts: Any = build(settled("data=gaussian", "data.smoothing=0.3", f"objective={name}", *more), 0)
     x_BD, draws = torch.randn(32, 10), Draws.of(0, 0, torch.arange(32))
     with torch.set_grad_enabled(grad):
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -38,8 +38,7 @@ from scorewise.data import folder as folders
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.decoding import Undecodable, decode
 from scorewise.data.folder import split_of
-from scorewise.errors import UserError
-from scorewise.wording import printable
+from scorewise.errors import UserError, printable
 
 
 def saved(image: Image.Image, format: str = "PNG", **settings: Any) -> io.BytesIO:
@@ -54,7 +53,7 @@ def flat(mode: str, colour: Any, size: tuple[int, int] = (8, 8)) -> Image.Image:
 
 
 def png(width: int, height: int, depth: int, kind: int, rows: bytes) -> bytes:
-    """This is a PNG as bytes, which may claim to be larger than it is."""
+    """Return a PNG as bytes, which may claim to be larger than it is."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -67,7 +66,7 @@ BROKEN = saved(Image.effect_noise((64, 64), 50)).getvalue()[:-600]
 
 
 def levels(file: io.BytesIO, channels: int = 3, size: int = 8) -> list[int]:
-    """This is the one level per channel of a flat image."""
+    """Return the one level per channel of a flat image."""
     pixels = decode(file, size, channels).reshape(channels, -1)
     assert bool((pixels == pixels[:, :1]).all())
     return [int(level) for level in pixels[:, 0]]
@@ -139,7 +138,7 @@ def test_what_cannot_be_decoded(content: bytes, reason: str) -> None:
 
 
 def folder_of(path: Path, count: int, first: int = 0) -> Path:
-    """This puts flat grey images of different levels into a folder."""
+    """Put flat grey images of different levels into a folder."""
     path.mkdir(parents=True, exist_ok=True)
     for level in range(first, first + count):
         flat("L", level).save(path / f"{level}.png")
@@ -151,7 +150,7 @@ def source(path: Path, **settings: Any) -> ImageFolder:
 
 
 def members(one: ImageFolder) -> dict[int, str]:
-    """This is the split of every image by its level."""
+    """Return the split of every image by its level."""
     return {int(pixels[0]): split for split in ("train", "val", "test") for pixels in one.raw(split)}  # type: ignore[arg-type]
 
 
@@ -392,7 +391,7 @@ def md5_of(content: bytes) -> str:
 
 
 def network(monkeypatch: pytest.MonkeyPatch, served: dict[str, bytes]) -> list[str]:
-    """This serves addresses by how they end, and is the addresses that were asked for."""
+    """Serve addresses by how they end, and return the addresses that were asked for."""
     import urllib.request
 
     asked: list[str] = []
@@ -417,7 +416,7 @@ def pixels_for(count: int, seed: int) -> np.ndarray[Any, Any]:
 
 
 def cifar_archive(monkeypatch: pytest.MonkeyPatch, per_batch: int, test: int) -> bytes:
-    """This is an archive as CIFAR-10's, whose sums torchvision and we are made to expect."""
+    """Return an archive as CIFAR-10's, whose sums torchvision and we are made to expect."""
     from torchvision.datasets import CIFAR10
 
     def batch(count: int, seed: int) -> bytes:
@@ -503,7 +502,7 @@ def test_svhn_is_downloaded_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def face(number: int) -> bytes:
-    """This is a picture of CelebA's size whose middle 140 pixels have two halves; PNG, whatever the name says."""
+    """Return a picture of CelebA's size whose middle 140 pixels have two halves; PNG, whatever the name says."""
     picture = np.full((218, 178, 3), 255, np.uint8)
     picture[39:179, 19:159] = (number, 50, 100)
     picture[39:179, 89:159, 0] = 200
@@ -511,7 +510,7 @@ def face(number: int) -> bytes:
 
 
 def celeba_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """This is the files of a CelebA of seven pictures, whose sums torchvision is made to expect."""
+    """Return the files of a CelebA of seven pictures, whose sums torchvision is made to expect."""
     from torchvision.datasets import CelebA as Torchvisions
 
     names = [f"{i:06d}.jpg" for i in range(1, 8)]
@@ -531,7 +530,7 @@ def celeba_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 
 def gdown(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], refuses: str = "") -> list[str]:
-    """This is gdown as a test has it, which refuses one file; and what it was asked for."""
+    """Return gdown as a test has it, which refuses one file; and what it was asked for."""
     asked: list[str] = []
 
     def download(id: str, output: str, **_: Any) -> None:

@@ -17,8 +17,11 @@ from safetensors.torch import load_file
 from test_compose import config_of, settled
 
 import scorewise
-from scorewise import choices, compose, runs
-from scorewise.choices import IncompatibleChoice
+from scorewise.config import choices
+from scorewise.config.build import build, build_task
+from scorewise.config.choices import IncompatibleChoice
+from scorewise.config.identity import identity, what_counts
+from scorewise.config.settle import settle
 from scorewise.errors import UserError
 from scorewise.noise import Draws
 from scorewise.tasks.implicit_vae import ImplicitVAE
@@ -86,8 +89,8 @@ def weights_after(command: Command, *overrides: str) -> dict[str, torch.Tensor]:
 
 
 def test_a_step_moves_every_part_and_lr_moves_its_own(command: Command) -> None:
-    config = compose.settle(config_of(*SMALL))
-    start = compose.build(config, 0).model.state_dict()
+    config = settle(config_of(*SMALL))
+    start = build(config, 0).model.state_dict()
     after = weights_after(command, "trainer.max_steps=1", "optim.lr=1e-3", "task.score_lr=1e-12")
     moved = {name: float((after[name] - start[name]).abs().max()) for name in after if after[name].is_floating_point()}
     scores = {name: by for name, by in moved.items() if name.startswith("score.")}
@@ -228,13 +231,13 @@ def test_methods_compose_with_the_encoder_that_fits(method: str) -> None:
     unused = method in ("elbo", "stein", "spectral")
     assert (config["objective"] == choices.NONE) == (config["backbone"] == choices.NONE) == unused
     assert config["sampler"] == config["likelihood"] == choices.NONE
-    vae: Any = compose.build({**config, "latent": {**config["latent"], "z": 3}}, 0).model
+    vae: Any = build({**config, "latent": {**config["latent"], "z": 3}}, 0).model
     assert vae.encoder.autoregressive == (ENCODER[method] != "implicit")
 
 
 def test_celeba_composes_at_its_published_sizes() -> None:
     config = settled("experiment=vae_celeba")
-    vae: Any = compose.build(config, 0).model
+    vae: Any = build(config, 0).model
     assert vae.z == 32
     assert vae.shape == (3, 64, 64)
     assert [c.weight.shape[0] for c in vae.encoder.trunk.convolutions] == [64, 128, 256, 512]
@@ -302,7 +305,7 @@ def test_what_does_not_fit_is_one_sentence(choice: tuple[str, ...], sentence: st
 )
 def test_models_that_cannot_be_built_are_one_sentence(choice: tuple[str, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        compose.build(settled(*MNIST, *choice), 0)
+        build(settled(*MNIST, *choice), 0)
 
 
 def test_tasks_that_cannot_be_built_are_one_sentence() -> None:
@@ -315,7 +318,7 @@ def test_tasks_that_cannot_be_built_are_one_sentence() -> None:
     ):
         config = settled(*MNIST, *choice)
         with pytest.raises(UserError, match=words):
-            compose.build_task(config, compose.build(config, 0), 0)
+            build_task(config, build(config, 0), 0)
 
 
 @pytest.mark.parametrize(
@@ -336,15 +339,15 @@ def test_what_no_vae_can_use_is_one_sentence(words: tuple[str, ...], sentence: s
 def test_a_standard_deviation_that_is_none_is_refused_before_training() -> None:
     config = settled(*MNIST, "latent.likelihood=gaussian", "latent.log_std=-400")
     with pytest.raises(UserError, match="must be from -20 to 20"):
-        compose.build(config, 0)
+        build(config, 0)
 
 
 def test_the_task_itself_refuses_a_wrong_pairing() -> None:
     """Also where no configuration has checked it before."""
     config = settled(*MNIST, "latent.z=3")
-    parts = compose.build({**config, "latent": {**config["latent"], "encoder": "implicit"}}, 0)
+    parts = build({**config, "latent": {**config["latent"], "encoder": "implicit"}}, 0)
     with pytest.raises(UserError, match="its entropy gradient would be wrong"):
-        compose.build_task(config, parts, 0)
+        build_task(config, parts, 0)
 
 
 def test_latents_belong_to_vaes_alone() -> None:
@@ -356,19 +359,19 @@ def test_latents_belong_to_vaes_alone() -> None:
 
 def test_identities_count_latents_of_vaes_and_no_others() -> None:
     """Those of existing runs are as docs/benchmarks names them."""
-    assert runs.identity(settled("experiment=csm_mnist")) == "93409720"
-    assert runs.identity(settled("experiment=gaussian_mnist")) == "4ddf4ca6"
-    assert runs.identity(settled("experiment=cosine_mnist")) == "4c5968f4"
+    assert identity(settled("experiment=csm_mnist")) == "93409720"
+    assert identity(settled("experiment=gaussian_mnist")) == "4ddf4ca6"
+    assert identity(settled("experiment=cosine_mnist")) == "4c5968f4"
     config = settled("data=digits")
-    assert runs.identity({**config, "latent": {"z": 3}}) == runs.identity(config)
+    assert identity({**config, "latent": {"z": 3}}) == identity(config)
     one = settled(*MNIST)
-    assert runs.what_counts(one)["latent"]["z"] == 8
+    assert what_counts(one)["latent"]["z"] == 8
     for other in ("latent.z=16", "latent.hidden=[64,64]", "objective=ssm_vr", "task.score_lr=0.01"):
-        assert runs.identity(settled(*MNIST, other)) != runs.identity(one)
+        assert identity(settled(*MNIST, other)) != identity(one)
     elbo = settled(*MNIST, "latent.method=elbo")
-    assert runs.identity(settled(*MNIST, "latent.method=elbo", *METHODS["ssm"])) == runs.identity(elbo), "unused"
+    assert identity(settled(*MNIST, "latent.method=elbo", *METHODS["ssm"])) == identity(elbo), "unused"
     auto = settled(*MNIST, "latent.encoder=autoregressive")
-    assert runs.identity(auto) == runs.identity(one)
+    assert identity(auto) == identity(one)
 
 
 def test_rmsprop_is_torchs() -> None:

@@ -8,54 +8,31 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
-BASE = {"capabilities", "gradients", "ordering", "noise", "errors"}
-MAY_IMPORT = {
-    "capabilities": set(),
-    "errors": set(),
-    "gradients": set(),
-    "ordering": set(),
-    "noise": set(),
-    "backbones": BASE,
-    "heads": BASE | {"backbones", "likelihood"},
-    "estimators": BASE,
-    "objectives": BASE | {"estimators"},
-    "comparison": {"conf_dir", "errors", "runs", "spreadsheet", "wording"},
-    "spreadsheet": set(),
-    "wording": set(),
-    "conf_dir": set(),
-    "metrics": set(),
-    "ensemble": BASE | {"heads", "likelihood", "store"},
-    "figures": BASE
-    | {"backbones", "heads", "objectives", "estimators", "sampling", "likelihood", "data", "metrics", "ensemble"}
-    | {"denoising", "latent", "outliers", "plots", "quality", "score_density", "tasks"},
-    "latent": BASE | {"backbones", "heads", "objectives", "estimators", "sampling"},
-    "likelihood": BASE,
-    "score_density": BASE | {"backbones", "heads", "likelihood", "sampling"},
-    "sampling": BASE | {"likelihood"},
-    "denoising": BASE,
-    "outliers": BASE | {"heads", "likelihood"},
-    "data": BASE | {"wording"},
-    "quality": BASE | {"data", "sampling"},
-    "tasks": BASE
-    | {"backbones", "data", "denoising", "heads", "latent", "likelihood"}
-    | {"objectives", "outliers", "quality", "sampling"},
+FLOORS = (
+    {"version", "capabilities", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog"},
+    {"backbones", "objectives", "estimators", "likelihood", "data", "tracking", "trained", "denoising"},
+    {"heads"},
+    {"sampling", "store"},
+    {"latent", "outliers", "quality", "densities"},
+    {"tasks"},
+    {"config"},
+    {"run", "comparison"},
+    {"figures"},
+    {"commands"},
+)
+"""The rooms from the bottom up; a room imports rooms of lower floors, and of its own where `BESIDE` says so."""
+BESIDE = {
+    "objectives": {"estimators"},
+    "likelihood": {"objectives"},
+    "heads": {"backbones"},
 }
 MATHEMATICS = (
-    "backbones",
-    "heads",
-    "objectives",
-    "estimators",
-    "likelihood",
-    "score_density",
-    "sampling",
-    "denoising",
-    "latent",
-    "outliers",
-    "gradients",
-    "noise",
-    "ordering",
-    "capabilities",
+    *("backbones", "heads", "objectives", "estimators", "likelihood", "densities", "sampling", "denoising", "latent"),
+    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "trained", "store"),
 )
+MEASURES = ("quality", "outliers")
+"""Rooms of the mathematics that may take torchmetrics' measures."""
+SEE_THE_CONFIG = ("commands", "config", "run", "figures")
 
 
 def imports_of(path: Path) -> set[str]:
@@ -63,34 +40,80 @@ def imports_of(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "scorewise":
+            found |= {f"scorewise.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
     return found
 
 
+def rooms() -> list[str]:
+    return sorted({path.name for path in PACKAGE.iterdir() if path.is_dir() and list(path.glob("*.py"))} | loose())
+
+
+def loose() -> set[str]:
+    return {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+
+
 def files_of(room: str) -> list[Path]:
-    return sorted((PACKAGE / room).glob("*.py")) if (PACKAGE / room).is_dir() else [PACKAGE / f"{room}.py"]
+    return sorted((PACKAGE / room).rglob("*.py")) if (PACKAGE / room).is_dir() else [PACKAGE / f"{room}.py"]
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_what_it_may(room: str) -> None:
+def floor_of(room: str) -> int:
+    return next(i for i, floor in enumerate(FLOORS) if room in floor)
+
+
+def test_every_room_has_its_floor() -> None:
+    assert rooms() == sorted(room for floor in FLOORS for room in floor)
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_a_room_imports_only_rooms_below_it(room: str) -> None:
+    below = {other for floor in FLOORS[: floor_of(room)] for other in floor}
     for path in files_of(room):
-        ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("scorewise.")}
-        assert ours <= MAY_IMPORT[room] | {room}, path
+        ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("scorewise.")} - {room}
+        assert ours <= below | BESIDE.get(room, set()), path
 
 
-@pytest.mark.parametrize("room", [*MATHEMATICS, "quality"])
+def test_nothing_runs_in_a_circle() -> None:
+    """Modules, with what they import inside of functions too, but not for type checkers alone."""
+    paths = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    arrows = {name: {one for one in imports_of(path) if one in paths and one != name} for name, path in paths.items()}
+    while free := [name for name, targets in arrows.items() if not targets]:
+        arrows = {name: targets - {*free} for name, targets in arrows.items() if name not in free}
+    assert not arrows
+
+
+def test_few_modules_stand_loose() -> None:
+    assert len(loose()) <= 12
+
+
+@pytest.mark.parametrize("room", MATHEMATICS)
 def test_the_mathematics_imports_neither_lightning_nor_hydra(room: str) -> None:
     for path in files_of(room):
         roots = {name.split(".")[0] for name in imports_of(path)}
-        metrics = set() if room == "quality" or path.stem == "detection" else {"torchmetrics"}
+        metrics = set() if room in MEASURES else {"torchmetrics"}
         assert not roots & {"lightning", "hydra", "omegaconf", "wandb", *metrics}, path
 
 
-def test_only_the_edge_sees_the_configuration() -> None:
+@pytest.mark.parametrize("room", sorted(set(rooms()) - set(SEE_THE_CONFIG)))
+def test_only_the_edge_sees_the_configuration(room: str) -> None:
+    for path in files_of(room):
+        assert not {name.split(".")[0] for name in imports_of(path)} & {"hydra", "omegaconf"}, path
+
+
+def test_only_the_catalogue_reads_the_options() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if path.stem not in ("choices", "cli", "commands", "job", "runs", "refusals", "reproduce", "sweeps", "tuning"):
-            assert not {name.split(".")[0] for name in imports_of(path)} & {"hydra", "omegaconf"}, path
+        if path.stem != "catalog":
+            assert "catalog.folder()" not in path.read_text() or path.stem == "cli", (
+                path
+            )  # Hydra is told where they are
+
+
+@pytest.mark.parametrize("room", sorted(set(rooms()) - {"run", "commands", "figures", "comparison"}))
+def test_nothing_below_knows_a_run_folder(room: str) -> None:
+    for path in files_of(room):
+        assert "summary.json" not in path.read_text(), path
 
 
 def test_importing_scorewise_and_the_scripts_is_light() -> None:
@@ -100,9 +123,9 @@ def test_importing_scorewise_and_the_scripts_is_light() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
         "s.load, s.MADE, s.CSM, s.Langevin1d;"
         "assert heavy & set(sys.modules) == {'torch'}, heavy & set(sys.modules);"
-        "import scorewise.cli;"
+        "import scorewise.commands.cli;"
         "assert heavy & set(sys.modules) == {'torch', 'hydra'}, heavy & set(sys.modules);"
-        "import scorewise.compose, scorewise.reproduce;"
+        "import scorewise.config.build, scorewise.figures.reproduce;"
         "assert 'lightning' not in sys.modules"
     )
     ended = subprocess.run(
@@ -118,3 +141,16 @@ def test_every_public_name_is_there() -> None:
         assert getattr(scorewise, name) is not None
     with pytest.raises(AttributeError):
         scorewise.nothing  # noqa: B018
+
+
+def test_names_of_release_01_are_found_with_a_warning() -> None:
+    import scorewise
+    from scorewise.densities import Ensemble
+    from scorewise.objectives import CSM
+
+    with pytest.warns(DeprecationWarning, match=r"scorewise\.CSM is scorewise\.objectives\.CSM now"):
+        assert scorewise.CSM is CSM
+    with pytest.warns(DeprecationWarning, match="densities.ensemble now"):
+        from scorewise.ensemble import Ensemble as Earlier  # type: ignore[import-not-found]
+    assert Earlier is Ensemble
+    assert {"load", "ScoreDensity", "Ensemble", "objectives", "heads"} <= set(dir(scorewise))

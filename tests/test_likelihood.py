@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scorewise.backbones import MADE
 from scorewise.heads import ConditionalEnergy, ConditionalScore, Cosine, Gaussian, Mixture
-from scorewise.heads.model import LiftedModel
+from scorewise.heads.lifted import LiftedModel
 from scorewise.likelihood import Conditionals, FlowODE, Panels, Quadrature, TailMass, Transition
 from scorewise.noise import Draws, geometric_ladder
 from scorewise.objectives import CSM, CSMMLE, MLE

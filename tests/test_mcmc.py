@@ -186,7 +186,7 @@ SAMPLERS = [MALA(steps=60, warmup=20), HMC(trajectories=12, leapfrog=4, warmup=1
 
 
 def energy(dims: int) -> Energy:
-    """This is exactly N(1, 2 I)."""
+    """Return exactly N(1, 2 I)."""
     model = Energy(MLP((dims,), (8,)), mean=1.0, std=2**0.5)
     torch.nn.init.zeros_(model.last.weight)
     return model

@@ -26,7 +26,7 @@ def draws(n: int, epoch: int = 0) -> Draws:
 
 
 class TrueNoisy(nn.Module):
-    """This is the exact scores of a law at every noise level of a ladder."""
+    """The exact scores of a law at every noise level of a ladder."""
 
     def __init__(self, law: GaussianMixtureLaw, levels: tuple[float, ...], std: float) -> None:
         super().__init__()

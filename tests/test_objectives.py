@@ -23,7 +23,7 @@ def draws(n: int, epoch: int = 0) -> Draws:
 
 
 def fit(model: Model, objective: Objective, x: Tensor, steps: int = 500, lr: float = 2e-2) -> None:
-    """This fits with all data in every step and a learning rate that goes to zero."""
+    """Fit with all data in every step and a learning rate that goes to zero."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):

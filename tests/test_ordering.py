@@ -9,8 +9,8 @@ from laws import gaussian_law
 from test_backbones import assert_causal
 from test_compose import settled
 
-from scorewise import compose
 from scorewise.backbones import MADE
+from scorewise.config.build import build
 from scorewise.noise import Draws
 from scorewise.ordering import Ordering
 from scorewise.store import load
@@ -113,7 +113,7 @@ def test_constant_and_repeated_dimensions_break_nothing() -> None:
 @pytest.mark.parametrize("order", ["data_driven", "spiral", "[2,0,1]"])
 def test_an_order_goes_through_build_save_and_load(order: str, tmp_path: Path) -> None:
     data = ("data=gaussian", "data.dims=3", "data.correlation=.7") if order.startswith("[") else ("data=digits",)
-    parts = compose.build(settled("objective=mle", *data, "backbone.hidden=[80]", f"backbone.ordering={order}"), 0)
+    parts = build(settled("objective=mle", *data, "backbone.hidden=[80]", f"backbone.ordering={order}"), 0)
     model: Any = parts.model
     again = load(model.save(tmp_path))
     assert again.ordering == model.ordering

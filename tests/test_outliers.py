@@ -21,13 +21,15 @@ from test_denoising import KnownGaussian
 from torch import Tensor
 
 import scorewise
-from scorewise import choices, compose, outlier_sets, outliers
+from scorewise import catalog, outliers
+from scorewise.config import choices, outlier_sets
+from scorewise.config.build import build, build_task
 from scorewise.data import Const
 from scorewise.errors import UserError
+from scorewise.figures.reproduce import listed
 from scorewise.figures.table1 import nested
 from scorewise.outliers.detection import _of_counts, _ranked
-from scorewise.prediction import Named
-from scorewise.reproduce import listed
+from scorewise.run.given import Named
 from scorewise.store import import_class
 from scorewise.tasks.ood import OODScoring
 
@@ -116,14 +118,14 @@ def test_percentiles_on_arrays_made_by_hand() -> None:
 
 
 def known(dims: int = 5) -> tuple[KnownGaussian, Tensor, Tensor]:
-    """This is a correlated Gaussian as a model, its mean and its covariance."""
+    """Return a correlated Gaussian as a model, its mean and its covariance."""
     factor = torch.tril(0.4 * torch.randn(dims, dims)) + torch.eye(dims)
     mean = torch.linspace(-0.5, 0.5, dims)
     return KnownGaussian(mean, factor @ factor.mT, 0.1), mean, factor @ factor.mT
 
 
 class Joint(KnownGaussian):
-    """This is the same law by its joint score and an energy."""
+    """The same law by its joint score and an energy."""
 
     context = None  # type: ignore[assignment]
     conditional_score = None  # type: ignore[assignment]
@@ -194,7 +196,7 @@ HAS = {
 
 @pytest.mark.parametrize("head", [name for name in options("head") if name != "auto"])
 def test_statistics_by_head(head: str) -> None:
-    found = outliers.statistics_of(import_class(choices.targets("head")[head]))
+    found = outliers.statistics_of(import_class(catalog.targets("head")[head]))
     assert found == HAS.get(head, (*OF_SCORES, "nll", "typicality"))
 
 
@@ -239,7 +241,7 @@ def test_noise_is_that_of_the_example_and_its_set() -> None:
 def test_settings_that_do_not_fit_are_one_sentence(choice: tuple[str, ...], sentence: str) -> None:
     def built() -> None:
         config = settled("task=ood", "debug=tiny", *choice)
-        compose.build_task(config, compose.build(config, 0), 0)
+        build_task(config, build(config, 0), 0)
 
     with pytest.raises(UserError) as refused:
         built()
@@ -276,7 +278,7 @@ def small_run(command: Command, *words: str) -> Path:
 
 
 def bomb() -> bytes:
-    """This is a PNG of a few bytes that claims to be 30,000 pixels wide and high."""
+    """Return a PNG of a few bytes that claims to be 30,000 pixels wide and high."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -287,7 +289,7 @@ def bomb() -> bytes:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """This is a folder with images in every mode that is used, and files that are not."""
+    """A folder with images in every mode that is used, and files that are not."""
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
     levels = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
@@ -486,7 +488,7 @@ def test_every_kind_of_model(
     words: tuple[str, ...], statistics: set[str], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OODScoring, "histograms", lambda _: {})  # drawing takes longer than the model
-    monkeypatch.setattr("scorewise.training.draw_samples", lambda *_: None)
+    monkeypatch.setattr("scorewise.run.training.draw_samples", lambda *_: None)
     glow = ("~backbone.hidden",) if "backbone=glow" in words else ()
     limits = ("task.out=[black,uniform]", "task.images=20", "task.likelihood_images=4", "task.resamples=20")
     ended = command("debug=tiny", "task=ood", *words, *limits, *glow)
@@ -499,10 +501,10 @@ def test_every_kind_of_model(
 
 def test_annealed_models_are_looked_at_with_their_smallest_noise(command: Command) -> None:
     config = settled("objective=csm_annealed", "task=ood", "debug=tiny")
-    task: Any = compose.build_task(config, compose.build(config, 0), 0)
+    task: Any = build_task(config, build(config, 0), 0)
     assert task.noise == pytest.approx(task.model.levels[-1])
     config = settled("objective=dsm", "objective.sigma=0.4", "task=ood", "debug=tiny")
-    task = compose.build_task(config, compose.build(config, 0), 0)
+    task = build_task(config, build(config, 0), 0)
     assert task.noise == pytest.approx(0.5)
 
 

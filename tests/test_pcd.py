@@ -26,7 +26,7 @@ def energy(dims: int = 2, **scale: Any) -> Energy:
 
 
 def train(model: Energy, objective: PCD, law: Any, steps: range, shift: float = 0.0, n: int = 200) -> None:
-    """This takes plain gradient steps with Adam on fresh examples; the optimiser starts anew in every call."""
+    """Take plain gradient steps with Adam on fresh examples; the optimiser starts anew in every call."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for step in steps:
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / 400)
@@ -53,7 +53,7 @@ def test_it_recovers_a_gaussian_up_to_the_bias_of_its_step() -> None:
 
 
 def last_layer_gradients(objective: PCD, model: Energy, shift: float, steps: int, n: int) -> Tensor:
-    """This is the gradients of the last layer at data N(shift, I), one row per step."""
+    """Return the gradients of the last layer at data N(shift, I), one row per step."""
     rows = []
     for step in range(steps):
         now = draws(n, step)
@@ -77,7 +77,7 @@ def test_the_gradient_has_mean_zero_at_the_truth_and_only_there() -> None:
 
 
 class Narrow(Energy):
-    """This is N(1, 2 I) as an energy."""
+    """N(1, 2 I) as an energy."""
 
     def energy(self, x_BD: Tensor) -> Tensor:
         return (x_BD - 1).square().sum(-1) / 4

@@ -32,7 +32,7 @@ def small(shape: tuple[int, ...], levels: int = 2, width: int = 3, **settings: A
 
 
 def jacobian(backbone: Any) -> Tensor:
-    """This is max_F |d c_d / d x_j| with rows and columns in (row, column, channel) order."""
+    """Return max_F |d c_d / d x_j| with rows and columns in (row, column, channel) order."""
     channels, height, width = backbone.shape
     subpixel = torch.arange(channels * height * width).reshape(backbone.shape).permute(1, 2, 0).flatten()
     x = torch.randn(len(subpixel))

@@ -40,15 +40,17 @@ from scorewise.quality import (
     mean_colour_distance,
 )
 from scorewise.tasks.classification import shifted
-from scorewise.tensorboard import TensorBoard
-from scorewise.tracking import Label, MetricsTable, log_sentences, read_metrics
-from scorewise.wandb_run import WandbRun
+from scorewise.tracking.choice import log_sentences
+from scorewise.tracking.metrics_table import MetricsTable, read_metrics
+from scorewise.tracking.tensorboard import TensorBoard
+from scorewise.tracking.tracker import Label
+from scorewise.tracking.wandb_run import WandbRun
 
 Command = Callable[..., Outcome]
 
 
 def with_moments(n: int, mean_F: Tensor, covariance_FF: Tensor) -> Tensor:
-    """This is features whose mean and unbiased covariance are exactly these."""
+    """Return features whose mean and unbiased covariance are exactly these."""
     z_NF = torch.randn(n, len(mean_F), dtype=torch.float64)
     z_NF -= z_NF.mean(0)
     white_NF = torch.linalg.solve_triangular(torch.linalg.cholesky(torch.cov(z_NF.T)), z_NF.T, upper=False).T
@@ -151,7 +153,7 @@ def test_a_shift_of_all_colours_is_its_own_distance() -> None:
 
 
 class FirstPixels(FeatureExtractor):
-    """This is the first two pixels of the first channel as features."""
+    """The first two pixels of the first channel as features."""
 
     name, num_features = "first-pixels", 2
 
@@ -167,7 +169,7 @@ class FirstPixels(FeatureExtractor):
 
 
 class Colours(FixedSource):
-    """This is 30 training, 10 validation and 20 test images of random bytes."""
+    """30 training, 10 validation and 20 test images of random bytes."""
 
     shape, mean, std = (3, 2, 2), 0.0, 1.0
     offset = units_per_step = 127.5
@@ -236,7 +238,7 @@ def test_a_distance_says_everything_that_it_depends_on() -> None:
 
 
 class Counting:
-    """This is a model whose samples are the first numbers of the generator that it is given."""
+    """A model whose samples are the first numbers of the generator that it is given."""
 
     def __init__(self, noise: float = 0.0) -> None:
         self.mean, self.dims, self.noise, self.sampler = torch.zeros(()), 2, noise, None

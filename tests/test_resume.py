@@ -17,11 +17,11 @@ import torch
 from conftest import Outcome
 from safetensors.torch import load_file
 
-from scorewise import training
 from scorewise.errors import UserError
-from scorewise.runs import RunFolder
+from scorewise.run import training
+from scorewise.run.folder import RunFolder
 from scorewise.tasks.score_task import ScoreTask
-from scorewise.tracking import read_metrics
+from scorewise.tracking.metrics_table import read_metrics
 
 Command = Callable[..., Outcome]
 # 5 batches an epoch, 3 epochs, a save every 2 steps.
@@ -36,7 +36,7 @@ class Killed(BaseException):
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
-    """This does something in the middle of the given training step, once."""
+    """Do something in the middle of the given training step, once."""
     original = ScoreTask.training_step
     done: list[int] = []
 
@@ -141,7 +141,7 @@ def test_a_run_that_ends_after_its_best_epoch_keeps_those_weights(
 def test_a_run_that_was_stopped_early_trains_no_further_when_it_is_continued(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scorewise.training import Training
+    from scorewise.run.training import Training
 
     the_second_epoch_is_best(monkeypatch)
     settings = (*RARELY, "callbacks.patience=1", "trainer.max_epochs=6")
@@ -260,7 +260,7 @@ def test_a_run_killed_after_training_keeps_the_averaged_weights(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With and without a validation: debug=tiny ends before its first one."""
-    from scorewise.training import Training
+    from scorewise.run.training import Training
 
     def killed(self: Any) -> Any:
         raise Killed
@@ -351,7 +351,7 @@ def test_all_processes_of_a_rerun_start_anew(command: Command, monkeypatch: pyte
         found.extend((self.resume, self.checkpoints))
         raise UserError("seen")
 
-    monkeypatch.setattr(training, "leads", lambda: False)  # of a process that looks before the first has cleared
+    monkeypatch.setattr(training, "is_rank_zero", lambda: False)  # of a process that looks before the first has cleared
     monkeypatch.setattr(training.Training, "fit", fit)
     assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 1
     assert found == [None, []]

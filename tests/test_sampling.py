@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 
 def one_gaussian(dims: int = 3) -> Gaussian:
-    """This is N(2, 3^2) per dimension, exactly, with a context."""
+    """Return N(2, 3^2) per dimension, exactly, with a context."""
     model = Gaussian(MADE((dims,), 2, (8,)), mean=2.0, std=3.0)
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
@@ -67,7 +67,7 @@ def test_a_seed_reproduces_samples_and_leaves_the_global_generator_alone(sampler
 
 
 class Counting(ConditionalScore):
-    """This counts what the sampler asks for."""
+    """A count of what the sampler asks for."""
 
     pushes = 0
     passes = 0
@@ -81,7 +81,7 @@ class Counting(ConditionalScore):
 
 
 class CountingStream:
-    """This counts what is pushed."""
+    """A count of what is pushed."""
 
     def __init__(self, model: Counting, stream: ContextStream) -> None:
         self.model, self.stream = model, stream

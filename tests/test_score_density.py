@@ -105,7 +105,7 @@ def test_the_default_type_of_torch_does_not_matter(double: None) -> None:
 
 
 def skewed(n: int, seed: int) -> np.ndarray[Any, Any]:
-    """This is a Gaussian of which one column is exponentiated: the largest of 2,000 is 15 standard deviations away."""
+    """Return a Gaussian of which one column is exponentiated: the largest of 2,000 is 15 standard deviations away."""
     x = np.random.default_rng(seed).multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], n)
     return np.column_stack([x[:, 0], np.exp(1.5 * x[:, 1])])
 

@@ -32,7 +32,7 @@ SMOOTH: dict[str, Any] = {
 
 
 def jacobians(model: Any, x_BD: Tensor, field: str = "auto") -> Tensor:
-    """This is an independent derivation of ds/dx per example."""
+    """Return an independent derivation of ds/dx per example."""
     s = score_field(model, field)
     return torch.stack([torch.autograd.functional.jacobian(lambda y: s(y[None])[0], x) for x in x_BD])
 

@@ -19,7 +19,7 @@ ORDERINGS = ("raster", "reverse", "random")
 
 
 def by_blocks(made: MADE, steps: int = 5) -> MADE:
-    """This is the same network, with every layer by blocks."""
+    """Return the same network, with every layer by blocks."""
     made = copy.deepcopy(made)
     for layer in (*made.layers, made.output):
         large = MaskedLinear(layer.mask, large=1)

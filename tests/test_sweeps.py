@@ -18,8 +18,8 @@ import yaml
 from conftest import Outcome
 from test_resume import SMALL, Killed, kill
 
-from scorewise import runs
-from scorewise.sweeps import Sweep, note_of
+from scorewise.commands.sweeps import Sweep, note_of
+from scorewise.config.identity import identity
 from scorewise.tasks.score_task import ScoreTask
 
 Command = Callable[..., Outcome]
@@ -43,7 +43,7 @@ def finished(folder: Path) -> list[Path]:
 
 
 def ends_as_if_it_had_not_been_killed(command: Command, whole: list[dict[str, str]], before: int) -> None:
-    """This runs the sweep of this folder again after a kill."""
+    """Run the sweep of this folder again after a kill."""
     runs = finished(Path.cwd())
     assert len(runs) == before
     untouched = stamps(runs)
@@ -214,9 +214,9 @@ def test_the_table_is_written_where_the_launcher_gives_up_or_is_stopped(
 def test_a_sampler_is_part_of_a_run_whose_numbers_are_of_samples() -> None:
     from test_compose import settled
 
-    drawn = [runs.identity(settled("task=sample_quality", "data=mnist", f"sampler={one}")) for one in SAMPLERS]
+    drawn = [identity(settled("task=sample_quality", "data=mnist", f"sampler={one}")) for one in SAMPLERS]
     assert len(set(drawn)) == len(SAMPLERS)
-    assert len({runs.identity(settled("data=mnist", f"sampler={one}")) for one in SAMPLERS}) == 1
+    assert len({identity(settled("data=mnist", f"sampler={one}")) for one in SAMPLERS}) == 1
 
 
 def test_the_table_names_the_run_that_failed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

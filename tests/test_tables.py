@@ -22,15 +22,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_compose import settled
 
 import scorewise
-from scorewise import compatibility, compose, spreadsheet
+from scorewise import files
+from scorewise.config import compatibility
+from scorewise.config.build import build
 from scorewise.data import Table
-from scorewise.data.columns import Columns, moments, refuse_another_table
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.rows import read_table
-from scorewise.data.table_file import Dialect
-from scorewise.errors import UserError
-from scorewise.spreadsheet import harmless
-from scorewise.wording import typed
+from scorewise.data.tabular.columns import Columns, moments, refuse_another_table
+from scorewise.data.tabular.file import Dialect
+from scorewise.data.tabular.rows import read_table
+from scorewise.errors import UserError, typed
+from scorewise.files import harmless
 
 Command = Callable[..., Outcome]
 AB = Columns(("a", "b"), {}, (0.0, 0.0), (1.0, 1.0))
@@ -47,7 +48,7 @@ def write(path: Path, x: Any, names: str = "a,b,c", delimiter: str = ",") -> Pat
 
 
 def reference(source: Table, split: Any) -> torch.Tensor:
-    """This is a split, or another table, in the scale of a model."""
+    """Return a split, or another table, in the scale of a model."""
     if isinstance(split, Path):
         return source.scaled(read_table(split, source.table).raw_ND).float()
     return source.examples(split, torch.arange(source.count(split)), -1, 0)
@@ -291,7 +292,7 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
         (("data.encoding=klingon",), "data.encoding=klingon is unknown"),
     ):
         with pytest.raises(UserError) as refused:
-            compose.build(settled("data=table", f"data.path={path}", "objective=mle", *words), 0)
+            build(settled("data=table", f"data.path={path}", "objective=mle", *words), 0)
         assert sentence in str(refused.value)
         assert "\n" not in str(refused.value)
     with pytest.raises(UserError, match=r"must be a whole number|split_seed"):
@@ -351,7 +352,7 @@ def test_points_are_no_part_of_numbers_with_decimal_commas(tmp_path: Path) -> No
 def test_numbers_far_from_zero_keep_their_digits(tmp_path: Path) -> None:
     columns = Columns(("day", "t"), {}, (2_460_000.5, 1.7e9), (0.01, 3.0))
     z_BD = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    spreadsheet.write(tmp_path / "s.csv", columns.header, columns.cells(z_BD))
+    files.write(tmp_path / "s.csv", columns.header, columns.cells(z_BD))
     with (tmp_path / "s.csv").open() as file:
         _, *cells = csv.reader(file)
     again = columns.standardised(torch.tensor([[float(cell) for cell in row] for row in cells], dtype=torch.float64))

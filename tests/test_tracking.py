@@ -26,9 +26,10 @@ from scorewise.comparison.compared import compare
 from scorewise.comparison.curves import panels
 from scorewise.comparison.record import read
 from scorewise.errors import UserError
-from scorewise.tensorboard import TensorBoard
-from scorewise.tracking import WHAT_IT_IS, Label, MetricsTable, numbers, read_metrics
-from scorewise.wandb_run import WandbRun
+from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable, numbers, read_metrics
+from scorewise.tracking.tensorboard import TensorBoard
+from scorewise.tracking.tracker import Label
+from scorewise.tracking.wandb_run import WandbRun
 
 Command = Callable[..., Outcome]
 # Three epochs of ten batches: rows of training at steps 9, 19 and 29, of validation at the ends of epochs.
@@ -54,7 +55,7 @@ def warnings_of(ended: Outcome) -> list[str]:
 
 
 def records(file: Path) -> list[Any]:
-    """This is the records of a .wandb file: LevelDB's log format behind a header of seven bytes."""
+    """Return the records of a .wandb file: LevelDB's log format behind a header of seven bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, place, whole, found = file.read_bytes(), 7, b"", []
@@ -81,7 +82,7 @@ def items(updates: Any) -> dict[str, Any]:
 
 
 class Offline:
-    """This is one offline run of W&B."""
+    """One offline run of W&B."""
 
     def __init__(self, folder: Path) -> None:
         (file,) = folder.glob("run-*.wandb")
@@ -200,7 +201,7 @@ def test_a_service_that_crashes(command: Command, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def stranger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """This is a user without an account, in a process in which W&B remembers none."""
+    """A user without an account, in a process in which W&B remembers none."""
     import wandb
 
     wandb.teardown()
@@ -233,7 +234,7 @@ def test_online_without_a_good_key_is_kept_offline(
 
 
 class StandIn:
-    """This is a run of W&B that remembers what it is told, and fails as it is told to."""
+    """A run of W&B that remembers what it is told, and fails as it is told to."""
 
     def __init__(self, error: Exception | None = None, at: str = "log", **asked: Any) -> None:
         self.error, self.at, self.asked = error, at, asked
@@ -403,7 +404,7 @@ def test_a_table_is_utf8_and_goes_on_without_cells_that_have_no_column(tmp_path:
     file = tmp_path / "metrics.csv"
     file.write_bytes(f"step,epoch,nll{WHAT_IT_IS},train/loss\n9,0,nats \u00b1 1,1.5,2.5\n".encode())
     code = (
-        "import pathlib, sys; from scorewise.tracking import MetricsTable;"
+        "import pathlib, sys; from scorewise.tracking.metrics_table import MetricsTable;"
         "table = MetricsTable(pathlib.Path(sys.argv[1])); table.rewind(9);"
         "table.log_metrics({'train/loss': 1.0}, 19); table.write()"
     )
@@ -443,11 +444,11 @@ def test_a_table_that_cannot_be_written_for_a_while(command: Command, monkeypatc
 def test_scores_at_validation_examples(settings: tuple[str, ...], names: set[str]) -> None:
     from test_compose import settled
 
-    from scorewise import compose
+    from scorewise.config.build import build, build_task
 
     config = settled(*settings, "debug=tiny")
-    parts = compose.build(config, 0)
-    task = compose.build_task(config, parts, 0)
+    parts = build(config, 0)
+    task = build_task(config, parts, 0)
     scores = task.scores()
     assert set(scores) == names
     for values in scores.values():

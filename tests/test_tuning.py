@@ -15,9 +15,9 @@ from conftest import Outcome
 from test_resume import SMALL, Killed, kill
 from test_sweeps import LITTLE, kill_at_training_step
 
-from scorewise.callbacks import Reports
 from scorewise.errors import Held
-from scorewise.runs import RunFolder
+from scorewise.run.callbacks import Reports
+from scorewise.run.folder import RunFolder
 
 Command = Callable[..., Outcome]
 STUDY = (*SMALL, "trainer.max_epochs=2", *LITTLE, "study.pruner=none", "study.startup=2")
@@ -64,7 +64,7 @@ def test_a_killed_study_ends_as_if_it_had_not_been(command: Command, monkeypatch
 def test_a_trial_that_ends_with_a_bug_is_recorded_and_the_study_goes_on(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scorewise.training import Training
+    from scorewise.run.training import Training
 
     original, begun = Training.fit, []
 

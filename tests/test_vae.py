@@ -39,7 +39,7 @@ def draws_of(n: int, seed: int = 0) -> Draws:
 
 
 def conditional_score(z_BD: Tensor, covariance_DD: Tensor) -> Tensor:
-    """This is d/dz_d log N(z_d | z_<d), one dense solve per dimension."""
+    """Return d/dz_d log N(z_d | z_<d), one dense solve per dimension."""
     columns = []
     for d in range(z_BD.shape[1]):
         precision = torch.linalg.inv(covariance_DD[: d + 1, : d + 1])
@@ -52,7 +52,7 @@ FULL = torch.tensor([[1.5, -0.6, 0.8], [0.7, 1.2, 0.5], [-0.9, 0.4, 0.8]], dtype
 
 
 def entropy_gradient(matrix_DD: Tensor, score: Any, draws: int = 200_000) -> tuple[Tensor, Tensor]:
-    """This is the surrogate's estimate of d H[A eps] / dA with its standard error, each (D, D)."""
+    """Return the surrogate's estimate of d H[A eps] / dA with its standard error, each (D, D)."""
     generator = torch.Generator().manual_seed(0)
     e_BD = torch.randn(draws, 3, dtype=torch.float64, generator=generator)
     a_DD = matrix_DD.clone().requires_grad_()
@@ -342,7 +342,7 @@ def test_only_a_score_network_is_standardised() -> None:
 
 
 class LinearGaussian:
-    """This is x = A z + b + N(0, std^2 I), whose marginal and posterior are Gaussian."""
+    """X = A z + b + N(0, std^2 I), whose marginal and posterior are Gaussian."""
 
     def __init__(self, dims: int, pixels: int, std: float, dtype: torch.dtype = torch.float64) -> None:
         generator = torch.Generator().manual_seed(1)

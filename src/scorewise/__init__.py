@@ -1,192 +1,117 @@
-"""Scorewise: score matching, one dimension at a time or all at once."""
+"""Scorewise: score matching, one dimension at a time or all at once.
+
+Importing this imports nothing heavy; torch comes with the first of its names.
+"""
 
 import importlib
+import sys
+import warnings
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from scorewise.version import __version__
+
 if TYPE_CHECKING:
-    from scorewise.backbones import MADE, MLP, ConvNet, Glow, NoisyMLP, PixelCNNPP, Transformer, UNet
-    from scorewise.ensemble import Ensemble
-    from scorewise.estimators import KDE, Spectral, Stein
-    from scorewise.heads import (
-        ConditionalEnergy,
-        ConditionalScore,
-        Cosine,
-        DiscretisedMixture,
-        Energy,
-        Gaussian,
-        Mixture,
-        NoisyConditionalScore,
-        NoisyScore,
-        NormalisingFlow,
-        Score,
+    from scorewise import (
+        backbones,
+        capabilities,
+        data,
+        denoising,
+        densities,
+        estimators,
+        gradients,
+        heads,
+        latent,
+        likelihood,
+        noise,
+        objectives,
+        ordering,
+        outliers,
+        plots,
+        quality,
+        sampling,
+        store,
+        tasks,
     )
-    from scorewise.latent import AIS, ConvVAE, DenseVAE
-    from scorewise.likelihood import FlowODE, Quadrature, TailMass
-    from scorewise.noise import Draws
-    from scorewise.objectives import (
-        AEM,
-        CSM,
-        CSMDSM,
-        CSMMLE,
-        DSM,
-        ESM,
-        FDSSM,
-        MLE,
-        PCD,
-        SM,
-        SSM,
-        SSMVR,
-        CSMAnnealed,
-        DSMMultiscale,
-    )
-    from scorewise.ordering import Ordering
-    from scorewise.sampling import (
-        HMC,
-        MALA,
-        Annealed,
-        AnnealedLangevin,
-        AnnealedLangevin1d,
-        Exact,
-        Flow,
-        InverseCDF,
-        Langevin,
-        Langevin1d,
-        Parallel,
-        Pushforward,
-        Resampling,
-        ReverseDiffusion1d,
-        tweedie,
-    )
-    from scorewise.score_density import ScoreDensity
+    from scorewise.densities import Ensemble, ScoreDensity
     from scorewise.store import load
 
-__version__ = "0.1.0"
-
-_HOMES = {
-    "backbones": ("MADE", "MLP", "ConvNet", "Glow", "NoisyMLP", "PixelCNNPP", "Transformer", "UNet"),
-    "ensemble": ("Ensemble",),
-    "estimators": ("KDE", "Spectral", "Stein"),
-    "heads": (
-        "ConditionalEnergy",
-        "ConditionalScore",
-        "Cosine",
-        "DiscretisedMixture",
-        "Energy",
-        "Gaussian",
-        "Mixture",
-        "NoisyConditionalScore",
-        "NoisyScore",
-        "NormalisingFlow",
-        "Score",
-    ),
-    "latent": ("AIS", "ConvVAE", "DenseVAE"),
-    "likelihood": ("FlowODE", "Quadrature", "TailMass"),
-    "noise": ("Draws",),
-    "objectives": (
-        "AEM",
-        "CSM",
-        "CSMAnnealed",
-        "CSMDSM",
-        "CSMMLE",
-        "DSM",
-        "DSMMultiscale",
-        "ESM",
-        "FDSSM",
-        "MLE",
-        "PCD",
-        "SM",
-        "SSM",
-        "SSMVR",
-    ),
-    "ordering": ("Ordering",),
-    "sampling": (
-        "HMC",
-        "MALA",
-        "AnnealedLangevin",
-        "AnnealedLangevin1d",
-        "Exact",
-        "Annealed",
-        "Flow",
-        "InverseCDF",
-        "Parallel",
-        "Pushforward",
-        "Langevin",
-        "Langevin1d",
-        "Resampling",
-        "ReverseDiffusion1d",
-        "tweedie",
-    ),
-    "score_density": ("ScoreDensity",),
-    "store": ("load",),
-}
 __all__ = [
-    "AEM",
-    "AIS",
-    "CSM",
-    "CSMDSM",
-    "CSMMLE",
-    "DSM",
-    "ESM",
-    "FDSSM",
-    "HMC",
-    "KDE",
-    "MADE",
-    "MALA",
-    "MLE",
-    "MLP",
-    "PCD",
-    "SM",
-    "SSM",
-    "SSMVR",
-    "Annealed",
-    "AnnealedLangevin",
-    "AnnealedLangevin1d",
-    "CSMAnnealed",
-    "ConditionalEnergy",
-    "ConditionalScore",
-    "ConvNet",
-    "ConvVAE",
-    "Cosine",
-    "DSMMultiscale",
-    "DenseVAE",
-    "DiscretisedMixture",
-    "Draws",
-    "Energy",
     "Ensemble",
-    "Exact",
-    "Flow",
-    "FlowODE",
-    "Gaussian",
-    "Glow",
-    "InverseCDF",
-    "Langevin",
-    "Langevin1d",
-    "Mixture",
-    "NoisyConditionalScore",
-    "NoisyMLP",
-    "NoisyScore",
-    "NormalisingFlow",
-    "Ordering",
-    "Parallel",
-    "PixelCNNPP",
-    "Pushforward",
-    "Quadrature",
-    "Resampling",
-    "ReverseDiffusion1d",
-    "Score",
     "ScoreDensity",
-    "Spectral",
-    "Stein",
-    "TailMass",
-    "Transformer",
-    "UNet",
+    "__version__",
+    "backbones",
+    "capabilities",
+    "data",
+    "denoising",
+    "densities",
+    "estimators",
+    "gradients",
+    "heads",
+    "latent",
+    "likelihood",
     "load",
-    "tweedie",
+    "noise",
+    "objectives",
+    "ordering",
+    "outliers",
+    "plots",
+    "quality",
+    "sampling",
+    "store",
+    "tasks",
 ]
+_NAMES = {"Ensemble": "densities", "ScoreDensity": "densities", "load": "store"}
+_ONCE_HERE = ("objectives", "backbones", "heads", "sampling", "likelihood", "estimators", "latent", "noise", "ordering")
+"""Where the names are that stood here until 0.1."""
+_MODULES_ONCE_HERE = {
+    "cli": "commands.cli",
+    "ensemble": "densities.ensemble",
+    "score_density": "densities.score_density",
+}
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"scorewise.{home}"), name)
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"scorewise.{_NAMES[name]}"), name)
+    if not name.startswith("_"):
+        if find_spec(f"scorewise.{name}"):
+            return importlib.import_module(f"scorewise.{name}")
+        for home in _ONCE_HERE:
+            module = importlib.import_module(f"scorewise.{home}")
+            if name in getattr(module, "__all__", ("Draws", "Ordering")) and hasattr(module, name):
+                _warn(name, f"{home}.{name}")
+                return getattr(module, name)
     raise AttributeError(f"module 'scorewise' has no attribute {name!r}")
+
+
+def _warn(old: str, new: str) -> None:
+    text = f"scorewise.{old} is scorewise.{new} now; the earlier name goes with release 0.3."
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
+
+
+class _Earlier(MetaPathFinder, Loader):
+    """Modules by the paths that they had in release 0.1."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        package, _, name = fullname.partition(".")
+        return ModuleSpec(fullname, self) if package == "scorewise" and name in _MODULES_ONCE_HERE else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__.partition(".")[2]
+        _warn(old, _MODULES_ONCE_HERE[old])
+        found = vars(importlib.import_module(f"scorewise.{_MODULES_ONCE_HERE[old]}"))
+        vars(module).update({name: value for name, value in found.items() if not name.startswith("__")})
+
+
+sys.meta_path.append(_Earlier())

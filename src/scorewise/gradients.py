@@ -13,7 +13,7 @@ from torch import Tensor
 
 @contextmanager
 def gradient_scope(x: Tensor) -> Iterator[None]:
-    """This is a scope in which inputs like x can be differentiated, whatever scope the caller is in.
+    """Return a scope in which inputs like x can be differentiated, whatever scope the caller is in.
 
     In full precision too: a derivative in half precision loses the loss.
     """
@@ -22,14 +22,14 @@ def gradient_scope(x: Tensor) -> Iterator[None]:
 
 
 def leaf(x: Tensor) -> Tensor:
-    """This is a copy of `x` that gradients stop at and can be taken with respect to."""
+    """Return a copy of `x` that gradients stop at and can be taken with respect to."""
     return (x.clone() if x.is_inference() else x).detach().requires_grad_()
 
 
 def elementwise_derivative(
     f: Callable[[Tensor], Tensor], q: Tensor, *, keep_graph: bool | None = None
 ) -> tuple[Tensor, Tensor]:
-    """This is f(q) and df/dq for an f that acts elementwise on q, from one backward pass.
+    """Return f(q) and df/dq for an f that acts elementwise on q, from one backward pass.
 
     The query is a separate leaf, so a context that was computed from the same numbers is held fixed: the
     result is the diagonal of the Jacobian of s_d(x_<d, x_d), not its column sums. Gradients with respect to
@@ -49,7 +49,7 @@ def elementwise_derivative(
 
 
 def score_of_log_density(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) -> Tensor:
-    """This is grad_x of a per-example log-density (or minus an energy), shape of x."""
+    """Return grad_x of a per-example log-density (or minus an energy), shape of x."""
     keep = _wants_graph()
     with gradient_scope(x_BD):
         x = x_BD.clone() if x_BD.is_inference() else x_BD
@@ -58,7 +58,7 @@ def score_of_log_density(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) 
 
 
 def log_density_and_score(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) -> tuple[Tensor, Tensor]:
-    """This is a per-example log-density (B,) and its gradient in x (B, D), from one evaluation; both detached."""
+    """Return a per-example log-density (B,) and its gradient in x (B, D), from one evaluation; both detached."""
     with gradient_scope(x_BD):
         x_leaf = leaf(x_BD)
         value_B = log_density(x_leaf)
@@ -72,7 +72,7 @@ TRACES = ("passes", "stacked", "forward")
 def exact_trace(
     field: Callable[[Tensor], Tensor], x_BD: Tensor, method: str = "passes", chunk: int = 16
 ) -> tuple[Tensor, Tensor]:
-    """This is a vector field and the trace of its Jacobian (Hyvarinen 2005).
+    """Return a vector field and the trace of its Jacobian (Hyvarinen 2005).
 
     Args:
         field: from (B, D) to (B, D), every example by itself.
@@ -124,7 +124,7 @@ def _trace_by_tangents(field: Callable[[Tensor], Tensor], x_BD: Tensor, chunk: i
 
 
 def sliced_trace(field: Callable[[Tensor], Tensor], x_BD: Tensor, v_MBD: Tensor) -> tuple[Tensor, Tensor]:
-    """This is a vector field and v^T (ds/dx) v for M projections, by M backward passes (Song et al. 2019).
+    """Return a vector field and v^T (ds/dx) v for M projections, by M backward passes (Song et al. 2019).
 
     Returns:
         field (B, D) and the quadratic forms (M, B).

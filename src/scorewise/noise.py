@@ -22,27 +22,27 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 
 
 def _mix(z: Tensor) -> Tensor:
-    """This is the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
+    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
     z = (z ^ _shift(z, 30)) * _MIX_1
     z = (z ^ _shift(z, 27)) * _MIX_2
     return z ^ _shift(z, 31)
 
 
 def normal_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """This is standard normal numbers of the shape, type and device of a tensor, from a generator of any device."""
+    """Return standard normal numbers of the shape, type and device of a tensor, from a generator of any device."""
     device = like.device if generator is None else generator.device
     return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 
 
 def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """This is uniform numbers in (0, 1) of the shape, type and device of a tensor, from a generator of any device."""
+    """Return uniform numbers in (0, 1) of the shape, type and device of a tensor, from a generator of any device."""
     device = like.device if generator is None else generator.device
     u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device)
     return u.clamp(min=torch.finfo(u.dtype).eps / 4).to(like.device)  # its quantile would be infinite
 
 
 def step_size(step: float, model: Any) -> float:
-    """This is the step a = step * sigma^2 of Langevin dynamics on the law that is modelled.
+    """Return the step a = step * sigma^2 of Langevin dynamics on the law that is modelled.
 
     Where it has no noise, sigma^2 is a twentieth of the variance of the data: modes may be that much narrower.
     """
@@ -50,7 +50,7 @@ def step_size(step: float, model: Any) -> float:
 
 
 def geometric_ladder(largest: float, smallest: float, levels: int) -> tuple[float, ...]:
-    """This is noise levels from the largest down to the smallest, with a constant ratio (Song and Ermon 2019).
+    """Return noise levels from the largest down to the smallest, with a constant ratio (Song and Ermon 2019).
 
     Raises:
         ValueError: not 0 < smallest <= largest, or no level.
@@ -67,7 +67,7 @@ def geometric_ladder(largest: float, smallest: float, levels: int) -> tuple[floa
 
 @dataclass(frozen=True)
 class Draws:
-    """This is the random numbers that belong to one batch.
+    """The random numbers that belong to one batch.
 
     Every method is a pure function: the same draws asked twice give the same numbers. Use `fork` to get
     numbers for another purpose.
@@ -80,25 +80,25 @@ class Draws:
 
     @classmethod
     def of(cls, seed: int, epoch: int | Tensor, index_B: Tensor) -> "Draws":
-        """This is the draws of the examples `index_B` in one epoch (-1: the same numbers in every epoch)."""
+        """Return the draws of the examples `index_B` in one epoch (-1: the same numbers in every epoch)."""
         key_B = _mix(torch.full_like(index_B, seed, dtype=torch.int64) * _GOLDEN + 1)
         key_B = _mix(key_B + (torch.zeros_like(key_B) + epoch + 2) * _MIX_1)
         return cls(_mix(key_B + index_B.to(torch.int64) * _GOLDEN))
 
     @classmethod
     def fresh(cls, n: int, generator: torch.Generator | None = None) -> "Draws":
-        """This is new draws for n examples, for use without a data set."""
+        """Return new draws for n examples, for use without a data set."""
         return cls(torch.randint(-(2**62), 2**62, (n,), generator=generator))
 
     def fork(self, purpose: str) -> "Draws":
-        """This is independent draws of the same examples for another purpose."""
+        """Return independent draws of the same examples for another purpose."""
         return Draws(_mix(self.key_B ^ (zlib.crc32(purpose.encode()) * _GOLDEN % 2**62)))
 
     def __len__(self) -> int:
         return self.key_B.shape[0]
 
     def uniform(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """This is uniform numbers strictly between 0 and 1, shape (B, *shape)."""
+        """Return uniform numbers strictly between 0 and 1, shape (B, *shape)."""
         dtype = dtype or torch.get_default_dtype()
         counter = torch.arange(1, math.prod(shape) + 1, device=self.key_B.device) * _GOLDEN
         bits = _shift(_mix(self.key_B[:, None] + counter), 12)
@@ -106,7 +106,7 @@ class Draws:
         return u.to(dtype).clamp(max=1 - torch.finfo(dtype).eps / 2).reshape(len(self), *shape)
 
     def normal(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """This is standard normal numbers, shape (B, *shape) (Box and Muller 1958)."""
+        """Return standard normal numbers, shape (B, *shape) (Box and Muller 1958)."""
         dtype = dtype or torch.get_default_dtype()
         count = math.prod(shape)
         half = (count + 1) // 2
@@ -116,11 +116,11 @@ class Draws:
         return z[:, :count].reshape(len(self), *shape)
 
     def choice(self, weights: Tensor, *, dtype: torch.dtype = torch.float64) -> Tensor:
-        """This is one index per example, drawn with the given weights (K,); shape (B,)."""
+        """Return one index per example, drawn with the given weights (K,); shape (B,)."""
         edges = torch.cumsum(weights.to(dtype) / weights.sum(), 0)
         return torch.searchsorted(edges, self.uniform(dtype=dtype)).clamp(max=len(weights) - 1)
 
 
 def smoothing_noise(draws: Draws, like_BD: Tensor) -> Tensor:
-    """This is the standard normal numbers that smooth these examples, shape (B, D): x = clean + smoothing * them."""
+    """Return the standard normal numbers that smooth these examples, shape (B, D): x = clean + smoothing * them."""
     return draws.fork("smoothing").normal(like_BD.shape[1], dtype=like_BD.dtype)

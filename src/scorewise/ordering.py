@@ -13,7 +13,7 @@ ORDERS = ("raster", "pixels", "reverse", "random", "spiral", "data_driven")
 
 @dataclass(frozen=True)
 class Ordering:
-    """This is a permutation of D dimensions: `sequence[p]` is the dimension at position p.
+    """A permutation of D dimensions: `sequence[p]` is the dimension at position p.
 
     Tensors keep the data's own indices everywhere; only who may see whom follows the order.
     """
@@ -22,7 +22,7 @@ class Ordering:
 
     @classmethod
     def named(cls, name: str, shape: int | Sequence[int], seed: int = 0) -> "Ordering":
-        """This is an order by name: raster, pixels, reverse, random (with a seed) or spiral.
+        """Return an order by name: raster, pixels, reverse, random (with a seed) or spiral.
 
         Args:
             name: one of `ORDERS`. Images lie channel by channel, and so does raster; pixels is (row, column, channel),
@@ -56,7 +56,7 @@ class Ordering:
 
     @classmethod
     def explicit(cls, sequence: Sequence[int], dims: int) -> "Ordering":
-        """This is a given sequence of the D dimensions.
+        """Return a given sequence of the D dimensions.
 
         Raises:
             ValueError: it does not hold each of 0 .. D-1 once.
@@ -70,7 +70,7 @@ class Ordering:
 
     @classmethod
     def data_driven(cls, x_ND: Tensor, ridge: float = 1e-3) -> "Ordering":
-        """This is the greedy order by information: every dimension is the best known from those before it.
+        """Return the greedy order by information: every dimension is the best known from those before it.
 
         The first is that of the largest variance; then always the one with the most mutual information
         1/2 log(var / var given those placed) with all placed ones, under the Gaussian of the same covariance. Ties,
@@ -96,12 +96,12 @@ class Ordering:
         return len(self.sequence)
 
     def positions(self) -> Tensor:
-        """This is the position of every dimension, shape (D,), integers from 0."""
+        """Return the position of every dimension, shape (D,), integers from 0."""
         return torch.argsort(torch.tensor(self.sequence))
 
 
 def _spiral(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """This is the clockwise way inwards from the top left corner, backwards."""
+    """Return the clockwise way inwards from the top left corner, backwards."""
     if len(shape) not in (2, 3):
         raise ValueError(
             f"ordering=spiral needs images (height, width) or (channels, height, width), and examples here have shape "
@@ -117,7 +117,7 @@ def _spiral(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _greedy(covariance_DD: Tensor) -> tuple[int, ...]:
-    """This is a Cholesky factorisation with the pivot that is best known relative to its own variance."""
+    """Return a Cholesky factorisation with the pivot that is best known relative to its own variance."""
     dims = len(covariance_DD)
     variance_D = covariance_DD.diagonal().clone()
     left_D = variance_D.clone()

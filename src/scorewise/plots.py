@@ -23,7 +23,7 @@ def loss_curves(
     shown_names: Sequence[tuple[str, str]],
     axis: str,
 ) -> None:
-    """This draws metrics of training and validation over steps.
+    """Draw metrics of training and validation over steps.
 
     The axis is cut below the first tenth of training, where the loss of an untrained model hides the rest.
 
@@ -53,7 +53,7 @@ def loss_curves(
 
 
 def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: Path, title: str) -> None:
-    """This draws histograms of numbers, one panel per name and one line per set.
+    """Draw histograms of numbers, one panel per name and one line per set.
 
     The axis is linear within the spread of the first set and logarithmic beyond it.
 
@@ -93,7 +93,7 @@ def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: Path, title: st
 
 
 def _bins(sets: Sequence[np.ndarray[Any, Any]]) -> tuple[float, float, np.ndarray[Any, Any]]:
-    """This is the median and the interquartile range of the first set, and edges, even in asinh."""
+    """Return the median and the interquartile range of the first set, and edges, even in asinh."""
     pooled = np.concatenate([*sets, np.zeros(0)]) if sets else np.zeros(1)
     first = sets[0] if sets else pooled
     low, middle, high = np.percentile(first, (25, 50, 75))
@@ -105,7 +105,7 @@ def _bins(sets: Sequence[np.ndarray[Any, Any]]) -> tuple[float, float, np.ndarra
 
 
 def _ticks(middle: float, width: float, edges: np.ndarray[Any, Any]) -> list[float]:
-    """This is five places along the axis, rounded to two digits of what they are apart from the middle."""
+    """Return five places along the axis, rounded to two digits of what they are apart from the middle."""
     ends = np.arcsinh((edges[[0, -1]] - middle) / width)
     places = middle + width * np.sinh(np.linspace(ends[0], ends[1], 7)[1:-1])
     digits = [max(0, 1 - math.floor(math.log10(abs(place - middle) + 1e-3 * width))) for place in places]
@@ -113,7 +113,7 @@ def _ticks(middle: float, width: float, edges: np.ndarray[Any, Any]) -> list[flo
 
 
 def grid(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
-    """This is images (N, C, H, W) in [-1, 1] as one picture with a thin border around each; square by itself."""
+    """Return images (N, C, H, W) in [-1, 1] as one picture with a thin border around each; square by itself."""
     n, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
@@ -131,7 +131,7 @@ def samples(
     title: str,
     columns: Mapping[str, int] | None = None,
 ) -> None:
-    """This draws sets of examples side by side: image grids, scatters (D = 2) or histograms per dimension.
+    """Draw sets of examples side by side: image grids, scatters (D = 2) or histograms per dimension.
 
     Args:
         panels: label -> examples (N, D).

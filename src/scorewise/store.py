@@ -9,111 +9,27 @@ from typing import Any
 import torch
 import yaml
 
+from scorewise import catalog
 from scorewise.errors import UserError
-from scorewise.heads.model import LiftedModel, Model, Trained
-
-CLASSES = (
-    "scorewise.backbones.convnet.ConvNet",
-    "scorewise.backbones.glow.Glow",
-    "scorewise.backbones.made.MADE",
-    "scorewise.backbones.mlp.MLP",
-    "scorewise.backbones.noisy_mlp.NoisyMLP",
-    "scorewise.backbones.pixelcnnpp.PixelCNNPP",
-    "scorewise.backbones.transformer.Transformer",
-    "scorewise.backbones.unet.UNet",
-    "scorewise.data.celeba.CelebA",
-    "scorewise.data.folder.ImageFolder",
-    "scorewise.data.images.Cifar10",
-    "scorewise.data.images.Digits",
-    "scorewise.data.images.FashionMnist",
-    "scorewise.data.images.Mnist",
-    "scorewise.data.images.Svhn",
-    "scorewise.data.packed.Cifar10Subset",
-    "scorewise.data.packed.OmniglotSmall",
-    "scorewise.data.synthetic.GaussianData",
-    "scorewise.data.synthetic.Mixture1d",
-    "scorewise.data.synthetic.Toy2d",
-    "scorewise.data.tables.Table",
-    "scorewise.data.tables.Wine",
-    "scorewise.data.uniform.Const",
-    "scorewise.data.uniform.ConstUniform",
-    "scorewise.data.uniform.Uniform",
-    "scorewise.heads.conditional_energy.ConditionalEnergy",
-    "scorewise.heads.conditional_score.ConditionalScore",
-    "scorewise.heads.cosine.Cosine",
-    "scorewise.heads.discretised_mixture.DiscretisedMixture",
-    "scorewise.heads.energy.Energy",
-    "scorewise.heads.flow.NormalisingFlow",
-    "scorewise.heads.gaussian.Gaussian",
-    "scorewise.heads.mixture.Mixture",
-    "scorewise.heads.noisy_conditional_score.NoisyConditionalScore",
-    "scorewise.heads.noisy_score.NoisyScore",
-    "scorewise.heads.score.Score",
-    "scorewise.objectives.aem.AEM",
-    "scorewise.objectives.csm.CSM",
-    "scorewise.objectives.csm_annealed.CSMAnnealed",
-    "scorewise.objectives.csm_dsm.CSMDSM",
-    "scorewise.objectives.csm_mle.CSMMLE",
-    "scorewise.objectives.dsm.DSM",
-    "scorewise.objectives.dsm_multiscale.DSMMultiscale",
-    "scorewise.objectives.esm.ESM",
-    "scorewise.objectives.fd_ssm.FDSSM",
-    "scorewise.objectives.mle.MLE",
-    "scorewise.objectives.pcd.PCD",
-    "scorewise.objectives.sm.SM",
-    "scorewise.objectives.ssm.SSM",
-    "scorewise.objectives.ssm_vr.SSMVR",
-    "scorewise.latent.vae.ConvVAE",
-    "scorewise.latent.vae.DenseVAE",
-    "scorewise.likelihood.flow_ode.FlowODE",
-    "scorewise.likelihood.quadrature.Quadrature",
-    "scorewise.sampling.ancestral.Exact",
-    "scorewise.sampling.ancestral.Langevin1d",
-    "scorewise.sampling.annealed.Annealed",
-    "scorewise.sampling.annealed_langevin.AnnealedLangevin",
-    "scorewise.sampling.annealed_langevin_1d.AnnealedLangevin1d",
-    "scorewise.sampling.hmc.HMC",
-    "scorewise.sampling.flow.Flow",
-    "scorewise.sampling.inverse_cdf.InverseCDF",
-    "scorewise.sampling.langevin.Langevin",
-    "scorewise.sampling.mala.MALA",
-    "scorewise.sampling.parallel.Parallel",
-    "scorewise.sampling.pushforward.Pushforward",
-    "scorewise.sampling.resampling.Resampling",
-    "scorewise.sampling.reverse_diffusion_1d.ReverseDiffusion1d",
-    "scorewise.tasks.denoising.Denoising",
-    "scorewise.tasks.density.DensityEstimation",
-    "scorewise.tasks.implicit_vae.ImplicitVAE",
-    "scorewise.tasks.ood.OODScoring",
-    "scorewise.tasks.optimisation.Optimisation",
-    "scorewise.tasks.sample_quality.SampleQuality",
-)
-"""Every class that a stored config may name, exactly so."""
-NAMES_ONLY = (
-    "lightning.Trainer",
-    "lightning.pytorch.loggers.TensorBoardLogger",
-    "lightning.pytorch.loggers.WandbLogger",
-    "scorewise.tensorboard.TensorBoard",
-    "scorewise.wandb_run.WandbRun",
-    "none",
-)
-"""What a run's config may also name; nothing is built from these names."""
+from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.model import Model
+from scorewise.trained import Trained
 
 FindClass = Callable[[str], type]
 
 
 def qualified_name(cls: type) -> str:
-    """This is a class's name as a `_target_` spells it."""
+    """Return a class's name as a `_target_` spells it."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def import_class(target: str) -> type:
-    """This is the class at an exact module path; only for names that are trusted.
+    """Return the class at an exact module path; only for names that are trusted.
 
     Raises:
         UserError: there is no class of that name.
     """
-    module, _, name = target.rpartition(".")
+    module, _, name = catalog.current(target).rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -126,12 +42,12 @@ def import_class(target: str) -> type:
 
 
 def refuse_unknown(target: str, classes: Sequence[type] = ()) -> None:
-    """This refuses a name that is neither one of Scorewise's classes nor of those handed in; it imports nothing.
+    """Refuse a name that is neither one of Scorewise's classes nor of those handed in; it imports nothing.
 
     Raises:
         UserError: the name.
     """
-    if target not in CLASSES and target not in {qualified_name(cls) for cls in classes}:
+    if catalog.current(target) not in catalog.classes() and target not in {qualified_name(cls) for cls in classes}:
         raise UserError(
             f"this config names {target}, which is none of Scorewise's classes, so nothing was loaded: "
             "if it is a class of yours, hand it over with load(folder, classes=[...])."
@@ -139,7 +55,7 @@ def refuse_unknown(target: str, classes: Sequence[type] = ()) -> None:
 
 
 def table(classes: Sequence[type] = ()) -> FindClass:
-    """This is a look-up in Scorewise's own classes and those handed in; it imports no other name.
+    """Return a look-up in Scorewise's own classes and those handed in; it imports no other name.
 
     Args:
         classes: a user's own classes.
@@ -165,7 +81,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> None:
-    """This refuses a stored config that names anything outside the table, or holds an interpolation.
+    """Refuse a stored config that names anything outside the table, or holds an interpolation.
 
     Raises:
         UserError: what was found, and where.
@@ -176,14 +92,16 @@ def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> Non
     for path, value in _leaves(config):
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{origin} holds the interpolation {value!r} at {path}: stored configs are plain values.")
-        if (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path)) and value not in NAMES_ONLY:
+        if (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path)) and catalog.current(
+            str(value)
+        ) not in catalog.names_only():
             named.append((key[1] != "_target_", str(value)))
     for _, target in sorted(named):  # Hydra's own keys (_target_, _args_ ...) hold a name of the table and nothing else
         check(target)
 
 
 def assemble(recipe: Mapping[str, Any], find: FindClass) -> Any:
-    """This is an untrained model from its recipe: shape, mean, std, noise, levels, backbone, head, sampler, likelihood.
+    """Return an untrained model from its recipe: shape, mean, std, noise, levels, backbone, head, sampler, likelihood.
 
     That of a VAE is shape and latent, and backbone and head of its score network where it has one.
 
@@ -244,7 +162,7 @@ def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
 
 
 def read_config(folder: Path, check: Callable[[str], None]) -> dict[str, Any]:
-    """This is the config.yaml of a folder; every class that it names has passed the check.
+    """Return the config.yaml of a folder; every class that it names has passed the check.
 
     Raises:
         UserError: no such file, not YAML, or unsafe.
@@ -259,11 +177,11 @@ def read_config(folder: Path, check: Callable[[str], None]) -> dict[str, Any]:
     refuse_unsafe(config, check, str(path))
     if "model" not in config:
         raise UserError(f"{path} has no model section: give the folder of a run or of a saved model.")
-    return dict(config)
+    return dict(catalog.updated(config))
 
 
 def local_folder(folder: str | Path) -> Path:
-    """This is a folder on this machine.
+    """Return a folder on this machine.
 
     Raises:
         UserError: a URL, or no such folder.
@@ -277,7 +195,7 @@ def local_folder(folder: str | Path) -> Path:
 
 
 def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
-    """This is a trained model from a run folder or a folder written by `model.save`.
+    """Return a trained model from a run folder or a folder written by `model.save`.
 
     It reads config.yaml (plain values; only classes of Scorewise's own table or handed in) and
     weights.safetensors (plain numbers). Nothing in the folder is executed.

@@ -9,7 +9,7 @@ from scorewise.backbones.layers import activation_named
 
 
 class ConvNet(nn.Module):
-    """This is convolutions that halve the image, then one linear layer: Features.
+    """Convolutions that halve the image, then one linear layer: Features.
 
     No normalisation, which would couple the examples of a batch and hide the size of an energy's input.
 
@@ -48,6 +48,6 @@ class ConvNet(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def features(self, u_BD: Tensor) -> Tensor:
-        """This is the last layer, shape (B, width)."""
+        """Return the last layer, shape (B, width)."""
         h_BF: Tensor = self.net(u_BD.unflatten(-1, self.shape))
         return h_BF

@@ -5,7 +5,7 @@ from torch import Generator, Tensor
 
 
 def mask_generator(u_BD: Tensor) -> Generator:
-    """This is random numbers that follow from a batch (B, D) and from nothing else.
+    """Return random numbers that follow from a batch (B, D) and from nothing else.
 
     The batch is a function of (seed, epoch, index), so a resumed run drops what an unbroken one would, and processes
     with different examples drop different units. The numbers do depend on how examples are grouped into batches.
@@ -17,7 +17,7 @@ def mask_generator(u_BD: Tensor) -> Generator:
 
 
 def drop(h: Tensor, share: float, generator: Generator | None) -> Tensor:
-    """This is h with a share of its entries set to zero and the others scaled up (Srivastava et al. 2014).
+    """Return h with a share of its entries set to zero and the others scaled up (Srivastava et al. 2014).
 
     Args:
         h: any shape.

@@ -11,7 +11,7 @@ from scorewise.errors import UserError
 
 
 def normflows() -> Any:
-    """This is the package normflows.
+    """Return the package normflows.
 
     Raises:
         UserError: it is not installed.
@@ -26,7 +26,7 @@ def normflows() -> Any:
 
 
 class Glow(nn.Module):
-    """This is Glow: InvertibleMap.
+    """Glow: InvertibleMap.
 
     At every resolution: 2 x 2 pixels become 4 channels, then flow steps of activation normalisation, an invertible
     1 x 1 convolution and an affine coupling; after each but the last, half of the channels are done.
@@ -75,20 +75,20 @@ class Glow(nn.Module):
         self._use_scales_as_they_are(True)
 
     def _use_scales_as_they_are(self, done: bool) -> None:
-        """This tells every normalisation whether the next batch sets it; in normflows any first batch would."""
+        """Tell every normalisation whether the next batch sets it; in normflows any first batch would."""
         for name, flag in self.named_buffers():
             if name.endswith("data_dep_init_done"):
                 self.get_submodule(name.rpartition(".")[0]).data_dep_init_done = torch.full_like(flag, float(done))
 
     def initialise(self, u_BD: Tensor) -> None:
-        """This sets the activation normalisations from a batch of data in standard units, shape (B, D)."""
+        """Set the activation normalisations from a batch of data in standard units, shape (B, D)."""
         self._use_scales_as_they_are(False)
         with torch.no_grad():
             self.to_normal(u_BD)
         self._use_scales_as_they_are(True)
 
     def to_normal(self, u_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """This is the numbers z (B, D) that an example becomes, and log |det dz/du| (B,)."""
+        """Return the numbers z (B, D) that an example becomes, and log |det dz/du| (B,)."""
         h_BCHW = u_BD.unflatten(-1, self.shape)
         log_det_B = torch.zeros_like(u_BD[:, 0])
         done: list[Tensor] = []
@@ -103,7 +103,7 @@ class Glow(nn.Module):
         return torch.cat([*done, h_BCHW.flatten(1)], dim=1), log_det_B
 
     def from_normal(self, z_BD: Tensor) -> Tensor:
-        """This is the example that becomes these numbers, shape (B, D)."""
+        """Return the example that becomes these numbers, shape (B, D)."""
         channels, height, width = self.shape
         shapes = []
         for _ in self.levels:
@@ -123,12 +123,12 @@ class Glow(nn.Module):
 
 
 def _layers(steps: nn.Module) -> list[Any]:
-    """This is the layers of one resolution, from the data to the normal numbers."""
+    """Return the layers of one resolution, from the data to the normal numbers."""
     return [layer for step in cast(nn.ModuleList, steps) for layer in reversed(cast(nn.ModuleList, step))]
 
 
 def _step(flows: Any, channels: int, filters: int, activation: str) -> nn.ModuleList:
-    """This is one flow step, from the normal numbers to the data."""
+    """Return one flow step, from the normal numbers to the data."""
     sizes = (channels // 2, filters, filters, channels)
     last = nn.Conv2d(sizes[2], sizes[3], 3, padding=1)
     nn.init.zeros_(last.weight)

@@ -22,7 +22,7 @@ PIECEWISE_LINEAR = ("relu", "leaky_relu")
 
 
 def activation_named(name: str) -> nn.Module:
-    """This is an activation by name.
+    """Return an activation by name.
 
     Raises:
         ValueError: no such activation.
@@ -33,7 +33,7 @@ def activation_named(name: str) -> nn.Module:
 
 
 def perceptron(sizes: Sequence[int], activation: str) -> nn.Sequential:
-    """This is linear layers of the given sizes with an activation after every layer."""
+    """Return linear layers of the given sizes with an activation after every layer."""
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), activation_named(activation)]
@@ -41,7 +41,7 @@ def perceptron(sizes: Sequence[int], activation: str) -> nn.Sequential:
 
 
 class MaskedLinear(nn.Linear):
-    """This is a linear layer whose masked weights are exactly zero and stay so.
+    """A linear layer whose masked weights are exactly zero and stay so.
 
     The weight itself is kept masked (at the start, after loading, and through its gradient), so the forward pass is
     one plain matrix product, or a product by blocks that skips masked weights where the layer is large.
@@ -75,7 +75,7 @@ class MaskedLinear(nn.Linear):
         self._mask_the_gradient()  # hooks of a parameter do not survive copying or pickling
 
     def forward(self, h: Tensor) -> Tensor:
-        """This is the layer's output."""
+        """Return the layer's output."""
         if self.staircase is None:
             return functional.linear(h, self.weight, self.bias)
         device = h.device.type

@@ -12,7 +12,7 @@ from scorewise.ordering import Ordering
 
 
 def hidden_degrees(units: int, dims: int, least: int = 1) -> Tensor:
-    """This is how many leading dimensions each hidden unit may see: least .. D-1, evenly spread, ascending.
+    """Return how many leading dimensions each hidden unit may see: least .. D-1, evenly spread, ascending.
 
     The last unit always sees D-1 dimensions: consecutive degrees in a layer narrower than D would hide every
     later dimension from all contexts without any error.
@@ -24,7 +24,7 @@ def hidden_degrees(units: int, dims: int, least: int = 1) -> Tensor:
 
 
 class MADE(nn.Module):
-    """This is a masked autoregressive network: CausalFeatures, a stream of them, and GivenCausalFeatures.
+    """A masked autoregressive network: CausalFeatures, a stream of them, and GivenCausalFeatures.
 
     Args:
         shape: shape of one example; D is its product.
@@ -70,7 +70,7 @@ class MADE(nn.Module):
 
     @torch.no_grad()
     def _knots(self) -> None:
-        """This draws the first layer: its inputs are in standard units, so the data's half width is about 2."""
+        """Draw the first layer: its inputs are in standard units, so the data's half width is about 2."""
         first = self.layers[0]
         slope = (
             torch.empty_like(first.weight).uniform_(1, 6) / 2 * torch.empty_like(first.weight).uniform_(-1, 1).sign()
@@ -80,15 +80,15 @@ class MADE(nn.Module):
 
     @property
     def layers(self) -> list[MaskedLinear]:
-        """This is the hidden layers."""
+        """The hidden layers."""
         return [layer for layer in self.hidden if isinstance(layer, MaskedLinear)]
 
     def causal_features(self, u_BD: Tensor) -> Tensor:
-        """This is features of every dimension from those before it in the order, shape (B, D, width)."""
+        """Return features of every dimension from those before it in the order, shape (B, D, width)."""
         return self._above(self.layers[0](u_BD))
 
     def causal_features_given(self, u_BD: Tensor, y_BF: Tensor) -> Tensor:
-        """This is the same where every dimension also sees all conditions y, shape (B, D, width)."""
+        """Return the same where every dimension also sees all conditions y, shape (B, D, width)."""
         assert self.of_condition is not None
         return self._above(self.layers[0](u_BD) + self.of_condition(y_BF))
 
@@ -100,12 +100,12 @@ class MADE(nn.Module):
         return h_BDF
 
     def feature_stream(self) -> "MADEStream":
-        """This is the same features one dimension at a time, for the cost of one forward pass in all."""
+        """Return the same features one dimension at a time, for the cost of one forward pass in all."""
         return MADEStream(self)
 
 
 class MADEStream:
-    """This is the causal features of a MADE while an example is being drawn: a ContextStream.
+    """The causal features of a MADE while an example is being drawn: a ContextStream.
 
     Hidden units are sorted by degree, so the units that become final when position p is known are one slice:
     each push reads every weight once at most, over all pushes one triangular forward pass.
@@ -124,14 +124,14 @@ class MADEStream:
         self.post: list[Tensor] = []
 
     def start(self, n: int) -> Tensor:
-        """This is the features of the first position for n examples, shape (n, 1, width)."""
+        """Return the features of the first position for n examples, shape (n, 1, width)."""
         self.position = 0
         self.pre = [layer.bias.expand(n, -1).clone() for layer in self.made.layers]
         self.post = [torch.zeros_like(pre) for pre in self.pre]
         return self._features()
 
     def push(self, x_block: Tensor) -> Tensor:
-        """This is the features of the next position, given the values (n, 1) of the current one."""
+        """Return the features of the next position, given the values (n, 1) of the current one."""
         dim = self.made.ordering.sequence[self.position]
         layers = self.made.layers
         self.pre[0] += x_block * layers[0].weight[:, dim]

@@ -10,7 +10,7 @@ from scorewise.backbones.layers import perceptron
 
 
 class MLP(nn.Module):
-    """This is a plain multilayer perceptron: Features and GivenFeatures.
+    """A plain multilayer perceptron: Features and GivenFeatures.
 
     Args:
         shape: shape of one example; D is its product.
@@ -32,10 +32,10 @@ class MLP(nn.Module):
         self.net = perceptron([math.prod(self.shape) + condition, *hidden], activation)
 
     def features(self, u_BD: Tensor) -> Tensor:
-        """This is the last hidden layer, shape (B, width)."""
+        """Return the last hidden layer, shape (B, width)."""
         h_BF: Tensor = self.net(u_BD)
         return h_BF
 
     def features_given(self, u_BD: Tensor, y_BF: Tensor) -> Tensor:
-        """This is the last hidden layer where it sees the conditions y too, shape (B, width)."""
+        """Return the last hidden layer where it sees the conditions y too, shape (B, width)."""
         return self.features(torch.cat([u_BD, y_BF], -1))

@@ -9,7 +9,7 @@ FREQUENCIES = 8
 
 
 class NoiseLevel(nn.Module):
-    """This is an embedding of the log noise level: sines and cosines of it through two linear layers.
+    """An embedding of the log noise level: sines and cosines of it through two linear layers.
 
     The level is expected within about [-1, 1]; the k-th sine has k quarter periods over a unit of it, so a
     ladder of up to about twice as many rungs as there are frequencies is told apart.
@@ -26,7 +26,7 @@ class NoiseLevel(nn.Module):
         self.net = nn.Sequential(nn.Linear(1 + 2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, log_sigma_B: Tensor) -> Tensor:
-        """This is the embedding of every example's level, shape (B, width)."""
+        """Return the embedding of every example's level, shape (B, width)."""
         angle_BK = log_sigma_B[:, None] * self.frequency_K.to(log_sigma_B)
         e_BF: Tensor = self.net(torch.cat([log_sigma_B[:, None], angle_BK.sin(), angle_BK.cos()], dim=1))
         return e_BF

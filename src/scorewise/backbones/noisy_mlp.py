@@ -13,7 +13,7 @@ EMBEDDING = 64
 
 
 class NoisyMLP(nn.Module):
-    """This is a multilayer perceptron that is told the noise level in every hidden layer: NoisyFeatures.
+    """A multilayer perceptron that is told the noise level in every hidden layer: NoisyFeatures.
 
     Args:
         shape: shape of one example; D is its product.
@@ -35,7 +35,7 @@ class NoisyMLP(nn.Module):
         self.output = nn.Linear(hidden[-1], self.dims * width)
 
     def noisy_features(self, u_BD: Tensor, log_sigma_B: Tensor) -> Tensor:
-        """This is features per dimension, each of the whole example and its level, shape (B, D, width)."""
+        """Return features per dimension, each of the whole example and its level, shape (B, D, width)."""
         e_BF, h_BF = self.level(log_sigma_B), u_BD
         for layer, shift in zip(self.hidden, self.shift, strict=True):
             h_BF = self.activation(layer(h_BF) + shift(e_BF))

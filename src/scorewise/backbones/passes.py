@@ -17,31 +17,31 @@ MARGIN = 2
 
 
 class Pass(ABC):
-    """This is how the layers of a network of shifted convolutions are run."""
+    """How the layers of a network of shifted convolutions are run."""
 
     @abstractmethod
     def first(self, layer: Shifted) -> Tensor:
-        """This is a layer's output on the image itself."""
+        """Return a layer's output on the image itself."""
 
     @abstractmethod
     def conv(self, layer: Shifted, h_BCHW: Tensor) -> Tensor:
-        """This is a layer's output."""
+        """Return a layer's output."""
 
     @abstractmethod
     def coarser(self, down: Shifted, up: Up, h_BCHW: Tensor, below: Coarser) -> Tensor:
-        """This is the output of what runs at half the resolution, brought back to this one."""
+        """Return the output of what runs at half the resolution, brought back to this one."""
 
     @abstractmethod
     def beside(self, h_BCHW: Tensor) -> Tensor:
-        """This is the part of the stack above that lies at the places which this pass computes."""
+        """Return the part of the stack above that lies at the places which this pass computes."""
 
     @abstractmethod
     def drop(self, h_BCHW: Tensor) -> Tensor:
-        """This is dropout, in training."""
+        """Return dropout, in training."""
 
 
 class Whole(Pass):
-    """This is a pass over whole images.
+    """A pass over whole images.
 
     Args:
         image_BCHW: what the first layers see.
@@ -56,31 +56,31 @@ class Whole(Pass):
         self.image_BCHW, self.share, self.generator, self.initialising = image_BCHW, share, generator, initialising
 
     def first(self, layer: Shifted) -> Tensor:
-        """This is a layer's output on the images."""
+        """Return a layer's output on the images."""
         return self.conv(layer, self.image_BCHW)
 
     def conv(self, layer: Shifted | Up, h_BCHW: Tensor) -> Tensor:
-        """This is a layer's output everywhere."""
+        """Return a layer's output everywhere."""
         out_BCHW: Tensor = layer(h_BCHW)
         return layer.normalise(out_BCHW) if self.initialising else out_BCHW
 
     def coarser(self, down: Shifted, up: Up, h_BCHW: Tensor, below: Coarser) -> Tensor:
-        """This is the coarser resolutions everywhere, cropped where a side is odd."""
+        """Return the coarser resolutions everywhere, cropped where a side is odd."""
         height, width = h_BCHW.shape[-2:]
         return self.conv(up, below(self, self.conv(down, h_BCHW)))[..., :height, :width]
 
     def beside(self, h_BCHW: Tensor) -> Tensor:
-        """This is the stack above everywhere."""
+        """Return the stack above everywhere."""
         return h_BCHW
 
     def drop(self, h_BCHW: Tensor) -> Tensor:
-        """This is dropout."""
+        """Return dropout."""
         return drop(h_BCHW, self.share, self.generator)
 
 
 @dataclass
 class Memory:
-    """This is what passes over parts of images leave for later ones.
+    """What passes over parts of images leave for later ones.
 
     Args:
         image_BCHW: pixels so far, with a margin of MARGIN zeros on every side.
@@ -96,7 +96,7 @@ class Memory:
 
 
 class Part(Pass):
-    """This is a pass over one row, or one pixel, after passes over all parts before it; dropout is off.
+    """A pass over one row, or one pixel, after passes over all parts before it; dropout is off.
 
     Every layer computes the new places only and keeps the two rows that its window reaches. At half the resolution
     there is something to compute only where row and column are even; elsewhere it is what was computed then.
@@ -115,7 +115,7 @@ class Part(Pass):
         return self.y % 2 == 0 and (self.x is None or self.x % 2 == 0)
 
     def _columns(self, layer: Shifted, margin: int) -> slice:
-        """This is the columns of a padded row that the windows of a layer reach."""
+        """Return the columns of a padded row that the windows of a layer reach."""
         first = margin - layer.left + (self.x or 0)
         return slice(first, first + (self.width if self.x is None else 1) + layer.window[1] - 1)
 
@@ -125,7 +125,7 @@ class Part(Pass):
         return functional.conv2d(window_BCHW, *self.memory.weights[layer], layer.stride)
 
     def _remember(self, layer: Shifted, h_BCHW: Tensor) -> Tensor:
-        """This is the window of a layer once it was given the new places."""
+        """Return the window of a layer once it was given the new places."""
         rows = self.memory.rows.get(layer)
         if not self.x:  # a new row
             empty = h_BCHW.new_zeros(*h_BCHW.shape[:2], 1, self.width + 2)
@@ -137,17 +137,17 @@ class Part(Pass):
         return rows[:, :, 1 - layer.up : 1 - layer.up + layer.window[0], self._columns(layer, 1)]
 
     def first(self, layer: Shifted) -> Tensor:
-        """This is a layer's output on the pixels so far."""
+        """Return a layer's output on the pixels so far."""
         top = MARGIN + self.y - layer.up
         rows = self.memory.image_BCHW[:, :, top : top + layer.window[0]]
         return self._run(layer, rows[..., self._columns(layer, MARGIN)])
 
     def conv(self, layer: Shifted, h_BCHW: Tensor) -> Tensor:
-        """This is a layer's output at the new places."""
+        """Return a layer's output at the new places."""
         return self._run(layer, h_BCHW if layer.window == (1, 1) else self._remember(layer, h_BCHW))
 
     def coarser(self, down: Shifted, up: Up, h_BCHW: Tensor, below: Coarser) -> Tensor:
-        """This is the coarser resolutions at the new places."""
+        """Return the coarser resolutions at the new places."""
         window_BCHW = self._remember(down, h_BCHW)
         columns = slice(None) if self.x is None else slice(self.x // 2, self.x // 2 + 1)
         width = -(-self.width // 2)
@@ -161,9 +161,9 @@ class Part(Pass):
         return fine_BCHW[..., : self.width] if self.x is None else fine_BCHW[..., self.x % 2, None]
 
     def beside(self, h_BCHW: Tensor) -> Tensor:
-        """This is the stack above at the new places."""
+        """Return the stack above at the new places."""
         return h_BCHW if self.x is None else h_BCHW[..., self.x, None]
 
     def drop(self, h_BCHW: Tensor) -> Tensor:
-        """This is h as it is."""
+        """Return h as it is."""
         return h_BCHW

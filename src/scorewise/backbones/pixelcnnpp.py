@@ -16,7 +16,7 @@ Notes = dict[tuple[int, int, int], Tensor]
 
 
 class GatedBlock(nn.Module):
-    """This is h + a sigmoid(b) with a, b two shifted convolutions away from h, through concat-ELU.
+    """H + a sigmoid(b) with a, b two shifted convolutions away from h, through concat-ELU.
 
     Args:
         filters: in and out.
@@ -31,7 +31,7 @@ class GatedBlock(nn.Module):
         self.conv_out = Shifted(2 * filters, 2 * filters, window, 1, 1, gain=0.1)
 
     def forward(self, run: Pass, h_BCHW: Tensor, beside: Sequence[Tensor]) -> Tensor:
-        """This is the block's output, shape of its input."""
+        """Return the block's output, shape of its input."""
         r_BCHW = run.conv(self.conv_in, concat_elu(h_BCHW))
         if self.beside is not None:
             r_BCHW = r_BCHW + run.conv(self.beside, concat_elu(torch.cat([*beside], dim=1)))
@@ -40,7 +40,7 @@ class GatedBlock(nn.Module):
 
 
 class Stack(nn.Module):
-    """This is one of the two streams of PixelCNN++: gated blocks down to the coarsest resolution and up again.
+    """One of the two streams of PixelCNN++: gated blocks down to the coarsest resolution and up again.
 
     Every output on the way down is an input on the way up.
 
@@ -66,7 +66,7 @@ class Stack(nn.Module):
         self.up = nn.ModuleList(Up(filters, window) for _ in range(levels - 1))
 
     def forward(self, run: Pass, h_BCHW: Tensor, notes: Notes, depth: int = 0) -> Tensor:
-        """This is one resolution and all coarser ones; the first stream writes notes, the second reads them."""
+        """Return one resolution and all coarser ones; the first stream writes notes, the second reads them."""
         skips = [h_BCHW]
         for i, block in enumerate(self._blocks(self.encoder, depth)):
             h_BCHW = self._run(run, block, h_BCHW, [], notes, (depth, 0, i))
@@ -100,7 +100,7 @@ class Stack(nn.Module):
 
 
 class PixelCNNPP(nn.Module):
-    """This is PixelCNN++ up to its densities, as CausalFeatures, and a stream of them.
+    """PixelCNN++ up to its densities, as CausalFeatures, and a stream of them.
 
     The order is (row, column, channel), the `pixels` order. One stream sees all rows above a pixel, the other sees that
     stream and what is to the left in the same row. In the paper the channels of a pixel are coupled by coefficients of
@@ -151,13 +151,13 @@ class PixelCNNPP(nn.Module):
         self.same_pixel = SamePixel(self.shape[0], filters, width)
 
     def above_features(self, run: Pass) -> Notes:
-        """This is what the stream of the rows above gives to the other one."""
+        """Return what the stream of the rows above gives to the other one."""
         notes: Notes = {}
         self.above(run, run.first(self.first_above), notes)
         return notes
 
     def pixel_features(self, run: Pass, notes: Notes) -> Tensor:
-        """This is features per pixel of all pixels before it, shape (B, filters, H, W)."""
+        """Return features per pixel of all pixels before it, shape (B, filters, H, W)."""
         h_BCHW: Tensor = self.left(run, run.first(self.first_row) + run.first(self.first_left), notes)
         return h_BCHW
 
@@ -170,7 +170,7 @@ class PixelCNNPP(nn.Module):
         return self.pixel_features(run, self.above_features(run))
 
     def causal_features(self, u_BD: Tensor) -> Tensor:
-        """This is features of every dimension from those before it in the order, shape (B, D, width)."""
+        """Return features of every dimension from those before it in the order, shape (B, D, width)."""
         h_BPF = self._whole(u_BD).flatten(2).mT
         c_BPCF = self.same_pixel(h_BPF, u_BD.unflatten(-1, (self.shape[0], -1)).mT)
         c_BDF: Tensor = c_BPCF.transpose(1, 2).flatten(1, 2)
@@ -178,16 +178,16 @@ class PixelCNNPP(nn.Module):
 
     @torch.no_grad()
     def initialise(self, u_BD: Tensor) -> None:
-        """This sets scales and biases from a batch of data in standard units, shape (B, D)."""
+        """Set scales and biases from a batch of data in standard units, shape (B, D)."""
         self._whole(u_BD, initialising=True)
 
     def feature_stream(self) -> "PixelStream":
-        """This is the same features one dimension at a time, for the cost of one forward pass in all."""
+        """Return the same features one dimension at a time, for the cost of one forward pass in all."""
         return PixelStream(self)
 
 
 class PixelStream:
-    """This is the causal features of a PixelCNN++ while an image is being drawn: a ContextStream.
+    """The causal features of a PixelCNN++ while an image is being drawn: a ContextStream.
 
     The stream of the rows above runs once per row over that row, the other one once per pixel over that pixel; all
     layers keep the rows that later pixels need.
@@ -203,7 +203,7 @@ class PixelStream:
         self.h_B1F = self.u_B1C = torch.empty(0)
 
     def start(self, n: int) -> Tensor:
-        """This is the features of the first dimension for n examples, shape (n, 1, width)."""
+        """Return the features of the first dimension for n examples, shape (n, 1, width)."""
         channels, height, width = self.backbone.shape
         like = self.backbone.same_pixel.of_pixel.weight
         image_BCHW = like.new_zeros(n, channels + 1, height + 2 * MARGIN, width + 2 * MARGIN)
@@ -213,7 +213,7 @@ class PixelStream:
         return self._features()
 
     def push(self, x_block: Tensor) -> Tensor:
-        """This is the features of the next dimension, given the values (n, 1) of the current one."""
+        """Return the features of the next dimension, given the values (n, 1) of the current one."""
         channels, _, width = self.backbone.shape
         pixel, channel = divmod(self.position, channels)
         self.u_B1C[:, :, channel] = x_block

@@ -8,7 +8,7 @@ from scorewise.backbones.layers import MaskedLinear
 
 
 class SamePixel(nn.Module):
-    """This is the last layer: features of every channel from those of its pixel and from the earlier channels of it.
+    """The last layer: features of every channel from those of its pixel and from the earlier channels of it.
 
     A head reads [features of the pixel, earlier channels of the same pixel with zeros elsewhere, which channel it is],
     passed through one hidden layer; with one channel the layer is linear.
@@ -30,7 +30,7 @@ class SamePixel(nn.Module):
             self.last = nn.ModuleList(nn.Linear(2 * filters, width, bias=False) for _ in range(channels))
 
     def forward(self, h_BPF: Tensor, u_BPC: Tensor) -> Tensor:
-        """This is features per channel, shape (B, P, C, width), from features and values of the pixels."""
+        """Return features per channel, shape (B, P, C, width), from features and values of the pixels."""
         c_BPCF: Tensor = self.of_pixel(functional.elu(h_BPF)).unflatten(-1, (self.channels, self.width))
         if self.channels == 1:
             return c_BPCF

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 
 class Shifted(nn.Module):
-    """This is a weight-normalised convolution whose window begins `up` rows above and `left` columns beside its output.
+    """A weight-normalised convolution whose window begins `up` rows above and `left` columns beside its output.
 
     Outside of the image are zeros. With stride 2 output (y, x) has the window of (2y, 2x), so a side of n becomes
     ceil(n / 2).
@@ -40,19 +40,19 @@ class Shifted(nn.Module):
             self.conv.parametrizations.weight.original0.mul_(gain)
 
     def forward(self, h_BCHW: Tensor) -> Tensor:
-        """This is the output for a whole image."""
+        """Return the output for a whole image."""
         out_BCHW: Tensor = self.conv(functional.pad(h_BCHW, self.padding))
         return out_BCHW
 
     def weights(self) -> tuple[Tensor, Tensor]:
-        """This is the weight as it is used, and the bias."""
+        """Return the weight as it is used, and the bias."""
         weight, bias = self.conv.weight, self.conv.bias
         assert bias is not None
         return weight, bias
 
     @torch.no_grad()
     def normalise(self, out_BCHW: Tensor) -> Tensor:
-        """This sets scale and bias so that the outputs of a batch have mean 0 and standard deviation `gain`.
+        """Set scale and bias so that the outputs of a batch have mean 0 and standard deviation `gain`.
 
         Data-dependent initialisation (Salimans and Kingma 2016), per channel.
 
@@ -66,7 +66,7 @@ class Shifted(nn.Module):
 
 
 class Up(nn.Module):
-    """This is a weight-normalised transposed convolution to twice the resolution: rows 2y and 2y + 1 from row y.
+    """A weight-normalised transposed convolution to twice the resolution: rows 2y and 2y + 1 from row y.
 
     Args:
         channels: in and out.
@@ -79,13 +79,13 @@ class Up(nn.Module):
         self.conv = weight_norm(nn.ConvTranspose2d(channels, channels, window, 2), dim=1)
 
     def forward(self, h_BCHW: Tensor) -> Tensor:
-        """This is the output, of twice the height and width."""
+        """Return the output, of twice the height and width."""
         out_BCHW: Tensor = self.conv(h_BCHW)
         return out_BCHW[..., self.left : self.left + 2 * h_BCHW.shape[-1]]
 
     @torch.no_grad()
     def normalise(self, out_BCHW: Tensor) -> Tensor:
-        """This is `Shifted.normalise`, with standard deviation 1."""
+        """Return `Shifted.normalise`, with standard deviation 1."""
         return _normalise(self.conv, out_BCHW, 1.0, 1)
 
 
@@ -99,5 +99,5 @@ def _normalise(conv: Any, out_BCHW: Tensor, gain: float, axis: int) -> Tensor:
 
 
 def concat_elu(h_BCHW: Tensor) -> Tensor:
-    """This is elu(h) and elu(-h), twice the channels (Shang et al. 2016)."""
+    """Return elu(h) and elu(-h), twice the channels (Shang et al. 2016)."""
     return functional.elu(torch.cat([h_BCHW, -h_BCHW], dim=1))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Step(NamedTuple):
-    """This is one block of rows of a staircase.
+    """One block of rows of a staircase.
 
     Args:
         rows: which, ordered by reach; a slice where that is the layer's own order.
@@ -24,7 +24,7 @@ class Step(NamedTuple):
 
 
 class Staircase:
-    """This is a mask whose rows read leading columns only, once rows and columns are put in order.
+    """A mask whose rows read leading columns only, once rows and columns are put in order.
 
     Args:
         mask: (out, in), true where a connection exists.
@@ -56,7 +56,7 @@ class Staircase:
             self.steps.append(Step(place, safe, most, strip))
 
     def block(self, weight: Tensor, step: Step) -> Tensor:
-        """This is the weights that some rows read, shape (rows, reach)."""
+        """Return the weights that some rows read, shape (rows, reach)."""
         if self.columns is None:
             leading = weight[:, : step.reach]
             return leading[step.rows] if isinstance(step.rows, slice) else leading.index_select(0, step.rows)
@@ -64,7 +64,7 @@ class Staircase:
         return rows.index_select(1, self.columns[: step.reach])
 
     def put_product(self, out: Tensor, step: Step, left: Tensor, right: Tensor) -> None:
-        """This writes the rows of a step in `out`, zero so far: the product of two matrices (rows, reach), masked."""
+        """Write the rows of a step in `out`, zero so far: the product of two matrices (rows, reach), masked."""
         if self.columns is None and isinstance(step.rows, slice):
             block = out[step.rows, : step.reach]
             torch.mm(left, right, out=block)
@@ -77,24 +77,24 @@ class Staircase:
         out[step.rows] = whole if self.columns is None else whole[:, torch.argsort(self.columns)]
 
     def __call__(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """This is the layer's output, for weights that are zero wherever the mask is."""
+        """Return the layer's output, for weights that are zero wherever the mask is."""
         out: Tensor = _StaircaseProduct.apply(self, h.flatten(0, -2), weight, bias)
         return out.unflatten(0, h.shape[:-1])
 
 
 def _zeros(like: Tensor) -> Tensor:
-    """This is zeros; numpy's are pages that the system hands out zeroed, so the masked half costs nothing."""
+    """Return zeros; numpy's are pages that the system hands out zeroed, so the masked half costs nothing."""
     if like.dtype in (torch.float32, torch.float64):
         return torch.from_numpy(np.zeros(like.shape, np.float32 if like.dtype == torch.float32 else np.float64))
     return torch.zeros_like(like)
 
 
 class _StaircaseProduct(torch.autograd.Function):
-    """This is h weight^T + bias; the gradient of the weight comes out masked."""
+    """H weight^T + bias; the gradient of the weight comes out masked."""
 
     @staticmethod
     def forward(ctx: Any, stairs: Staircase, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """This is the product by blocks."""
+        """Return the product by blocks."""
         ctx.stairs = stairs
         ctx.save_for_backward(h, weight)
         ordered = h if stairs.columns is None else h[:, stairs.columns]
@@ -107,7 +107,7 @@ class _StaircaseProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, Tensor | None, Tensor]:
-        """This is the gradients by blocks, or in one piece where they will be differentiated again."""
+        """Return the gradients by blocks, or in one piece where they will be differentiated again."""
         h, weight = ctx.saved_tensors
         stairs, to_bias = ctx.stairs, gradient.sum(0)
         if torch.is_grad_enabled():

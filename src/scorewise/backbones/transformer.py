@@ -14,7 +14,7 @@ from scorewise.ordering import Ordering
 
 
 class Attention(nn.Module):
-    """This is causal self-attention with several heads.
+    """Causal self-attention with several heads.
 
     Args:
         size: of a vector.
@@ -28,21 +28,21 @@ class Attention(nn.Module):
         self.output = nn.Linear(size, size)
 
     def parts(self, h_BPF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """This is queries, keys and values, shape (B, heads, P, F / heads)."""
+        """Return queries, keys and values, shape (B, heads, P, F / heads)."""
         query, key, value = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.project(h_BPF).chunk(3, dim=-1)
         )
         return query, key, value
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
-        """This is the layer's output, shape (B, P, F)."""
+        """Return the layer's output, shape (B, P, F)."""
         h = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
         out_BPF: Tensor = self.output(h.transpose(1, 2).flatten(2))
         return out_BPF
 
 
 class Block(nn.Module):
-    """This is attention and a perceptron, each on normalised input and added to it (pre-norm).
+    """Attention and a perceptron, each on normalised input and added to it (pre-norm).
 
     Args:
         size: of a vector.
@@ -61,13 +61,13 @@ class Block(nn.Module):
                 last.weight.mul_(gain)
 
     def forward(self, h_BPF: Tensor, share: float, generator: Generator | None) -> Tensor:
-        """This is the block's output for all positions, shape of its input."""
+        """Return the block's output for all positions, shape of its input."""
         parts = self.attention.parts(self.norm_in(h_BPF))
         h_BPF = h_BPF + drop(self.attention.attend(*parts, causal=True), share, generator)
         return h_BPF + drop(self.perceptron(self.norm_out(h_BPF)), share, generator)
 
     def step(self, h_B1F: Tensor, cache: "Cache", position: int) -> Tensor:
-        """This is the block's output for one more position, whose key and value it remembers."""
+        """Return the block's output for one more position, whose key and value it remembers."""
         query, key, value = self.attention.parts(self.norm_in(h_B1F))
         keys, values = cache.put(self, key, value, position)
         h_B1F = h_B1F + self.attention.attend(query, keys, values, causal=False)
@@ -76,7 +76,7 @@ class Block(nn.Module):
 
 
 class Cache:
-    """This is the keys and values of all blocks at all positions so far.
+    """The keys and values of all blocks at all positions so far.
 
     Args:
         positions: how many there will be.
@@ -87,7 +87,7 @@ class Cache:
         self.kept: dict[Block, tuple[Tensor, Tensor]] = {}
 
     def put(self, block: Block, key: Tensor, value: Tensor, position: int) -> tuple[Tensor, Tensor]:
-        """This is the keys and values of a block up to a position, with those of that position put in."""
+        """Return the keys and values of a block up to a position, with those of that position put in."""
         if block not in self.kept:
             shape = (*key.shape[:2], self.positions, key.shape[-1])
             self.kept[block] = (key.new_empty(shape), value.new_empty(shape))
@@ -97,7 +97,7 @@ class Cache:
 
 
 class Transformer(nn.Module):
-    """This is a causal transformer with one position per dimension: CausalFeatures, and a stream of them.
+    """A causal transformer with one position per dimension: CausalFeatures, and a stream of them.
 
     A position is given the value of the dimension before it in the order, and learned vectors that say which pixel and
     which channel it is to give the features of. Everything is smooth.
@@ -153,13 +153,13 @@ class Transformer(nn.Module):
         self.output = nn.Linear(size, width)
 
     def _where(self, dims: Tensor) -> Tensor:
-        """This is the vectors that say which dimensions these are, shape (P, size)."""
+        """Return the vectors that say which dimensions these are, shape (P, size)."""
         pixels = len(self.of_pixel)
         where_PF: Tensor = self.of_pixel[dims % pixels] + self.of_channel[dims // pixels]
         return where_PF
 
     def causal_features(self, u_BD: Tensor) -> Tensor:
-        """This is features of every dimension from those before it in the order, shape (B, D, width)."""
+        """Return features of every dimension from those before it in the order, shape (B, D, width)."""
         before_BPF = self.of_value(u_BD[:, self.sequence[:-1], None])
         begin_B1F = self.begin.expand(len(u_BD), 1, -1)
         h_BPF = torch.cat([begin_B1F, before_BPF], dim=1) + self._where(self.sequence)
@@ -172,7 +172,7 @@ class Transformer(nn.Module):
         return c_BPF[:, self.places]
 
     def feature_stream(self) -> "TransformerStream":
-        """This is the same features one dimension at a time, for the cost of one forward pass in all."""
+        """Return the same features one dimension at a time, for the cost of one forward pass in all."""
         return TransformerStream(self)
 
 
@@ -181,7 +181,7 @@ def _differentiated(u_BD: Tensor) -> bool:
 
 
 class TransformerStream:
-    """This is the causal features of a transformer while an example is being drawn: a ContextStream.
+    """The causal features of a transformer while an example is being drawn: a ContextStream.
 
     Keys and values of earlier positions are kept, so each push runs the blocks over one position.
 
@@ -194,13 +194,13 @@ class TransformerStream:
         self.cache = Cache(0)
 
     def start(self, n: int) -> Tensor:
-        """This is the features of the first position for n examples, shape (n, 1, width)."""
+        """Return the features of the first position for n examples, shape (n, 1, width)."""
         self.passes = self.position = 0
         self.cache = Cache(len(self.backbone.ordering))
         return self._features(self.backbone.begin.expand(n, 1, -1))
 
     def push(self, x_block: Tensor) -> Tensor:
-        """This is the features of the next position, given the values (n, 1) of the current one."""
+        """Return the features of the next position, given the values (n, 1) of the current one."""
         self.position += 1
         if self.position == len(self.backbone.ordering):
             return x_block.new_empty(len(x_block), 0, self.backbone.width)

@@ -15,12 +15,12 @@ GROUPS = 8
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """This is a normalisation over up to eight groups of two or more channels, so that one pixel is enough."""
+    """Return a normalisation over up to eight groups of two or more channels, so that one pixel is enough."""
     return nn.GroupNorm(math.gcd(GROUPS, channels // 2, channels), channels)
 
 
 class NoisyBlock(nn.Module):
-    """This is two convolutions around a scale and a shift from the noise level, added to the input.
+    """Two convolutions around a scale and a shift from the noise level, added to the input.
 
     Args:
         channels: in and out.
@@ -34,7 +34,7 @@ class NoisyBlock(nn.Module):
         self.level = nn.Linear(EMBEDDING, 2 * channels)
 
     def forward(self, h_BCHW: Tensor, e_BF: Tensor) -> Tensor:
-        """This is the block's output, shape of its input."""
+        """Return the block's output, shape of its input."""
         scale_BC11, shift_BC11 = self.level(e_BF)[:, :, None, None].chunk(2, dim=1)
         r_BCHW = self.conv_in(functional.silu(self.norm_in(h_BCHW)))
         r_BCHW = torch.addcmul(shift_BC11, self.norm_out(r_BCHW), 1 + scale_BC11)
@@ -43,7 +43,7 @@ class NoisyBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """This is a U-Net that is told the noise level in every block: NoisyFeatures.
+    """A U-Net that is told the noise level in every block: NoisyFeatures.
 
     Each resolution halves the one before; what a resolution had on the way down is added on the way up. Images
     are padded by repeating their edge where a side does not halve evenly, and cropped at the end.
@@ -89,7 +89,7 @@ class UNet(nn.Module):
             self.last.weight.mul_(0.1)
 
     def noisy_features(self, u_BD: Tensor, log_sigma_B: Tensor) -> Tensor:
-        """This is features per dimension, each of the whole image and its level, shape (B, D, width)."""
+        """Return features per dimension, each of the whole image and its level, shape (B, D, width)."""
         height, width = self.shape[1:]
         pad = (0, -width % self.multiple, 0, -height % self.multiple)
         u_BCHW = functional.pad(u_BD.unflatten(-1, self.shape), pad, mode="replicate")
@@ -100,7 +100,7 @@ class UNet(nn.Module):
         return h_BCHW.unflatten(1, (self.shape[0], self.width)).movedim(2, -1).flatten(1, 3)
 
     def _resolve(self, h_BCHW: Tensor, e_BF: Tensor, depth: int) -> Tensor:
-        """This is one resolution and all coarser ones."""
+        """Return one resolution and all coarser ones."""
         here = slice(depth * self.blocks, (depth + 1) * self.blocks)
         for block in self.encoder[here]:
             h_BCHW = block(h_BCHW, e_BF)

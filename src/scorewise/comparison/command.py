@@ -11,8 +11,7 @@ from scorewise.comparison import spreadsheet
 from scorewise.comparison.compared import Compared, compare
 from scorewise.comparison.finding import find, is_run
 from scorewise.comparison.record import Record, read
-from scorewise.errors import UserError
-from scorewise.wording import printable
+from scorewise.errors import UserError, printable
 
 USAGE = """usage: python src/compare.py FOLDER [FOLDER ...] [out=FOLDER]
 
@@ -22,7 +21,7 @@ out= is by default the folder that all of them share, or comparison/ where that 
 
 
 class Asked(NamedTuple):
-    """This is what was asked for.
+    """What was asked for.
 
     Args:
         folders: to look in.
@@ -34,7 +33,7 @@ class Asked(NamedTuple):
 
 
 class Made(NamedTuple):
-    """This is what was made.
+    """What was made.
 
     Args:
         compared: runs side by side.
@@ -46,7 +45,7 @@ class Made(NamedTuple):
 
 
 def asked(arguments: Sequence[str]) -> Asked:
-    """This is what arguments ask for; a folder may have = in its name.
+    """Return what arguments ask for; a folder may have = in its name.
 
     Raises:
         UserError: none, an unknown setting, or an out= that cannot be.
@@ -74,7 +73,7 @@ def asked(arguments: Sequence[str]) -> Asked:
 
 
 def _shared(folders: Sequence[Path]) -> Path:
-    """This is the folder that all of the folders are in or below, and no run."""
+    """Return the folder that all of the folders are in or below, and no run."""
     above = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     return above.parent if is_run(above) else above
 
@@ -85,7 +84,7 @@ def _default_out(folders: Sequence[Path]) -> Path:
 
 
 def run(arguments: Sequence[str]) -> Made:
-    """This compares runs and writes the files.
+    """Compare runs and write the files.
 
     Raises:
         UserError: see `asked`; there is no run, or a file cannot be written.

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from scorewise.comparison import law as laws_of
 from scorewise.comparison.law import Law
 from scorewise.comparison.metrics import Metric, metrics_of, objective_of
-from scorewise.comparison.options import NotTyped, command
 from scorewise.comparison.record import Record
 from scorewise.comparison.seeds import Group, groups
 from scorewise.comparison.settings import Settings, differing, settings, shown
-from scorewise.wording import printable
+from scorewise.comparison.typed_again import NotTyped, command
+from scorewise.errors import printable
 
 CHOICES = 2
 """Settings that are added to the name of a run whose folder is called by its hash only."""
@@ -19,7 +19,7 @@ NAMED = 3
 
 
 class Compared(NamedTuple):
-    """This is runs side by side.
+    """Runs side by side.
 
     Args:
         records: runs whose config could be read.
@@ -43,19 +43,19 @@ class Compared(NamedTuple):
 
     @property
     def seeds_repeat(self) -> bool:
-        """This says whether any runs differ in the seed only."""
+        """Whether any runs differ in the seed only."""
         return any(len(group.members) > 1 for group in self.groups)
 
     def law_of(self, place: int) -> Law:
-        """This is the law that a run models."""
+        """Return the law that a run models."""
         return next(law for law in self.laws if place in law.members)
 
     def group_of(self, place: int) -> int:
-        """This is the place of the group that a run is in."""
+        """Return the place of the group that a run is in."""
         return next(i for i, group in enumerate(self.groups) if place in (*group.members, *group.repeated))
 
     def label_of(self, group: Group) -> str:
-        """This is what a group is called: its folder where it has one for itself, else its first run and how many."""
+        """Return what a group is called: its folder where it has one for itself, else its first run and how many."""
         first = self.records[group.members[0]].label
         if len(group.members) == 1:
             return first if "/" in first else " ".join([first, *self._choices(group.members[0])])
@@ -65,16 +65,16 @@ class Compared(NamedTuple):
         return f"{folder} ({len(group.members)} seeds)" if alone else f"{first} and {len(group.members) - 1} more seeds"
 
     def _choices(self, place: int) -> list[str]:
-        """This is the first settings that tell a run from the others, for runs whose folders do not say it."""
+        """Return the first settings that tell a run from the others, for runs whose folders do not say it."""
         return [f"{name}={value}" for name in self.differing[:CHOICES] if (value := self.setting(place, name))]
 
     def setting(self, place: int, name: str) -> str:
-        """This is a run's setting as it is typed; empty where it has none."""
+        """Return a run's setting as it is typed; empty where it has none."""
         return printable(shown(self.settings[place][name])) if name in self.settings[place] else ""
 
 
 def compare(records: Sequence[Record]) -> Compared:
-    """This is runs side by side."""
+    """Return runs side by side."""
     known = [record for record in records if record.comparable]
     return Compared(
         records=known,
@@ -96,13 +96,13 @@ def _command(record: Record) -> str:
 
 
 def names(labels: Sequence[str], most: int = NAMED) -> str:
-    """This is labels as a list that stays short."""
+    """Return labels as a list that stays short."""
     more = len(labels) - most
     return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class Warned(NamedTuple):
-    """This is what must be known before two numbers are compared.
+    """What must be known before two numbers are compared.
 
     Args:
         sentence: what it is.
@@ -114,7 +114,7 @@ class Warned(NamedTuple):
 
 
 def warnings(compared: Compared, most: int = NAMED) -> list[Warned]:
-    """This is what must be known before two numbers are compared.
+    """Return what must be known before two numbers are compared.
 
     Args:
         compared: runs.
@@ -138,7 +138,7 @@ def warnings(compared: Compared, most: int = NAMED) -> list[Warned]:
 
 
 def _scales(compared: Compared) -> list[str]:
-    """This is sentences about objectives whose runs differ in the objective's own settings."""
+    """Return sentences about objectives whose runs differ in the objective's own settings."""
     own = [name for name in compared.differing if name.startswith("objective.")]
     found = []
     for objective in sorted({objective_of(record) for record in compared.records}):

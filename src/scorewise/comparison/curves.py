@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from scorewise.comparison.compared import Compared
 from scorewise.comparison.metrics import FIRST, OF_AN_OBJECTIVE, Metric, objective_of, split
 from scorewise.comparison.record import Curve
-from scorewise.wording import printable
+from scorewise.errors import printable
 
 POINTS = 4_000
 """Points of a panel, over all its curves."""
@@ -42,7 +42,7 @@ TAB10 = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e37
 
 
 class Line(NamedTuple):
-    """This is a curve of a panel.
+    """A curve of a panel.
 
     Args:
         group: place of the group that its run is in.
@@ -56,7 +56,7 @@ class Line(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """This is curves on one axis.
+    """Curves on one axis.
 
     Args:
         metric: that they are of.
@@ -72,12 +72,12 @@ class Panel(NamedTuple):
 
     @property
     def title(self) -> str:
-        """This is what is above it."""
+        """What is above it."""
         return printable(self.metric.title + (f", law {self.law}" if self.law else ""))
 
 
 def thinned(points: Curve, most: int) -> Curve:
-    """This is a curve of at most so many points: the means of consecutive ones, with NaN where one is not finite."""
+    """Return a curve of at most so many points: the means of consecutive ones, with NaN where one is not finite."""
     if len(points) <= most:
         return points
     ends = np.linspace(0, len(points), most + 1).astype(int)
@@ -90,7 +90,7 @@ def thinned(points: Curve, most: int) -> Curve:
 
 
 def panels(compared: Compared) -> list[Panel]:
-    """This is the panels: metrics that all objectives share first, one for each law, and losses one per objective."""
+    """Return the panels: metrics that all objectives share first, one for each law, and losses one per objective."""
     found: dict[tuple[Metric, str], dict[str, list[tuple[int, Curve]]]] = {}
     for place, record in enumerate(compared.records):
         law = compared.law_of(place)
@@ -138,7 +138,7 @@ def _panel(
 
 
 def styles(compared: Compared) -> dict[int, tuple[str, str]]:
-    """This is colours and line styles by group; groups of one law differ, and no panel holds two laws."""
+    """Return colours and line styles by group; groups of one law differ, and no panel holds two laws."""
     if len(compared.groups) <= len(TAB10) * len(STYLES):
         return {i: _style(i, len(compared.groups)) for i in range(len(compared.groups))}
     by_law: dict[str, list[int]] = {}
@@ -159,7 +159,7 @@ def _drawable(value: float) -> bool:
 
 
 def _limits(lines: Sequence[Line]) -> tuple[float, float, bool] | None:
-    """This is the ends of the axis, and whether it cuts: values of the first tenth of training and far outliers."""
+    """Return the ends of the axis, and whether it cuts: values of the first tenth of training and far outliers."""
     last = max(line.points[-1][0] for line in lines)
     every = [value for line in lines for _, value in line.points if _drawable(value)]
     late = [value for line in lines for step, value in line.points if step >= last / 10 and _drawable(value)]
@@ -175,7 +175,7 @@ def _limits(lines: Sequence[Line]) -> tuple[float, float, bool] | None:
 
 
 def draw(panel: Panel, number: int, styles: Mapping[int, tuple[str, str]]) -> tuple[str, list[str]]:
-    """This is a panel as SVG for a page, with notes; its curves are named `curve-<panel>-<n>-<group>`.
+    """Return a panel as SVG for a page, with notes; its curves are named `curve-<panel>-<n>-<group>`.
 
     Args:
         panel: to draw.
@@ -216,7 +216,7 @@ def draw(panel: Panel, number: int, styles: Mapping[int, tuple[str, str]]) -> tu
 
 
 def _inline(svg: str) -> str:
-    """This is an SVG without prologue, size, fonts and style sheet, with coordinates to a tenth of a point."""
+    """Return an SVG without prologue, size, fonts and style sheet, with coordinates to a tenth of a point."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style).*?</\1>", "", svg, flags=re.DOTALL)
     opening = r'<svg viewBox="\1" aria-hidden="true" focusable="false">'

@@ -14,7 +14,7 @@ INSIDE = ("checkpoints", "tensorboard", "wandb", "predictions")
 
 
 class Found(NamedTuple):
-    """This is what was found.
+    """What was found.
 
     Args:
         runs: run folders, each once, in order.
@@ -26,12 +26,12 @@ class Found(NamedTuple):
 
 
 def is_run(folder: Path) -> bool:
-    """This says whether a folder is that of a run, whole or damaged."""
+    """Return whether a folder is that of a run, whole or damaged."""
     return any((folder / name).is_file() for name in FILES)
 
 
 def find(folders: Sequence[Path]) -> Found:
-    """This is the run folders among folders and below them; a link to a folder is followed once.
+    """Return the run folders among folders and below them; a link to a folder is followed once.
 
     Raises:
         UserError: a folder is missing, or there is no run.

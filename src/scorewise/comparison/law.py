@@ -4,10 +4,10 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scorewise.comparison.options import option_name
 from scorewise.comparison.record import Record, number
 from scorewise.comparison.settings import as_key, shown
-from scorewise.runs import PLUMBING, is_vae
+from scorewise.comparison.typed_again import option_or_class
+from scorewise.config.identity import PLUMBING, is_vae
 
 NOT_THE_LAW = (
     *("_target_", "smoothing", "batch_size", "epochs", "fresh", "examples_per_epoch", "held_out"),
@@ -17,7 +17,7 @@ NOT_THE_LAW = (
 
 
 class Law(NamedTuple):
-    """This is a law that runs model.
+    """A law that runs model.
 
     Args:
         letter: A, B ...
@@ -43,7 +43,7 @@ def _key(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def laws(records: Sequence[Record]) -> list[Law]:
-    """This is the laws of runs, in the order in which they first come."""
+    """Return the laws of runs, in the order in which they first come."""
     keys = [_key(record.config) for record in records]
     members: dict[str, list[int]] = {}
     for place, key in enumerate(keys):
@@ -60,7 +60,7 @@ def _letter(place: int) -> str:
 
 
 def _text(key: Mapping[str, Any], differing: Sequence[str]) -> str:
-    data = option_name("data", str(key["data"]))
+    data = option_or_class("data", str(key["data"]))
     if "data.name" in key:
         data = f"{data} {key['data.name']}"
     more = [
@@ -73,7 +73,7 @@ def _text(key: Mapping[str, Any], differing: Sequence[str]) -> str:
 
 
 def other_examples(records: Sequence[Record]) -> list[str]:
-    """This is sentences about settings by which runs are measured on other examples."""
+    """Return sentences about settings by which runs are measured on other examples."""
     tested = "were tested on different examples"
     measured = {"limit_test_batches": tested, "limit_val_batches": "have validation curves over different examples"}
     found = []
@@ -88,7 +88,7 @@ def other_examples(records: Sequence[Record]) -> list[str]:
 
 
 def _share(config: Mapping[str, Any], key: str) -> str:
-    """This is how many examples a limit of the trainer lets through: a whole number counts batches, another a share."""
+    """Return how many examples a limit of the trainer lets through: a whole number counts batches, another a share."""
     limit = config["trainer"].get(key)
     batches, size = number(limit), number(config["data"].get("batch_size"))
     if isinstance(limit, int) and batches is not None and size is not None:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scorewise.comparison.options import option_name
 from scorewise.comparison.record import COMPANIONS, Record
-from scorewise.runs import is_vae
+from scorewise.comparison.typed_again import option_or_class
+from scorewise.config.identity import is_vae
 
 OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo")
 """Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
@@ -15,7 +15,7 @@ LAST = ("nll_quadrature_error", "nll_tail", "nll_outside", "ais_acceptance")
 
 
 class Metric(NamedTuple):
-    """This is a metric, of one objective where its scale is the objective's.
+    """A metric, of one objective where its scale is the objective's.
 
     Args:
         name: in summary.json; of a later test behind the name of that test, as in "ood: auroc".
@@ -27,36 +27,36 @@ class Metric(NamedTuple):
 
     @property
     def title(self) -> str:
-        """This is what a column of it is called."""
+        """What a column of it is called."""
         return f"{self.name} ({self.objective})" if self.objective else self.name
 
     def of(self, record: Record) -> float | None:
-        """This is a run's number, or None."""
+        """Return a run's number, or None."""
         mine = not self.objective or self.objective == objective_of(record)
         return record.metrics.get(self.name) if mine else None
 
 
 def objective_of(record: Record) -> str:
-    """This is the objective that a run minimises; of a VAE with an entropy of another kind its method."""
+    """Return the objective that a run minimises; of a VAE with an entropy of another kind its method."""
     latent = record.config.get("latent")
     if is_vae(record.config) and isinstance(latent, dict) and latent.get("method") != "score":
         return str(latent.get("method"))
-    return option_name("objective", record.config["objective"]["_target_"])
+    return option_or_class("objective", record.config["objective"]["_target_"])
 
 
 def of_which_test(name: str) -> tuple[str, str]:
-    """This is a metric's name in two: "ood: " of a later test, empty of the run's own, and what the test calls it."""
+    """Return a metric's name in two: "ood: " of a later test, empty of the run's own, and what the test calls it."""
     test, colon, own = name.rpartition(": ")
     return test + colon, own
 
 
 def split(name: str, record: Record) -> Metric:
-    """This is the metric that a name stands for in a run."""
+    """Return the metric that a name stands for in a run."""
     return Metric(name, objective_of(record) if of_which_test(name)[1] in OF_AN_OBJECTIVE else "")
 
 
 def metrics_of(records: Sequence[Record]) -> list[Metric]:
-    """This is the metrics that runs have, the most telling first, without standard errors and ends of intervals."""
+    """Return the metrics that runs have, the most telling first, without standard errors and ends of intervals."""
     found = dict.fromkeys(
         split(name, record)
         for record in records
@@ -76,7 +76,7 @@ def _place(metric: Metric) -> tuple[int, int, str, str, str]:
 
 
 def meanings(metric: Metric, records: Sequence[Record]) -> dict[str, list[str]]:
-    """This is what a metric means, by text the labels of the runs that say so."""
+    """Return what a metric means, by text the labels of the runs that say so."""
     test, own = of_which_test(metric.name)
     parts = [test + part for part in (own, *own.split("/"))]
     found: dict[str, list[str]] = {}
@@ -89,12 +89,12 @@ def meanings(metric: Metric, records: Sequence[Record]) -> dict[str, list[str]]:
 
 
 def plain(value: float) -> str:
-    """This is a number with five significant digits."""
+    """Return a number with five significant digits."""
     return f"{value:.5g}"
 
 
 def with_error(value: float, error: float | None) -> str:
-    """This is a number with its standard error in brackets, to two digits of that error."""
+    """Return a number with its standard error in brackets, to two digits of that error."""
     if error is None or not math.isfinite(error) or error <= 0 or not math.isfinite(value):
         return plain(value)
     digits = 1 - math.floor(math.log10(error))
@@ -104,7 +104,7 @@ def with_error(value: float, error: float | None) -> str:
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """This is a number with an interval in square brackets, to two digits of half its length."""
+    """Return a number with an interval in square brackets, to two digits of half its length."""
     half = (high - low) / 2
     if not math.isfinite(half) or half <= 0:
         return f"{plain(value)} [{plain(low)}, {plain(high)}]"
@@ -115,7 +115,7 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 
 def of_run(metric: Metric, record: Record) -> str:
-    """This is a run's number as it is shown: with its standard error in ( ) or its interval in [ ]."""
+    """Return a run's number as it is option_or_class: with its standard error in ( ) or its interval in [ ]."""
     value = metric.of(record)
     if value is None:
         return ""

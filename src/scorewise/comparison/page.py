@@ -15,11 +15,11 @@ from scorewise.comparison.compared import Compared, warnings
 from scorewise.comparison.pictures import FEW, MOST, NARROW, WIDTH, Picture, picture
 from scorewise.comparison.record import Record
 from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Table, footnotes, of_groups, of_runs
-from scorewise.wording import printable
+from scorewise.errors import printable
 
 
 class Drawn(NamedTuple):
-    """This is a panel as the page shows it."""
+    """A panel as the page shows it."""
 
     title: str
     svg: Markup
@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
 
 
 class Key(NamedTuple):
-    """This is an entry of the legend."""
+    """An entry of the legend."""
 
     group: int
     label: str
@@ -37,7 +37,7 @@ class Key(NamedTuple):
 
 
 class Card(NamedTuple):
-    """This is a run with its samples."""
+    """A run with its samples."""
 
     label: str
     link: str
@@ -47,13 +47,13 @@ class Card(NamedTuple):
 
 
 def link(path: Path, start: Path) -> str:
-    """This is a relative link from a page's folder to a path; nothing in a name is taken for more than a name."""
+    """Return a relative link from a page's folder to a path; nothing in a name is taken for more than a name."""
     relative = os.path.relpath(path.resolve(), start.resolve()).replace(os.sep, "/")
     return "./" + quote(os.fsencode(relative), safe="/")  # bytes: a name need not be UTF-8
 
 
 def page(compared: Compared, folder: Path, command: str) -> str:
-    """This is the page.
+    """Return the page.
 
     Args:
         compared: runs.
@@ -117,7 +117,7 @@ def _legend(compared: Compared, panels: list[curves.Panel]) -> list[Key]:
 
 
 def _cards(compared: Compared, folder: Path) -> dict[str, Any]:
-    """This is runs with their samples: of every group the first, then the others, up to what a page can hold."""
+    """Return runs with their samples: of every group the first, then the others, up to what a page can hold."""
     first = [group.members[0] for group in compared.groups]
     rest = [place for place in range(len(compared.records)) if place not in set(first)]
     having = [place for place in (*first, *rest) if (compared.records[place].path / "samples.png").is_file()]

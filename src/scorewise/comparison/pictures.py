@@ -16,7 +16,7 @@ PIXELS = 40_000_000
 
 
 class Picture(NamedTuple):
-    """This is a picture for a page.
+    """A picture for a page.
 
     Args:
         uri: the picture itself, as a data URI; empty where it cannot be shown.
@@ -32,7 +32,7 @@ class Picture(NamedTuple):
 
 
 def picture(path: Path, width: int = WIDTH) -> Picture:
-    """This is a picture at most so many pixels wide, as WebP; the page links to the file itself."""
+    """Return a picture at most so many pixels wide, as WebP; the page links to the file itself."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.width * image.height > PIXELS:

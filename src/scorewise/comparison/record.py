@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from scorewise import __version__
-from scorewise.runs import CHANGES_RESULTS
-from scorewise.wording import printable
+from scorewise.catalog import updated
+from scorewise.config.identity import CHANGES_RESULTS, RESULTS
+from scorewise.errors import printable
 
 LARGEST = 4_000_000
 """Bytes of a config or a summary; what is larger was not written by a run."""
@@ -31,7 +31,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fas
 
 @dataclass(frozen=True)
 class Record:
-    """This is a run as its folder tells it.
+    """A run as its folder tells it.
 
     Args:
         path: of the folder.
@@ -53,28 +53,28 @@ class Record:
 
     @property
     def comparable(self) -> bool:
-        """This says whether it is known what the run computes."""
+        """Whether it is known what the run computes."""
         return bool(self.config)
 
     @property
     def finished(self) -> bool:
-        """This says whether it has ended and written its summary."""
+        """Whether it has ended and written its summary."""
         return self.summary.get("finished") is True
 
     @property
     def seed(self) -> int | str:
-        """This is the seed."""
+        """The seed."""
         return self.config.get("seed", "")
 
     @property
-    def version(self) -> str:
-        """This is the package version that finished it, or would now."""
+    def results(self) -> Any:
+        """The generation of numbers that it belongs to: `identity.RESULTS` when it was finished, or now."""
         versions = self.summary.get("versions")
-        return str(versions.get("scorewise", __version__)) if isinstance(versions, dict) else __version__
+        return versions.get("results", 1) if isinstance(versions, dict) else RESULTS
 
     @property
     def metrics(self) -> dict[str, float]:
-        """This is its held-out numbers, standard errors and ends of intervals included."""
+        """Its held-out numbers, standard errors and ends of intervals included."""
         return numbers(self.summary.get("metrics")) | {
             f"{test}: {name}": value
             for test, found in self.later.items()
@@ -83,7 +83,7 @@ class Record:
 
     @property
     def conventions(self) -> dict[str, str]:
-        """This is what they mean."""
+        """What they mean."""
         return _texts(self.summary.get("conventions")) | {
             f"{test}: {name}": text
             for test, found in self.later.items()
@@ -92,14 +92,14 @@ class Record:
 
     @property
     def status(self) -> str:
-        """This is finished, unfinished, or damaged."""
+        """Finished, unfinished, or damaged."""
         if not self.comparable:
             return "damaged"
         return "finished" if self.finished else "unfinished"
 
 
 def number(value: Any) -> float | None:
-    """This is a value as a number, or None where it is none."""
+    """Return a value as a number, or None where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -109,7 +109,7 @@ def number(value: Any) -> float | None:
 
 
 def numbers(values: Any) -> dict[str, float]:
-    """This is those values of a mapping that are numbers."""
+    """Return those values of a mapping that are numbers."""
     if not isinstance(values, Mapping):
         return {}
     return {str(name): found for name, value in values.items() if (found := number(value)) is not None}
@@ -120,7 +120,7 @@ def _texts(values: Any) -> dict[str, str]:
 
 
 def read(path: Path, label: str) -> Record:
-    """This is the run of a folder; what cannot be read is among its problems, and nothing is raised."""
+    """Return the run of a folder; what cannot be read is among its problems, and nothing is raised."""
     problems: list[str] = []
     config = _config(path / "config.yaml", problems)
     summary = _json(path / "summary.json", problems)
@@ -140,7 +140,7 @@ def read(path: Path, label: str) -> Record:
 
 
 def _text(path: Path, problems: list[str]) -> str | None:
-    """This is a small file's text, or None with a problem."""
+    """Return a small file's text, or None with a problem."""
     try:
         if path.stat().st_size > LARGEST:
             problems.append(f"{printable(path.name)} has {path.stat().st_size:,} bytes: no run writes such a file")
@@ -169,7 +169,7 @@ def _config(path: Path, problems: list[str]) -> dict[str, Any]:
         reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
         problems.append(f"config.yaml is damaged ({reason})")
         return {}
-    config = {str(section): part for section, part in config.items()}
+    config = {str(section): part for section, part in updated(config).items()}
     missing = [
         section
         for section in CHANGES_RESULTS
@@ -188,7 +188,7 @@ def _config(path: Path, problems: list[str]) -> dict[str, Any]:
 
 
 def leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """This is the settings of a config with dotted names; a list is one setting."""
+    """Return the settings of a config with dotted names; a list is one setting."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from leaves(value, f"{name}.{key}" if name else str(key))
@@ -197,7 +197,7 @@ def leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _too_many(config: Any) -> bool:
-    """This says whether a config has more than LEAVES values, without unfolding all of them."""
+    """Return whether a config has more than LEAVES values, without unfolding all of them."""
     waiting, count = [config], 0
     while waiting and count <= LEAVES:
         node = waiting.pop()

@@ -14,7 +14,7 @@ INTERVAL = "95 % Student-t interval of the mean over seeds"
 
 
 class Mean(NamedTuple):
-    """This is a mean over seeds and its 95 % interval, mean -+ t(.975, n - 1) s / sqrt(n).
+    """A mean over seeds and its 95 % interval, mean -+ t(.975, n - 1) s / sqrt(n).
 
     Args:
         mean: of the values.
@@ -30,7 +30,7 @@ class Mean(NamedTuple):
 
 
 class Group(NamedTuple):
-    """This is the runs that differ in the seed only.
+    """The runs that differ in the seed only.
 
     Args:
         members: places of its runs in the list that is compared, one for each seed.
@@ -42,7 +42,7 @@ class Group(NamedTuple):
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """This is the mean of at least one value with its interval."""
+    """Return the mean of at least one value with its interval."""
     n = len(values)
     if n == 1 or not all(map(math.isfinite, values)):
         return Mean(values[0] if n == 1 else math.nan, math.nan, math.nan, n)
@@ -57,7 +57,7 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def groups(records: Sequence[Record]) -> list[Group]:
-    """This is runs grouped by all their settings but the seed, in the order in which they first come."""
+    """Return runs grouped by all their settings but the seed, in the order in which they first come."""
     by_key: dict[str, list[int]] = {}
     for place, record in enumerate(records):
         by_key.setdefault(same_but_seed(record), []).append(place)
@@ -65,7 +65,7 @@ def groups(records: Sequence[Record]) -> list[Group]:
 
 
 def _group(records: Sequence[Record], places: Sequence[int]) -> Group:
-    """This is a group; of two runs of a seed the finished one counts, and of two finished ones the first."""
+    """Return a group; of two runs of a seed the finished one counts, and of two finished ones the first."""
     kept: dict[str, int] = {}
     for place in sorted(places, key=lambda place: (not records[place].finished, place)):
         kept.setdefault(repr(records[place].seed), place)

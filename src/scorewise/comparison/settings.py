@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scorewise.comparison.options import follows, option_name
 from scorewise.comparison.record import Record, leaves
-from scorewise.runs import ADDED, AS_EVER, PLUMBING, is_vae
+from scorewise.comparison.typed_again import follows, option_or_class
+from scorewise.config.identity import ADDED, AS_EVER, PLUMBING, is_vae
 
 LEFT_OUT = ("identity", "model", "name", "tags", "train", "test", "rerun", "resume", "logger", "seed", "paths")
 """Sections that do not say what is computed, and the seed, which has its own column."""
@@ -14,7 +14,7 @@ Settings = dict[str, Any]
 
 
 def settings(record: Record) -> Settings:
-    """This is what a run computes, by dotted names: `backbone` is its option, `backbone.hidden` a setting of it."""
+    """Return what a run computes, by dotted names: `backbone` is its option, `backbone.hidden` a setting of it."""
     found: Settings = {}
     vae = is_vae(record.config)
     for section, part in record.config.items():
@@ -25,31 +25,31 @@ def settings(record: Record) -> Settings:
             continue
         for key, value in leaves({key: value for key, value in part.items() if key not in PLUMBING.get(section, ())}):
             if key == "_target_":
-                found[section] = option_name(section, str(value))
+                found[section] = option_or_class(section, str(value))
             elif not follows(section, key, value, record.config):
                 found[f"{section}.{key}"] = value
-    return {**found, "version": record.version}
+    return {**found, "results": record.results}
 
 
 def _counted(found: Settings) -> Settings:
-    """This is settings without those that came later and are at the value that computes what there was before."""
+    """Return settings without those that came later and are at the value that computes what there was before."""
     later = {".".join(name): value for name, value in ADDED.items()}
     later |= {f"likelihood.{name}": value for name, value in AS_EVER.items()}
     return {name: value for name, value in found.items() if name not in later or later[name] != value}
 
 
 def as_key(found: Mapping[str, Any]) -> str:
-    """This is a text that is the same for the same settings."""
+    """Return a text that is the same for the same settings."""
     return json.dumps(sorted((name, repr(value)) for name, value in found.items()))
 
 
 def same_but_seed(record: Record) -> str:
-    """This is a text that runs share that differ in the seed only."""
+    """Return a text that runs share that differ in the seed only."""
     return as_key(_counted(settings(record)))
 
 
 def differing(records: Sequence[Record]) -> list[str]:
-    """This is the names of the settings in which runs differ, in the order of a config.
+    """Return the names of the settings in which runs differ, in the order of a config.
 
     A setting that only one of two options has does not differ: that the option differs says it.
     """
@@ -72,7 +72,7 @@ def _differs(name: str, counted: Sequence[Settings]) -> bool:
 
 
 def shown(value: Any) -> str:
-    """This is a setting as it is typed."""
+    """Return a setting as it is typed."""
     match value:
         case None:
             return "null"

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from scorewise.comparison.compared import Compared
 from scorewise.comparison.record import Record, number
 from scorewise.comparison.table import means
-from scorewise.spreadsheet import harmless
-from scorewise.wording import printable
+from scorewise.errors import printable
+from scorewise.files import harmless
 
 Value = str | float | int | None
 
 
 def safe(value: Value) -> str:
-    """This is a cell: numbers as they are, and a text that a spreadsheet would compute behind an apostrophe."""
+    """Return a cell: numbers as they are, and a text that a spreadsheet would compute behind an apostrophe."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -37,7 +37,7 @@ def _setting(compared: Compared, place: int, name: str) -> Value:
 
 
 def of_runs(compared: Compared) -> str:
-    """This is comparison.csv; damaged folders are rows as well."""
+    """Return comparison.csv; damaged folders are rows as well."""
     metrics = list(dict.fromkeys(name for record in compared.records for name in record.metrics))
     header = [
         *("run", "status", "problems", "group", "law", "seed", *compared.differing, *metrics),
@@ -69,7 +69,7 @@ def _known(record: Record, name: str) -> Value:
 
 
 def of_groups(compared: Compared) -> str:
-    """This is comparison_seeds.csv: for every metric mean, ends of its 95 % interval, and number of seeds."""
+    """Return comparison_seeds.csv: for every metric mean, ends of its 95 % interval, and number of seeds."""
     endings = ("mean", "low", "high", "n")
     titles = [f"{metric.title} {ending}" for metric in compared.metrics for ending in endings]
     header = ["group", "runs", "law", "seeds", *compared.differing, *titles]

@@ -6,14 +6,14 @@ from scorewise.comparison.compared import Compared, names
 from scorewise.comparison.metrics import Metric, meanings, of_run, plain, with_interval
 from scorewise.comparison.record import number
 from scorewise.comparison.seeds import INTERVAL, Group, Mean, mean_of
-from scorewise.wording import printable
+from scorewise.errors import printable
 
 BY_EXAMPLES = "in ( ) the standard error, in [ ] the 95 % interval, both over test examples"
 BY_SEEDS = f"in [ ] the {INTERVAL}; in rows with one value, as for single runs, {BY_EXAMPLES}"
 
 
 class Column(NamedTuple):
-    """This is a column.
+    """A column.
 
     Args:
         name: above it.
@@ -27,7 +27,7 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """This is a cell.
+    """A cell.
 
     Args:
         shown: for people.
@@ -39,7 +39,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """This is a row.
+    """A row.
 
     Args:
         group: place of the group that it is of.
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """This is a table."""
+    """A table."""
 
     columns: list[Column]
     rows: list[Row]
@@ -89,13 +89,13 @@ def _metric_column(compared: Compared, metric: Metric) -> Column:
 
 
 def _shared(compared: Compared) -> tuple[list[Column], list[Column]]:
-    """This is the columns that both tables have: settings, and metrics."""
+    """Return the columns that both tables have: settings, and metrics."""
     settings = [Column(printable(name), "setting in which the runs differ", "setting") for name in compared.differing]
     return settings, [_metric_column(compared, metric) for metric in compared.metrics]
 
 
 def of_runs(compared: Compared) -> Table:
-    """This is the table of runs."""
+    """Return the table of runs."""
     settings, metrics = _shared(compared)
     lettered = len(compared.laws) > 1
     law = [Column("law", "data and noise that the run models; see the warning", "fact")]
@@ -131,7 +131,7 @@ def of_runs(compared: Compared) -> Table:
 
 
 def means(compared: Compared, group: Group, metric: Metric) -> Mean | None:
-    """This is the mean of a metric over the finished seeds of a group, or None where none has it."""
+    """Return the mean of a metric over the finished seeds of a group, or None where none has it."""
     values = [metric.of(compared.records[place]) for place in group.members]
     known = [value for value in values if value is not None]
     return mean_of(known) if known else None
@@ -149,7 +149,7 @@ def _mean(compared: Compared, group: Group, metric: Metric) -> Cell:
 
 
 def of_groups(compared: Compared) -> Table:
-    """This is the table of runs taken together that differ in the seed only."""
+    """Return the table of runs taken together that differ in the seed only."""
     settings, metrics = _shared(compared)
     lettered = len(compared.laws) > 1
     law = [Column("law", "data and noise that the runs model; see the warning", "fact")]
@@ -178,7 +178,7 @@ def of_groups(compared: Compared) -> Table:
 
 
 def footnotes(table: Table) -> list[tuple[str, str]]:
-    """This is what the metrics of a table are; those of one table (metric/row/column) that say the same are one."""
+    """Return what the metrics of a table are; those of one table (metric/row/column) that say the same are one."""
     found: dict[tuple[str, str], list[str]] = {}
     for column in table.columns:
         if column.kind == "metric":

@@ -18,7 +18,7 @@ PARTS = 12
 
 
 def show(compared: Compared, console: Console) -> None:
-    """This prints warnings, what is wrong with which folder, and the table; nothing in it is markup."""
+    """Print warnings, what is wrong with which folder, and the table; nothing in it is markup."""
     for warned in warnings(compared):
         console.print(Text(f"warning: {warned.sentence}", style="yellow"))
         for part in warned.parts[:PARTS]:
@@ -46,7 +46,7 @@ def show(compared: Compared, console: Console) -> None:
 
 
 def _worth_it(column: Column, table: Table, place: int) -> bool:
-    """This says whether a column is shown: not metric/row/column, and not what says nothing."""
+    """Return whether a column is shown: not metric/row/column, and not what says nothing."""
     if column.kind == "metric":
         return "/" not in column.name and of_which_test(column.name)[1] not in LAST
     texts = {row.cells[place].shown for row in table.rows}
@@ -66,7 +66,7 @@ def _drawn(table: Table, columns: list[int], rows: list[Row]) -> RichTable:
 
 
 def _folded(table: Table, columns: list[int], rows: list[Row]) -> Group:
-    """This is the table with every row as a few lines: its name, its settings, its numbers."""
+    """Return the table with every row as a few lines: its name, its settings, its numbers."""
     lines: list[RenderableType] = []
     for row in rows:
         lines.append(Text(row.cells[0].shown, style="bold"))

@@ -23,7 +23,7 @@ READERS = 4
 
 
 class CelebA(EightBitImages):
-    """This is CelebA's aligned faces, the 140 pixels in the middle: 162,770, 19,867 and 19,962 of its authors' splits.
+    """CelebA's aligned faces, the 140 pixels in the middle: 162,770, 19,867 and 19,962 of its authors' splits.
 
     Files are looked for in `root`, which is only read; what is missing is downloaded by torchvision, which needs gdown.
     mean and std are about those of the whole pictures.
@@ -48,7 +48,7 @@ class CelebA(EightBitImages):
         self.root, self.cache, self.shape = data_root(root), cache_root(cache), (3, size, size)
 
     def prepare(self) -> None:
-        """This decodes every image into one file of the cache, unless it is there; the originals are fetched before.
+        """Decode every image into one file of the cache, unless it is there; the originals are fetched before.
 
         Raises:
             UserError: a file is damaged, or it is neither there nor to be downloaded.
@@ -56,7 +56,7 @@ class CelebA(EightBitImages):
         self._contents()
 
     def read(self) -> dict[Split, Tensor]:
-        """This is the pixels of every split, as CelebA's authors divided it.
+        """Return the pixels of every split, as CelebA's authors divided it.
 
         Raises:
             UserError: see `prepare`.
@@ -75,7 +75,7 @@ class CelebA(EightBitImages):
         return contents
 
     def _folder(self) -> Path:
-        """This is the folder with the originals: the root, else one in the cache, completed by torchvision."""
+        """Return the folder with the originals: the root, else one in the cache, completed by torchvision."""
         from torchvision.datasets import CelebA as Torchvisions
 
         if (self.root / "celeba" / "img_align_celeba").is_dir():

@@ -21,7 +21,7 @@ NEEDED: Mapping[str, tuple[Split, ...]] = {
 
 
 class Batch(NamedTuple):
-    """This is a batch of clean examples.
+    """A batch of clean examples.
 
     Args:
         x_BD: examples in the scale that models see.
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """This is a loader whose order is a function of (seed, epoch), and that resumes inside an epoch.
+    """A loader whose order is a function of (seed, epoch), and that resumes inside an epoch.
 
     A global batch is cut into equal parts, one per process; held-out splits are dealt out without repeating any
     example.
@@ -62,15 +62,15 @@ class Batches:
         return count // self.batch_size if self.split == "train" else -(-count // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """This sets the epoch that the next iteration belongs to; a frozen loader stays in the first."""
+        """Set the epoch that the next iteration belongs to; a frozen loader stays in the first."""
         self.epoch = 0 if self.frozen else epoch
 
     def state_dict(self) -> dict[str, int]:
-        """This is how far into the epoch the loader is."""
+        """Return how far into the epoch the loader is."""
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """This makes the next iteration start where the saved one was."""
+        """Make the next iteration start where the saved one was."""
         self.position, self.resumed = state["position"], True
 
     def __iter__(self) -> Iterator[Batch]:
@@ -97,7 +97,7 @@ class Batches:
 
 
 class ScoreData(LightningDataModule):
-    """This is a data set as Lightning wants it.
+    """A data set as Lightning wants it.
 
     Args:
         source: the data set.
@@ -113,11 +113,11 @@ class ScoreData(LightningDataModule):
         self.source, self.batch_size, self.seed = source, batch_size, seed
 
     def prepare_data(self) -> None:
-        """This downloads and unpacks, in one process per machine."""
+        """Download and unpack, in one process per machine."""
         self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """This refuses sizes that do not fit what a stage (all stages where none is given) reads."""
+        """Refuse sizes that do not fit what a stage (all stages where none is given) reads."""
         needed = NEEDED.get(stage or "", SPLITS)
         if empty := [split for split in needed if not self.source.count(split)]:
             raise UserError(
@@ -142,17 +142,17 @@ class ScoreData(LightningDataModule):
         return Batches(self.source, split, self.batch_size, self.seed, rank, world_size, frozen)
 
     def train_dataloader(self) -> Batches:
-        """This is training batches in a new order each epoch."""
+        """Return training batches in a new order each epoch."""
         return self._batches("train")
 
     def val_dataloader(self) -> Batches:
-        """This is the validation split."""
+        """Return the validation split."""
         return self._batches("val")
 
     def test_dataloader(self) -> Batches:
-        """This is the test split."""
+        """Return the test split."""
         return self._batches("test")
 
     def predict_dataloader(self) -> Batches:
-        """This is the test split again."""
+        """Return the test split again."""
         return self._batches("test")

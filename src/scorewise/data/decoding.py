@@ -29,7 +29,7 @@ def _opened(file: BinaryIO) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """This is an image whose pixels are bytes; Pillow itself cuts 16 bits off at 255."""
+    """Return an image whose pixels are bytes; Pillow itself cuts 16 bits off at 255."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         levels = np.asarray(image).astype(np.int64)
         return Image.fromarray(((levels * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
@@ -46,7 +46,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def decode(file: BinaryIO, size: int, channels: int) -> Tensor:
-    """This is the pixels of an image file, bytes (channels * size * size,) in the order channel, row, column.
+    """Return the pixels of an image file, bytes (channels * size * size,) in the order channel, row, column.
 
     Turned upright as its EXIF says, what is transparent on white, 16 bits rounded to 8, the first picture of several;
     grey is the luma of ITU-R 601. The shorter side becomes `size`, and the middle of the longer one is kept.
@@ -76,6 +76,6 @@ def decode(file: BinaryIO, size: int, channels: int) -> Tensor:
 
 
 def pixels_of(image: Any) -> Tensor:
-    """This is the bytes of a grey or RGB Pillow image, flat in the order channel, row, column."""
+    """Return the bytes of a grey or RGB Pillow image, flat in the order channel, row, column."""
     levels = torch.from_numpy(np.array(image, dtype=np.uint8))
     return (levels if levels.ndim == 2 else levels.permute(2, 0, 1)).reshape(-1)

@@ -17,8 +17,7 @@ from scorewise.data.images import EightBitImages, cache_root, make_cache
 from scorewise.data.left_out import LeftOut, sentence_of
 from scorewise.data.pixels import PixelFile
 from scorewise.data.source import SPLITS, Split
-from scorewise.errors import UserError
-from scorewise.wording import printable
+from scorewise.errors import UserError, printable
 
 READERS = 4
 """Threads that decode; each may hold one large image."""
@@ -29,7 +28,7 @@ SETTINGS = "pixels 1"
 
 
 class Found(NamedTuple):
-    """This is a file of the folder.
+    """A file of the folder.
 
     Args:
         name: its path below the folder.
@@ -45,7 +44,7 @@ class Found(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """This is one image.
+    """One image.
 
     Args:
         digest: SHA-256 of the file, hexadecimal.
@@ -59,7 +58,7 @@ class Decoded(NamedTuple):
 
 
 def split_of(digest: str, val: float, test: float) -> Split:
-    """This is the split of a file by its contents alone, so that adding or renaming files moves none.
+    """Return the split of a file by its contents alone, so that adding or renaming files moves none.
 
     Args:
         digest: hexadecimal.
@@ -71,7 +70,7 @@ def split_of(digest: str, val: float, test: float) -> Split:
 
 
 class ImageFolder(EightBitImages):
-    """This is all images of a folder and the folders below it, made square; see `decoding.decode` for what is done.
+    """All images of a folder and the folders below it, made square; see `decoding.decode` for what is done.
 
     Links are followed, each folder once. A file that is no image to learn from is left out: `remarks` names it, and a
     warning counts it. Equal files are in the same split. Models see every image with mean 0 and standard deviation
@@ -118,7 +117,7 @@ class ImageFolder(EightBitImages):
         self._left_out: list[LeftOut] = []
 
     def prepare(self) -> None:
-        """This decodes every image into one file of the cache, unless it is there.
+        """Decode every image into one file of the cache, unless it is there.
 
         Raises:
             UserError: no folder, or no image in it.
@@ -126,7 +125,7 @@ class ImageFolder(EightBitImages):
         self._contents()
 
     def read(self) -> dict[Split, Tensor]:
-        """This is the pixels of every split, in an order that follows from the contents of the files.
+        """Return the pixels of every split, in an order that follows from the contents of the files.
 
         Raises:
             UserError: no folder, or no image in it.
@@ -145,12 +144,12 @@ class ImageFolder(EightBitImages):
         return pixels
 
     def names(self, split: Split) -> list[str]:
-        """This is the path of every image of a split, below the folder."""
+        """Return the path of every image of a split, below the folder."""
         self.raw(split)
         return self._names[split]
 
     def remarks(self) -> dict[str, Any]:
-        """This is how many images each split has, and every file that is not used, with its reason."""
+        """Return how many images each split has, and every file that is not used, with its reason."""
         counts = {split: self.count(split) for split in SPLITS}
         return {"images": counts, "left_out": {printable(one.name): one.reason for one in self._left_out}}
 
@@ -211,7 +210,7 @@ class ImageFolder(EightBitImages):
             return LeftOut(one.name, f"not readable ({error.strerror})")
 
     def _files(self) -> tuple[list[Found], list[LeftOut]]:
-        """This is every file below the folder, by name, and what is none.
+        """Return every file below the folder, by name, and what is none.
 
         Raises:
             UserError: no folder, or nothing in it.

@@ -21,7 +21,7 @@ DAMAGE = (ValueError, AssertionError, KeyError, IndexError, EOFError, pickle.Unp
 
 
 def idx_is_whole(path: Path) -> bool:
-    """This says whether a file is in the idx format of MNIST and as long as its header says."""
+    """Return whether a file is in the idx format of MNIST and as long as its header says."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -33,19 +33,19 @@ def idx_is_whole(path: Path) -> bool:
 
 
 def data_root(root: str | None) -> Path:
-    """This is the folder where data is looked for: the given one, else $SCOREWISE_DATA, else data/."""
+    """Return the folder where data is looked for: the given one, else $SCOREWISE_DATA, else data/."""
     return Path(root or os.environ.get("SCOREWISE_DATA") or "data").expanduser().absolute()
 
 
 def cache_root(cache: str | None) -> Path:
-    """This is the folder for what is unpacked or downloaded: given, else $SCOREWISE_CACHE, else the user's cache."""
+    """Return the folder for what is unpacked or downloaded: given, else $SCOREWISE_CACHE, else the user's cache."""
     from platformdirs import user_cache_dir
 
     return Path(cache or os.environ.get("SCOREWISE_CACHE") or user_cache_dir("scorewise")).expanduser().absolute()
 
 
 def make_cache(cache: Path) -> Path:
-    """This is the cache folder, made where it is not there.
+    """Return the cache folder, made where it is not there.
 
     Raises:
         UserError: it cannot be made.
@@ -60,18 +60,18 @@ def make_cache(cache: Path) -> Path:
 
 
 class EightBitImages(FixedSource):
-    """This is images of 256 levels, held as bytes (N, D) in the order channel, row, column."""
+    """Images of 256 levels, held as bytes (N, D) in the order channel, row, column."""
 
     units_per_step, unit, repeats = 127.5, "8-bit pixel values", True
     offset, levels = 127.5, 256
 
     def extent(self, seed: int) -> tuple[float, float]:
-        """This is the ends of the scale, -1 and 1."""
+        """Return the ends of the scale, -1 and 1."""
         return -1.0, 1.0
 
 
 class Digits(FixedSource):
-    """This is the 1,797 real 8x8 digits that ship inside scikit-learn, grey levels 0 to 16; no download."""
+    """The 1,797 real 8x8 digits that ship inside scikit-learn, grey levels 0 to 16; no download."""
 
     name, shape = "digits", (1, 8, 8)
     mean, std = -0.3895, 0.7521
@@ -79,17 +79,17 @@ class Digits(FixedSource):
     offset, levels = 8.0, 17
 
     def extent(self, seed: int) -> tuple[float, float]:
-        """This is the ends of the scale, -1 and 1."""
+        """Return the ends of the scale, -1 and 1."""
         return -1.0, 1.0
 
     def read(self) -> dict[Split, Tensor]:
-        """This is 1,297 training, 200 validation and 300 test images."""
+        """Return 1,297 training, 200 validation and 300 test images."""
         from sklearn.datasets import load_digits
 
         return self._split(torch.from_numpy(load_digits().data).to(torch.uint8))
 
     def labels(self, split: Split) -> Tensor:
-        """This is the digit of every image of a split, shape (N,)."""
+        """Return the digit of every image of a split, shape (N,)."""
         from sklearn.datasets import load_digits
 
         return self._split(torch.from_numpy(load_digits().target).long())[split]
@@ -101,7 +101,7 @@ class Digits(FixedSource):
 
 
 class TorchvisionImages(EightBitImages):
-    """This is a data set that torchvision reads, downloads and checks.
+    """A data set that torchvision reads, downloads and checks.
 
     Files are looked for in `root`, which is only read; what is missing is downloaded, and everything is unpacked
     in `cache`.
@@ -124,14 +124,14 @@ class TorchvisionImages(EightBitImages):
 
     @abstractmethod
     def torchvision_class(self) -> Any:
-        """This is the class in torchvision.datasets."""
+        """Return the class in torchvision.datasets."""
 
     def opened(self, folder: Path, train: bool) -> Any:
-        """This is torchvision's data set of the training or the test images, from files that are there."""
+        """Return torchvision's data set of the training or the test images, from files that are there."""
         return self.torchvision_class()(str(folder), train=train, download=False)
 
     def fetch(self, folder: Path) -> None:
-        """This lets torchvision check, download and unpack what a folder lacks."""
+        """Let torchvision check, download and unpack what a folder lacks."""
         self.torchvision_class()(str(folder), download=True)
 
     @property
@@ -139,7 +139,7 @@ class TorchvisionImages(EightBitImages):
         return self.cache / self.name
 
     def prepare(self) -> None:
-        """This puts the unpacked files into the cache, from the root where it has them, else by download.
+        """Put the unpacked files into the cache, from the root where it has them, else by download.
 
         Raises:
             UserError: a file is damaged, or it is neither there nor to be downloaded.
@@ -194,7 +194,7 @@ class TorchvisionImages(EightBitImages):
             ) from error
 
     def read(self) -> dict[Split, Tensor]:
-        """This is the pixels of every split; validation is taken from the training set.
+        """Return the pixels of every split; validation is taken from the training set.
 
         Raises:
             UserError: a file is damaged or missing.
@@ -202,7 +202,7 @@ class TorchvisionImages(EightBitImages):
         return self._split(self.pixels)
 
     def labels(self, split: Split) -> Tensor:
-        """This is the class of every image of a split, shape (N,).
+        """Return the class of every image of a split, shape (N,).
 
         Raises:
             UserError: a file is damaged or missing.
@@ -223,14 +223,14 @@ class TorchvisionImages(EightBitImages):
         return UserError(f"data={self.name} cannot be read ({type(error).__name__}): {files} is damaged, remove it.")
 
     def pixels(self, train: bool) -> Tensor:
-        """This is the bytes (N, D) of the training or the test images, in the order of their files."""
+        """Return the bytes (N, D) of the training or the test images, in the order of their files."""
         images = torch.as_tensor(self.opened(self._ready, train).data)
         if images.ndim == 4 and images.shape[1:] != self.shape:  # height, width, channel
             images = images.permute(0, 3, 1, 2)
         return images.reshape(len(images), -1)
 
     def classes(self, train: bool) -> Tensor:
-        """This is the class (N,) of the training or the test images, in the order of their files."""
+        """Return the class (N,) of the training or the test images, in the order of their files."""
         return torch.as_tensor(self.opened(self._ready, train).targets).long()
 
 
@@ -241,7 +241,7 @@ def _idx_files(folder: str, md5s: tuple[str, ...]) -> tuple[tuple[tuple[str, str
 
 
 class Mnist(TorchvisionImages):
-    """This is MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
+    """MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
 
     name, shape, held_out = "mnist", (1, 28, 28), 5_000
     mean, std = -0.7386, 0.6162
@@ -256,14 +256,14 @@ class Mnist(TorchvisionImages):
     )
 
     def torchvision_class(self) -> Any:
-        """This is torchvision.datasets.MNIST."""
+        """Return torchvision.datasets.MNIST."""
         from torchvision.datasets import MNIST
 
         return MNIST
 
 
 class FashionMnist(TorchvisionImages):
-    """This is Fashion-MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
+    """Fashion-MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
 
     name, shape, held_out = "fashion_mnist", (1, 28, 28), 5_000
     mean, std = -0.4279, 0.7060
@@ -278,14 +278,14 @@ class FashionMnist(TorchvisionImages):
     )
 
     def torchvision_class(self) -> Any:
-        """This is torchvision.datasets.FashionMNIST."""
+        """Return torchvision.datasets.FashionMNIST."""
         from torchvision.datasets import FashionMNIST
 
         return FashionMNIST
 
 
 class Cifar10(TorchvisionImages):
-    """This is CIFAR-10: 32x32 RGB, 45,000 training, 5,000 validation and 10,000 test images."""
+    """CIFAR-10: 32x32 RGB, 45,000 training, 5,000 validation and 10,000 test images."""
 
     name, shape, held_out = "cifar10", (3, 32, 32), 5_000
     mean, std = -0.0532, 0.5017
@@ -296,14 +296,14 @@ class Cifar10(TorchvisionImages):
     )
 
     def torchvision_class(self) -> Any:
-        """This is torchvision.datasets.CIFAR10."""
+        """Return torchvision.datasets.CIFAR10."""
         from torchvision.datasets import CIFAR10
 
         return CIFAR10
 
 
 class Svhn(TorchvisionImages):
-    """This is SVHN, house numbers: 32x32 RGB, 68,257 training, 5,000 validation and 26,032 test images."""
+    """SVHN, house numbers: 32x32 RGB, 68,257 training, 5,000 validation and 26,032 test images."""
 
     name, shape, held_out = "svhn", (3, 32, 32), 5_000
     mean, std = -0.0971, 0.3985
@@ -314,20 +314,20 @@ class Svhn(TorchvisionImages):
     unpacked = tuple(path for path, _ in packed)
 
     def torchvision_class(self) -> Any:
-        """This is torchvision.datasets.SVHN."""
+        """Return torchvision.datasets.SVHN."""
         from torchvision.datasets import SVHN
 
         return SVHN
 
     def opened(self, folder: Path, train: bool) -> Any:
-        """This is torchvision's data set of the training or the test images; `extra` is not used."""
+        """Return torchvision's data set of the training or the test images; `extra` is not used."""
         return self.torchvision_class()(str(folder), split="train" if train else "test", download=False)
 
     def classes(self, train: bool) -> Tensor:
-        """This is the class (N,) of the training or the test images, in the order of their files."""
+        """Return the class (N,) of the training or the test images, in the order of their files."""
         return torch.as_tensor(self.opened(self._ready, train).labels).long()
 
     def fetch(self, folder: Path) -> None:
-        """This lets torchvision check and download what a folder lacks."""
+        """Let torchvision check and download what a folder lacks."""
         for split in ("train", "test"):
             self.torchvision_class()(str(folder), split=split, download=True)

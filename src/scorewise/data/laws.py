@@ -11,7 +11,7 @@ from scorewise.noise import Draws
 
 
 class GaussianMixtureLaw:
-    """This is a mixture of Gaussians with any covariances (one component: a Gaussian), in float64.
+    """A mixture of Gaussians with any covariances (one component: a Gaussian), in float64.
 
     Args:
         weights_K: weights of the components.
@@ -41,12 +41,12 @@ class GaussianMixtureLaw:
         return torch.linalg.cholesky(self.covariances_KDD)
 
     def smoothed(self, sigma: float) -> "GaussianMixtureLaw":
-        """This is the law of x + sigma z."""
+        """Return the law of x + sigma z."""
         eye = torch.eye(self.means_KD.shape[1], dtype=torch.float64)
         return GaussianMixtureLaw(self.weights_K, self.means_KD, self.covariances_KDD + sigma**2 * eye)
 
     def sample(self, draws: Draws) -> Tensor:
-        """This is one example per draw, shape (B, D), float64."""
+        """Return one example per draw, shape (B, D), float64."""
         k_B = draws.fork("component").choice(self.weights_K)
         z_BD = draws.fork("normal").normal(self.means_KD.shape[1], dtype=torch.float64)
         if len(self.weights_K) == 1:
@@ -54,7 +54,7 @@ class GaussianMixtureLaw:
         return self.means_KD[k_B] + torch.einsum("bij,bj->bi", self._factors_KDD[k_B], z_BD)
 
     def _whitened(self, x_BD: Tensor, order: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """This is z_BKD and the diagonals of the Cholesky factors (K, D), dimensions in the given order."""
+        """Return z_BKD and the diagonals of the Cholesky factors (K, D), dimensions in the given order."""
         index = torch.tensor(order)
         factors_KDD = torch.linalg.cholesky(self.covariances_KDD[:, index][:, :, index])
         centred_KDB = (x_BD.double()[None, :, index] - self.means_KD[:, None, index]).mT
@@ -65,19 +65,19 @@ class GaussianMixtureLaw:
         return -0.5 * z_BKD.square() - diagonal_KD.log() - 0.5 * math.log(2 * math.pi)
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log p(x), nats, shape (B,)."""
+        """Return log p(x), nats, shape (B,)."""
         z_BKD, diagonal_KD = self._whitened(x_BD, range(x_BD.shape[1]))
         return torch.logsumexp(self.weights_K.log() + self._log_terms(z_BKD, diagonal_KD).sum(-1), -1)
 
     def score(self, x_BD: Tensor) -> Tensor:
-        """This is the joint score grad_x log p(x), shape (B, D), float64."""
+        """Return the joint score grad_x log p(x), shape (B, D), float64."""
         z_BKD, diagonal_KD = self._whitened(x_BD, range(x_BD.shape[1]))
         share_BK = torch.softmax(self.weights_K.log() + self._log_terms(z_BKD, diagonal_KD).sum(-1), -1)
         pull_KDB = torch.linalg.solve_triangular(self._factors_KDD.mT, z_BKD.permute(1, 2, 0), upper=True)
         return -torch.einsum("bk,kdb->bd", share_BK, pull_KDB)
 
     def conditional_score(self, x_BD: Tensor, order: Sequence[int]) -> Tensor:
-        """This is d/dx_d log p(x_d | what comes before d in the order), shape (B, D), float64.
+        """Return d/dx_d log p(x_d | what comes before d in the order), shape (B, D), float64.
 
         It is the derivative of the marginal log p(x_<=d), in which x_d enters through one whitened entry only.
         """

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scorewise.wording import printable
+from scorewise.errors import printable
 
 NAMED = 3
 """How many of those that are left out for one reason are named in a sentence."""
 
 
 class LeftOut(NamedTuple):
-    """This is a file, or a row of a table, that is not used.
+    """A file, or a row of a table, that is not used.
 
     Args:
         name: the file's path below the folder, or the row's number.
@@ -23,7 +23,7 @@ class LeftOut(NamedTuple):
 
 
 def sentence_of(left_out: Sequence[LeftOut]) -> str:
-    """This is what was left out and why, with the first names: 'damaged: 1 (a.png); no readable image: 1 (b.txt)'."""
+    """Return what was left out and why, with the first names: 'damaged: 1 (a.png); no readable image: 1 (b.txt)'."""
     parts = []
     for reason, count in Counter(one.reason for one in left_out).most_common():
         names = [printable(one.name) for one in left_out if one.reason == reason]

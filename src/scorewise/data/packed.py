@@ -18,7 +18,7 @@ from scorewise.errors import UserError
 
 
 def refuse_damaged(path: Path, md5: str) -> None:
-    """This refuses a file that is not the one expected.
+    """Refuse a file that is not the one expected.
 
     Raises:
         UserError: which file.
@@ -30,7 +30,7 @@ def refuse_damaged(path: Path, md5: str) -> None:
 
 
 class Cifar10Subset(EightBitImages):
-    """This is the first 4,000 training (400 of them for validation) and the first 1,000 test images of CIFAR-10.
+    """The first 4,000 training (400 of them for validation) and the first 1,000 test images of CIFAR-10.
 
     Read from two sheets of images, or from the whole of CIFAR-10 where those are not there.
 
@@ -58,7 +58,7 @@ class Cifar10Subset(EightBitImages):
         self.root, self.whole = data_root(root), Cifar10(root, cache)
 
     def prepare(self) -> None:
-        """This makes sure that the sheets are there, or else CIFAR-10.
+        """Make sure that the sheets are there, or else CIFAR-10.
 
         Raises:
             UserError: neither is there or to be downloaded.
@@ -72,7 +72,7 @@ class Cifar10Subset(EightBitImages):
             raise UserError(f"data=cifar10_subset needs {sheets} below {self.root}, or CIFAR-10: {error}") from error
 
     def read(self) -> dict[Split, Tensor]:
-        """This is the pixels of every split; validation is taken from the training images.
+        """Return the pixels of every split; validation is taken from the training images.
 
         Raises:
             UserError: a file is damaged or missing.
@@ -81,7 +81,7 @@ class Cifar10Subset(EightBitImages):
         return self._split(*(self._sheet(name) if self._packed() else self._first(name) for name in self.counts))
 
     def labels(self, split: Split) -> Tensor:
-        """This is the class of every image of a split, shape (N,).
+        """Return the class of every image of a split, shape (N,).
 
         Raises:
             UserError: a file is damaged or missing.
@@ -124,7 +124,7 @@ class Cifar10Subset(EightBitImages):
 
 
 class OmniglotSmall(EightBitImages):
-    """This is Omniglot's two small background sets joined: 242 characters, 20 drawings of each, white on black.
+    """Omniglot's two small background sets joined: 242 characters, 20 drawings of each, white on black.
 
     Drawings are made smaller to grey levels. The first 16 persons of every alphabet are for training (3,872 images),
     two for validation (484) and two for testing (484). Greek and Latin, which both sets hold, are taken once.
@@ -151,7 +151,7 @@ class OmniglotSmall(EightBitImages):
         self.root, self.cache, self.shape = data_root(root), cache_root(cache), (1, size, size)
 
     def prepare(self) -> None:
-        """This downloads what is not there.
+        """Download what is not there.
 
         Raises:
             UserError: a file is damaged, or it is neither there nor to be downloaded.
@@ -175,7 +175,7 @@ class OmniglotSmall(EightBitImages):
                 ) from error
 
     def read(self) -> dict[Split, Tensor]:
-        """This is the pixels of every split.
+        """Return the pixels of every split.
 
         Raises:
             UserError: a file is damaged or missing.

@@ -11,7 +11,7 @@ from scorewise.errors import UserError
 
 
 class PixelFile:
-    """This is decoded images and what belongs to them, in one file that is read piece by piece as it is needed.
+    """Decoded images and what belongs to them, in one file that is read piece by piece as it is needed.
 
     Args:
         path: the file; its folder exists when it is written.
@@ -22,7 +22,7 @@ class PixelFile:
         self.path, self.fingerprint = path, fingerprint
 
     def read(self) -> dict[str, Any] | None:
-        """This is the contents, tensors mapped from the file; None if it is missing, damaged or of something else."""
+        """Return the contents, tensors mapped from the file; None if it is missing, damaged or of something else."""
         try:
             found = torch.load(self.path, mmap=True, weights_only=True)
             return found["contents"] if found["fingerprint"] == self.fingerprint else None
@@ -30,7 +30,7 @@ class PixelFile:
             return None
 
     def write(self, contents: dict[str, Any]) -> None:
-        """This writes the contents (tensors, strings and numbers), whole or not at all.
+        """Write the contents (tensors, strings and numbers), whole or not at all.
 
         Raises:
             UserError: the disk is full, say.

@@ -17,14 +17,14 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 @runtime_checkable
 class Labelled(Protocol):
-    """This is a data set whose examples belong to classes."""
+    """A data set whose examples belong to classes."""
 
     def labels(self, split: Split) -> Tensor:
-        """This is the class of every example of a split, whole numbers from 0, shape (N,)."""
+        """Return the class of every example of a split, whole numbers from 0, shape (N,)."""
 
 
 class Source(ABC):
-    """This is a data set.
+    """A data set.
 
     Attributes:
         name: what the data set is called where files are named after it.
@@ -49,55 +49,55 @@ class Source(ABC):
 
     @property
     def dims(self) -> int:
-        """This is D, the numbers in one example."""
+        """D, the numbers in one example."""
         return math.prod(self.shape)
 
     @property
     def log_volume(self) -> float:
-        """This is log |d own units / d model scale| of one example, nats: what a density's unit costs."""
+        """Log |d own units / d model scale| of one example, nats: what a density's unit costs."""
         return self.dims * math.log(self.units_per_step)
 
     def prepare(self) -> None:
-        """This makes the data available on this machine (download, unpack); once per machine."""
+        """Make the data available on this machine (download, unpack); once per machine."""
 
     @abstractmethod
     def count(self, split: Split) -> int:
-        """This is the number of examples in a split."""
+        """Return the number of examples in a split."""
 
     @abstractmethod
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
-        """This is clean examples (B, D) in the scale that models see."""
+        """Return clean examples (B, D) in the scale that models see."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """This is what the D numbers of an example are called, where they are a row of a table."""
+        """What the D numbers of an example are called, where they are a row of a table."""
         return tuple(f"x_{d}" for d in range(1, self.dims + 1))
 
     def scaled(self, raw_BD: Tensor) -> Tensor:
-        """This is examples in the data's own units, in the scale that models see."""
+        """Return examples in the data's own units, in the scale that models see."""
         return raw_BD / self.units_per_step
 
     def names(self, split: Split) -> list[str]:
-        """This is what every example of a split is called: its file where it has one, else its place in the split."""
+        """Return what every example of a split is called: its file where it has one, else its place in the split."""
         return [str(i) for i in range(self.count(split))]
 
     def batch_size(self, most: int) -> int:
-        """This is how many training examples make a step, at most so many."""
+        """Return how many training examples make a step, at most so many."""
         return most
 
     def remarks(self) -> dict[str, Any]:
-        """This is what a summary says about the data beside its metrics: files left out, say."""
+        """Return what a summary says about the data beside its metrics: files left out, say."""
         return {}
 
     def extent(self, seed: int) -> tuple[float, float]:
-        """This is the least and the largest entry of up to 20,000 clean training examples of the first epoch."""
+        """Return the least and the largest entry of up to 20,000 clean training examples of the first epoch."""
         self.prepare()
         x_BD = self.examples("train", torch.arange(min(self.count("train"), 20_000)), 0, seed)
         return float(x_BD.min()), float(x_BD.max())
 
 
 class FixedSource(Source):
-    """This is a data set held in memory: raw values (N, D) per split, and the scale to see them in.
+    """A data set held in memory: raw values (N, D) per split, and the scale to see them in.
 
     Attributes:
         offset: the raw value that becomes zero.
@@ -110,29 +110,29 @@ class FixedSource(Source):
 
     @abstractmethod
     def read(self) -> dict[Split, Tensor]:
-        """This is the raw values of every split, in the data's own units."""
+        """Return the raw values of every split, in the data's own units."""
 
     def raw(self, split: Split) -> Tensor:
-        """This is the raw values of a split, read once."""
+        """Return the raw values of a split, read once."""
         if not self._raw:
             self._raw = self.read()
         return self._raw[split]
 
     def count(self, split: Split) -> int:
-        """This is the number of examples in a split."""
+        """Return the number of examples in a split."""
         return len(self.raw(split))
 
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
-        """This is clean examples (B, D) in the scale that models see; the same in every epoch."""
+        """Return clean examples (B, D) in the scale that models see; the same in every epoch."""
         return self.scaled(self.raw(split)[index_B].to(torch.get_default_dtype()))
 
     def scaled(self, raw_BD: Tensor) -> Tensor:
-        """This is examples in the data's own units, in the scale that models see."""
+        """Return examples in the data's own units, in the scale that models see."""
         return (raw_BD - self.offset) / self.units_per_step
 
 
 class SampledSource(Source):
-    """This is a data set that is drawn from a known recipe.
+    """A data set that is drawn from a known recipe.
 
     Args:
         examples_per_epoch: training examples per epoch.
@@ -145,14 +145,14 @@ class SampledSource(Source):
 
     @abstractmethod
     def sample(self, draws: Draws) -> Tensor:
-        """This is one example per draw, shape (B, D)."""
+        """Return one example per draw, shape (B, D)."""
 
     def count(self, split: Split) -> int:
-        """This is the number of examples in a split."""
+        """Return the number of examples in a split."""
         return self.examples_per_epoch if split == "train" else self.held_out
 
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
-        """This is examples (B, D); those of val and test depend on nothing but their index."""
+        """Return examples (B, D); those of val and test depend on nothing but their index."""
         held_out = {"val": -1, "test": -2}
         epoch = epoch if self.fresh else 0
         draws = Draws.of(seed, epoch, index_B) if split == "train" else Draws.of(held_out[split], -1, index_B)
@@ -160,6 +160,6 @@ class SampledSource(Source):
 
 
 def split_at_random(n: int, sizes: Sequence[int]) -> list[Tensor]:
-    """This is disjoint index sets of the given sizes, the same on every machine."""
+    """Return disjoint index sets of the given sizes, the same on every machine."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(2020))
     return list(order[: sum(sizes)].split(list(sizes)))

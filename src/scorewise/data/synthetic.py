@@ -13,7 +13,7 @@ from scorewise.noise import Draws
 
 
 class GaussianData(SampledSource):
-    """This is N(mean, covariance) in any dimension.
+    """N(mean, covariance) in any dimension.
 
     Args:
         dims: D.
@@ -53,13 +53,13 @@ class GaussianData(SampledSource):
             raise UserError(f"data=gaussian cannot be drawn: {error}.") from error
 
     def sample(self, draws: Draws) -> Tensor:
-        """This is one example per draw, shape (B, D)."""
+        """Return one example per draw, shape (B, D)."""
         assert self.law is not None
         return self.law.sample(draws)
 
 
 class Mixture1d(SampledSource):
-    """This is the one-dimensional mixture of example 3.3 of the slides: .6 N(2, .5^2) + .4 N(-2, .2^2)."""
+    """The one-dimensional mixture of example 3.3 of the slides: .6 N(2, .5^2) + .4 N(-2, .2^2)."""
 
     shape = (1,)
     mean, std = 0.4, 2.0015
@@ -70,7 +70,7 @@ class Mixture1d(SampledSource):
         self.law = GaussianMixtureLaw(torch.tensor([0.6, 0.4]), means_KD, variances[:, None, None])
 
     def sample(self, draws: Draws) -> Tensor:
-        """This is one example per draw, shape (B, 1)."""
+        """Return one example per draw, shape (B, 1)."""
         assert self.law is not None
         return self.law.sample(draws)
 
@@ -152,7 +152,7 @@ TOYS = (*_RECIPES, *_LAWS)
 
 
 class Toy2d(SampledSource):
-    """This is one of the usual two-dimensional densities, within about [-4, 4].
+    """One of the usual two-dimensional densities, within about [-4, 4].
 
     Args:
         name: one of `TOYS`.
@@ -179,5 +179,5 @@ class Toy2d(SampledSource):
             self._recipe, self.std = _RECIPES[name]
 
     def sample(self, draws: Draws) -> Tensor:
-        """This is one example per draw, shape (B, 2)."""
+        """Return one example per draw, shape (B, 2)."""
         return self._recipe(draws)

@@ -10,16 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.data.columns import Columns, moments
 from scorewise.data.images import data_root
 from scorewise.data.left_out import LeftOut, sentence_of
-from scorewise.data.rows import Rows, read_rows, read_table, refuse_missing, unknown
 from scorewise.data.source import SPLITS, FixedSource, Split, split_at_random
-from scorewise.data.table_file import Dialect, TableFile
-from scorewise.data.table_formats import open_table
-from scorewise.errors import UserError
+from scorewise.data.tabular.columns import Columns, moments
+from scorewise.data.tabular.file import Dialect, TableFile
+from scorewise.data.tabular.formats import open_table
+from scorewise.data.tabular.rows import Rows, read_rows, read_table, refuse_missing, unknown
+from scorewise.errors import UserError, names_of, printable, typed
 from scorewise.noise import Draws
-from scorewise.wording import names_of, printable, typed
 
 LEAST = 10
 """Rows that a density needs."""
@@ -30,7 +29,7 @@ EXACT = 2.0**53
 
 
 class Tabular(FixedSource, ABC):
-    """This is rows of a table; models see every column with mean 0 and standard deviation 1 over the training rows."""
+    """Rows of a table; models see every column with mean 0 and standard deviation 1 over the training rows."""
 
     mean, std = 0.0, 1.0
     unit = "the columns' own units"
@@ -38,39 +37,39 @@ class Tabular(FixedSource, ABC):
     @property
     @abstractmethod
     def table(self) -> Columns:
-        """This is the columns."""
+        """The columns."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """This is what the D numbers of an example are called."""
+        """What the D numbers of an example are called."""
         return self.table.names
 
     @property
     def column_mean(self) -> Tensor:
-        """This is the mean of every column, shape (D,), in its own units."""
+        """The mean of every column, shape (D,), in its own units."""
         return self.table.mean_D
 
     @property
     def column_scale(self) -> Tensor:
-        """This is the standard deviation of every column, shape (D,), in its own units."""
+        """The standard deviation of every column, shape (D,), in its own units."""
         return self.table.scale_D
 
     @property
     def log_volume(self) -> float:
-        """This is the sum of the log column scales, nats."""
+        """The sum of the log column scales, nats."""
         return self.table.log_volume
 
     def scaled(self, raw_BD: Tensor) -> Tensor:
-        """This is rows in their own units, standardised."""
+        """Return rows in their own units, standardised."""
         return self.table.standardised(raw_BD)
 
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
-        """This is clean examples (B, D), standardised; the same in every epoch."""
+        """Return clean examples (B, D), standardised; the same in every epoch."""
         return self.scaled(self.raw(split)[index_B]).to(torch.get_default_dtype())
 
 
 class Table(Tabular):
-    """This is a user's table: CSV, Parquet or a NumPy matrix, a row per example; log-densities are of its columns.
+    """A user's table: CSV, Parquet or a NumPy matrix, a row per example; log-densities are of its columns.
 
     Rows with a missing or infinite number are left out and counted, columns with one value only are left out and
     named. Equal rows are in the same split, which follows from the values of a row and not from its place.
@@ -130,12 +129,12 @@ class Table(Tabular):
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """This is (D,), which follows from the file."""
+        """(D,), which follows from the file."""
         return (len(self.table.mean),)
 
     @property
     def table(self) -> Columns:
-        """This is the columns, read once."""
+        """The columns, read once."""
         if self._columns is None:
             self.raw("train")
         assert self._columns is not None
@@ -143,15 +142,15 @@ class Table(Tabular):
 
     @property
     def repeats(self) -> bool:  # type: ignore[override]
-        """This says whether a tenth of the values of some column repeat, as rounded numbers do."""
+        """Whether a tenth of the values of some column repeat, as rounded numbers do."""
         return any(len(raw_N.unique()) < 0.9 * len(raw_N) for raw_N in self.raw("train").T)
 
     def prepare(self) -> None:
-        """This reads the table, so that a bad one is refused before anything is computed."""
+        """Read the table, so that a bad one is refused before anything is computed."""
         self.raw("train")
 
     def batch_size(self, most: int) -> int:
-        """This is how many rows make a step: fewer where a small table would make few steps."""
+        """Return how many rows make a step: fewer where a small table would make few steps."""
         rows, batch = self.count("train"), most
         while batch // 2 >= LEAST_BATCH and rows < STEPS * batch:
             batch //= 2
@@ -163,16 +162,16 @@ class Table(Tabular):
         return batch
 
     def remarks(self) -> dict[str, Any]:
-        """This is how many rows each split has, and the rows and columns that are not used."""
+        """Return how many rows each split has, and the rows and columns that are not used."""
         return {"rows": {split: self.count(split) for split in SPLITS}, **self._remarks}
 
     def names(self, split: Split) -> list[str]:
-        """This is the number of every row of a split."""
+        """Return the number of every row of a split."""
         self.raw(split)
         return [str(number) for number in self._numbers[split].tolist()]
 
     def read(self) -> dict[Split, Tensor]:
-        """This is the rows of every split, in an order that follows from their values.
+        """Return the rows of every split, in an order that follows from their values.
 
         Raises:
             UserError: the table cannot be used.
@@ -202,7 +201,7 @@ class Table(Tabular):
         return raw
 
     def _own(self, file: TableFile) -> Rows:
-        """This is the rows of the columns that the settings ask for."""
+        """Return the rows of the columns that the settings ask for."""
         refuse_missing(file, [*self.drop, *self.one_hot, *([self.index] if self.index else [])], "the settings name")
         self._index = self.index if self.index is not None else file.unnamed
         aside = {*self.drop, *self.one_hot, self._index}
@@ -238,7 +237,7 @@ class Table(Tabular):
         return rows
 
     def _split(self, raw_ND: Tensor) -> dict[Split, Tensor]:
-        """This is the rows of every split: in the order of a hash of their values, cut where the shares end."""
+        """Return the rows of every split: in the order of a hash of their values, cut where the shares end."""
         key_N = torch.zeros(len(raw_ND), dtype=torch.int64)
         for column_N in raw_ND.T:
             bits_N = (column_N.contiguous() + 0.0).view(torch.int64)  # without the sign of zero
@@ -255,7 +254,7 @@ class Table(Tabular):
         return {"test": order_N[:first], "val": order_N[first:second], "train": order_N[second:]}
 
     def _described(self, file: TableFile, raw: dict[Split, Tensor], left_out: list[LeftOut]) -> dict[Split, Tensor]:
-        """This is the splits without the columns that are constant in training, once the others are described.
+        """Return the splits without the columns that are constant in training, once the others are described.
 
         Held-out rows with a category that training lacks are left out, as they are in prediction.
 
@@ -320,7 +319,7 @@ class Table(Tabular):
 
 
 def place_of(path: Path, root: str | None) -> Path:
-    """This is where a table is: as given, else below the data folder."""
+    """Return where a table is: as given, else below the data folder."""
     below = data_root(root) / path
     return below if not path.exists() and below.exists() else path
 
@@ -330,7 +329,7 @@ def _warn(sentence: str) -> None:
 
 
 class Wine(Tabular):
-    """This is the 178 wines by 13 measurements that ship inside scikit-learn, without their class; no download.
+    """The 178 wines by 13 measurements that ship inside scikit-learn, without their class; no download.
 
     Models see every column with mean 0 and standard deviation 1 over the training examples.
     """
@@ -339,7 +338,7 @@ class Wine(Tabular):
     repeats = True
 
     def read(self) -> dict[Split, Tensor]:
-        """This is 108 training, 30 validation and 40 test examples."""
+        """Return 108 training, 30 validation and 40 test examples."""
         from sklearn.datasets import load_wine
 
         table = torch.from_numpy(load_wine().data)
@@ -348,7 +347,7 @@ class Wine(Tabular):
 
     @cached_property
     def table(self) -> Columns:
-        """This is the measurements."""
+        """The measurements."""
         from sklearn.datasets import load_wine
 
         mean_D, scale_D = self.raw("train").mean(0), self.raw("train").std(0, correction=0)

@@ -13,7 +13,7 @@ from scorewise.noise import Draws
 
 
 class UniformLevels(SampledSource):
-    """This is images whose levels are uniform on the 256 of a byte, evenly spaced in [-1, 1].
+    """Images whose levels are uniform on the 256 of a byte, evenly spaced in [-1, 1].
 
     Args:
         shape: channels, rows and columns, as the images have that they are compared with.
@@ -41,37 +41,37 @@ class UniformLevels(SampledSource):
         self.shape = tuple(given)
 
     def extent(self, seed: int) -> tuple[float, float]:
-        """This is the ends of the scale, -1 and 1."""
+        """Return the ends of the scale, -1 and 1."""
         return -1.0, 1.0
 
     @abstractmethod
     def places(self, draws: Draws) -> Tensor:
-        """This is one number in (0, 1) per entry, shape (B, D), or per example, shape (B, 1)."""
+        """Return one number in (0, 1) per entry, shape (B, D), or per example, shape (B, 1)."""
 
     def sample(self, draws: Draws) -> Tensor:
-        """This is one image per draw, shape (B, D)."""
+        """Return one image per draw, shape (B, D)."""
         u_BD = self.places(draws)
         return ((u_BD * self.levels).floor() / 127.5 - 1).expand(-1, self.dims)
 
 
 class Uniform(UniformLevels):
-    """This is images whose entries are independent."""
+    """Images whose entries are independent."""
 
     def places(self, draws: Draws) -> Tensor:
-        """This is one number in (0, 1) per entry, shape (B, D)."""
+        """Return one number in (0, 1) per entry, shape (B, D)."""
         return draws.uniform(self.dims, dtype=torch.float64)
 
 
 class ConstUniform(UniformLevels):
-    """This is images of one level each, in all channels."""
+    """Images of one level each, in all channels."""
 
     def places(self, draws: Draws) -> Tensor:
-        """This is one number in (0, 1) per example, shape (B, 1)."""
+        """Return one number in (0, 1) per example, shape (B, 1)."""
         return draws.uniform(1, dtype=torch.float64)
 
 
 class Const(UniformLevels):
-    """This is images of one and the same level. Models that learn it see them with mean 0 and standard deviation 0.5.
+    """Images of one and the same level. Models that learn it see them with mean 0 and standard deviation 0.5.
 
     Args:
         value: from -1 (black) to 1 (white); the nearest level is taken.
@@ -96,6 +96,6 @@ class Const(UniformLevels):
         self.value = value
 
     def places(self, draws: Draws) -> Tensor:
-        """This is the middle of the cell of the level, shape (B, 1)."""
+        """Return the middle of the cell of the level, shape (B, 1)."""
         level = round((self.value + 1) * 127.5)
         return torch.full((len(draws), 1), (level + 0.5) / self.levels, dtype=torch.float64)

@@ -10,12 +10,12 @@ from scorewise.noise import Draws
 
 
 def gaussian(x_BD: Tensor, sigma: float, draws: Draws) -> Tensor:
-    """This is x + sigma z, shape (B, D)."""
+    """Return x + sigma z, shape (B, D)."""
     return x_BD + sigma * draws.fork("corruption").normal(x_BD.shape[1], dtype=x_BD.dtype)
 
 
 def salt_and_pepper(x_BD: Tensor, share: float, shape: Sequence[int], draws: Draws) -> tuple[Tensor, Tensor]:
-    """This is images with pixels set to 1 or -1, all channels together, and which entries were hit, both (B, D).
+    """Return images with pixels set to 1 or -1, all channels together, and which entries were hit, both (B, D).
 
     Args:
         x_BD: images in [-1, 1].

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 def median(x_BD: Tensor, shape: Sequence[int], size: int = 3) -> Tensor:
-    """This is the median of a size x size window around every pixel, per channel, edges mirrored (scipy), (B, D)."""
+    """Return the median of a size x size window around every pixel, per channel, edges mirrored (scipy), (B, D)."""
     from scipy.ndimage import median_filter
 
     images = x_BD.detach().cpu().numpy().reshape(-1, *shape)
@@ -17,7 +17,7 @@ def median(x_BD: Tensor, shape: Sequence[int], size: int = 3) -> Tensor:
 
 
 def wiener(x_BD: Tensor, shape: Sequence[int], sigma: float | None, size: int = 3) -> Tensor:
-    """This is the adaptive Wiener filter on size x size windows, per channel (Lim 1990; scipy), (B, D).
+    """Return the adaptive Wiener filter on size x size windows, per channel (Lim 1990; scipy), (B, D).
 
     Args:
         x_BD: images.
@@ -36,7 +36,7 @@ def wiener(x_BD: Tensor, shape: Sequence[int], sigma: float | None, size: int = 
 
 
 def median_of_known(x_BD: Tensor, known_BD: Tensor, shape: Sequence[int], otherwise: float) -> Tensor:
-    """This is x with every unknown entry replaced by the median of the known ones around it, shape (B, D).
+    """Return x with every unknown entry replaced by the median of the known ones around it, shape (B, D).
 
     Around means 3 x 3, then 5 x 5 where nothing is known there, then `otherwise`.
     """

@@ -18,7 +18,7 @@ FOLDS = 2
 
 
 def infill(model: Any, x_BD: Tensor, known_BD: Tensor, shape: Sequence[int], steps: int) -> Tensor:
-    """This is x with its unknown entries moved up grad log q given the known ones, shape (B, D).
+    """Return x with its unknown entries moved up grad log q given the known ones, shape (B, D).
 
     x_M <- x_M + sigma^2 / 2 (grad log q(x))_M, kept in [-1, 1], from the median of the known neighbours; the mean of
     the second half of the way is returned. Both what precedes a pixel and what follows it count, which is why it takes
@@ -50,7 +50,7 @@ def infill(model: Any, x_BD: Tensor, known_BD: Tensor, shape: Sequence[int], ste
 def infill_in_order(
     model: Any, x_BD: Tensor, known_BD: Tensor, draws: int = 16, generator: Generator | None = None
 ) -> Tensor:
-    """This is x with every unknown entry the mean of draws given what comes before it, shape (B, D).
+    """Return x with every unknown entry the mean of draws given what comes before it, shape (B, D).
 
     One dimension after the other in the model's order, contexts from what is known or filled already. What follows
     a pixel is not used. With one draw it is a draw from the conditionals.
@@ -86,7 +86,7 @@ def _mean_of_draws(model: Any, c_BDF: Tensor, draws: int, generator: Generator |
 
 
 def outliers(model: Any, x_BD: Tensor, shape: Sequence[int], steps: int, jump: float) -> Tensor:
-    """This is which entries look like salt or pepper, shape (B, D), boolean, all channels of a pixel together.
+    """Return which entries look like salt or pepper, shape (B, D), boolean, all channels of a pixel together.
 
     Only pixels at 1 or at -1 can be. Every pixel is filled in from the others, a quarter of them at a time together
     with those that a median filter suspects, and is an outlier when it is further than `jump` from what it was

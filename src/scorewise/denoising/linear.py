@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class LinearMMSE:
-    """This is the linear estimate of x_d with the least mean squared error, from x + sigma z.
+    """The linear estimate of x_d with the least mean squared error, from x + sigma z.
 
     With the mean m and the covariance S of the examples, C = S + sigma^2 I and C = L L^T,
 
@@ -32,12 +32,12 @@ class LinearMMSE:
         self.factor_DD = torch.linalg.cholesky(centred_ND.mT @ centred_ND / len(x_ND) + noise_DD)
 
     def causal(self, y_BD: Tensor) -> Tensor:
-        """This is the estimate of every x_d from y_<=d, shape (B, D)."""
+        """Return the estimate of every x_d from y_<=d, shape (B, D)."""
         e_BD = self._whitened(y_BD)
         return (y_BD.double() - self.sigma**2 * e_BD / self.factor_DD.diagonal()).to(y_BD)
 
     def joint(self, y_BD: Tensor) -> Tensor:
-        """This is the estimate of every x_d from all of y, shape (B, D)."""
+        """Return the estimate of every x_d from all of y, shape (B, D)."""
         pull_BD = torch.linalg.solve_triangular(self.factor_DD.mT, self._whitened(y_BD).mT, upper=True).mT
         return (y_BD.double() - self.sigma**2 * pull_BD).to(y_BD)
 

@@ -13,7 +13,7 @@ COARSE = 0.35
 
 
 def joint_score(model: Any, x_BD: Tensor, sigma: float | None = None) -> Tensor:
-    """This is grad_x log q(x), shape (B, D): sum_{k>=d} d/dx_d log q(x_k | x_<k) for a model of conditionals.
+    """Return grad_x log q(x), shape (B, D): sum_{k>=d} d/dx_d log q(x_k | x_<k) for a model of conditionals.
 
     Args:
         model: with a joint score, one at every noise level, or a log-density that can be differentiated.
@@ -31,7 +31,7 @@ def joint_score(model: Any, x_BD: Tensor, sigma: float | None = None) -> Tensor:
 
 
 def parallel(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
-    """This is y_d + sigma^2 s_d(y_d | y_<d) = E[x_d | y_<=d], all dimensions from one pass, shape (B, D).
+    """Return y_d + sigma^2 s_d(y_d | y_<d) = E[x_d | y_<=d], all dimensions from one pass, shape (B, D).
 
     The contexts are noisy pixels, so the model must have been trained with this noise on all of them.
     """
@@ -40,7 +40,7 @@ def parallel(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
 
 
 def sequential(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
-    """This is y_d + sigma^2 s_d(y_d | restored x_<d, sigma), one dimension after the other, shape (B, D).
+    """Return y_d + sigma^2 s_d(y_d | restored x_<d, sigma), one dimension after the other, shape (B, D).
 
     For models whose contexts were trained (nearly) clean while the query had any noise level, see `csm_annealed`.
     """
@@ -57,5 +57,5 @@ def sequential(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
 
 
 def joint(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
-    """This is y + sigma^2 grad log q(y) = E[x | y], which sees all of the image, shape (B, D)."""
+    """Return y + sigma^2 grad log q(y) = E[x | y], which sees all of the image, shape (B, D)."""
     return y_BD + sigma**2 * joint_score(model, y_BD, sigma)

@@ -14,7 +14,7 @@ TILE = 2**20
 
 
 class KDE:
-    """This is p(x) = mean_k N(x; x_k, h^2 I), an isotropic Gaussian kernel density estimate.
+    """P(x) = mean_k N(x; x_k, h^2 I), an isotropic Gaussian kernel density estimate.
 
     It is a ScoreModel and a NormalisedDensity: its score is the joint one. With Silverman's bandwidth it is the
     KDE column of the poster's table 1.
@@ -36,12 +36,12 @@ class KDE:
         self.bandwidth = ruled_bandwidth(x_ND, bandwidth) if isinstance(bandwidth, str) else float(bandwidth)
 
     def score(self, x_BD: Tensor) -> Tensor:
-        """This is grad_x log p(x) = (sum_k w_k x_k - x) / h^2, w = softmax(-|x - x_k|^2 / (2 h^2)); shape of x."""
+        """Return grad_x log p(x) = (sum_k w_k x_k - x) / h^2, w = softmax(-|x - x_k|^2 / (2 h^2)); shape of x."""
         means_BD = [torch.softmax(self._exponent(q_BD), -1) @ self.x_ND for q_BD in self._tiles(x_BD)]
         return (torch.cat(means_BD) - x_BD) / self.bandwidth**2
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log p(x), nats, shape (B,)."""
+        """Return log p(x), nats, shape (B,)."""
         examples, dims = self.x_ND.shape
         sums_B = torch.cat([torch.logsumexp(self._exponent(q_BD), -1) for q_BD in self._tiles(x_BD)])
         return sums_B - math.log(examples) - 0.5 * dims * math.log(2 * math.pi * self.bandwidth**2)
@@ -54,7 +54,7 @@ class KDE:
 
 
 def ruled_bandwidth(x_ND: Tensor, rule: str) -> float:
-    """This is the bandwidth that a rule chooses.
+    """Return the bandwidth that a rule chooses.
 
     Raises:
         ValueError: the data have no spread.
@@ -74,7 +74,7 @@ def ruled_bandwidth(x_ND: Tensor, rule: str) -> float:
 
 @torch.no_grad()
 def leave_one_out_bandwidth(x_ND: Tensor, start: float) -> float:
-    """This is the h that maximises the leave-one-out likelihood (Duin 1976), to .5 %, between e^-5 and e of `start`."""
+    """Return the h that maximises the leave-one-out likelihood (Duin 1976), to .5 %, between e^-5 and e of `start`."""
     from scipy.optimize import minimize_scalar  # slow to import, and most runs do not need it
 
     dims = x_ND.shape[1]
@@ -89,7 +89,7 @@ def leave_one_out_bandwidth(x_ND: Tensor, start: float) -> float:
 
 
 def leave_one_out_sums(x_ND: Tensor, h: float) -> list[Tensor]:
-    """This is log sum_{j != i} exp(-|x_i - x_j|^2 / (2 h^2)) of every example i, tile by tile."""
+    """Return log sum_{j != i} exp(-|x_i - x_j|^2 / (2 h^2)) of every example i, tile by tile."""
     sums, first = [], 0
     for q_BD in x_ND.split(max(1, TILE // len(x_ND))):
         exponent_BN = squared_distances(q_BD, x_ND).mul_(-0.5 / h**2)

@@ -10,7 +10,7 @@ SMALLEST_BANDWIDTH = 1e-3
 
 
 def check_bandwidth(bandwidth: str | float, rules: tuple[str, ...]) -> None:
-    """This refuses a bandwidth that is neither one of the rules nor a positive number.
+    """Refuse a bandwidth that is neither one of the rules nor a positive number.
 
     Raises:
         ValueError: it is neither.
@@ -23,7 +23,7 @@ def check_bandwidth(bandwidth: str | float, rules: tuple[str, ...]) -> None:
 
 
 def squared_distances(q_BD: Tensor, x_MD: Tensor) -> Tensor:
-    """This is |q_b - x_m|^2, shape (..., B, M); leading axes broadcast.
+    """Return |q_b - x_m|^2, shape (..., B, M); leading axes broadcast.
 
     Everything is measured from the mean of x, so that float32 loses digits to the spread of x and not to its mean.
     """
@@ -34,7 +34,7 @@ def squared_distances(q_BD: Tensor, x_MD: Tensor) -> Tensor:
 
 
 def kernel_bandwidth(bandwidth: str | float, square_MM: Tensor) -> Tensor:
-    """This is h, shape (..., 1, 1), from the squared distances among samples: the number given, or their median.
+    """Return h, shape (..., 1, 1), from the squared distances among samples: the number given, or their median.
 
     The median is over all M^2 pairs, the M zeros of the diagonal among them: the smallest of the largest M^2 // 2
     distances, as in the code of Li and Turner (2018) and of Shi, Sun and Zhu (2018).
@@ -47,11 +47,11 @@ def kernel_bandwidth(bandwidth: str | float, square_MM: Tensor) -> Tensor:
 
 
 def kernel(square_BM: Tensor, h: Tensor) -> Tensor:
-    """This is K = exp(-square / (2 h^2)), shape of the squared distances."""
+    """Return K = exp(-square / (2 h^2)), shape of the squared distances."""
     return (-0.5 * square_BM / h**2).exp()
 
 
 def kernel_gradient(x_MD: Tensor, k_MM: Tensor, h: Tensor) -> Tensor:
-    """This is <grad, K>_i = sum_j grad_{x_j} K_ij = sum_j K_ij (x_i - x_j) / h^2, shape (..., M, D)."""
+    """Return <grad, K>_i = sum_j grad_{x_j} K_ij = sum_j K_ij (x_i - x_j) / h^2, shape (..., M, D)."""
     x_MD = x_MD - x_MD.mean(-2, keepdim=True)
     return (k_MM.sum(-1, keepdim=True) * x_MD - k_MM @ x_MD) / h**2

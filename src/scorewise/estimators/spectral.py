@@ -15,7 +15,7 @@ from scorewise.estimators.kernel import (
 
 
 class Spectrum(NamedTuple):
-    """This is what the samples say.
+    """What the samples say.
 
     Args:
         h: bandwidth (..., 1, 1).
@@ -31,7 +31,7 @@ class Spectrum(NamedTuple):
 
 
 class Spectral:
-    """This is the score expanded in the eigenfunctions of a Gaussian kernel, those of the largest eigenvalues.
+    """The score expanded in the eigenfunctions of a Gaussian kernel, those of the largest eigenvalues.
 
     With the eigenpairs (lambda_j, u_j) of the kernel matrix of the samples, psi_j(x) = sqrt(M) / lambda_j
     sum_n u_jn k(x, x_n), beta_j = - mean_m grad psi_j(x_m), and the score is sum_j beta_j psi_j(x). At the samples
@@ -66,19 +66,19 @@ class Spectral:
 
     @torch.no_grad()
     def score_at(self, x_MD: Tensor) -> Tensor:
-        """This is + grad log p at the samples, shape of x, no graph; leading axes are separate sets of samples."""
+        """Return + grad log p at the samples, shape of x, no graph; leading axes are separate sets of samples."""
         spectrum = self._spectrum(x_MD)
         return -spectrum.u_MM @ (spectrum.inverse_M1 * spectrum.moment_MD)
 
     @torch.no_grad()
     def score(self, q_BD: Tensor, x_MD: Tensor) -> Tensor:
-        """This is + grad log p at other points (..., B, D), by Nystrom's extension of the eigenfunctions; no graph."""
+        """Return + grad log p at other points (..., B, D), by Nystrom's extension of the eigenfunctions; no graph."""
         spectrum = self._spectrum(x_MD)
         psi_BM = kernel(squared_distances(q_BD, x_MD), spectrum.h) @ spectrum.u_MM
         return -psi_BM @ (spectrum.inverse_M1.square() * spectrum.moment_MD)
 
     def count(self, eigenvalues_M: Tensor) -> Tensor:
-        """This is how many eigenfunctions are used of every set, shape (...); eigenvalues (..., M) descend."""
+        """Return how many eigenfunctions are used of every set, shape (...); eigenvalues (..., M) descend."""
         total = eigenvalues_M.sum(-1, keepdim=True)
         by_share = (eigenvalues_M.cumsum(-1) / total < self.share).sum(-1).clamp(min=1)
         return by_share if self.n_eigen is None else torch.full_like(by_share, self.n_eigen)

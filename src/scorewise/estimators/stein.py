@@ -13,7 +13,7 @@ from scorewise.estimators.kernel import (
 
 
 class Stein:
-    """This is - (K + eta I)^-1 <grad, K>: the scores at samples of which only the samples are known.
+    """- (K + eta I)^-1 <grad, K>: the scores at samples of which only the samples are known.
 
     It follows from Stein's identity E[k(y, x) grad log p(x) + grad_x k(y, x)] = 0, at every sample y, with a ridge.
     The default eta is the published one. From 100 samples of N(0, I) its error is hardly below that of an estimate of
@@ -35,7 +35,7 @@ class Stein:
 
     @torch.no_grad()
     def score_at(self, x_MD: Tensor) -> Tensor:
-        """This is + grad log p at the samples, shape of x, no graph; leading axes are separate sets of samples."""
+        """Return + grad log p at the samples, shape of x, no graph; leading axes are separate sets of samples."""
         square_MM = squared_distances(x_MD, x_MD)
         h = kernel_bandwidth(self.bandwidth, square_MM)
         k_MM = kernel(square_MM, h)

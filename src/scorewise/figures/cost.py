@@ -18,7 +18,7 @@ Step = Callable[[], None]
 
 
 def training_step(model: Any, objective: Objective, x_BD: Tensor) -> Step:
-    """This is one step of Adam on a batch, as a function."""
+    """Return one step of Adam on a batch, as a function."""
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     draws = Draws.of(0, 0, torch.arange(len(x_BD)).to(x_BD.device))
 
@@ -31,7 +31,7 @@ def training_step(model: Any, objective: Objective, x_BD: Tensor) -> Step:
 
 
 def seconds_per_step(steps: Mapping[str, Step], rounds: int, device: torch.device) -> dict[str, float]:
-    """This is the median time of each step over interleaved rounds, after one round of warming up.
+    """Return the median time of each step over interleaved rounds, after one round of warming up.
 
     On a CPU it is processor time, which other programs on the machine disturb less.
     """
@@ -53,7 +53,7 @@ def _now(device: torch.device) -> float:
 
 
 def peak_bytes(step: Step, device: torch.device) -> int:
-    """This is the most memory that tensors made during a step hold at one time, above what was there before."""
+    """Return the most memory that tensors made during a step hold at one time, above what was there before."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
@@ -67,7 +67,7 @@ def peak_bytes(step: Step, device: torch.device) -> int:
 
 
 class _LiveMemory(TorchDispatchMode):
-    """This counts the bytes of the storages that operations make, until they are freed."""
+    """A count of the bytes of the storages that operations make, until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()

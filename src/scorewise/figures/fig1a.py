@@ -24,7 +24,7 @@ MEBIBYTE = 2**20
 
 @final
 class Fig1a(Figure):
-    """This is time and peak memory per iteration: forward, backward and Adam, interleaved within every dimension.
+    """Time and peak memory per iteration: forward, backward and Adam, interleaved within every dimension.
 
     SM, SSM and DSM train a joint score on a network of three hidden layers; CSM trains AR-CSM on a MADE of the same
     hidden layers with 8 context numbers per dimension and a shared head of two layers.
@@ -65,7 +65,7 @@ class Fig1a(Figure):
         return {name: {"seconds": seconds[name], "bytes": peak_bytes(steps[name], self.device)} for name in steps}
 
     def measure(self, bench: Bench) -> Results:
-        """This is the costs per dimension, and SM / CSM."""
+        """Return the costs per dimension, and SM / CSM."""
         costs: dict[int, dict[str, dict[str, float]]] = {}
         for dims in self.dims:
             settings = {"batch": self.batch, "hidden": self.hidden, "rounds": self.rounds, "device": self.device.type}
@@ -120,7 +120,7 @@ class Fig1a(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws time and memory over D, both axes logarithmic."""
+        """Draw time and memory over D, both axes logarithmic."""
         canvas.set_size_inches(9, 3.6)
         dims = [int(key) for key in data["costs"]]
         for i, (key, scale, label) in enumerate(

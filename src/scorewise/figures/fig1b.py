@@ -19,7 +19,7 @@ from scorewise.objectives.ssm_vr import SSMVR
 
 @final
 class Fig1b(Figure):
-    """This is the standard deviation over examples of every objective at the true score of N(0, std^2 I).
+    """The standard deviation over examples of every objective at the true score of N(0, std^2 I).
 
     Args:
         dims: D.
@@ -37,7 +37,7 @@ class Fig1b(Figure):
         self.projections, self.chunk, self.tolerance = projections, chunk, tolerance
 
     def _cases(self) -> dict[str, tuple[Objective, float]]:
-        """This is objective and closed form of its variance in units of 1 / std^4 (D the dimension, M projections)."""
+        """Return objective and closed form of its variance in units of 1 / std^4 (D the dimension, M projections)."""
         dims, m = self.dims, self.projections
         x_only = dims / 2  # the variance of |x|^2 / 2 alone: what remains when the projections are averaged
         rademacher, gaussian = dims**2 / 2, 0.75 * (dims**2 + 2 * dims) - dims**2 / 4
@@ -52,7 +52,7 @@ class Fig1b(Figure):
         }
 
     def measure(self, bench: Bench) -> Results:
-        """This is the measured and the closed-form standard deviation of every objective."""
+        """Return the measured and the closed-form standard deviation of every objective."""
         found: dict[str, dict[str, float]] = {}
         for name, (objective, variance) in self._cases().items():
             settings = {"dims": self.dims, "std": self.std, "draws": self.draws, "projections": self.projections}
@@ -121,7 +121,7 @@ class Fig1b(Figure):
         return {"mean": mean + optimum, "std": (squares / count - mean**2) ** 0.5}
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws the standard deviations closed forms as ticks."""
+        """Draw the standard deviations closed forms as ticks."""
         canvas.set_size_inches(7.5, 3.4)
         axes = canvas.add_subplot()
         names = list(data["cases"])[::-1]

@@ -20,7 +20,7 @@ OBJECTIVES: dict[str, Objective] = {"CSM": CSM(), "SSM": SSM(), "SSM-VR": SSMVR(
 
 @final
 class Fig2(Figure):
-    """This is training losses on N(0, std^2 I) with their closed-form optima, and fisher_error of every run.
+    """Training losses on N(0, std^2 I) with their closed-form optima, and fisher_error of every run.
 
     Args:
         dims: D.
@@ -34,14 +34,14 @@ class Fig2(Figure):
         self.dims, self.std, self.timed_steps = dims, std, timed_steps
 
     def _optimum(self, name: str) -> float:
-        """This is the least value that the objective can reach (SCIENCE: closed forms of the Gaussian)."""
+        """Return the least value that the objective can reach (SCIENCE: closed forms of the Gaussian)."""
         variance = self.std**2
         if sigma := _sigma(name):
             return self.dims / 2 * variance / (sigma**2 * (variance + sigma**2))
         return -self.dims / 2 / variance
 
     def _bias(self, name: str) -> float:
-        """This is the fisher_error of the exact minimiser: that of the blurred law for DSM, else 0."""
+        """Return the fisher_error of the exact minimiser: that of the blurred law for DSM, else 0."""
         variance, sigma = self.std**2, _sigma(name)
         return self.dims / 2 * variance * (1 / variance - 1 / (variance + sigma**2)) ** 2
 
@@ -54,7 +54,7 @@ class Fig2(Figure):
         return seconds_per_step(steps, self.timed_steps, torch.device("cpu"))
 
     def measure(self, bench: Bench) -> Results:
-        """This is final losses and fisher errors beside their closed forms."""
+        """Return final losses and fisher errors beside their closed forms."""
         identities = {name: run.summary["identity"] for name, (run, *_) in bench.runs.items()}
         settings = {"rounds": self.timed_steps, "runs": identities}
         seconds = bench.once("seconds-per-step", settings, lambda: self._seconds(bench))
@@ -123,7 +123,7 @@ class Fig2(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws the loss curves, each on its own axis, and fisher_error of all on one."""
+        """Draw the loss curves, each on its own axis, and fisher_error of all on one."""
         names = list(data["curves"])
         columns = 4
         rows = -(-len(names) // columns)
@@ -161,5 +161,5 @@ class Fig2(Figure):
 
 
 def _sigma(name: str) -> float:
-    """This is the perturbation of a DSM run, 0 for others."""
+    """Return the perturbation of a DSM run, 0 for others."""
     return float(name.partition("sigma=")[2] or 0)

@@ -12,12 +12,12 @@ FLOOR = "MLE"
 
 @final
 class Fig3a(Figure):
-    """This is held-out NLL of the same model under every objective, on the same smoothed law and budget of steps."""
+    """Held-out NLL of the same model under every objective, on the same smoothed law and budget of steps."""
 
     title = "NLL of one MADE by CSM, DSM, SSM and maximum likelihood (figure 3a)"
 
     def measure(self, bench: Bench) -> Results:
-        """This is the NLL of every run, and whether CSM is the best of the score-matching runs."""
+        """Return the NLL of every run, and whether CSM is the best of the score-matching runs."""
         found = {name: run.summary["metrics"] for name, (run, *_) in bench.runs.items()}
         first = next(iter(bench.runs.values()))[0]
         conventions = first.summary["conventions"]
@@ -61,7 +61,7 @@ class Fig3a(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws validation NLL over steps, all runs on one axis."""
+        """Draw validation NLL over steps, all runs on one axis."""
         canvas.set_size_inches(7.5, 4.2)
         axes = canvas.add_subplot()
         for name, curve in data["curves"].items():

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, mean_and_spread
+from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
 from scorewise.likelihood import FlowODE, Transition
-from scorewise.metrics import maximum_mean_discrepancy, sliced_wasserstein
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
 from scorewise.sampling.reverse_diffusion_1d import ReverseDiffusion1d
@@ -31,7 +31,7 @@ WANTED = {"MADE n=1": 7, "MADE n=3": 5}
 
 @final
 class Fig3b(Figure):
-    """This is sliced Wasserstein distance and MMD of samples to smoothed data, with the distance of data to data.
+    """Sliced Wasserstein distance and MMD of samples to smoothed data, with the distance of data to data.
 
     Args:
         draws: examples per sample.
@@ -88,7 +88,7 @@ class Fig3b(Figure):
         return self._distances(x_BD, _data(run.source, self.draws, run.seed), 0.25 * run.source.std)
 
     def _nll(self, run: Run) -> dict[str, float]:
-        """This is the mean negative log-likelihood of held-out examples, nats."""
+        """Return the mean negative log-likelihood of held-out examples, nats."""
         model = cast(Any, run.model)
         x_BD = _data(run.source, self.held_out, 12_345)
         if isinstance(run.model, NoisyConditionalScoreModel):
@@ -97,7 +97,7 @@ class Fig3b(Figure):
             return {"nll": -float(model.log_prob(x_BD).double().mean())}
 
     def _two_ways(self, run: Run) -> dict[str, float]:
-        """This is the mean negative log-likelihood of the same few examples by the flow and by transitions, nats."""
+        """Return the mean negative log-likelihood of the same few examples by the flow and by transitions, nats."""
         x_BD = _data(run.source, self.checked, 12_345)
         with torch.no_grad():
             flow_B, steps_B = (rule.log_prob(run.model, x_BD).double() for rule in (FlowODE(32), Transition()))
@@ -105,7 +105,7 @@ class Fig3b(Figure):
         return {"flow": -float(flow_B.mean()), "transitions": -float(steps_B.mean()), "apart": apart}
 
     def _entropy(self, source: Any) -> dict[str, float]:
-        """This is minus the mean log-density on the same examples of clean examples convolved with the noise."""
+        """Return minus the mean log-density on the same examples of clean examples convolved with the noise."""
         x_BD = _data(source, self.held_out, 12_345)
         y_ND = source.sample(Draws.of(-77, -1, torch.arange(self.clean)).fork("data")).float()
         log_p = [_mixture(x_bD, y_ND) for x_bD in x_BD.split(max(1, 20_000_000 // self.clean))]
@@ -137,7 +137,7 @@ class Fig3b(Figure):
         return self._distances(two[0], two[1], 0.25 * source.std)
 
     def measure(self, bench: Bench) -> Results:
-        """This is both distances of every model on every density, and who wins where."""
+        """Return both distances of every model on every density, and who wins where."""
         toys = list(dict.fromkeys(name.partition("/")[2] for name in bench.runs))
         settings = self.settings
         swd: dict[str, dict[str, list[float]]] = {}
@@ -251,7 +251,7 @@ class Fig3b(Figure):
         return {name: np.histogram2d(x[:, 1].numpy(), x[:, 0].numpy(), [edges, edges])[0] for name, x in shown.items()}
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws samples side by side, one row per density."""
+        """Draw samples side by side, one row per density."""
         pictures = data["pictures"]
         rows, columns = len(pictures), 5
         canvas.set_size_inches(1.75 * columns, 1.8 * rows + 0.5)
@@ -272,14 +272,14 @@ class Fig3b(Figure):
 
 
 def _data(source: Any, count: int, seed: int) -> Tensor:
-    """This is smoothed data that no model was trained on."""
+    """Return smoothed data that no model was trained on."""
     draws = Draws.of(-100 - seed, -1, torch.arange(count))
     x_BD: Tensor = source.sample(draws.fork("data")).float()
     return x_BD + SMOOTHING * smoothing_noise(draws, x_BD)
 
 
 def _mixture(x_BD: Tensor, y_ND: Tensor) -> Tensor:
-    """This is the log-density of y + N(0, SMOOTHING^2 I), y uniform over examples, shape (B,)."""
+    """Return the log-density of y + N(0, SMOOTHING^2 I), y uniform over examples, shape (B,)."""
     exponent_BN = -0.5 * (torch.cdist(x_BD, y_ND) / SMOOTHING).square()
     constant = math.log(len(y_ND)) + y_ND.shape[1] * math.log(SMOOTHING * math.sqrt(2 * math.pi))
     return torch.logsumexp(exponent_BN, 1) - constant
@@ -324,7 +324,7 @@ def _cell(values: Sequence[float], digits: int) -> str:
 
 
 def _wins(swd: Mapping[str, Mapping[str, Sequence[float]]], baseline: str) -> tuple[list[str], list[str]]:
-    """This is the densities on which ours is better, and those on which both are inside the floor."""
+    """Return the densities on which ours is better, and those on which both are inside the floor."""
     wins: list[str] = []
     ties: list[str] = []
     for toy, found in swd.items():

@@ -22,7 +22,7 @@ Found = Mapping[str, Any]
 
 @final
 class Fig4(Figure):
-    """This is samples of every training, named "<backbone>, <objective>", compared with the clean test images.
+    """Samples of every training, named "<backbone>, <objective>", compared with the clean test images.
 
     Args:
         samples: of each model.
@@ -49,7 +49,7 @@ class Fig4(Figure):
         self.subsets, self.subset_size, self.shown = subsets, subset_size, shown
 
     def measure(self, bench: Bench) -> Results:
-        """This is FID and KID of every model, of other real images and of independent pixels, and what they show."""
+        """Return FID and KID of every model, of other real images and of independent pixels, and what they show."""
         runs = {name: run for name, (run, *_) in bench.runs.items()}
         first = next(iter(runs.values()))
         source, extractor = first.source, first.extractor(self.extractor, self.epochs)
@@ -165,7 +165,7 @@ class Fig4(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws samples of every model beside test images and, of RGB images, how mean colours are distributed."""
+        """Draw samples of every model beside test images and, of RGB images, how mean colours are distributed."""
         panels, colours = data["shown"], data["colours"]
         rows = 2 if colours else 1
         canvas.set_size_inches(3.2 * len(panels), 3.6 + 2.4 * (rows - 1))
@@ -192,7 +192,7 @@ def _plain(one: Any) -> dict[str, Any]:
 
 
 def _histograms(images_BCHW: torch.Tensor) -> list[list[float]]:
-    """This is the share of the images per 8 levels of the mean of every channel, where there are three."""
+    """Return the share of the images per 8 levels of the mean of every channel, where there are three."""
     if images_BCHW.shape[1] != 3:
         return []
     means_BC = images_BCHW.double().mean((2, 3))

@@ -27,7 +27,7 @@ FILTERS = {
 
 @final
 class Fig5SaltPepper(Figure):
-    """This is PSNR and SSIM of images whose pixels were hit by salt and pepper, restored by the joint score.
+    """PSNR and SSIM of images whose pixels were hit by salt and pepper, restored by the joint score.
 
     Args:
         share: of the pixels that are hit.
@@ -41,7 +41,7 @@ class Fig5SaltPepper(Figure):
         self.share, self.images, self.shown = share, images, shown
 
     def measure(self, bench: Bench) -> Results:
-        """This is every model and every way, on the same corrupted images, beside what filters make of them."""
+        """Return every model and every way, on the same corrupted images, beside what filters make of them."""
         tables, claims, pictures = [], [], {}
         restoring = ("task=denoising", "task.corruption=salt_and_pepper", f"task.share={self.share}", "task.shown=1")
         for name, (run,) in bench.runs.items():
@@ -98,7 +98,7 @@ class Fig5SaltPepper(Figure):
         }
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws one row of images per method, models one below the other."""
+        """Draw one row of images per method, models one below the other."""
         rows = {f"{way}\n{name}": x for name, rows in data["pictures"].items() for way, x in rows.items()}
         shapes = {f"{way}\n{name}": data["shapes"][name] for name, rows in data["pictures"].items() for way in rows}
         image_rows(rows, shapes, canvas)

@@ -18,7 +18,7 @@ PARALLEL, SEQUENTIAL = "joint noise", "noise per dimension"
 
 @final
 class Fig5SingleStep(Figure):
-    """This is PSNR and SSIM of single steps x + sigma^2 s, beside filters and the best linear estimates.
+    """PSNR and SSIM of single steps x + sigma^2 s, beside filters and the best linear estimates.
 
     Args:
         sigma: of the noise.
@@ -32,7 +32,7 @@ class Fig5SingleStep(Figure):
         self.sigma, self.images, self.shown = sigma, images, shown
 
     def _linear(self, source: Any, seed: int) -> dict[str, list[float]]:
-        """This is PSNR, mean and standard error, of what the task does not try: linear estimates, larger windows."""
+        """Return PSNR, mean and standard error, of what the task does not try: linear estimates, larger windows."""
         clean_BD, noisy_BD = self._noisy(source, seed, self.images)
         examples_ND = source.examples("train", torch.arange(source.count("train")), 0, seed)
         linear = denoising.LinearMMSE(examples_ND, self.sigma)
@@ -54,7 +54,7 @@ class Fig5SingleStep(Figure):
         return clean_BD, denoising.gaussian(clean_BD, self.sigma, Draws.of(seed, -1, index_B))
 
     def measure(self, bench: Bench) -> Results:
-        """This is every way to restore the same noisy images."""
+        """Return every way to restore the same noisy images."""
         (one,), (per_dimension,) = bench.runs[PARALLEL], bench.runs[SEQUENTIAL]
         source, seed = one.source, one.seed
         linear = bench.once("linear", {"sigma": self.sigma, "images": self.images}, lambda: self._linear(source, seed))
@@ -124,10 +124,10 @@ class Fig5SingleStep(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws one row of images per method."""
+        """Draw one row of images per method."""
         image_rows({name: x for name, x in data.items() if name != "shape"}, data["shape"], canvas)
 
 
 def quality_of(found: Mapping[str, float], name: str) -> list[float]:
-    """This is PSNR, its standard error and SSIM of what was restored in one way, from the test of task=denoising."""
+    """Return PSNR, its standard error and SSIM of what was restored in one way, from the test of task=denoising."""
     return [found[f"psnr_{name}"], found[f"psnr_{name}_se"], found[f"ssim_{name}"]]

@@ -18,38 +18,38 @@ Measured = TypeVar("Measured")
 
 
 class Run(Protocol):
-    """This is a finished training, as figures see it."""
+    """A finished training, as figures see it."""
 
     @property
     def seed(self) -> int:
-        """This is the seed of the training."""
+        """The seed of the training."""
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """This is its summary.json."""
+        """Its summary.json."""
 
     @property
     def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
-        """This is its metrics by name, as (step, value)."""
+        """Its metrics by name, as (step, value)."""
 
     @property
     def model(self) -> Any:
-        """This is the trained model, loaded from its folder."""
+        """The trained model, loaded from its folder."""
 
     @property
     def source(self) -> Any:
-        """This is the data set that it was trained on."""
+        """The data set that it was trained on."""
 
     def tested(self, *words: str) -> Mapping[str, float]:
-        """This is the held-out numbers under another task, given as src/eval.py takes it."""
+        """Return the held-out numbers under another task, given as src/eval.py takes it."""
 
     def extractor(self, choice: str | None, epochs: int | None = None) -> Any:
-        """This is a feature extractor for that data set: inception, untrained, or (None) a classifier of its own."""
+        """Return a feature extractor for that data set: inception, untrained, or (None) a classifier of its own."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """This is rows of numbers with a caption that states units and conventions."""
+    """Rows of numbers with a caption that states units and conventions."""
 
     caption: str
     columns: Sequence[str]
@@ -58,7 +58,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Claim:
-    """This is one sentence that a figure must show, whether it holds, and the numbers that decide it."""
+    """One sentence that a figure must show, whether it holds, and the numbers that decide it."""
 
     sentence: str
     holds: bool
@@ -67,7 +67,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Results:
-    """This is everything that a figure found.
+    """Everything that a figure found.
 
     Args:
         tables, claims, notes: for readers.
@@ -82,7 +82,7 @@ class Results:
     arrays: Mapping[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """This is the same as JSON can hold it, without the arrays."""
+        """Return the same as JSON can hold it, without the arrays."""
         tables, claims = ([asdict(part) for part in parts] for parts in (self.tables, self.claims))
         found: dict[str, Any] = json.loads(
             json.dumps({"tables": tables, "claims": claims, "notes": self.notes, "data": self.data})
@@ -91,7 +91,7 @@ class Results:
 
 
 class Bench:
-    """This is where a figure works: its finished trainings, and measurements that are made once.
+    """Where a figure works: its finished trainings, and measurements that are made once.
 
     Args:
         folder: for measurements.
@@ -101,12 +101,12 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, runs: Mapping[str, Sequence[Run]], version: str, say: Callable[[str], None] = print
+        self, folder: Path, runs: Mapping[str, Sequence[Run]], version: int | str, say: Callable[[str], None] = print
     ) -> None:
         self.folder, self.runs, self.version, self.say = folder, runs, version, say
 
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]) -> Measured:
-        """This is a measurement (plain numbers, lists and mappings), taken from the folder when it was made before."""
+        """Return a measurement (plain numbers, lists and mappings), taken from the folder when it was made before."""
         text = json.dumps([settings, self.version], sort_keys=True, default=str)
         path = self.folder / f"{name.replace('/', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
         if path.is_file():
@@ -124,7 +124,7 @@ class Bench:
 
 
 class Figure(ABC):
-    """This is one figure or table of the sources: how it is measured and how it is drawn.
+    """One figure or table of the sources: how it is measured and how it is drawn.
 
     Numbers of a budget come to the constructor; trainings are listed in the figure's config.
     """
@@ -133,14 +133,14 @@ class Figure(ABC):
 
     @abstractmethod
     def measure(self, bench: Bench) -> Results:
-        """This is tables, claims and the data of the picture."""
+        """Return tables, claims and the data of the picture."""
 
     @abstractmethod
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws the picture from the data and the arrays of the results."""
+        """Draw the picture from the data and the arrays of the results."""
 
     def save(self, results: Results, path: Path) -> None:
-        """This writes the picture."""
+        """Write the picture."""
         canvas = Canvas(layout="constrained")
         FigureCanvasAgg(canvas)
         self.draw({**results.plain()["data"], **results.arrays}, canvas)
@@ -148,7 +148,7 @@ class Figure(ABC):
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """This is the mean and the standard deviation over repetitions (0 for one)."""
+    """Return the mean and the standard deviation over repetitions (0 for one)."""
     mean = sum(values) / len(values)
     if len(values) == 1:
         return mean, 0.0
@@ -156,7 +156,7 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def thinned(curve: Sequence[tuple[int, float]], most: int = 400) -> list[tuple[int, float]]:
-    """This is a curve with at most so many points, evenly picked, the last one kept."""
+    """Return a curve with at most so many points, evenly picked, the last one kept."""
     if len(curve) <= most:
         return list(curve)
     picked = [curve[i * (len(curve) - 1) // (most - 1)] for i in range(most)]
@@ -164,7 +164,7 @@ def thinned(curve: Sequence[tuple[int, float]], most: int = 400) -> list[tuple[i
 
 
 def image_rows(rows: Mapping[str, Any], shape: Sequence[int] | Mapping[str, Sequence[int]], canvas: Canvas) -> None:
-    """This draws one labelled row of images per entry, examples (B, D) in [-1, 1], of one shape or one per row."""
+    """Draw one labelled row of images per entry, examples (B, D) in [-1, 1], of one shape or one per row."""
     widest = max(len(x_BD) for x_BD in rows.values())
     canvas.set_size_inches(1.8 + 0.75 * widest, 0.8 * len(rows))
     for i, (name, x_BD) in enumerate(rows.items(), 1):

@@ -15,7 +15,7 @@ from scorewise.sampling.denoise import tweedie
 
 @final
 class NcsnMnist(Figure):
-    """This is samples of a noise-conditional score network and its loss per level, weighted by sigma^2.
+    """Samples of a noise-conditional score network and its loss per level, weighted by sigma^2.
 
     Args:
         samples: drawn by annealed Langevin dynamics.
@@ -38,7 +38,7 @@ class NcsnMnist(Figure):
         return (total_L / self.images).tolist()
 
     def measure(self, bench: Bench) -> Results:
-        """This is the weighted loss at every level beside those of two references, and samples."""
+        """Return the weighted loss at every level beside those of two references, and samples."""
         ((run,),) = bench.runs.values()
         model, source = run.model, run.source
         settings = {"run": run.summary["identity"], "images": self.images}
@@ -89,7 +89,7 @@ class NcsnMnist(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws samples, their denoised copies and the loss per level."""
+        """Draw samples, their denoised copies and the loss per level."""
         canvas.set_size_inches(13, 4.4)
         titles = {"samples": f"annealed Langevin, sigma = {data['levels'][-1]:g}", "denoised": "x + sigma^2 s(x)"}
         for i, (key, title) in enumerate(titles.items(), 1):

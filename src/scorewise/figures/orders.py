@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
-from scorewise.ensemble import Ensemble, equal_mixture
+from scorewise.densities.ensemble import Ensemble, equal_mixture
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, mean_and_spread
 from scorewise.noise import Draws, smoothing_noise
 
@@ -20,7 +20,7 @@ FIRST = "raster"
 
 @final
 class Orders(Figure):
-    """This is held-out NLL of the same model in several orders, one by one and mixed, on every data set.
+    """Held-out NLL of the same model in several orders, one by one and mixed, on every data set.
 
     Args:
         copies: draws of the smoothing noise per held-out example.
@@ -32,7 +32,7 @@ class Orders(Figure):
         self.copies = copies
 
     def measure(self, bench: Bench) -> Results:
-        """This is the NLL of every order and of mixtures, and whether mixing orders pays."""
+        """Return the NLL of every order and of mixtures, and whether mixing orders pays."""
         tables: list[Table] = []
         claims: list[Claim] = []
         data: dict[str, Any] = {}
@@ -72,14 +72,14 @@ class Orders(Figure):
         return {**compared(list(runs), log_q_OSN), "dims": dims, "log_volume": log_volume}
 
     def _held_out(self, source: Any, smoothing: float) -> Tensor:
-        """This is the test examples with each copy of the noise, all examples copy by copy."""
+        """Return the test examples with each copy of the noise, all examples copy by copy."""
         index_N = torch.arange(source.count("test"))
         clean_ND = source.examples("test", index_N, -1, 0)
         noises = [smoothing_noise(Draws.of(copy, -1, index_N), clean_ND) for copy in range(self.copies)]
         return torch.cat([clean_ND + smoothing * noise_ND for noise_ND in noises])
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws a dot per seed and a bar at their mean, one row per order or mixture."""
+        """Draw a dot per seed and a bar at their mean, one row per order or mixture."""
         canvas.set_size_inches(4.6 * len(data) + 0.6, 4.0)
         for i, (name, found) in enumerate(data.items()):
             axes = canvas.add_subplot(1, len(data), i + 1)
@@ -98,7 +98,7 @@ class Orders(Figure):
 
 
 def compared(orders: Sequence[str], log_q_OSCN: Tensor) -> dict[str, Any]:
-    """This is NLL by order and of mixtures, and what a mixture gains, paired by example.
+    """Return NLL by order and of mixtures, and what a mixture gains, paired by example.
 
     Args:
         orders: their names.
@@ -136,7 +136,7 @@ def compared(orders: Sequence[str], log_q_OSCN: Tensor) -> dict[str, Any]:
 
 
 def _paired(better_SCN: Tensor, worse_SCN: Tensor) -> dict[str, Any]:
-    """This is the mean gain in nats, its standard error over examples, and the gain of every seed."""
+    """Return the mean gain in nats, its standard error over examples, and the gain of every seed."""
     gain_SCN = better_SCN - worse_SCN
     gain_N = gain_SCN.mean((0, 1))
     return {
@@ -168,7 +168,7 @@ def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any], copi
 
 
 def _standing(name: str, found: Mapping[str, Any]) -> str:
-    """This is what the claims leave out: how the data-driven order does, and the best mixture of seeds."""
+    """Return what the claims leave out: how the data-driven order does, and the best mixture of seeds."""
     nll = {row: mean_and_spread(values)[0] for row, values in found["nll"].items()}
     ranked = sorted(found["orders"], key=lambda order: nll[order])
     sentence = f"{name}: best to worst by the mean are {', '.join(ranked)}"

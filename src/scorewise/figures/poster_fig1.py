@@ -15,7 +15,7 @@ SIDE = 4.5
 
 @final
 class PosterFig1(Figure):
-    """This is exp(-E) normalised on a grid, beside the smoothed density itself.
+    """Exp(-E) normalised on a grid, beside the smoothed density itself.
 
     Args:
         cells: of the grid, per axis.
@@ -31,7 +31,7 @@ class PosterFig1(Figure):
         self.edges, self.centres = edges.numpy(), (edges[1:] + edges[:-1]) / 2
 
     def _model(self, run: Run) -> np.ndarray:
-        """This is exp(-E) on the grid, scaled so that its cells sum to one; rows are x_2."""
+        """Return exp(-E) on the grid, scaled so that its cells sum to one; rows are x_2."""
         y, x = torch.meshgrid(self.centres, self.centres, indexing="ij")
         with torch.no_grad():
             energy_N = run.model.energy(torch.stack([x.flatten(), y.flatten()], -1)).double()
@@ -45,7 +45,7 @@ class PosterFig1(Figure):
         return counts / counts.sum()
 
     def measure(self, bench: Bench) -> Results:
-        """This is the total variation distance of every model to the truth, on the grid."""
+        """Return the total variation distance of every model to the truth, on the grid."""
         grids: dict[str, dict[str, np.ndarray]] = {}
         floors: dict[str, float] = {}
         rows, distances = [], {}
@@ -89,7 +89,7 @@ class PosterFig1(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws the densities side by side, one row per data set, each row on one colour scale."""
+        """Draw the densities side by side, one row per data set, each row on one colour scale."""
         canvas.set_size_inches(9, 3.1 * len(data["grids"]))
         for i, (toy, grids) in enumerate(data["grids"].items()):
             brightest = np.quantile(grids["true density"], 0.999)

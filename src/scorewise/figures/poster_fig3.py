@@ -17,7 +17,7 @@ MINIMISED = ("train/surrogate_not_an_elbo", "train/neg_elbo")
 
 @final
 class PosterFig3(Figure):
-    """This is reconstruction and likelihood of VAEs over iterations, and the noise of every method's gradient.
+    """Reconstruction and likelihood of VAEs over iterations, and the noise of every method's gradient.
 
     Args:
         images: of the batch on which gradients are compared.
@@ -30,7 +30,7 @@ class PosterFig3(Figure):
         self.images, self.draws = images, draws
 
     def measure(self, bench: Bench) -> Results:
-        """This is the curves of every run and the noise of its gradient at the end."""
+        """Return the curves of every run and the noise of its gradient at the end."""
         rows, curves, minimised, noises = [], {}, {}, {}
         for name, (run, *_) in bench.runs.items():
             settings = {"identity": run.summary["identity"], "images": self.images, "draws": self.draws}
@@ -90,7 +90,7 @@ class PosterFig3(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws reconstruction, likelihood, what is minimised, and the noise of the gradients."""
+        """Draw reconstruction, likelihood, what is minimised, and the noise of the gradients."""
         canvas.set_size_inches(15, 3.8)
         panels = [canvas.add_subplot(1, 4, i) for i in range(1, 5)]
         for i, name in enumerate(data["curves"]):

@@ -16,7 +16,7 @@ PUBLISHED = {2: (0.12, 0.26), 10: (0.69, 2.72), 20: (1.23, 3.89), 40: (2.02, 5.4
 
 @final
 class PosterTable1(Figure):
-    """This is the mean Euclidean distance between estimated and true score of N(0, I) on unseen points.
+    """The mean Euclidean distance between estimated and true score of N(0, I) on unseen points.
 
     Args:
         points: of training.
@@ -42,7 +42,7 @@ class PosterTable1(Figure):
             return float((run.model.score(new_BD) + new_BD).norm(dim=-1).mean())
 
     def measure(self, bench: Bench) -> Results:
-        """This is the errors of the network and of the kernel estimates in every dimension."""
+        """Return the errors of the network and of the kernel estimates in every dimension."""
         rows, network, kernel = [], {}, {}
         for name, runs in bench.runs.items():
             dims = int(name.partition("/")[2])
@@ -102,7 +102,7 @@ class PosterTable1(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws both errors over the dimension, and the poster's."""
+        """Draw both errors over the dimension, and the poster's."""
         canvas.set_size_inches(6, 3.6)
         axes = canvas.add_subplot()
         dims = [int(key) for key in data["network"]]

@@ -18,7 +18,7 @@ EDGES = np.linspace(-3.5, 4.5, 91)
 
 @final
 class SlidesExample33(Figure):
-    """This is Langevin samples of .6 N(2, .5^2) + .4 N(-2, .2^2) from U[-3, 3], plain and annealed.
+    """Langevin samples of .6 N(2, .5^2) + .4 N(-2, .2^2) from U[-3, 3], plain and annealed.
 
     Args:
         chains: M.
@@ -54,7 +54,7 @@ class SlidesExample33(Figure):
         return x_BD
 
     def measure(self, bench: Bench) -> Results:
-        """This is the modes' weights, means and widths after plain and after annealed dynamics."""
+        """Return the modes' weights, means and widths after plain and after annealed dynamics."""
         generator = torch.Generator().manual_seed(self.seed)
         start_BD = 6 * torch.rand(self.chains, 1, generator=generator, dtype=torch.float64) - 3
         ended = {"plain": self._plain(start_BD, generator), "annealed": self._annealed(start_BD, generator)}
@@ -102,7 +102,7 @@ class SlidesExample33(Figure):
         )
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws the two histograms with their densities."""
+        """Draw the two histograms with their densities."""
         canvas.set_size_inches(9, 3.4)
         line = torch.linspace(-3.5, 4.5, 600, dtype=torch.float64)[:, None]
         for i, (name, law) in enumerate((("plain", _law()), ("annealed", _law().smoothed(float(data["sigma"])))), 1):

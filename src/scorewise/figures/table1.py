@@ -26,7 +26,7 @@ TWO_SIDED = ("abs_h", "typicality")
 
 @final
 class Table1(Figure):
-    """This is AUROC, AUPR and FPR at 95 % TPR of every statistic of every model on every outlier set.
+    """AUROC, AUPR and FPR at 95 % TPR of every statistic of every model on every outlier set.
 
     Args:
         out: outlier sets by the data that models were trained on.
@@ -58,13 +58,13 @@ class Table1(Figure):
         self.images, self.likelihood_images = images, likelihood_images
 
     def _tested(self, bench: Bench, name: str, run: Run, out: Sequence[str]) -> dict[str, Any]:
-        """This is AUROC, AUPR and FPR by metric, statistic and set: value, low and high."""
+        """Return AUROC, AUPR and FPR by metric, statistic and set: value, low and high."""
         words = ("task=ood", f"task.out=[{','.join(out)}]", *self.settings, *self.words)
         about = {"run": run.summary["identity"], "words": words}
         return nested(bench.once(f"{name}-{run.seed}", about, partial(run.tested, *words)))
 
     def measure(self, bench: Bench) -> Results:
-        """This is the table of every data set, and whether the statistics do what the paper says."""
+        """Return the table of every data set, and whether the statistics do what the paper says."""
         tables: list[Table] = []
         claims: list[Claim] = []
         notes: list[str] = []
@@ -188,7 +188,7 @@ class Table1(Figure):
         return claims
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws every AUROC as a coloured number, one panel per data set; chosen statistics are marked."""
+        """Draw every AUROC as a coloured number, one panel per data set; chosen statistics are marked."""
         counts = [sum(len(_rows(each["auroc"])) for each in part["found"].values()) for part in data.values()]
         canvas.set_size_inches(6.2 * len(data) + 0.6, 0.27 * max(counts) + 1.6)
         for i, (inside, part) in enumerate(data.items(), 1):
@@ -210,7 +210,7 @@ class Table1(Figure):
 
 
 def nested(flat: Mapping[str, float]) -> dict[str, Any]:
-    """This is metric -> statistic -> set -> (value, low, high), from names metric/statistic/set."""
+    """Return metric -> statistic -> set -> (value, low, high), from names metric/statistic/set."""
     found: dict[str, Any] = {}
     for name, value in flat.items():
         if f"{name}_low" in flat:
@@ -230,7 +230,7 @@ def _cell(interval: Sequence[float]) -> str:
 
 
 def _blank(by_set: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    """This is the cells of the chosen statistic: nothing where it was chosen, the mean over the others last."""
+    """Return the cells of the chosen statistic: nothing where it was chosen, the mean over the others last."""
     return [_cell(by_set[column]) if column in by_set else "" for column in columns[:-1]] + [_cell(by_set["others"])]
 
 

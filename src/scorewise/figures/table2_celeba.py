@@ -31,24 +31,24 @@ NOT_MEASURED = "not measured"
 
 
 def smooth_images(count: int) -> Tensor:
-    """This is random smooth colour images 64 x 64 in [-1, 1], shape (count, D)."""
+    """Return random smooth colour images 64 x 64 in [-1, 1], shape (count, D)."""
     coarse = Draws.of(0, 0, torch.arange(count)).normal(3, 6, 6)
     return torch.tanh(torch.nn.functional.interpolate(coarse, size=SHAPE[1:], mode="bicubic")).flatten(1)
 
 
 def causal(z: int, condition: int) -> Model:
-    """This is the score network of CSM and SSM-AR."""
+    """Return the score network of CSM and SSM-AR."""
     return ConditionalScore(MADE((z,), 16, (256, 256), activation="tanh", condition=condition), activation="softplus")
 
 
 def joint(z: int, condition: int) -> Model:
-    """This is the score network of SSM."""
+    """Return the score network of SSM."""
     return Score(MLP((z,), (256, 256), "tanh", condition=condition))
 
 
 @final
 class Table2Celeba(Figure):
-    """This is the VAEs of table 2 at their published sizes: two steps on made-up images, and pictures of trained ones.
+    """The VAEs of table 2 at their published sizes: two steps on made-up images, and pictures of trained ones.
 
     It takes no FID: `src/eval.py` does, of a trained run.
 
@@ -64,7 +64,7 @@ class Table2Celeba(Figure):
         self.batch, self.particles, self.samples = batch, particles, samples
 
     def measure(self, bench: Bench) -> Results:
-        """This is what two steps do at every method, and samples of what was trained."""
+        """Return what two steps do at every method, and samples of what was trained."""
         tried = bench.once("two steps", {"batch": self.batch, "particles": self.particles}, self._two_steps)
         drawn = {
             name: run.model.sample(self.samples, torch.Generator().manual_seed(0))
@@ -120,7 +120,7 @@ class Table2Celeba(Figure):
         return found
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws samples of every trained model, or the images that stood in for faces."""
+        """Draw samples of every trained model, or the images that stood in for faces."""
         panels = data["samples"]
         canvas.set_size_inches(3 * len(panels), 3.3)
         for i, (name, x_ND) in enumerate(panels.items(), 1):

@@ -42,7 +42,7 @@ COLUMNS = (
 
 @final
 class Table2Mnist(Figure):
-    """This is - log p(x) of binarised MNIST by annealed importance sampling, image by image beside that of ELBO.
+    """- log p(x) of binarised MNIST by annealed importance sampling, image by image beside that of ELBO.
 
     Args:
         z: number of latents.
@@ -89,7 +89,7 @@ class Table2Mnist(Figure):
         self.check_images, self.simulated, self.checked = check_images, simulated, checked
 
     def measure(self, bench: Bench) -> Results:
-        """This is every method's likelihood on the same images, paired with ELBO's, and what that rests on."""
+        """Return every method's likelihood on the same images, paired with ELBO's, and what that rests on."""
         names = list(bench.runs)
         if several := [name for name in names if len(bench.runs[name]) > 1]:
             raise UserError(f"table 2 pairs images of one training each, and {several[0]} has several: use seeds=[0].")
@@ -174,7 +174,7 @@ class Table2Mnist(Figure):
         )
 
     def _of_width(self, found: Mapping[str, dict[str, Any]]) -> list[str]:
-        """This is what narrow encoders mean, where there are some."""
+        """Return what narrow encoders mean, where there are some."""
         shares = {name: one["widths"]["encoder"] / one["widths"]["posterior"] for name, one in found.items()}
         if not (narrow := [name for name, share in shares.items() if share < 0.5]):
             return []
@@ -240,7 +240,7 @@ class Table2Mnist(Figure):
         return bench.once("times", {"runs": who, "rounds": self.rounds}, timed)
 
     def _compared(self, bench: Bench, names: list[str]) -> dict[str, Any]:
-        """This is FID and KID by method, of other real images, and what all of them depend on."""
+        """Return FID and KID by method, of other real images, and what all of them depend on."""
         first = bench.runs[names[0]][0]
         extractor = first.extractor(None, self.epochs)
         against = Comparison(extractor, first.source, "test")
@@ -307,7 +307,7 @@ class Table2Mnist(Figure):
         return claims
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws nll and its paired difference to ELBO by method."""
+        """Draw nll and its paired difference to ELBO by method."""
         canvas.set_size_inches(10, 4)
         names = data["names"]
         left, right = canvas.add_subplot(1, 2, 1), canvas.add_subplot(1, 2, 2)

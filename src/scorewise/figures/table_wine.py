@@ -11,11 +11,11 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise.data.tables import Table as TableData
-from scorewise.ensemble import equal_mixture
+from scorewise.densities.ensemble import equal_mixture
+from scorewise.densities.score_density import ScoreDensity
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.outliers import detection, numbers, replicates
-from scorewise.score_density import ScoreDensity
 
 INSIDE = {"train": 0, "val": 1, "test": 2}
 GAUSSIANS, KERNELS = "GaussianMixture", "KernelDensity"
@@ -27,7 +27,7 @@ Scores = Callable[[Tensor], Tensor]
 
 
 class Method(NamedTuple):
-    """This is an estimator that was fitted to the training rows.
+    """An estimator that was fitted to the training rows.
 
     Args:
         ours: whether it is one of Scorewise's.
@@ -46,7 +46,7 @@ class Method(NamedTuple):
 
 @final
 class TableWine(Figure):
-    """This is a density of a table: of white wines, standardised, with the noise of the smoothing in every method.
+    """A density of a table: of white wines, standardised, with the noise of the smoothing in every method.
 
     Args:
         copies: draws of the noise per held-out row.
@@ -72,7 +72,7 @@ class TableWine(Figure):
         self.components, self.bandwidths, self.steps = components, bandwidths, steps
 
     def measure(self, bench: Bench) -> Results:
-        """This is log-densities and AUROC of every method, and whether ours are ahead."""
+        """Return log-densities and AUROC of every method, and whether ours are ahead."""
         identities = {name: [run.summary["identity"] for run in few] for name, few in bench.runs.items()}
         found = bench.once("methods", {**vars(self), "runs": identities}, lambda: self._compared(bench))
         table = Table(
@@ -156,7 +156,7 @@ class TableWine(Figure):
         }
 
     def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """This draws log-densities with their standard errors, and AUROC by set, a row per method."""
+        """Draw log-densities with their standard errors, and AUROC by set, a row per method."""
         canvas.set_size_inches(5.2 + 3.2 * len(data["sets"]), 3.6)
         names = list(data["methods"])
         columns = ["log_density", *data["sets"]]
@@ -181,13 +181,13 @@ def _rows(source: Any, split: str) -> Tensor:
 
 
 def _noisy(x_ND: Tensor, noise: float, copies: int) -> Tensor:
-    """This is all rows copy by copy."""
+    """Return all rows copy by copy."""
     index_N = torch.arange(len(x_ND))
     return torch.cat([x_ND + noise * smoothing_noise(Draws.of(copy, -1, index_N), x_ND) for copy in range(copies)])
 
 
 def _ours(bench: Bench) -> dict[str, Method]:
-    """This is the trained models, and where several have one name before the stroke, their equal mixture."""
+    """Return the trained models, and where several have one name before the stroke, their equal mixture."""
     found: dict[str, Method] = {}
     for group in dict.fromkeys(name.partition("/")[0] for name in bench.runs):
         runs = [few[0] for name, few in bench.runs.items() if name.partition("/")[0] == group]
@@ -217,7 +217,7 @@ def _minus(log_density: Scores) -> Scores:
 
 
 def _chosen(ours: bool, fits: Mapping[str, Callable[[], Scores]], val_ND: Tensor) -> Method:
-    """This is the estimator with the best log-density of validation rows."""
+    """Return the estimator with the best log-density of validation rows."""
     started = time.monotonic()
     fitted = {name: fit() for name, fit in fits.items()}
     best = max(fitted, key=lambda name: float(fitted[name](val_ND).mean()))
@@ -271,7 +271,7 @@ def _detectors(train_ND: Tensor) -> dict[str, Method]:
 
 
 def _mean(value_N: Tensor, same_N: Tensor) -> list[float]:
-    """This is the mean and its standard error, where equal rows count as one cluster."""
+    """Return the mean and its standard error, where equal rows count as one cluster."""
     mean = value_N.mean()
     sums = torch.zeros(int(same_N.max()) + 1, dtype=value_N.dtype).index_add_(0, same_N, value_N - mean)
     clusters = len(sums)

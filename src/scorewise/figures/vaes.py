@@ -21,7 +21,7 @@ SEED = 0
 
 
 def observed(vae: VAE, source: Any, split: Any, count: int) -> tuple[Tensor, Draws]:
-    """This is the first images of a split as the model observes them, and their draws; the same for every method."""
+    """Return the first images of a split as the model observes them, and their draws; the same for every method."""
     index_B = torch.arange(min(count, source.count(split)))
     draws = Draws.of(SEED, -1, index_B)
     device = next(vae.parameters()).device
@@ -31,24 +31,24 @@ def observed(vae: VAE, source: Any, split: Any, count: int) -> tuple[Tensor, Dra
 
 
 class Paired(NamedTuple):
-    """This is the mean of a difference image by image, and its standard error."""
+    """The mean of a difference image by image, and its standard error."""
 
     mean: float
     error: float
 
     @classmethod
     def of(cls, one: Sequence[float], other: Sequence[float]) -> "Paired":
-        """This is one - other."""
+        """Return one - other."""
         difference = torch.tensor(one, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64)
         return cls(float(difference.mean()), float(difference.std()) / math.sqrt(len(difference)))
 
     def __str__(self) -> str:
-        """This is mean (s.e.)."""
+        """Return mean (s.e.)."""
         return f"{self.mean:+.2f} ({self.error:.2f})"
 
 
 def nll(vae: VAE, source: Any, ais: AIS, count: int, rows: int, double: bool = False) -> list[float]:
-    """This is - log p(x) by AIS of the first test images, nats."""
+    """Return - log p(x) by AIS of the first test images, nats."""
     if double:
         vae = vae.double()
     o_BD, draws = observed(vae, source, "test", count)
@@ -58,7 +58,7 @@ def nll(vae: VAE, source: Any, ais: AIS, count: int, rows: int, double: bool = F
 
 
 def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 200) -> dict[str, float]:
-    """This is how wide q(z|x) and the posterior are: roots of the mean variance over latents, medians over images.
+    """Return how wide q(z|x) and the posterior are: roots of the mean variance over latents, medians over images.
 
     The posterior's is that of the chains of AIS at their end, around their mean.
     """
@@ -71,7 +71,7 @@ def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 
 
 
 def stein_identity(vae: VAE, source: Any, count: int, draws: int = 200) -> float | None:
-    """This is `VAE.identity` of the first test images, their mean; None where no score is estimated."""
+    """Return `VAE.identity` of the first test images, their mean; None where no score is estimated."""
     if vae.method == "elbo":
         return None
     o_BD, keys = observed(vae, source, "test", count)
@@ -79,14 +79,14 @@ def stein_identity(vae: VAE, source: Any, count: int, draws: int = 200) -> float
 
 
 def simulated(vae: VAE, ais: AIS, count: int, rows: int) -> dict[str, list[float]]:
-    """This is - log p(x) of images drawn from the model, from above and from below, nats."""
+    """Return - log p(x) of images drawn from the model, from above and from below, nats."""
     index_B = torch.arange(count, device=next(vae.parameters()).device)
     low_B, high_B = vae.simulated(ais, Draws.of(SEED, -1, index_B), rows)
     return {"forward": (-low_B).double().cpu().tolist(), "backward": (-high_B).double().cpu().tolist()}
 
 
 def bounds(vae: VAE, source: Any, count: int, importance: int) -> dict[str, list[float]]:
-    """This is reconstruction and prior of the first test images, and the bound of an explicit encoder, nats."""
+    """Return reconstruction and prior of the first test images, and the bound of an explicit encoder, nats."""
     o_BD, draws = observed(vae, source, "test", count)
     with torch.no_grad():
         terms = vae.terms(o_BD, draws)
@@ -97,7 +97,7 @@ def bounds(vae: VAE, source: Any, count: int, importance: int) -> dict[str, list
 
 
 def gradient_noise(vae: VAE, source: Any, images: int, draws: int) -> dict[str, float]:
-    """This is how noisy the gradient of the encoder is on one batch of observed images, over draws of its noise.
+    """Return how noisy the gradient of the encoder is on one batch of observed images, over draws of its noise.
 
     Returns:
         noise: trace of the covariance; signal: squared norm of the mean, without the share of the noise in it.
@@ -118,7 +118,7 @@ def gradient_noise(vae: VAE, source: Any, images: int, draws: int) -> dict[str, 
 
 
 def iteration(vae: VAE, objective: Objective | None, x_BD: Tensor, lr: float = 1e-3) -> Callable[[], None]:
-    """This is an iteration as task=implicit_vae takes it, with RMSprop and without Lightning's own work around it."""
+    """Return an iteration as task=implicit_vae takes it, with RMSprop and without Lightning's own work around it."""
     main = RMSprop(vae.generative_parameters(), lr=lr, foreach=True)
     of_score = RMSprop(vae.score_parameters(), lr=lr, foreach=True) if vae.score is not None else None
     index_B = torch.arange(len(x_BD), device=x_BD.device)

@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from scorewise.backbones.layers import activation_named, perceptron
 from scorewise.gradients import gradient_scope
-from scorewise.heads.model import LiftedModel
+from scorewise.heads.lifted import LiftedModel
 
 
 class ConditionalEnergy(LiftedModel):
-    """This is an autoregressive energy machine (Nash and Durkan 2019): ConditionalEnergyModel, ConditionalScoreModel.
+    """An autoregressive energy machine (Nash and Durkan 2019): ConditionalEnergyModel, ConditionalScoreModel.
 
     - log q(u_d | u_<d) + constant = softplus(net(c_d, u_d)) + u_d^2 / 2, never negative. With the confining term
     the normaliser is at most sqrt(2 pi) whatever the network does; the paper has none, and then nothing keeps
@@ -77,18 +77,18 @@ class ConditionalEnergy(LiftedModel):
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
-        """This is the size of a context vector and 3 K: logit, location and raw scale of every component."""
+        """Return the size of a context vector and 3 K: logit, location and raw scale of every component."""
         return int(settings.get("context", 12)) + 3 * int(settings.get("components", 10))
 
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is E_d(c_d, q_d) = - log q(q_d | c_d) + constant, shape of q; leading axes of q broadcast."""
+        """Return E_d(c_d, q_d) = - log q(q_d | c_d) + constant, shape of q; leading axes of q broadcast."""
         u_BD = self.standardise(q_BD)
         h = self.first(self.of_context(c_BDF[..., : self.width]) + u_BD.unsqueeze(-1) * self.of_query)
         e_BD = functional.softplus(self.last(self.rest(h)).squeeze(-1))
         return e_BD + 0.5 * u_BD.square() if self.confining else e_BD
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is s_d = - dE_d/dq_d, shape of q; leading axes of q broadcast."""
+        """Return s_d = - dE_d/dq_d, shape of q; leading axes of q broadcast."""
         keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         with gradient_scope(q_BD):
             c_BDF, q_BD = (t.clone() if t.is_inference() else t for t in (c_BDF, q_BD))
@@ -97,7 +97,7 @@ class ConditionalEnergy(LiftedModel):
         return -slope_BD if keep else -slope_BD.detach()
 
     def _proposal(self, c_BDF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """This is log-weights, locations and scales of the proposal in standard units, shape (B, D, K or K + 1)."""
+        """Return log-weights, locations and scales of the proposal in standard units, shape (B, D, K or K + 1)."""
         logits_BDK, location_BDK, raw_BDK = c_BDF[..., self.width :].chunk(3, dim=-1)
         log_weight_BDK = functional.log_softmax(logits_BDK, dim=-1)
         location_BDK, scale_BDK = location_BDK + self.spread, functional.softplus(raw_BDK) + self.SMALLEST_SCALE
@@ -110,14 +110,14 @@ class ConditionalEnergy(LiftedModel):
         )
 
     def proposal_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is log r(q_d | c_d), normalised, in the scale of the data, shape of q; leading axes of q broadcast."""
+        """Return log r(q_d | c_d), normalised, in the scale of the data, shape of q; leading axes of q broadcast."""
         log_weight_BDK, location_BDK, scale_BDK = self._proposal(c_BDF)
         z_BDK = (self.standardise(q_BD).unsqueeze(-1) - location_BDK) / scale_BDK
         log_f_BDK = -0.5 * z_BDK.square() - scale_BDK.log() - 0.5 * math.log(2 * math.pi)
         return torch.logsumexp(log_weight_BDK + log_f_BDK, dim=-1) - self.scale.log()
 
     def proposal_sample(self, c_BDF: Tensor, uniform_MBD: Tensor, normal_MBD: Tensor) -> Tensor:
-        """This is M draws per context from the proposal, shape (M, B, D), a function of the numbers handed in.
+        """Return M draws per context from the proposal, shape (M, B, D), a function of the numbers handed in.
 
         Args:
             c_BDF: contexts.

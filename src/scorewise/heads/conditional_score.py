@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from scorewise.backbones.layers import activation_named, perceptron
 from scorewise.heads.forms import ScoreForm
 from scorewise.heads.fused_csm import fused_csm
-from scorewise.heads.model import LiftedModel
+from scorewise.heads.lifted import LiftedModel
 
 
 class ConditionalScore(LiftedModel):
-    """This is an autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel, FusedCSMModel.
+    """An autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel, FusedCSMModel.
 
     Args:
         backbone: causal features; their width is the size c of a context vector.
@@ -58,22 +58,22 @@ class ConditionalScore(LiftedModel):
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
-        """This is the size of a context vector."""
+        """Return the size of a context vector."""
         return int(settings.get("context", 12))
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is s_d(c_d, q_d), shape of q; elementwise in q, leading axes of q broadcast (eq. in section 4.1)."""
+        """Return s_d(c_d, q_d), shape of q; elementwise in q, leading axes of q broadcast (eq. in section 4.1)."""
         u_BD = self.standardise(q_BD)
         h = self.first(self.of_context(c_BDF) + u_BD.unsqueeze(-1) * self.of_query)
         net_BD = self.last(self.rest(h)).squeeze(-1)
         return self.form(net_BD, u_BD) / self.scale
 
     def compile_csm(self) -> None:
-        """This lets torch.compile build the pass of `weighted_csm` from now on."""
+        """Let torch.compile build the pass of `weighted_csm` from now on."""
         self.compiles = True
 
     def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]:
-        """This is sum_b weight_b J_b with J_b = sum_d s_d^2 / 2 + ds_d/dq_d (eq. 5), and J (B,), detached.
+        """Return sum_b weight_b J_b with J_b = sum_d s_d^2 / 2 + ds_d/dq_d (eq. 5), and J (B,), detached.
 
         One pass over chunks of rows with hand-written tangents that stores nothing but gradients, in float32 at least
         whatever the autocast. The query is data: no gradient goes to it. A class that changes `conditional_score` loses

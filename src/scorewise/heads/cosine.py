@@ -13,7 +13,7 @@ AT_ONCE = 2**20
 
 
 class Cosine(CausalModel):
-    """This is log q(x_d | x_<d) = sum_k a_dk cos(k pi (x_d - low) / (high - low)) - log Z_d: ClosedFormDensity.
+    """Log q(x_d | x_<d) = sum_k a_dk cos(k pi (x_d - low) / (high - low)) - log Z_d: ClosedFormDensity.
 
     Outside [low, high] the series continues as a Gaussian tail, E(edge) - t^2 / (2 tau^2) at the distance t; there the
     slope of the series is 0, so the score is continuous. Z is the midpoint rule on nodes that all conditionals share,
@@ -62,31 +62,31 @@ class Cosine(CausalModel):
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
-        """This is K, one coefficient per cosine."""
+        """Return K, one coefficient per cosine."""
         return int(settings.get("terms", 48))
 
     def _angles(self, q_BD: Tensor) -> Tensor:
-        """This is k pi (q - low) / (high - low), shape (..., K), of queries moved into the range."""
+        """Return k pi (q - low) / (high - low), shape (..., K), of queries moved into the range."""
         place_BD = (q_BD.clamp(self.low, self.high) - self.low) * (math.pi / (self.high - self.low))
         return place_BD.unsqueeze(-1) * self.k
 
     def _excess(self, q_BD: Tensor) -> Tensor:
-        """This is how far a query is outside the range, with its sign; 0 inside."""
+        """Return how far a query is outside the range, with its sign; 0 inside."""
         return q_BD - q_BD.clamp(self.low, self.high)
 
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is - log q(q_d | c_d) + constant, shape of q; leading axes of q broadcast."""
+        """Return - log q(q_d | c_d) + constant, shape of q; leading axes of q broadcast."""
         series_BD = (c_BDF * self._angles(q_BD).cos()).sum(-1)
         return 0.5 * (self._excess(q_BD) / self.tau).square() - series_BD
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is d/dq log q(q | c), shape of q: - sum_k a_k (k pi / length) sin(k pi place) inside the range."""
+        """Return d/dq log q(q | c), shape of q: - sum_k a_k (k pi / length) sin(k pi place) inside the range."""
         frequency_K = self.k * (math.pi / (self.high - self.low))
         series_BD = -(c_BDF * frequency_K * self._angles(q_BD).sin()).sum(-1)
         return series_BD - self._excess(q_BD) / self.tau**2
 
     def log_normaliser(self, c_BDF: Tensor, nodes: int | None = None) -> Tensor:
-        """This is log Z per context in nats, shape (B, D); by four times the nodes outside of training."""
+        """Return log Z per context in nats, shape (B, D); by four times the nodes outside of training."""
         nodes = nodes or (self.nodes if self.training else 4 * self.nodes)
         place_G = (torch.arange(nodes, device=c_BDF.device) + 0.5) / nodes
         cos_GK = (math.pi * place_G.to(c_BDF.dtype)[:, None] * self.k).cos()
@@ -98,23 +98,23 @@ class Cosine(CausalModel):
         return torch.logsumexp(torch.cat([inside_BDG, tails_BD2], dim=-1), dim=-1)
 
     def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is log q(q_d | c_d) in nats, shape of q; leading axes of q broadcast."""
+        """Return log q(q_d | c_d) in nats, shape of q; leading axes of q broadcast."""
         return -self.conditional_energy(q_BD, c_BDF) - self.log_normaliser(c_BDF)
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,), in full precision inside `torch.autocast` too."""
+        """Return log q(x) in nats, shape (B,), in full precision inside `torch.autocast` too."""
         with torch.autocast(x_BD.device.type, enabled=False):
             return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
 
     def quadrature_error(self, x_BD: Tensor) -> Tensor:
-        """This is |log q| against twice the nodes of the normaliser, nats, shape (B,)."""
+        """Return |log q| against twice the nodes of the normaliser, nats, shape (B,)."""
         nodes = self.nodes if self.training else 4 * self.nodes
         with torch.no_grad():
             c_BDF = self.context(x_BD)
             return (self.log_normaliser(c_BDF, nodes) - self.log_normaliser(c_BDF, 2 * nodes)).sum(-1).abs()
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
+        """Return the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
         with torch.autocast(c_BDF.device.type, enabled=False):
             rows = max(1, AT_ONCE // (32 * self.terms))
             parts = zip(c_BDF.flatten(0, 1).split(rows), u_BD.flatten().split(rows), strict=True)

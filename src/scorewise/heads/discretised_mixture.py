@@ -13,7 +13,7 @@ from scorewise.noise import uniform_like
 
 
 class DiscretisedMixture(CausalModel):
-    """This is P(level of x_d | x_<d) = sum_k w_k (F_k(upper end) - F_k(lower end)): DiscreteDensity, QuantileModel.
+    """P(level of x_d | x_<d) = sum_k w_k (F_k(upper end) - F_k(lower end)): DiscreteDensity, QuantileModel.
 
     The levels are evenly spaced from -1 to 1 and their cells as wide as the distance between them; the first and the
     last cell are open-ended (eq. 2 of the paper), so the probabilities sum to one exactly. `log_prob` is that of the
@@ -58,25 +58,25 @@ class DiscretisedMixture(CausalModel):
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
-        """This is 3 K: logit, location and log-scale of every component."""
+        """Return 3 K: logit, location and log-scale of every component."""
         return 3 * int(settings.get("components", 10))
 
     def level_of(self, x_BD: Tensor) -> Tensor:
-        """This is the nearest level, whole numbers from 0 to levels - 1; what is beyond the ends belongs to them."""
+        """Return the nearest level, whole numbers from 0 to levels - 1; what is beyond the ends belongs to them."""
         return ((x_BD + 1) / self.spacing).round().clamp(0, self.levels - 1)
 
     def value_of(self, level_BD: Tensor) -> Tensor:
-        """This is the value of a level, from -1 to 1."""
+        """Return the value of a level, from -1 to 1."""
         return level_BD * self.spacing - 1
 
     def _upper_end(self, level_BD: Tensor, location_BDK: Tensor, log_scale_BDK: Tensor) -> tuple[Tensor, Tensor]:
-        """This is where the upper end of a cell lies and how wide the cell is, in scales of every component."""
+        """Return where the upper end of a cell lies and how wide the cell is, in scales of every component."""
         inverse_BDK = torch.exp(-log_scale_BDK)
         end_BD1 = self.standardise(self.value_of(level_BD + 0.5)).unsqueeze(-1)
         return (end_BD1 - location_BDK) * inverse_BDK, (self.spacing / self.scale) * inverse_BDK
 
     def level_log_prob(self, level_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is log P(level | c) in nats, shape of the levels."""
+        """Return log P(level | c) in nats, shape of the levels."""
         log_weight_BDK, location_BDK, log_scale_BDK = logistic_parts(c_BDF.to(level_BD.dtype), self.spread)
         upper_BDK, width_BDK = self._upper_end(level_BD, location_BDK, log_scale_BDK)
         log_below_BDK, log_above_BDK = functional.logsigmoid(upper_BDK), functional.logsigmoid(width_BDK - upper_BDK)
@@ -87,12 +87,12 @@ class DiscretisedMixture(CausalModel):
         return torch.logsumexp(log_weight_BDK + log_cell_BDK, dim=-1)
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,): log P of the levels of x minus the log-volume of their cells."""
+        """Return log q(x) in nats, shape (B,): log P of the levels of x minus the log-volume of their cells."""
         log_p_BD = self.level_log_prob(self.level_of(x_BD), self.context(x_BD))
         return log_p_BD.sum(-1) - self.dims * math.log(self.spacing)
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the value of the first level with P(levels up to it | c) > u, shape of u; found by bisection."""
+        """Return the value of the first level with P(levels up to it | c) > u, shape of u; found by bisection."""
         log_weight_BDK, location_BDK, log_scale_BDK = logistic_parts(c_BDF.to(u_BD.dtype), self.spread)
         low_BD, high_BD = torch.zeros_like(u_BD), torch.full_like(u_BD, self.levels - 1)
         for _ in range((self.levels - 1).bit_length()):
@@ -104,5 +104,5 @@ class DiscretisedMixture(CausalModel):
         return self.value_of(low_BD)
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is an exact draw per context, shape (B, D): the quantile of a uniform number."""
+        """Return an exact draw per context, shape (B, D): the quantile of a uniform number."""
         return self.conditional_quantile(uniform_like(c_BDF[..., 0], generator), c_BDF)

@@ -8,7 +8,7 @@ from scorewise.heads.model import Model
 
 
 class Energy(Model):
-    """This is an energy-based model: EnergyModel, and ScoreModel through its gradient.
+    """An energy-based model: EnergyModel, and ScoreModel through its gradient.
 
     Args:
         backbone: features of the whole example; smooth.
@@ -27,11 +27,11 @@ class Energy(Model):
         self.last = nn.Linear(self.backbone.width, 1, bias=False)  # an energy is defined up to a constant
 
     def energy(self, x_BD: Tensor) -> Tensor:
-        """This is E(x) = - log q(x) + constant, shape (B,)."""
+        """Return E(x) = - log q(x) + constant, shape (B,)."""
         u_BD = self.standardise(x_BD)
         net_B = self.last(self.backbone.features(u_BD)).squeeze(-1)
         return net_B + 0.5 * u_BD.square().sum(-1) if self.confining else net_B
 
     def score(self, x_BD: Tensor) -> Tensor:
-        """This is - grad_x E(x), shape of x."""
+        """Return - grad_x E(x), shape of x."""
         return score_of_log_density(lambda x: -self.energy(x), x_BD)

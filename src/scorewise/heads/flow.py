@@ -10,7 +10,7 @@ from scorewise.heads.model import Model
 
 
 class NormalisingFlow(Model):
-    """This is log q(x) = log N(z; 0, I) + log |det dz/dx|: FlowDensity, NormalisedDensity, and ScoreModel.
+    """Log q(x) = log N(z; 0, I) + log |det dz/dx|: FlowDensity, NormalisedDensity, and ScoreModel.
 
     Args:
         backbone: an invertible map in standard units.
@@ -23,17 +23,17 @@ class NormalisingFlow(Model):
         super().__init__(backbone, mean=mean, std=std, noise=noise)
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,)."""
+        """Return log q(x) in nats, shape (B,)."""
         z_BD, log_det_B = self.backbone.to_normal(self.standardise(x_BD))
         log_normal_B = -0.5 * z_BD.square().sum(-1) - 0.5 * self.dims * math.log(2 * math.pi)
         log_q_B: Tensor = log_normal_B + log_det_B - self.dims * self.scale.log()
         return log_q_B
 
     def example_of(self, z_BD: Tensor) -> Tensor:
-        """This is what normal numbers become, shape (B, D), in the scale of the data."""
+        """Return what normal numbers become, shape (B, D), in the scale of the data."""
         x_BD: Tensor = self.mean + self.scale * self.backbone.from_normal(z_BD)
         return x_BD
 
     def score(self, x_BD: Tensor) -> Tensor:
-        """This is grad_x log q(x), shape of x."""
+        """Return grad_x log q(x), shape of x."""
         return score_of_log_density(self.log_prob, x_BD)

@@ -8,7 +8,7 @@ FORMS = ("auto", "raw", "denoiser", "edm")
 
 
 class ScoreForm:
-    """This is s_u = a net + b u for data of standard deviation sd with noise sigma, sd^2 + sigma^2 = 1.
+    """S_u = a net + b u for data of standard deviation sd with noise sigma, sd^2 + sigma^2 = 1.
 
     * raw: the network is the score.
     * denoiser: the network is the denoised value, s = (net - u) / sigma^2.
@@ -40,5 +40,5 @@ class ScoreForm:
         }[self.name]()
 
     def __call__(self, net: Tensor, u: Tensor) -> Tensor:
-        """This is the score in standard units, shape of u."""
+        """Return the score in standard units, shape of u."""
         return self.of_net * net + self.of_u * u

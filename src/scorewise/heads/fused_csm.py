@@ -21,7 +21,7 @@ Pass = Callable[[str, Tensor, Tensor, Tensor, Tensor, list[Tensor]], list[Tensor
 def rows_and_gradients(
     activation: str, u_N: Tensor, c_NF: Tensor, weight_N: Tensor, form: Tensor, weights: list[Tensor]
 ) -> list[Tensor]:
-    """This is s^2 / 2 + ds/dq of every row, then the gradients of its weighted sum: context, then all weights.
+    """Return s^2 / 2 + ds/dq of every row, then the gradients of its weighted sum: context, then all weights.
 
     A hidden layer carries its value h and its tangent t = dh/du (AR-CSM, eq. 5, by forward differentiation); the
     backward pass below it is that of the two together, so it holds phi''.
@@ -72,7 +72,7 @@ def rows_and_gradients(
 def rows_alone(
     activation: str, u_N: Tensor, c_NF: Tensor, weight_N: Tensor, form: Tensor, weights: list[Tensor]
 ) -> list[Tensor]:
-    """This is s^2 / 2 + ds/dq of every row, as a list of one; arguments as in `rows_and_gradients`."""
+    """Return s^2 / 2 + ds/dq of every row, as a list of one; arguments as in `rows_and_gradients`."""
     tangent = TANGENTS[activation]
     of_context_HF, bias_H, of_query_H, *middle = weights[:-2]
     alpha, beta, alpha_slope, beta_slope = form.unbind()
@@ -89,7 +89,7 @@ def rows_alone(
 
 @cache
 def compiled_pass() -> Pass:
-    """This is `rows_and_gradients` compiled, once per process; every call must have the same shapes."""
+    """Return `rows_and_gradients` compiled, once per process; every call must have the same shapes."""
     compiled: Pass = torch.compile(rows_and_gradients, dynamic=False)
     return compiled
 
@@ -101,7 +101,7 @@ def _eager_chunks(*rows: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
 
 
 def _equal_chunks(*rows: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
-    """This is chunks of one size: the last is filled up with zero rows, whose weight is zero too."""
+    """Return chunks of one size: the last is filled up with zero rows, whose weight is zero too."""
     n = len(rows[0])
     size = min(ROWS, 1 << max(n - 1, 0).bit_length())
     for start in range(0, n, size):
@@ -113,13 +113,13 @@ def _equal_chunks(*rows: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
 
 
 class _FusedCSM(torch.autograd.Function):
-    """This is the weighted sum, whose gradients the forward pass already holds: nothing else is stored."""
+    """The weighted sum, whose gradients the forward pass already holds: nothing else is stored."""
 
     @staticmethod
     def forward(
         activation: str, compiled: bool, u_N: Tensor, weight_N: Tensor, form: Tensor, c_NF: Tensor, *weights: Tensor
     ) -> tuple[Tensor, ...]:
-        """This is the total, the loss of every row, and the gradients with respect to the context and the weights."""
+        """Return the total, the loss of every row, and the gradients with respect to the context and the weights."""
         step = compiled_pass() if compiled else rows_and_gradients
         chunks = _equal_chunks if compiled else _eager_chunks
         loss_N, to_c_NF = torch.empty_like(u_N), torch.empty_like(c_NF)
@@ -134,13 +134,13 @@ class _FusedCSM(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """This keeps the gradients."""
+        """Keep the gradients."""
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(*output[1:])
 
     @staticmethod
     def backward(ctx: Any, to_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        """This is the gradients, times the one that comes in.
+        """Return the gradients, times the one that comes in.
 
         Raises:
             RuntimeError: a graph of the gradients is wanted (torch's own `once_differentiable` would give constants).
@@ -173,7 +173,7 @@ def fused_csm(
     *,
     compiled: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """This is the weighted sum over rows of s^2 / 2 + ds/dq, and every row's value, detached.
+    """Return the weighted sum over rows of s^2 / 2 + ds/dq, and every row's value, detached.
 
     The sum can be differentiated once, with respect to context, weights of the rows and weights of the head. Without
     gradients only values are computed.

@@ -11,7 +11,7 @@ from scorewise.noise import normal_like
 
 
 class Gaussian(CausalModel):
-    """This is a product of Gaussian conditionals: NormalisedDensity, ConditionalScoreModel, ConditionalSampler.
+    """A product of Gaussian conditionals: NormalisedDensity, ConditionalScoreModel, ConditionalSampler.
 
     Args:
         backbone: causal features of width 2: mean and log standard deviation, in standard units.
@@ -30,7 +30,7 @@ class Gaussian(CausalModel):
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
-        """This is 2: a mean and a log standard deviation."""
+        """Return 2: a mean and a log standard deviation."""
         return 2
 
     def _moments(self, c_BDF: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,26 +38,26 @@ class Gaussian(CausalModel):
         return mu_BD, log_std_BD.clamp(*self.LOG_STD)
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is (mu - q) / var, shape of q."""
+        """Return (mu - q) / var, shape of q."""
         mu_BD, log_std_BD = self._moments(c_BDF)
         return (mu_BD - self.standardise(q_BD)) * torch.exp(-2 * log_std_BD) / self.scale
 
     def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is log q(q_d | c_d) in nats, shape of q."""
+        """Return log q(q_d | c_d) in nats, shape of q."""
         mu_BD, log_std_BD = self._moments(c_BDF)
         z_BD = (self.standardise(q_BD) - mu_BD) * torch.exp(-log_std_BD)
         return -0.5 * z_BD.square() - log_std_BD - 0.5 * math.log(2 * math.pi) - self.scale.log()
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,)."""
+        """Return log q(x) in nats, shape (B,)."""
         return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
+        """Return the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
         mu_BD, log_std_BD = self._moments(c_BDF)
         return self.mean + self.scale * (mu_BD + log_std_BD.exp() * torch.special.ndtri(u_BD))
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is an exact draw per context, shape (B, D)."""
+        """Return an exact draw per context, shape (B, D)."""
         mu_BD, log_std_BD = self._moments(c_BDF)
         return self.mean + self.scale * (mu_BD + log_std_BD.exp() * normal_like(mu_BD, generator))

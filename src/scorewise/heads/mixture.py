@@ -12,7 +12,7 @@ from scorewise.noise import uniform_like
 
 
 class Mixture(CausalModel):
-    """This is a product of logistic-mixture conditionals: NormalisedDensity, ConditionalScoreModel, ConditionalSampler.
+    """A product of logistic-mixture conditionals: NormalisedDensity, ConditionalScoreModel, ConditionalSampler.
 
     Args:
         backbone: causal features of width 3 K: logits, locations and log-scales, in standard units.
@@ -37,21 +37,21 @@ class Mixture(CausalModel):
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
-        """This is 3 K: logit, location and log-scale of every component."""
+        """Return 3 K: logit, location and log-scale of every component."""
         return 3 * int(settings.get("components", 10))
 
     def _parts(self, c_BDF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return logistic_parts(c_BDF, self.spread)
 
     def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is log q(q_d | c_d), shape of q: log f = -z - 2 softplus(-z) - log b, even in z."""
+        """Return log q(q_d | c_d), shape of q: log f = -z - 2 softplus(-z) - log b, even in z."""
         log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
         z_BDK = (self.standardise(q_BD).unsqueeze(-1) - location_BDK) * torch.exp(-log_scale_BDK)
         log_f_BDK = z_BDK - 2 * functional.softplus(z_BDK) - log_scale_BDK
         return torch.logsumexp(log_weight_BDK + log_f_BDK, dim=-1) - self.scale.log()
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is d/dq log q(q | c), shape of q: responsibilities times - tanh(z/2) / b."""
+        """Return d/dq log q(q | c), shape of q: responsibilities times - tanh(z/2) / b."""
         log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
         z_BDK = (self.standardise(q_BD).unsqueeze(-1) - location_BDK) * torch.exp(-log_scale_BDK)
         log_f_BDK = z_BDK - 2 * functional.softplus(z_BDK) - log_scale_BDK
@@ -59,11 +59,11 @@ class Mixture(CausalModel):
         return (share_BDK * -torch.tanh(z_BDK / 2) * torch.exp(-log_scale_BDK)).sum(-1) / self.scale
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,)."""
+        """Return log q(x) in nats, shape (B,)."""
         return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is an exact draw per context, shape (B, D): choose a component, invert its distribution function."""
+        """Return an exact draw per context, shape (B, D): choose a component, invert its distribution function."""
         log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
         u_BDK = uniform_like(log_weight_BDK, generator)
         k_BD1 = (log_weight_BDK - torch.log(-torch.log(u_BDK))).argmax(-1, keepdim=True)  # Gumbel-max

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import activation_named, perceptron
-from scorewise.heads.model import LiftedModel
+from scorewise.heads.lifted import LiftedModel
 
 
 class NoisyConditionalScore(LiftedModel):
-    """This is conditional scores at every noise level: NoisyConditionalScoreModel, and ConditionalScoreModel.
+    """Conditional scores at every noise level: NoisyConditionalScoreModel, and ConditionalScoreModel.
 
     In EDM form (Karras et al. 2022, eq. 7, as a score): with y = q - mean and r = sigma^2 + std^2,
     s = std / (sigma sqrt r) net(y / sqrt r, c, log sigma) - y / r. The context sees the smallest level only (AR-CSM,
@@ -60,11 +60,11 @@ class NoisyConditionalScore(LiftedModel):
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
-        """This is the size of a context vector."""
+        """Return the size of a context vector."""
         return int(settings.get("context", 16))
 
     def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
-        """This is s_d(c_d, q_d, sigma_d), shape of q; elementwise in q and sigma, leading axes of q broadcast."""
+        """Return s_d(c_d, q_d, sigma_d), shape of q; elementwise in q and sigma, leading axes of q broadcast."""
         y_BD = q_BD - self.mean
         r_BD = sigma_BD.square() + self.std**2
         level_BD = (sigma_BD.log() - self.middle) / self.half_range
@@ -74,5 +74,5 @@ class NoisyConditionalScore(LiftedModel):
         return self.std / (sigma_BD * r_BD.sqrt()) * net_BD - y_BD / r_BD
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the conditional score of the law with the smallest noise, shape of q."""
+        """Return the conditional score of the law with the smallest noise, shape of q."""
         return self.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, self.levels[-1]))

@@ -13,7 +13,7 @@ from scorewise.heads.model import Model
 
 
 class NoisyScore(Model):
-    """This is a free vector field for grad_x log q_sigma(x) at every level: NoisyScoreModel, and ScoreModel.
+    """A free vector field for grad_x log q_sigma(x) at every level: NoisyScoreModel, and ScoreModel.
 
     With y = x - mean, r = sigma^2 + std^2 and t the log level, which runs from 1 to -1 over the ladder,
 
@@ -54,11 +54,11 @@ class NoisyScore(Model):
 
     @staticmethod
     def width_needed(**settings: Any) -> int:
-        """This is one feature per dimension."""
+        """Return one feature per dimension."""
         return 1
 
     def noisy_score(self, x_BD: Tensor, sigma_B: Tensor) -> Tensor:
-        """This is the joint score of the law with noise sigma (one per example, or one for all), shape of x."""
+        """Return the joint score of the law with noise sigma (one per example, or one for all), shape of x."""
         sigma_B = sigma_B.to(x_BD).expand(len(x_BD))
         y_BD, sigma_B1 = x_BD - self.mean, sigma_B[:, None]
         r_B1 = sigma_B1.square() + self.std**2
@@ -67,7 +67,7 @@ class NoisyScore(Model):
         return s_BD
 
     def score(self, x_BD: Tensor) -> Tensor:
-        """This is the joint score at the smallest level, shape of x."""
+        """Return the joint score at the smallest level, shape of x."""
         return self.noisy_score(x_BD, torch.full_like(x_BD[:, 0], self.levels[-1]))
 
     def _log_level(self, sigma_B: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from scorewise.heads.model import Model
 
 
 class Score(Model):
-    """This is a free vector field for grad_x log q(x): ScoreModel. It need not be the gradient of anything.
+    """A free vector field for grad_x log q(x): ScoreModel. It need not be the gradient of anything.
 
     Args:
         backbone: features of the whole example.
@@ -26,6 +26,6 @@ class Score(Model):
         self.last = nn.Linear(self.backbone.width, self.dims)
 
     def score(self, x_BD: Tensor) -> Tensor:
-        """This is the joint score, shape of x."""
+        """Return the joint score, shape of x."""
         u_BD = self.standardise(x_BD)
         return self.form(self.last(self.backbone.features(u_BD)), u_BD) / self.scale

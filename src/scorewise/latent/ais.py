@@ -19,7 +19,7 @@ SMOOTHING = 0.9
 
 
 class Annealed(NamedTuple):
-    """This is the estimate of log p(x) of every example, what it rests on, and how the chains moved.
+    """The estimate of log p(x) of every example, what it rests on, and how the chains moved.
 
     Args:
         log_marginal_B: nats; forward a lower bound in expectation, backward an upper one.
@@ -35,12 +35,12 @@ class Annealed(NamedTuple):
 
 
 def log_prior(z: Tensor) -> Tensor:
-    """This is log N(z; 0, I) in nats, summed over the last axis."""
+    """Return log N(z; 0, I) in nats, summed over the last axis."""
     return -0.5 * z.square().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
 
 
 def temperatures(count: int, half_range: float = 4.0) -> list[float]:
-    """This is inverse temperatures from 0 to 1, a sigmoid over [-half_range, half_range] rescaled to its ends.
+    """Return inverse temperatures from 0 to 1, a sigmoid over [-half_range, half_range] rescaled to its ends.
 
     The schedule of Wu et al. (2017), by which the code of sliced score matching anneals.
 
@@ -56,7 +56,7 @@ def temperatures(count: int, half_range: float = 4.0) -> list[float]:
 
 @dataclass(frozen=True)
 class AIS:
-    """This is log p(x) of a model p(z) p(x|z) with p(z) = N(0, I), by annealing from the prior to the posterior.
+    """Log p(x) of a model p(z) p(x|z) with p(z) = N(0, I), by annealing from the prior to the posterior.
 
     Between temperatures every chain takes one HMC trajectory. Every example has its own step size, shared by its
     chains, which follows their acceptance rate, so an example's estimate depends on no other example of its batch.
@@ -115,7 +115,7 @@ class AIS:
         watch: Callable[[float], None] | None = None,
         rough: LogLikelihood | None = None,
     ) -> Annealed:
-        """This is the estimate from chains that start at the prior: E[exp(log_marginal)] = p(x) for factor = 1.
+        """Return the estimate from chains that start at the prior: E[exp(log_marginal)] = p(x) for factor = 1.
 
         A step that follows the chains' own acceptance biases it; at factor = 1.02 by less than could be measured.
 
@@ -138,7 +138,7 @@ class AIS:
         watch: Callable[[float], None] | None = None,
         rough: LogLikelihood | None = None,
     ) -> Annealed:
-        """This is the estimate from chains that start at the posterior: E[exp(- log_marginal)] = 1 / p(x).
+        """Return the estimate from chains that start at the posterior: E[exp(- log_marginal)] = 1 / p(x).
 
         With the forward one it brackets log p(x) of simulated examples (Grosse, Ghahramani and Adams 2015).
 

@@ -11,7 +11,7 @@ from scorewise.latent.networks import Trunk
 
 
 class Encoder(nn.Module, ABC):
-    """This is z = g(eps, x) with eps ~ N(0, I).
+    """Z = g(eps, x) with eps ~ N(0, I).
 
     Class attributes:
         autoregressive: z_d = f(z_<d, eps_d, x) with an eps_d of its own for every d. Only then is the entropy's
@@ -34,28 +34,28 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, o_BD: Tensor, e_MBD: Tensor) -> Tensor:
-        """This is M latents of every image, shape (M, B, D); what needs only the image is computed once."""
+        """Return M latents of every image, shape (M, B, D); what needs only the image is computed once."""
 
 
 class Moments(NamedTuple):
-    """This is a Gaussian with independent dimensions."""
+    """A Gaussian with independent dimensions."""
 
     mean_BD: Tensor
     log_std_BD: Tensor
 
     def log_prob(self, z_MBD: Tensor) -> Tensor:
-        """This is its log-density in nats, shape (M, B)."""
+        """Return its log-density in nats, shape (M, B)."""
         u_MBD = (z_MBD - self.mean_BD) * (-self.log_std_BD).exp()
         return (-0.5 * u_MBD.square() - self.log_std_BD).sum(-1) - 0.5 * z_MBD.shape[-1] * math.log(2 * math.pi)
 
     def entropy(self) -> Tensor:
-        """This is its entropy in nats, shape (B,)."""
+        """Return its entropy in nats, shape (B,)."""
         return (self.log_std_BD + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
 @final
 class GaussianEncoder(Encoder):
-    """This is q(z|x) = N(mean(x), diag(std(x)^2))."""
+    """Q(z|x) = N(mean(x), diag(std(x)^2))."""
 
     autoregressive, explicit = True, True
 
@@ -64,18 +64,18 @@ class GaussianEncoder(Encoder):
         self.last = nn.Linear(trunk.width, 2 * dims)
 
     def moments(self, o_BD: Tensor) -> Moments:
-        """This is mean and log of the standard deviation, each (B, D)."""
+        """Return mean and log of the standard deviation, each (B, D)."""
         return Moments(*self.last(self.trunk(o_BD)).chunk(2, -1))
 
     def draw(self, o_BD: Tensor, e_MBD: Tensor) -> Tensor:
-        """This is mean + std eps."""
+        """Return mean + std eps."""
         mean_BD, log_std_BD = self.moments(o_BD)
         return mean_BD + log_std_BD.exp() * e_MBD
 
 
 @final
 class ImplicitEncoder(Encoder):
-    """This is a network of image and noise together: every z_d depends on all noise, so only joint scores fit it."""
+    """A network of image and noise together: every z_d depends on all noise, so only joint scores fit it."""
 
     autoregressive, joins_noise = False, True
 
@@ -84,14 +84,14 @@ class ImplicitEncoder(Encoder):
         self.last = nn.Linear(trunk.width, dims)
 
     def draw(self, o_BD: Tensor, e_MBD: Tensor) -> Tensor:
-        """This is the network's outputs."""
+        """Return the network's outputs."""
         z_MBD: Tensor = self.last(self.trunk(o_BD, e_MBD))
         return z_MBD
 
 
 @final
 class AutoregressiveEncoder(Encoder):
-    """This is z_d = f_d(z_<d, eps_d, features of x): one small network per dimension, one dimension after the other.
+    """Z_d = f_d(z_<d, eps_d, features of x): one small network per dimension, one dimension after the other.
 
     Args:
         trunk: features of the image.
@@ -112,7 +112,7 @@ class AutoregressiveEncoder(Encoder):
         self.bias = nn.Parameter(torch.zeros(dims))
 
     def draw(self, o_BD: Tensor, e_MBD: Tensor) -> Tensor:
-        """This is one dimension after the other, each from the ones before and its own noise."""
+        """Return one dimension after the other, each from the ones before and its own noise."""
         of_x_DBH = self.of_features(self.trunk(o_BD)).unflatten(-1, (self.dims, -1)).movedim(-2, 0)
         z: list[Tensor] = []
         for d, weight in enumerate(self.of_inputs):

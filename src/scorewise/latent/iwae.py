@@ -16,7 +16,7 @@ def iwae(
     z: Callable[[int, int], Tensor],
     draws: int,
 ) -> Tensor:
-    """This is log 1/K sum_k p(x, z_k) / q(z_k | x), a lower bound of log p(x) in expectation, nats, shape (B,).
+    """Return log 1/K sum_k p(x, z_k) / q(z_k | x), a lower bound of log p(x) in expectation, nats, shape (B,).
 
     Args:
         log_joint: from z (M, B, D) to log p(x, z), shape (M, B).

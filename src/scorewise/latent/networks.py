@@ -15,7 +15,7 @@ KERNEL, STRIDE = 5, 2
 
 
 class Trunk(nn.Module, ABC):
-    """This is features of an image: (B, F), or (M, B, F) with M sets of noise.
+    """Features of an image: (B, F), or (M, B, F) with M sets of noise.
 
     Attributes:
         width: F.
@@ -25,12 +25,12 @@ class Trunk(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, o_BD: Tensor, e_MBD: Tensor | None = None) -> Tensor:
-        """This is the features; what needs only the image is computed once."""
+        """Return the features; what needs only the image is computed once."""
 
 
 @final
 class DenseTrunk(Trunk):
-    """This is a multilayer perceptron of an image, and of noise where it takes some.
+    """A multilayer perceptron of an image, and of noise where it takes some.
 
     Args:
         shape: of an image.
@@ -49,7 +49,7 @@ class DenseTrunk(Trunk):
         self.rest = perceptron(hidden, activation)
 
     def forward(self, o_BD: Tensor, e_MBD: Tensor | None = None) -> Tensor:
-        """This is features (B, F), or (M, B, F) with noise (M, B, D); the image passes the first layer once."""
+        """Return features (B, F), or (M, B, F) with noise (M, B, D); the image passes the first layer once."""
         if self.first is None:
             return o_BD
         h = self.first(o_BD)
@@ -61,7 +61,7 @@ class DenseTrunk(Trunk):
 
 @final
 class ConvTrunk(Trunk):
-    """This is convolutions 5 x 5 of stride 2 and dense layers, with noise as one more channel where it takes some.
+    """Convolutions 5 x 5 of stride 2 and dense layers, with noise as one more channel where it takes some.
 
     Args:
         shape: of an image; its sides must divide by 2 for every convolution.
@@ -90,7 +90,7 @@ class ConvTrunk(Trunk):
         self.dense = perceptron([channels[-1] * math.prod(small), *hidden], activation)
 
     def forward(self, o_BD: Tensor, e_MBD: Tensor | None = None) -> Tensor:
-        """This is features (B, F), or (M, B, F) with noise (M, B, D); the image passes the first layer once."""
+        """Return features (B, F), or (M, B, F) with noise (M, B, D); the image passes the first layer once."""
         h = self.convolutions[0](o_BD.unflatten(-1, self.shape))
         lead = o_BD.shape[:1]
         if self.of_noise is not None and self.of_channel is not None and e_MBD is not None:
@@ -104,7 +104,7 @@ class ConvTrunk(Trunk):
 
 
 def smallest(shape: Sequence[int], channels: Sequence[int]) -> tuple[int, int]:
-    """This is the sides of an image after convolutions of stride 2.
+    """Return the sides of an image after convolutions of stride 2.
 
     Raises:
         ValueError: they do not divide, or no image.
@@ -120,7 +120,7 @@ def smallest(shape: Sequence[int], channels: Sequence[int]) -> tuple[int, int]:
 
 @final
 class DenseDecoder(nn.Module):
-    """This is a multilayer perceptron from latents to the outputs that a likelihood reads, shape (..., D of x)."""
+    """A multilayer perceptron from latents to the outputs that a likelihood reads, shape (..., D of x)."""
 
     def __init__(self, z: int, hidden: Sequence[int], dims: int, activation: str, bounded: bool) -> None:
         super().__init__()
@@ -129,14 +129,14 @@ class DenseDecoder(nn.Module):
         self.bounded = bounded
 
     def forward(self, z: Tensor) -> Tensor:
-        """This is the outputs, in [-1, 1] where they are bounded."""
+        """Return the outputs, in [-1, 1] where they are bounded."""
         out: Tensor = self.last(self.hidden(z))
         return torch.tanh(out) if self.bounded else out
 
 
 @final
 class ConvDecoder(nn.Module):
-    """This is a dense layer and transposed convolutions 5 x 5 of stride 2, the mirror of `ConvTrunk`."""
+    """A dense layer and transposed convolutions 5 x 5 of stride 2, the mirror of `ConvTrunk`."""
 
     def __init__(self, z: int, channels: Sequence[int], shape: Sequence[int], activation: str, bounded: bool) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class ConvDecoder(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """This is the outputs, in [-1, 1] where they are bounded."""
+        """Return the outputs, in [-1, 1] where they are bounded."""
         h = self.first(z).reshape(-1, *self.small)
         for i, convolution in enumerate(self.convolutions):
             h = convolution(self.activation(h) if i else h)

@@ -12,7 +12,7 @@ from scorewise.noise import Draws
 
 
 class Observation(ABC):
-    """This is p(x | z) given the outputs of a decoder, and what of an image it is a law of.
+    """P(x | z) given the outputs of a decoder, and what of an image it is a law of.
 
     Class attributes:
         bounded: whether the decoder's outputs are in [-1, 1], by a tanh.
@@ -22,55 +22,55 @@ class Observation(ABC):
 
     @abstractmethod
     def observe(self, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is what the model is a law of, from images in [-1, 1], drawn anew with the draws; shape of x."""
+        """Return what the model is a law of, from images in [-1, 1], drawn anew with the draws; shape of x."""
 
     @abstractmethod
     def log_prob(self, o_BD: Tensor, out_BD: Tensor) -> Tensor:
-        """This is log p(o | out) in nats, summed over the last axis; leading axes of both broadcast."""
+        """Return log p(o | out) in nats, summed over the last axis; leading axes of both broadcast."""
 
     @abstractmethod
     def mean(self, out_BD: Tensor) -> Tensor:
-        """This is the mean image in [-1, 1], shape of the outputs."""
+        """Return the mean image in [-1, 1], shape of the outputs."""
 
     @abstractmethod
     def draw(self, out_BD: Tensor, draws: Draws) -> Tensor:
-        """This is a simulated observation, shape of the outputs."""
+        """Return a simulated observation, shape of the outputs."""
 
     @abstractmethod
     def describe(self) -> str:
-        """This is the law, for people."""
+        """Return the law, for people."""
 
 
 @final
 class Bernoulli(Observation):
-    """This is pixels 0 and 1 with logits; a grey level is the probability of a 1, redrawn every time."""
+    """Pixels 0 and 1 with logits; a grey level is the probability of a 1, redrawn every time."""
 
     bounded = False
 
     def observe(self, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the image in black and white."""
+        """Return the image in black and white."""
         return (draws.fork("binarise").uniform(x_BD.shape[-1], dtype=x_BD.dtype) < 0.5 * (x_BD + 1)).to(x_BD.dtype)
 
     def log_prob(self, o_BD: Tensor, out_BD: Tensor) -> Tensor:
-        """This is sum_d o_d l_d - log(1 + exp l_d)."""
+        """Return sum_d o_d l_d - log(1 + exp l_d)."""
         return (o_BD * out_BD).sum(-1) - functional.softplus(out_BD).sum(-1)
 
     def mean(self, out_BD: Tensor) -> Tensor:
-        """This is twice the probability of white, less one."""
+        """Return twice the probability of white, less one."""
         return 2 * torch.sigmoid(out_BD) - 1
 
     def draw(self, out_BD: Tensor, draws: Draws) -> Tensor:
-        """This is a black and white image."""
+        """Return a black and white image."""
         return (draws.uniform(out_BD.shape[-1], dtype=out_BD.dtype) < torch.sigmoid(out_BD)).to(out_BD.dtype)
 
     def describe(self) -> str:
-        """This is the law, for people."""
+        """Return the law, for people."""
         return "images binarised at random, anew in every epoch (held-out: one draw per image), Bernoulli likelihood"
 
 
 @final
 class GaussianPixels(Observation):
-    """This is N(mean, std^2 I) around the decoder's outputs, of images dequantised by uniform noise.
+    """N(mean, std^2 I) around the decoder's outputs, of images dequantised by uniform noise.
 
     Args:
         log_std: its logarithm, fixed (-0.602 in the code of sliced score matching).
@@ -88,23 +88,23 @@ class GaussianPixels(Observation):
         self.log_std, self.width = log_std, width
 
     def observe(self, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the dequantised image."""
+        """Return the dequantised image."""
         u_BD = draws.fork("dequantise").uniform(x_BD.shape[-1], dtype=x_BD.dtype)
         return x_BD + self.width * (u_BD - 0.5)
 
     def log_prob(self, o_BD: Tensor, out_BD: Tensor) -> Tensor:
-        """This is log N(o; out, std^2 I)."""
+        """Return log N(o; out, std^2 I)."""
         constant = out_BD.shape[-1] * (self.log_std + 0.5 * math.log(2 * math.pi))
         return -0.5 * (o_BD - out_BD).square().sum(-1) * math.exp(-2 * self.log_std) - constant
 
     def mean(self, out_BD: Tensor) -> Tensor:
-        """This is the outputs."""
+        """Return the outputs."""
         return out_BD
 
     def draw(self, out_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the mean with noise."""
+        """Return the mean with noise."""
         return out_BD + math.exp(self.log_std) * draws.normal(out_BD.shape[-1], dtype=out_BD.dtype)
 
     def describe(self) -> str:
-        """This is the law, for people."""
+        """Return the law, for people."""
         return f"images dequantised uniformly, Gaussian likelihood of standard deviation {math.exp(self.log_std):.3g}"

@@ -14,17 +14,17 @@ SCORE_OBJECTIVES: tuple[type[Objective], ...] = (CSM, SM, Sliced)
 
 
 def field_of(objective: Objective | None) -> str:
-    """This is the vector field that an objective fits: conditional, joint or auto."""
+    """Return the vector field that an objective fits: conditional, joint or auto."""
     return objective.field if isinstance(objective, FieldObjective) else "auto"
 
 
 def reads_conditionals(head: type, field: str) -> bool:
-    """This says whether a score network of a head, under an objective of a field, gives conditional scores."""
+    """Return whether a score network of a head, under an objective of a field, gives conditional scores."""
     return issubclass(head, ConditionalScoreModel) and field != "joint"
 
 
 def encoder_for(method: str, conditional: bool) -> str:
-    """This is the encoder that encoder=auto stands for.
+    """Return the encoder that encoder=auto stands for.
 
     Args:
         method: one of `METHODS`.
@@ -36,7 +36,7 @@ def encoder_for(method: str, conditional: bool) -> str:
 
 
 def mismatch(method: str, encoder: str, conditional: bool) -> str | None:
-    """This is why an encoder cannot be trained in a way, as one sentence without an end, or None where it can.
+    """Return why an encoder cannot be trained in a way, as one sentence without an end, or None where it can.
 
     The gradient of the entropy is - E[sum_d s_d d z_d / d phi] with the joint score s, whatever the encoder. With
     conditional scores it is so only where z_d = f(z_<d, eps_d, x): the terms of log q(z_k | z_<k), k > d, have mean

@@ -11,7 +11,7 @@ from scorewise.latent.networks import Trunk
 
 
 class BoundCausal(nn.Module):
-    """This is a causal backbone at fixed conditions: CausalFeatures."""
+    """A causal backbone at fixed conditions: CausalFeatures."""
 
     def __init__(self, backbone: nn.Module, y_BF: Tensor) -> None:
         super().__init__()
@@ -19,20 +19,20 @@ class BoundCausal(nn.Module):
         self.ordering = backbone.ordering
 
     def causal_features(self, u_BD: Tensor) -> Tensor:
-        """This is the features of every latent from those before it and the image."""
+        """Return the features of every latent from those before it and the image."""
         features: Tensor = self.backbone.causal_features_given(u_BD, self.y_BF)  # type: ignore[operator]
         return features
 
 
 class BoundJoint(nn.Module):
-    """This is a backbone of the whole example at fixed conditions: Features."""
+    """A backbone of the whole example at fixed conditions: Features."""
 
     def __init__(self, backbone: nn.Module, y_BF: Tensor) -> None:
         super().__init__()
         self.backbone, self.y_BF = backbone, y_BF
 
     def features(self, u_BD: Tensor) -> Tensor:
-        """This is the features of all latents and the image."""
+        """Return the features of all latents and the image."""
         features: Tensor = self.backbone.features_given(u_BD, self.y_BF)  # type: ignore[operator]
         return features
 
@@ -42,7 +42,7 @@ MEMORY = 0.95
 
 
 class ScoreNetwork(nn.Module):
-    """This is the score of q(z|x): a head on a backbone that sees features of x.
+    """The score of q(z|x): a head on a backbone that sees features of x.
 
     Args:
         trunk: features of x, shape (B, F).
@@ -63,22 +63,22 @@ class ScoreNetwork(nn.Module):
             self.register_buffer("tau_D", torch.ones(dims))
 
     def standardised(self, z_BD: Tensor, centre_BD: Tensor) -> Tensor:
-        """This is what the model sees for draws z (..., B, D) around the encoder's output for no noise."""
+        """Return what the model sees for draws z (..., B, D) around the encoder's output for no noise."""
         return (z_BD - centre_BD) / self.tau_D if self.standardises else z_BD
 
     def unstandardised(self, s_BD: Tensor) -> Tensor:
-        """This is the score of z, given that of what the model sees; shape (..., B, D)."""
+        """Return the score of z, given that of what the model sees; shape (..., B, D)."""
         return s_BD / self.tau_D if self.standardises else s_BD
 
     @torch.no_grad()
     def watch(self, z_BD: Tensor, centre_BD: Tensor) -> None:
-        """This moves the running standard deviations towards those of a batch."""
+        """Move the running standard deviations towards those of a batch."""
         if self.standardises:
             now_D = (z_BD - centre_BD).square().mean(0).sqrt().clamp(min=torch.finfo(z_BD.dtype).tiny)
             self.tau_D.pow_(MEMORY).mul_(now_D.pow(1 - MEMORY))
 
     def given(self, o_BD: Tensor) -> Model:
-        """This is the model of z given these images, one row each: any objective fits it as it fits any model."""
+        """Return the model of z given these images, one row each: any objective fits it as it fits any model."""
         backbone, y_BF = self.model.backbone, self.trunk(o_BD)
         bound = BoundCausal if isinstance(backbone, GivenCausalFeatures) else BoundJoint
         model = copy.copy(self.model)  # the same parameters

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import ConditionalScoreModel
 from scorewise.estimators import Spectral, Stein
-from scorewise.heads.model import Model, Trained
+from scorewise.heads.model import Model
 from scorewise.latent.ais import AIS, Annealed, log_prior
 from scorewise.latent.encoders import ENCODERS, AutoregressiveEncoder, Encoder, GaussianEncoder
 from scorewise.latent.iwae import iwae
@@ -21,6 +21,7 @@ from scorewise.latent.pairing import METHODS, encoder_for
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_field
+from scorewise.trained import Trained
 
 MakeScore = Callable[[int, int], Model]
 """From D of z and the number of features of x to the model of the score of q(z|x)."""
@@ -30,7 +31,7 @@ AT_A_TIME = 1000
 
 
 class Terms(NamedTuple):
-    """This is what training minimises, per image, in parts; nats, each (B,).
+    """What training minimises, per image, in parts; nats, each (B,).
 
     Args:
         reconstruction_B: - log p(x|z).
@@ -44,19 +45,19 @@ class Terms(NamedTuple):
     minus_entropy_B: Tensor
 
     def total(self) -> Tensor:
-        """This is their sum."""
+        """Return their sum."""
         return self.reconstruction_B + self.prior_B + self.minus_entropy_B
 
 
 class Part(NamedTuple):
-    """This is what belongs to some of the images that are annealed: their draws, and who is told of progress."""
+    """What belongs to some of the images that are annealed: their draws, and who is told of progress."""
 
     draws: Draws
     watch: Callable[[float], None] | None
 
 
 def surrogate(z: Tensor, s: Tensor) -> Tensor:
-    """This is sum_d s_d z_d with a detached score: its expected gradient is that of minus the entropy of z.
+    """Return sum_d s_d z_d with a detached score: its expected gradient is that of minus the entropy of z.
 
     Section 6 of the AR-CSM paper; the derivative of z_d is total, through z_<d.
     """
@@ -64,7 +65,7 @@ def surrogate(z: Tensor, s: Tensor) -> Tensor:
 
 
 class VAE(Trained, ABC):
-    """This is p(z) p(x|z) with p(z) = N(0, I), and an encoder q(z|x), explicit or implicit.
+    """P(z) p(x|z) with p(z) = N(0, I), and an encoder q(z|x), explicit or implicit.
 
     Args:
         shape: of an image.
@@ -142,28 +143,28 @@ class VAE(Trained, ABC):
 
     @abstractmethod
     def encoder_trunk(self, noise: int) -> Trunk:
-        """This is the encoder's trunk, which takes so many numbers of noise beside the image."""
+        """Return the encoder's trunk, which takes so many numbers of noise beside the image."""
 
     @abstractmethod
     def score_trunk(self) -> Trunk:
-        """This is the trunk of the score network."""
+        """Return the trunk of the score network."""
 
     @abstractmethod
     def make_decoder(self) -> nn.Module:
-        """This is from latents (..., D) to what the likelihood reads (..., D of x)."""
+        """Return from latents (..., D) to what the likelihood reads (..., D of x)."""
 
     @property
     def explicit(self) -> bool:
-        """This says whether log q(z|x) is known."""
+        """Whether log q(z|x) is known."""
         return self.encoder.explicit
 
     def latents(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
-        """This is draws of q(z|x) for observed images, shape (M, B, D)."""
+        """Return draws of q(z|x) for observed images, shape (M, B, D)."""
         e_BMD = draws.fork("posterior").normal(count, self.z, dtype=o_BD.dtype)
         return self.encoder.draw(o_BD, e_BMD.transpose(0, 1))
 
     def encode(self, x_BD: Tensor, count: int = 1, draws: Draws | None = None) -> Tensor:
-        """This is draws of q(z|x) for images in [-1, 1], shape (M, B, D); no graph.
+        """Return draws of q(z|x) for images in [-1, 1], shape (M, B, D); no graph.
 
         Args:
             x_BD: images, which are observed first (binarised, say).
@@ -175,23 +176,23 @@ class VAE(Trained, ABC):
             return self.latents(self.observation.observe(x_BD, draws), count, draws)
 
     def decode(self, z: Tensor) -> Tensor:
-        """This is mean images in [-1, 1], shape (..., D of x), of latents (..., D); no graph."""
+        """Return mean images in [-1, 1], shape (..., D of x), of latents (..., D); no graph."""
         with torch.no_grad():
             return self.observation.mean(self.decoder(z))
 
     def reconstruct(self, x_BD: Tensor, draws: Draws | None = None) -> Tensor:
-        """This is the mean image of one draw of q(z|x) per image, shape of x."""
+        """Return the mean image of one draw of q(z|x) per image, shape of x."""
         return self.decode(self.encode(x_BD, 1, draws)[0])
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """This is n mean images of latents from the prior, in [-1, 1], shape (n, D of x): no pixel noise is added."""
+        """Return n mean images of latents from the prior, in [-1, 1], shape (n, D of x): no pixel noise is added."""
         like = next(self.parameters())
         device = like.device if generator is None else generator.device
         z_ND = torch.randn(n, self.z, generator=generator, dtype=like.dtype, device=device).to(like.device)
         return torch.cat([self.decode(part) for part in z_ND.split(AT_A_TIME)])
 
     def traversal(self, x_D: Tensor, steps: int = 9, reach: float = 2.0, draws: Draws | None = None) -> Tensor:
-        """This is mean images along every latent in turn, from -reach to reach, the others as q(z|x) has them.
+        """Return mean images along every latent in turn, from -reach to reach, the others as q(z|x) has them.
 
         Returns:
             shape (D * steps, D of x), one latent after the other.
@@ -204,13 +205,13 @@ class VAE(Trained, ABC):
         return self.decode(z_DSD.flatten(0, 1))
 
     def log_likelihood(self, o_BD: Tensor, z: Tensor) -> Tensor:
-        """This is log p(o|z) in nats; z (M, B, D) gives (M, B)."""
+        """Return log p(o|z) in nats; z (M, B, D) gives (M, B)."""
         return self.observation.log_prob(o_BD, self.decoder(z))
 
     def annealed(
         self, ais: AIS, o_BD: Tensor, draws: Draws, rows: int = 512, watch: Callable[[float], None] | None = None
     ) -> Annealed:
-        """This is log p(o) of observed images by annealed importance sampling.
+        """Return log p(o) of observed images by annealed importance sampling.
 
         Args:
             ais: how long and with how many chains.
@@ -225,7 +226,7 @@ class VAE(Trained, ABC):
         return Annealed(*(torch.cat(values) for values in zip(*found, strict=True)))
 
     def simulated(self, ais: AIS, draws: Draws, rows: int = 512) -> tuple[Tensor, Tensor]:
-        """This is log p(o) of images drawn from the model, from below and, by annealing backward, from above; (B,)."""
+        """Return log p(o) of images drawn from the model, from below and, by annealing backward, from above; (B,)."""
         like, now = next(self.parameters()), draws.fork("simulated")
         z_BD = now.fork("z").normal(self.z, dtype=like.dtype)
         with torch.no_grad():
@@ -249,11 +250,11 @@ class VAE(Trained, ABC):
             yield o_BD[part], Part(Draws(draws.key_B[part]), told if watch else None)
 
     def _of_chains(self, o_BD: Tensor) -> Callable[[Tensor], Tensor]:
-        """This is from latents (B, C, D) to log p(o_b | z_bc), shape (B, C), as annealing reads it."""
+        """Return from latents (B, C, D) to log p(o_b | z_bc), shape (B, C), as annealing reads it."""
         return lambda z_BCD: self.observation.log_prob(o_BD[:, None], self.decoder(z_BCD))
 
     def _rough(self, ais: AIS) -> Callable[[Tensor], Callable[[Tensor], Tensor] | None]:
-        """This is from observed images to what `_of_chains` gives, in bfloat16, where annealing asks for that."""
+        """Return from observed images to what `_of_chains` gives, in bfloat16, where annealing asks for that."""
         if not ais.rough:
             return lambda _: None
         decoder = copy.deepcopy(self.decoder).bfloat16()
@@ -265,7 +266,7 @@ class VAE(Trained, ABC):
         return of
 
     def scores(self, o_BD: Tensor, z_MBD: Tensor, field: str = "auto") -> Tensor:
-        """This is the estimated score of q(z|x) at its draws, conditional or joint as the method has it; no graph.
+        """Return the estimated score of q(z|x) at its draws, conditional or joint as the method has it; no graph.
 
         Args:
             o_BD: observed images.
@@ -281,7 +282,7 @@ class VAE(Trained, ABC):
             return self.score.unstandardised(torch.stack([of_u(u_BD) for u_BD in u_MBD]))
 
     def terms(self, o_BD: Tensor, draws: Draws, field: str = "auto") -> Terms:
-        """This is what training minimises, for observed images; one draw of every image is decoded.
+        """Return what training minimises, for observed images; one draw of every image is decoded.
 
         Args:
             o_BD: observed images.
@@ -303,7 +304,7 @@ class VAE(Trained, ABC):
         )
 
     def score_loss(self, objective: Objective, o_BD: Tensor, draws: Draws) -> Loss:
-        """This is the objective of the score network on a fresh draw of q(z|x), which is data to it."""
+        """Return the objective of the score network on a fresh draw of q(z|x), which is data to it."""
         assert self.score is not None
         with torch.no_grad():
             z_BD, centre_BD = self.latents(o_BD, 1, draws)[0], self._centre(o_BD)
@@ -313,14 +314,14 @@ class VAE(Trained, ABC):
         return objective(self.score.given(o_BD), u_BD, draws.fork("objective"))
 
     def _centre(self, o_BD: Tensor) -> Tensor:
-        """This is the encoder's output for no noise, shape (B, D), or zero where nothing is standardised."""
+        """Return the encoder's output for no noise, shape (B, D), or zero where nothing is standardised."""
         if self.score is None or not self.score.standardises:
             return o_BD.new_zeros(())
         return self.encoder.draw(o_BD, o_BD.new_zeros(1, len(o_BD), self.z))[0]
 
     @torch.no_grad()
     def identity(self, o_BD: Tensor, count: int, draws: Draws, field: str = "auto") -> Tensor:
-        """This is - E[sum_d s_d (z_d - E z_d)] / D over draws of q(z|x), per image (B,): 1 for the true score.
+        """Return - E[sum_d s_d (z_d - E z_d)] / D over draws of q(z|x), per image (B,): 1 for the true score.
 
         Near 0, the entropy has no say in training, and the encoder collapses to a point (Stein's identity). Particles
         see their own scores in sets of as many as training takes: with more of them stein and spectral know more, and
@@ -333,7 +334,7 @@ class VAE(Trained, ABC):
         return -(s_SMBD * centred_SMBD).sum((1, -1)).mean(0) / (size - 1) / self.z
 
     def iwae(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
-        """This is the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); no graph.
+        """Return the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); no graph.
 
         Raises:
             ValueError: the encoder has no density.
@@ -352,15 +353,15 @@ class VAE(Trained, ABC):
             return iwae(lambda z_MBD: self.log_likelihood(o_BD, z_MBD) + log_prior(z_MBD), q.log_prob, z, count)
 
     def score_parameters(self) -> list[nn.Parameter]:
-        """This is what the score network's own optimiser moves."""
+        """Return what the score network's own optimiser moves."""
         return [] if self.score is None else list(self.score.parameters())
 
     def generative_parameters(self) -> list[nn.Parameter]:
-        """This is what the other optimiser moves: encoder and decoder."""
+        """Return what the other optimiser moves: encoder and decoder."""
         return [*self.encoder.parameters(), *self.decoder.parameters()]
 
     def card(self) -> str:
-        """This is the model card: what the model is, in Markdown."""
+        """Return the model card: what the model is, in Markdown."""
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
             f"# {type(self).__name__}, {self.z} latents, {type(self.encoder).__name__}\n\n"
@@ -375,7 +376,7 @@ class VAE(Trained, ABC):
 
 @final
 class DenseVAE(VAE):
-    """This is a VAE of fully connected networks, as for MNIST in the code of sliced score matching.
+    """A VAE of fully connected networks, as for MNIST in the code of sliced score matching.
 
     Args:
         shape: of an image.
@@ -403,22 +404,22 @@ class DenseVAE(VAE):
         super().__init__(shape, conditional_hidden=conditional_hidden, **settings)
 
     def encoder_trunk(self, noise: int) -> Trunk:
-        """This is a multilayer perceptron, tanh after every layer."""
+        """Return a multilayer perceptron, tanh after every layer."""
         return DenseTrunk(self.shape, self.hidden, self.activation, noise)
 
     def score_trunk(self) -> Trunk:
-        """This is a multilayer perceptron, or x itself."""
+        """Return a multilayer perceptron, or x itself."""
         return DenseTrunk(self.shape, self.score_hidden, self.score_activation)
 
     def make_decoder(self) -> nn.Module:
-        """This is a multilayer perceptron."""
+        """Return a multilayer perceptron."""
         sizes = self.hidden[::-1]
         return DenseDecoder(self.z, sizes, math.prod(self.shape), self.activation, self.observation.bounded)
 
 
 @final
 class ConvVAE(VAE):
-    """This is a VAE of convolutions, as for CelebA in the code of sliced score matching.
+    """A VAE of convolutions, as for CelebA in the code of sliced score matching.
 
     Args:
         shape: of an image; its sides must divide by 2 for every convolution.
@@ -446,13 +447,13 @@ class ConvVAE(VAE):
         super().__init__(shape, conditional_hidden=conditional_hidden, **settings)
 
     def encoder_trunk(self, noise: int) -> Trunk:
-        """This is convolutions and dense layers, noise as one more channel."""
+        """Return convolutions and dense layers, noise as one more channel."""
         return ConvTrunk(self.shape, self.channels, self.hidden, self.activation, noise)
 
     def score_trunk(self) -> Trunk:
-        """This is convolutions and dense layers of their own."""
+        """Return convolutions and dense layers of their own."""
         return ConvTrunk(self.shape, self.channels, self.hidden, self.score_activation)
 
     def make_decoder(self) -> nn.Module:
-        """This is a dense layer and transposed convolutions."""
+        """Return a dense layer and transposed convolutions."""
         return ConvDecoder(self.z, self.channels, self.shape, self.activation, self.observation.bounded)

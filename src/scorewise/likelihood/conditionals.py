@@ -10,7 +10,7 @@ from scorewise.likelihood.panels import Panels
 
 
 class Conditionals:
-    """This is R densities q(y) = exp(E(y)) / Z on the line, with log-density, distribution function and quantiles.
+    """R densities q(y) = exp(E(y)) / Z on the line, with log-density, distribution function and quantiles.
 
     Inside the panels E is the antiderivative of the polynomial through the nodes; outside it continues with the slope
     a that it has at the edge and a confining curvature: E(edge) + a t - t^2 / (2 tau^2) at the distance t, whose
@@ -45,7 +45,7 @@ class Conditionals:
 
     @classmethod
     def of_score(cls, panels: Panels, score: Callable[[Tensor], Tensor], tau: float) -> "Conditionals":
-        """This is densities from their scores.
+        """Return densities from their scores.
 
         Args:
             panels: the rule.
@@ -63,18 +63,18 @@ class Conditionals:
 
     @classmethod
     def of_log_density(cls, panels: Panels, log_density: Callable[[Tensor], Tensor], tau: float) -> "Conditionals":
-        """This is densities from their logarithms up to a constant; the tails begin with slope 0."""
+        """Return densities from their logarithms up to a constant; the tails begin with slope 0."""
         ends_2 = torch.stack([panels.low.reshape(-1), panels.high.reshape(-1)])
         e_GR = log_density(torch.cat([panels.nodes(), ends_2])).to(torch.float64)
         energy_PmR = e_GR[:-2].unflatten(0, (panels.count, panels.order))
         return cls(panels, energy_PmR, e_GR[-2:], torch.zeros_like(e_GR[-2:]), tau)
 
     def outside(self) -> Tensor:
-        """This is the mass outside the panels, shape (R,)."""
+        """Return the mass outside the panels, shape (R,)."""
         return (self.log_tail_2R - self.log_z_R).exp().sum(0)
 
     def energy(self, x_R: Tensor) -> Tensor:
-        """This is E(x), shape (R,), of densities that came from scores."""
+        """Return E(x), shape (R,), of densities that came from scores."""
         assert self.score_PmR is not None
         assert self.edges_PR is not None
         panel_R, t_R = self.panels.place(x_R)
@@ -83,22 +83,22 @@ class Conditionals:
         return self.edges_PR[panel_R, rows_R] + self.panels.within(s_Rm, t_R) + self.tail(x_R)
 
     def tail(self, x_R: Tensor) -> Tensor:
-        """This is a t - t^2 / (2 tau^2) for x at the distance t outside the panels, 0 inside, shape (R,)."""
+        """Return a t - t^2 / (2 tau^2) for x at the distance t outside the panels, 0 inside, shape (R,)."""
         t_2R = torch.stack([self.panels.low - x_R, x_R - self.panels.high]).clamp(min=0)
         return (self.slopes_2R * t_2R - 0.5 * (t_2R / self.tau).square()).sum(0)
 
     def log_density(self, x_R: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (R,), of densities that came from scores."""
+        """Return log q(x) in nats, shape (R,), of densities that came from scores."""
         return self.energy(x_R.to(torch.float64)) - self.log_z_R
 
     def _masses(self) -> tuple[Tensor, Tensor]:
-        """This is the density at the nodes (P, m, R) and the mass left of every panel and of the right tail."""
+        """Return the density at the nodes (P, m, R) and the mass left of every panel and of the right tail."""
         f_PmR = (self.energy_PmR - self.log_z_R).exp()
         left_R = (self.log_tail_2R[0] - self.log_z_R).exp()
         return f_PmR, torch.cat([left_R[None], left_R + self.panels.integrate(f_PmR).cumsum(0)])
 
     def quantile(self, u_R: Tensor) -> Tensor:
-        """This is the x with q(y < x) = u, shape (R,)."""
+        """Return the x with q(y < x) = u, shape (R,)."""
         u_R, panels = u_R.to(torch.float64), self.panels
         f_PmR, left_PR = self._masses()
         place_R = torch.searchsorted(left_PR.T.contiguous(), u_R.contiguous().unsqueeze(-1), right=True).squeeze(-1)
@@ -113,13 +113,13 @@ class Conditionals:
         return x_R
 
     def _tail_quantile(self, beyond_2R: Tensor) -> Tensor:
-        """This is the distance outside beyond which a mass lies: a normal law cut at the edge."""
+        """Return the distance outside beyond which a mass lies: a normal law cut at the edge."""
         share_2R = (beyond_2R.clamp(min=1e-300).log() - (self.log_tail_2R - self.log_z_R)).clamp(max=0)
         z_2R = (self.slopes_2R * self.tau).clamp(min=-30)
         return self.tau * (z_2R - torch.special.ndtri((share_2R + torch.special.log_ndtr(z_2R)).exp())).clamp(min=0)
 
     def cdf(self, x_R: Tensor) -> Tensor:
-        """This is q(y < x), shape (R,)."""
+        """Return q(y < x), shape (R,)."""
         x_R = x_R.to(torch.float64)
         f_PmR, left_PR = self._masses()
         panel_R, t_R = self.panels.place(x_R)
@@ -133,7 +133,7 @@ class Conditionals:
 
 
 def _log_tail(slope: Tensor, tau: float) -> Tensor:
-    """This is log int_0^inf exp(a t - t^2 / (2 tau^2)) dt."""
+    """Return log int_0^inf exp(a t - t^2 / (2 tau^2)) dt."""
     z = slope * tau
     down = torch.special.erfcx(-z.clamp(max=0) / math.sqrt(2)).log() + 0.5 * math.log(math.pi / 2)
     up = 0.5 * z.clamp(min=0).square() + torch.special.log_ndtr(z.clamp(min=0)) + 0.5 * math.log(2 * math.pi)

@@ -20,7 +20,7 @@ WIDE = 6.0
 
 
 class FlowODE(Likelihood):
-    """This is log q(x) by the flow dx/dsigma = - sigma s(x, sigma) of each conditional (Song et al. 2021, eq. 13, 39).
+    """Log q(x) by the flow dx/dsigma = - sigma s(x, sigma) of each conditional (Song et al. 2021, eq. 13, 39).
 
     Heun steps in log sigma carry x_d from the smallest level to the largest, where q is normalised by quadrature. The
     derivative of the discrete map itself is carried along, so the result is the density of that map's inverse, which is
@@ -52,11 +52,11 @@ class FlowODE(Likelihood):
         self.steps, self.panels, self.order = steps, panels, order
 
     def describe(self, model: Any) -> str:
-        """This is the steps of the flow."""
+        """Return the steps of the flow."""
         return f"by the probability flow of every conditional, {self.steps} Heun steps"
 
     def top(self, model: Any, c_RF: Tensor, finer: float = 1) -> Conditionals:
-        """This is the normalised conditionals at the largest level."""
+        """Return the normalised conditionals at the largest level."""
         level = model.levels[0]
         half = WIDE * math.hypot(model.std, level)
         count = math.ceil((self.panels or max(4, math.ceil(2 * half / level))) * finer)
@@ -64,7 +64,7 @@ class FlowODE(Likelihood):
         return Conditionals.of_score(Panels(low, 2 * half, count, self.order), _at(model, c_RF, level), level)
 
     def why(self, model: Any) -> str:
-        """This is why conditionals with much mass outside the range, or without any, have no likelihood."""
+        """Return why conditionals with much mass outside the range, or without any, have no likelihood."""
         half = WIDE * math.hypot(model.std, model.levels[0])
         low, high = float(model.mean) - half, float(model.mean) + half
         return (
@@ -74,7 +74,7 @@ class FlowODE(Likelihood):
         )
 
     def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
-        """This is log q(x_d | c_d) and the mass outside the range at the largest level, both (B, D); no gradient."""
+        """Return log q(x_d | c_d) and the mass outside the range at the largest level, both (B, D); no gradient."""
         with torch.no_grad():
             rows = zip(c_BDF.flatten(0, 1).split(AT_ONCE // 8), x_BD.flatten().split(AT_ONCE // 8), strict=True)
             parts = [self._of_rows(model, x_r, c_rF, finer) for c_rF, x_r in rows]
@@ -94,7 +94,7 @@ class FlowODE(Likelihood):
         return top.log_density(y_R) + slope_R.log(), outside_R
 
     def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the x_d with q(y_d < x_d | c_d) = u_d, up to the error of the steps, shape (B, D)."""
+        """Return the x_d with q(y_d < x_d | c_d) = u_d, up to the error of the steps, shape (B, D)."""
         with torch.no_grad(), torch.autocast(c_BDF.device.type, enabled=False):
             c_RF = c_BDF.flatten(0, 1)
             rows = zip(c_RF.split(AT_ONCE // 8), u_BD.flatten().split(AT_ONCE // 8), strict=True)
@@ -110,7 +110,7 @@ class FlowODE(Likelihood):
 
 
 def _at(model: Any, c_RF: Tensor, level: float) -> Any:
-    """This is the conditional score at a level, for queries (G, R) or (G, 1)."""
+    """Return the conditional score at a level, for queries (G, R) or (G, 1)."""
 
     def score(q_GR: Tensor) -> Tensor:
         q_GR = q_GR.to(c_RF.dtype).expand(-1, len(c_RF))
@@ -121,7 +121,7 @@ def _at(model: Any, c_RF: Tensor, level: float) -> Any:
 
 
 def _carried(model: Any, c_RF: Tensor, x_R: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """This is x at the largest level and the slope of that map, NaN where a step is not increasing, shape (R,)."""
+    """Return x at the largest level and the slope of that map, NaN where a step is not increasing, shape (R,)."""
     ladder = geometric_ladder(model.levels[0], model.levels[-1], steps + 1)[::-1]
     slope_R = torch.ones_like(x_R, dtype=torch.float64)
     for low, high in itertools.pairwise(ladder):
@@ -131,7 +131,7 @@ def _carried(model: Any, c_RF: Tensor, x_R: Tensor, steps: int) -> tuple[Tensor,
 
 
 def _heun(model: Any, c_RF: Tensor, x_R: Tensor, start: float, end: float, derivative: bool) -> tuple[Tensor, Tensor]:
-    """This is one Heun step of dx/dlog sigma = - sigma^2 s, and its derivative in x."""
+    """Return one Heun step of dx/dlog sigma = - sigma^2 s, and its derivative in x."""
     h = math.log(end / start)
     k1_R, d1_R = _flow(model, c_RF, x_R, start, derivative)
     k2_R, d2_R = _flow(model, c_RF, x_R + h * k1_R, end, derivative)

@@ -12,7 +12,7 @@ class TailMass(ValueError):
 
 
 class Likelihood(ABC):
-    """This is a rule that normalises one-dimensional conditionals, and knows when it cannot.
+    """A rule that normalises one-dimensional conditionals, and knows when it cannot.
 
     Everything is in full precision, inside `torch.autocast` too.
 
@@ -35,31 +35,31 @@ class Likelihood(ABC):
 
     @abstractmethod
     def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
-        """This is log q(x_d | c_d) and the mass of that conditional outside the range (NaN: undefined), both (B, D)."""
+        """Return log q(x_d | c_d) and the mass of that conditional outside the range (NaN: undefined), both (B, D)."""
 
     @abstractmethod
     def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
+        """Return the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
 
     @abstractmethod
     def describe(self, model: Any) -> str:
-        """This is how the numbers come about, for people."""
+        """Return how the numbers come about, for people."""
 
     @abstractmethod
     def why(self, model: Any) -> str:
-        """This is what a refusal says after the mass: the range, what is wrong and what to do."""
+        """Return what a refusal says after the mass: the range, what is wrong and what to do."""
 
     def beyond(self, x_BD: Tensor) -> Tensor:
-        """This is how many entries of every example are outside the range, shape (B,)."""
+        """Return how many entries of every example are outside the range, shape (B,)."""
         return torch.zeros_like(x_BD[:, 0])
 
     def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
-        """This is log q(x_d | x_<d) and the mass of every conditional outside the range, both (B, D); never refused."""
+        """Return log q(x_d | x_<d) and the mass of every conditional outside the range, both (B, D); never refused."""
         with torch.autocast(x_BD.device.type, enabled=False):
             return self.of_contexts(model, x_BD, model.context(x_BD), finer)
 
     def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,).
+        """Return log q(x) in nats, shape (B,).
 
         Raises:
             TailMass: a conditional's mass is not inside the range. Not in training, where it need not be yet.
@@ -71,12 +71,12 @@ class Likelihood(ABC):
         return log_q_BD.sum(-1)
 
     def worst(self, outside_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """This is the largest mass outside of every example and its dimension, both (B,); NaN is the largest."""
+        """Return the largest mass outside of every example and its dimension, both (B,); NaN is the largest."""
         mass_B, worst_B = outside_BD.nan_to_num(nan=torch.inf).max(-1)
         return mass_B, worst_B
 
     def refuse(self, model: Any, mass_B: Tensor, worst_B: Tensor) -> None:
-        """This is nothing where all mass is inside the range.
+        """Return nothing where all mass is inside the range.
 
         Raises:
             TailMass: some of it is not.
@@ -89,7 +89,7 @@ class Likelihood(ABC):
             raise TailMass(f"dimension {int(worst_B[first])}: {_share(mass)} {self.why(model)}")
 
     def numbers(self, model: Any, x_BD: Tensor) -> dict[str, Tensor]:
-        """This is what a reported likelihood rests on, per example (B,).
+        """Return what a reported likelihood rests on, per example (B,).
 
         nll_quadrature_error: |log q| by the nodes or steps against twice as many, nats; nll_tail: largest mass of a
         conditional outside the range; nll_outside: entries of x outside it.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @lru_cache
 def _reference(order: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """This is nodes t (m,), weights (m,), int_-1^t_i l_j (m, m) and the monomials of int_-1^t l_j (m, m + 1)."""
+    """Return nodes t (m,), weights (m,), int_-1^t_i l_j (m, m) and the monomials of int_-1^t l_j (m, m + 1)."""
     t_m, w_m = legendre.leggauss(order)
     rows = []
     for j in range(order):
@@ -23,7 +23,7 @@ def _reference(order: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 class Panels:
-    """This is P panels of m Gauss-Legendre nodes that cover [low, low + length], for R rows at once.
+    """P panels of m Gauss-Legendre nodes that cover [low, low + length], for R rows at once.
 
     Every number is float64, whatever the rows are in: nodes are few and networks expensive.
 
@@ -47,39 +47,39 @@ class Panels:
 
     @property
     def high(self) -> Tensor:
-        """This is the right end, shape of low."""
+        """The right end, shape of low."""
         return self.low + self.length
 
     def nodes(self) -> Tensor:
-        """This is the nodes, shape (P m, 1) or (P m, R)."""
+        """Return the nodes, shape (P m, 1) or (P m, R)."""
         starts_P = self.width * torch.arange(self.count, dtype=torch.float64, device=self.low.device)
         offset_G = (starts_P[:, None] + 0.5 * self.width * (self.t_m + 1)).flatten()
         return self.low.reshape(1, -1) + offset_G[:, None]
 
     def integrate(self, f_PmR: Tensor) -> Tensor:
-        """This is int f over every panel, shape (P, R)."""
+        """Return int f over every panel, shape (P, R)."""
         return 0.5 * self.width * torch.einsum("m,pmr->pr", self.w_m, f_PmR)
 
     def antiderivative(self, f_PmR: Tensor) -> Tensor:
-        """This is int f from the start of each panel to its nodes, shape (P, m, R)."""
+        """Return int f from the start of each panel to its nodes, shape (P, m, R)."""
         return 0.5 * self.width * torch.einsum("im,pmr->pir", self.inside_mm, f_PmR)
 
     def place(self, x_R: Tensor) -> tuple[Tensor, Tensor]:
-        """This is the panel of every x (the nearest, for x outside) and the place in it, in [-1, 1]."""
+        """Return the panel of every x (the nearest, for x outside) and the place in it, in [-1, 1]."""
         along_R = (x_R - self.low) / self.width
         panel_R = along_R.detach().floor().clamp(0, self.count - 1)
         return panel_R.long(), (2 * (along_R - panel_R) - 1).clamp(-1, 1)
 
     def powers(self, t_R: Tensor) -> Tensor:
-        """This is t^0 .. t^m, shape (R, m + 1)."""
+        """Return t^0 .. t^m, shape (R, m + 1)."""
         return t_R.unsqueeze(-1) ** torch.arange(self.order + 1, device=t_R.device)
 
     def within(self, f_Rm: Tensor, t_R: Tensor) -> Tensor:
-        """This is int f from the start of a panel to the place t in it, for values f at its nodes, shape (R,)."""
+        """Return int f from the start of a panel to the place t in it, for values f at its nodes, shape (R,)."""
         return 0.5 * self.width * ((f_Rm @ self.monomials_mp) * self.powers(t_R)).sum(-1)
 
     def invert(self, f_Rm: Tensor, mass_R: Tensor) -> Tensor:
-        """This is the place t where the integral of f > 0 from the start of its panel reaches a mass, shape (R,).
+        """Return the place t where the integral of f > 0 from the start of its panel reaches a mass, shape (R,).
 
         Newton's method, begun between the nodes that bracket the mass and kept there.
         """
@@ -105,5 +105,5 @@ class Panels:
         return t_R
 
     def position(self, panel_R: Tensor, t_R: Tensor) -> Tensor:
-        """This is the x at a place of a panel, shape (R,)."""
+        """Return the x at a place of a panel, shape (R,)."""
         return self.low + self.width * (panel_R + 0.5 * (t_R + 1))

@@ -17,7 +17,7 @@ AT_ONCE = 2**15
 
 
 class Quadrature(Likelihood):
-    """This is log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
+    """Log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
 
     E_d is the antiderivative of the conditional score, or minus the conditional energy. The range belongs to the model:
     outside it E_d continues with the slope of the edge (0 for energies) and a curvature of - 1 / tau^2, tau the noise
@@ -57,29 +57,29 @@ class Quadrature(Likelihood):
         Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)
 
     def rule(self, model: Any, finer: float = 1) -> Panels:
-        """This is the panels for a model, so many times finer."""
+        """Return the panels for a model, so many times finer."""
         tau = _tail_width(model)
         count = self.panels or max(4, math.ceil((self.high - self.low) / (2 * tau if model.noise > 0 else tau / 2)))
         low = torch.tensor(self.low, dtype=torch.float64, device=model.mean.device)
         return Panels(low, self.high - self.low, max(1, math.ceil(count * finer - 1e-9)), self.order)
 
     def nodes(self, model: Any) -> int:
-        """This is G, the nodes per conditional."""
+        """Return G, the nodes per conditional."""
         return self.rule(model).count * self.order
 
     def describe(self, model: Any) -> str:
-        """This is the nodes and the range."""
+        """Return the nodes and the range."""
         return f"by quadrature on {self.nodes(model)} nodes in [{self.low:g}, {self.high:g}]"
 
     def conditionals(self, model: Any, c_RF: Tensor, finer: float = 1) -> Conditionals:
-        """This is the normalised conditionals of R contexts."""
+        """Return the normalised conditionals of R contexts."""
         panels, tau = self.rule(model, finer), _tail_width(model)
         if isinstance(model, ConditionalEnergyModel):
             return Conditionals.of_log_density(panels, lambda q: -_rows(model.conditional_energy, q, c_RF), tau)
         return Conditionals.of_score(panels, lambda q: _rows(model.conditional_score, q, c_RF), tau)
 
     def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
-        """This is log q(x_d | c_d), differentiable at bounded memory, and the mass outside the range, both (B, D)."""
+        """Return log q(x_d | c_d), differentiable at bounded memory, and the mass outside the range, both (B, D)."""
         c_RF, x_R = c_BDF.flatten(0, 1), x_BD.flatten()
         graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         finer = finer * self.in_training if graph and model.training else finer
@@ -103,7 +103,7 @@ class Quadrature(Likelihood):
         return law.log_density(x_R), law.outside()
 
     def why(self, model: Any) -> str:
-        """This is why conditionals with much mass outside the range have no likelihood."""
+        """Return why conditionals with much mass outside the range have no likelihood."""
         return (
             f"lies outside [{self.low:g}, {self.high:g}], above likelihood.largest_tail={self.largest_tail:g}: its "
             "score does not decay there, so this model has no likelihood to report; train it longer, with more noise, "
@@ -111,15 +111,15 @@ class Quadrature(Likelihood):
         )
 
     def beyond(self, x_BD: Tensor) -> Tensor:
-        """This is how many entries of every example are outside the range, shape (B,)."""
+        """Return how many entries of every example are outside the range, shape (B,)."""
         return ((x_BD < self.low) | (x_BD > self.high)).sum(-1)
 
     def cdf(self, model: Any, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is q(y_d < x_d | c_d), (B, D): with the contexts of x itself the probability integral transform."""
+        """Return q(y_d < x_d | c_d), (B, D): with the contexts of x itself the probability integral transform."""
         return self._by_chunks(model, c_BDF, x_BD, "cdf")
 
     def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """This is the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D).
+        """Return the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D).
 
         By 0.7 times the panels of the likelihood: a draw needs 1e-3 of a noise level, not 1e-5 nats.
         """
@@ -134,11 +134,11 @@ class Quadrature(Likelihood):
 
 
 def _rows(head: Any, q_GR: Tensor, c_RF: Tensor) -> Tensor:
-    """This is a head's output for queries (G, R) or (G, 1) at the contexts of R rows, shape (G, R)."""
+    """Return a head's output for queries (G, R) or (G, 1) at the contexts of R rows, shape (G, R)."""
     value_GR: Tensor = head(q_GR.to(c_RF.dtype), c_RF)
     return value_GR.expand(-1, len(c_RF))
 
 
 def _tail_width(model: Any) -> float:
-    """This is tau: the noise of the law, or the scale of the data where there is none."""
+    """Return tau: the noise of the law, or the scale of the data where there is none."""
     return float(model.noise) if model.noise > 0 else float(model.scale)

@@ -18,7 +18,7 @@ ENTRIES_AT_ONCE = 10_000_000
 
 
 class Transition:
-    """This is log q(x) of draws by `sampling.Annealed`: q_k(y) = int q_k+1(z) p_k(y) N(z; y, spread_k^2) / Z_k(z) dz.
+    """Log q(x) of draws by `sampling.Annealed`: q_k(y) = int q_k+1(z) p_k(y) N(z; y, spread_k^2) / Z_k(z) dz.
 
     The operator from each level to the next is a dense matrix between the quadrature nodes of both, so it is a check
     of `FlowODE` for few examples of few dimensions. The two agree where the scores at all levels belong to one law.
@@ -39,11 +39,11 @@ class Transition:
         self.levels, self.order = levels, order
 
     def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
-        """This is log q(x) in nats, shape (B,); no gradient flows."""
+        """Return log q(x) in nats, shape (B,); no gradient flows."""
         return self.conditional_log_prob(model, x_BD).sum(-1)
 
     def conditional_log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
-        """This is log q(x_d | x_<d), shape (B, D)."""
+        """Return log q(x_d | x_<d), shape (B, D)."""
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.levels or len(model.levels))
         rules = [self._panels(model, low, math.sqrt(high**2 - low**2)) for high, low in itertools.pairwise(ladder)]
         rows = max(1, ENTRIES_AT_ONCE // max(len(panels.nodes()) for panels in rules) ** 2)

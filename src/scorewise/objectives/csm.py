@@ -12,7 +12,7 @@ from scorewise.objectives.objective import Loss, Objective, score_gain
 
 
 class CSM(Objective):
-    """This is J_CSM, eq. 5 of Autoregressive Score Matching: sum_d s_d^2 / 2 + d s_d / d x_d.
+    """J_CSM, eq. 5 of Autoregressive Score Matching: sum_d s_d^2 / 2 + d s_d / d x_d.
 
     Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
     data with repeated values and no noise.
@@ -23,7 +23,7 @@ class CSM(Objective):
     differentiates_query = True
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is J_CSM of every example, shape (B,), summed over dimensions."""
+        """Return J_CSM of every example, shape (B,), summed over dimensions."""
         c_BDF = model.context(x_BD)
         if isinstance(model, FusedCSMModel) and not torch.is_grad_enabled():
             return model.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD[:, 0]))[1]
@@ -31,12 +31,12 @@ class CSM(Objective):
         return (0.5 * s_BD.square() + ds_BD).sum(-1)  # eq. 5
 
     def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
-        """This is the loss of a batch, in one fused pass where the model has one; x is data there."""
+        """Return the loss of a batch, in one fused pass where the model has one; x is data there."""
         if x_BD.requires_grad or not isinstance(model, FusedCSMModel):
             return super().__call__(model, x_BD, draws, weight_B)
         weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
         return Loss(*model.weighted_csm(x_BD, model.context(x_BD), weight_B))
 
     def gain(self, model: Any) -> float:
-        """This is sigma^2 of the smoothed law."""
+        """Return sigma^2 of the smoothed law."""
         return score_gain(model)

@@ -14,7 +14,7 @@ TARGETS = ("csm", "dsm")
 
 
 class CSMAnnealed(Multiscale):
-    """This is sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d), eq. 5 of the AR-CSM paper at one noise level per dimension.
+    """Sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d), eq. 5 of the AR-CSM paper at one noise level per dimension.
 
     The context of dimension d is computed from x_<d at the smallest level; the head sees x~_d = x_d + noise at level
     sigma_d and sigma_d itself, so it learns d/dx~_d log p_sigma(x~_d | x_<d) at every level. The weight sigma^2 keeps
@@ -48,14 +48,14 @@ class CSMAnnealed(Multiscale):
         self.target, self.continuous = target, continuous
 
     def sigmas(self, draws: Draws, dims: int, dtype: torch.dtype) -> Tensor:
-        """This is a level per example and dimension, shape (B, D)."""
+        """Return a level per example and dimension, shape (B, D)."""
         if not self.continuous:
             return self.rungs(draws.fork("level"), dims, dtype=dtype)
         u_BD = draws.fork("level").uniform(dims, dtype=dtype)
         return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u_BD
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,)."""
+        """Return the loss of every example, shape (B,)."""
         dims, dtype = x_BD.shape[1], x_BD.dtype
         sigma_BD = self.sigmas(draws, dims, dtype)
         c_BDF = model.context(x_BD + self.noise * draws.fork("context").normal(dims, dtype=dtype))

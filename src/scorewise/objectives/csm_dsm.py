@@ -10,7 +10,7 @@ from scorewise.objectives.objective import Objective, score_field
 
 
 class CSMDSM(Objective):
-    """This is sum_d (s_d(x) + z_d / sigma)^2 / 2, where x = clean + sigma z is the smoothed data itself.
+    """Sum_d (s_d(x) + z_d / sigma)^2 / 2, where x = clean + sigma z is the smoothed data itself.
 
     On the law with data.smoothing it differs from CSM (eq. 5 of the AR-CSM paper) by a constant of the data, D / 2
     sigma^2 in expectation, so both have the same minimum; it needs no derivative of the score. Unlike `dsm` it adds
@@ -35,10 +35,10 @@ class CSMDSM(Objective):
         self.smoothing = smoothing
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,)."""
+        """Return the loss of every example, shape (B,)."""
         z_BD = smoothing_noise(draws, x_BD)
         return 0.5 * (score_field(model)(x_BD) + z_BD / self.smoothing).square().sum(-1)
 
     def gain(self, model: Any) -> float:
-        """This is sigma^2, which makes the target of order one."""
+        """Return sigma^2, which makes the target of order one."""
         return self.smoothing**2

@@ -12,7 +12,7 @@ from scorewise.objectives.objective import Loss, Objective
 
 
 class CSMMLE(Objective):
-    """This is CSM (eq. 5 of Autoregressive Score Matching), then exact maximum likelihood for the last steps.
+    """CSM (eq. 5 of Autoregressive Score Matching), then exact maximum likelihood for the last steps.
 
     CSM does not see the relative weight of separated modes; the likelihood of the same model does. Held-out examples
     are always ranked by their negative log-likelihood, nats.
@@ -37,21 +37,21 @@ class CSMMLE(Objective):
         self.calibrating = share == 1
 
     def progress(self, done: float) -> None:
-        """This changes over to maximum likelihood when only the last share of a run is left."""
+        """Change over to maximum likelihood when only the last share of a run is left."""
         self.calibrating = done >= 1 - self.share
 
     def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
-        """This is the loss of a batch by the objective in force."""
+        """Return the loss of a batch by the objective in force."""
         return self.phases[self.calibrating](model, x_BD, draws, weight_B)
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is J_CSM or - log q(x) of every example, shape (B,)."""
+        """Return J_CSM or - log q(x) of every example, shape (B,)."""
         return self.phases[self.calibrating].per_example(model, x_BD, draws)
 
     def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is - log q(x) of every example in nats, shape (B,)."""
+        """Return - log q(x) of every example in nats, shape (B,)."""
         return self.phases[True].held_out(model, x_BD, draws)
 
     def gain(self, model: Any) -> float:
-        """This is that of the objective in force."""
+        """Return that of the objective in force."""
         return self.phases[self.calibrating].gain(model)

@@ -10,7 +10,7 @@ from scorewise.objectives.objective import FieldObjective
 
 
 class DSM(FieldObjective):
-    """This is |s(x + sigma z) + z / sigma|^2 / 2, the DSM formula of the slides (its plus sign is right).
+    """|s(x + sigma z) + z / sigma|^2 / 2, the DSM formula of the slides (its plus sign is right).
 
     It learns the score of the data blurred once more by sigma: on a Gaussian of variance v the slope is
     -1 / (v + sigma^2). On conditional scores it learns those of the jointly blurred density.
@@ -32,15 +32,15 @@ class DSM(FieldObjective):
         self.noise, self.scale = sigma, sigma**sigma_power
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,)."""
+        """Return the loss of every example, shape (B,)."""
         z_BD = draws.fork("dsm").normal(x_BD.shape[1], dtype=x_BD.dtype)
         s_BD = self.field_of(model)(x_BD + self.noise * z_BD)
         return self.scale * 0.5 * (s_BD + z_BD / self.noise).square().sum(-1)
 
     def numbers(self, loss_B: Tensor) -> Mapping[str, Tensor]:
-        """This is the loss in Vincent's scale."""
+        """Return the loss in Vincent's scale."""
         return {"loss_unscaled": loss_B / self.scale}
 
     def gain(self, model: Any) -> float:
-        """This is what makes the target of order one at every sigma, whatever the scale."""
+        """Return what makes the target of order one at every sigma, whatever the scale."""
         return self.noise**2 / self.scale

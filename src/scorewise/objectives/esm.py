@@ -13,7 +13,7 @@ from scorewise.objectives.objective import Objective, score_field, score_gain
 
 
 class ESM(Objective):
-    """This is |s(x) - s_KDE(x)|^2 / 2 at x = example + h z, where s_KDE is the score of a KDE of training examples.
+    """|s(x) - s_KDE(x)|^2 / 2 at x = example + h z, where s_KDE is the score of a KDE of training examples.
 
     A KDE has a joint score, so the joint score of the model is fitted, never conditional scores. The optimum is the
     score of the data blurred by h: on a Gaussian of variance v the slope is -1 / (v + h^2). Where the examples are
@@ -45,7 +45,7 @@ class ESM(Objective):
 
     @property
     def kde(self) -> KDE:
-        """This is the KDE of the reference examples.
+        """The KDE of the reference examples.
 
         Raises:
             RuntimeError: there are none yet.
@@ -58,11 +58,11 @@ class ESM(Objective):
         return self._kde
 
     def refer_to(self, x_ND: Tensor) -> None:
-        """This makes the KDE, of examples smoothed as the data are."""
+        """Make the KDE, of examples smoothed as the data are."""
         self._kde = KDE(x_ND.detach(), self.bandwidth)
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,).
+        """Return the loss of every example, shape (B,).
 
         Raises:
             RuntimeError: `refer_to` was never called.
@@ -75,5 +75,5 @@ class ESM(Objective):
         return 0.5 * (score_field(model, "joint")(blurred_BD) - target_BD).square().sum(-1)
 
     def gain(self, model: Any) -> float:
-        """This is sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
+        """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)

@@ -11,7 +11,7 @@ from scorewise.objectives.sliced import Sliced
 
 
 class FDSSM(Sliced):
-    """This is sliced score matching with finite differences for the derivative along v.
+    """Sliced score matching with finite differences for the derivative along v.
 
     v^T (s(x + h v) - s(x - h v)) / 2h + (v^T (s(x + h v) + s(x - h v)) / 2)^2 / 2: two evaluations of the score side by
     side and no second derivative; it differs from SSM by O(h^2).
@@ -40,11 +40,11 @@ class FDSSM(Sliced):
 
     @classmethod
     def several_passes_with(cls, **settings: Any) -> bool:
-        """This is true: the score at two points is compared."""
+        """Return true: the score at two points is compared."""
         return True
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,)."""
+        """Return the loss of every example, shape (B,)."""
         v_MBD = self.directions(x_BD, draws)
         h = self.step * score_gain(model) ** 0.5
         field = self.field_of(model)

@@ -11,7 +11,7 @@ from scorewise.objectives.objective import Objective
 
 
 class MLE(Objective):
-    """This is the negative log-likelihood in nats."""
+    """The negative log-likelihood in nats."""
 
     needs = (NormalisedDensity,)
     heads = ("mixture", "flow")
@@ -19,12 +19,12 @@ class MLE(Objective):
     ranks_by_likelihood = True
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is - log q(x) of every example, shape (B,)."""
+        """Return - log q(x) of every example, shape (B,)."""
         log_q_B: Tensor = model.log_prob(x_BD)
         return -log_q_B
 
     def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the same, shape (B,), early in training too, when a lifted density may not be reported yet."""
+        """Return the same, shape (B,), early in training too, when a lifted density may not be reported yet."""
         with torch.no_grad():
             log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, LiftedDensity) else model.log_prob)(x_BD)
         return -log_q_B

@@ -11,7 +11,7 @@ from scorewise.objectives.objective import Objective
 
 
 class Multiscale(Objective, ABC):
-    """This is an objective that fits scores at a ladder of noise levels.
+    """An objective that fits scores at a ladder of noise levels.
 
     Levels are the whole noise of the law, the data's own smoothing included: x at level sigma has the smoothing and
     another sqrt(sigma^2 - smoothing^2) on top, so the smallest level can be the very law of other objectives.
@@ -48,11 +48,11 @@ class Multiscale(Objective, ABC):
         self.noise = math.sqrt(smallest**2 - smoothing**2)
 
     def extra(self, sigma: Tensor) -> Tensor:
-        """This is the standard deviation of what must be added to smoothed data to reach the levels sigma."""
+        """Return the standard deviation of what must be added to smoothed data to reach the levels sigma."""
         return (sigma.square() - self.smoothing**2).clamp(min=0).sqrt()
 
     def rungs(self, draws: Draws, *shape: int, dtype: torch.dtype) -> Tensor:
-        """This is one level per entry, uniform over the ladder, shape (B, *shape)."""
+        """Return one level per entry, uniform over the ladder, shape (B, *shape)."""
         ladder_L = torch.tensor(self.levels, dtype=dtype, device=draws.key_B.device)
         index = (draws.uniform(*shape) * len(self.levels)).long().clamp(max=len(self.levels) - 1)
         return ladder_L[index]

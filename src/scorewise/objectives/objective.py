@@ -15,7 +15,7 @@ from scorewise.noise import Draws
 
 @dataclass(frozen=True)
 class Loss:
-    """This is a loss of a batch.
+    """A loss of a batch.
 
     Args:
         total: the differentiable weighted sum over examples.
@@ -29,7 +29,7 @@ class Loss:
 
 
 class Objective(ABC):
-    """This is a way of fitting a model to data.
+    """A way of fitting a model to data.
 
     Class attributes:
         needs: capabilities of which a model must have at least one.
@@ -57,59 +57,59 @@ class Objective(ABC):
 
     @property
     def name(self) -> str:
-        """This is what the objective is called: the name of its file."""
+        """What the objective is called: the name of its file."""
         return type(self).__module__.rpartition(".")[2]
 
     @classmethod
     def needs_with(cls, **settings: Any) -> tuple[type, ...]:
-        """This is `needs` under the given settings."""
+        """Return `needs` under the given settings."""
         return cls.needs
 
     @classmethod
     def heads_with(cls, **settings: Any) -> tuple[str, ...]:
-        """This is `heads` under the given settings."""
+        """Return `heads` under the given settings."""
         return cls.heads
 
     @classmethod
     def several_passes_with(cls, **settings: Any) -> bool:
-        """This says whether several passes over an example must be of the same function, which dropout is not."""
+        """Return whether several passes over an example must be of the same function, which dropout is not."""
         return False
 
     @abstractmethod
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,), differentiable in the parameters."""
+        """Return the loss of every example, shape (B,), differentiable in the parameters."""
 
     def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is what ranks models on held-out examples, shape (B,): the loss itself, where that does."""
+        """Return what ranks models on held-out examples, shape (B,): the loss itself, where that does."""
         return self.per_example(model, x_BD, draws)
 
     def numbers(self, loss_B: Tensor) -> Mapping[str, Tensor]:
-        """This is further named numbers per example that follow from the loss, such as its value in another scale."""
+        """Return further named numbers per example that follow from the loss, such as its value in another scale."""
         return {}
 
     def refer_to(self, x_ND: Tensor) -> None:
-        """This gives the objective its reference examples, smoothed as the data are."""
+        """Give the objective its reference examples, smoothed as the data are."""
 
     def state(self) -> dict[str, Tensor]:
-        """This is what the objective remembers between steps, for checkpoints."""
+        """Return what the objective remembers between steps, for checkpoints."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """This takes back what `state` gave."""
+        """Take back what `state` gave."""
 
     def warning(self, dims: int) -> str | None:
-        """This is what a user should know before training on examples of D dimensions, if anything."""
+        """Return what a user should know before training on examples of D dimensions, if anything."""
         return None
 
     def progress(self, done: float) -> None:
-        """This tells the objective which share of a run's steps is done, before every step."""
+        """Tell the objective which share of a run's steps is done, before every step."""
 
     def gain(self, model: Any) -> float:
-        """This is the factor that brings the loss per dimension to order one, for clipping at a fixed norm."""
+        """Return the factor that brings the loss per dimension to order one, for clipping at a fixed norm."""
         return 1.0
 
     def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
-        """This is the loss of a batch; weights default to 1/B."""
+        """Return the loss of a batch; weights default to 1/B."""
         loss_B = self.per_example(model, x_BD, draws)
         weight_B = torch.full_like(loss_B, 1 / len(loss_B)) if weight_B is None else weight_B
         logs = {name: (weight_B * value_B).sum() for name, value_B in self.numbers(loss_B.detach()).items()}
@@ -117,12 +117,12 @@ class Objective(ABC):
 
 
 def score_gain(model: Any) -> float:
-    """This is sigma^2 of the noise in the law, or the variance of the data where there is none."""
+    """Return sigma^2 of the noise in the law, or the variance of the data where there is none."""
     return float(model.noise**2 if model.noise > 0 else model.scale**2)
 
 
 def score_field(model: Any, field: str = "auto") -> Callable[[Tensor], Tensor]:
-    """This is the vector field of a model.
+    """Return the vector field of a model.
 
     Args:
         model: with conditional scores, a joint score or a density in closed form.
@@ -138,7 +138,7 @@ def score_field(model: Any, field: str = "auto") -> Callable[[Tensor], Tensor]:
 
 
 class FieldObjective(Objective, ABC):
-    """This is an objective that fits a vector field, be it the joint score or the conditional scores.
+    """An objective that fits a vector field, be it the joint score or the conditional scores.
 
     Args:
         field: joint, conditional or auto, see `score_field`.
@@ -167,14 +167,14 @@ class FieldObjective(Objective, ABC):
 
     @classmethod
     def needs_with(cls, field: str = "auto", **settings: Any) -> tuple[type, ...]:
-        """This is what the chosen field needs."""
+        """Return what the chosen field needs."""
         return cls.NEEDS.get(field, cls.needs)
 
     @classmethod
     def heads_with(cls, field: str = "auto", **settings: Any) -> tuple[str, ...]:
-        """This is the heads that carry the chosen field."""
+        """Return the heads that carry the chosen field."""
         return cls.HEADS.get(field, cls.heads)
 
     def field_of(self, model: Any) -> Callable[[Tensor], Tensor]:
-        """This is the vector field that is fitted."""
+        """Return the vector field that is fitted."""
         return score_field(model, self.field)

@@ -14,7 +14,7 @@ from scorewise.objectives.sliced import projections
 
 
 class PCD(Objective):
-    """This is E(x) - E(x^-) + l2 (E(x)^2 + E(x^-)^2), x^- from Langevin chains that outlive the step.
+    """E(x) - E(x^-) + l2 (E(x)^2 + E(x^-)^2), x^- from Langevin chains that outlive the step.
 
     The gradient is that of the negative log-likelihood where x^- follows the model; the value is no likelihood
     and ranks nothing. x^- <- x^- + a s(x^-) + sqrt(2 a) z is unadjusted, so on a Gaussian of variance v the
@@ -59,14 +59,14 @@ class PCD(Objective):
         self.used_N = torch.empty(0, dtype=torch.bool)
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,), differentiable in the parameters."""
+        """Return the loss of every example, shape (B,), differentiable in the parameters."""
         with torch.no_grad():
             negative_BD = self._negatives(model, x_BD, draws.fork("pcd"))
         positive_B, negative_B = model.energy(x_BD), model.energy(negative_BD)
         return positive_B - negative_B + self.l2 * (positive_B.square() + negative_B.square())
 
     def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is sliced score matching |s|^2 / 2 + v^T (ds/dx) v, shape (B,): a proper score of the energy.
+        """Return sliced score matching |s|^2 / 2 + v^T (ds/dx) v, shape (B,): a proper score of the energy.
 
         v has entries of +1 and -1, one v per example; the mean over v is |s|^2 / 2 + tr ds/dx (Song et al. 2019,
         with variance reduction).
@@ -76,15 +76,15 @@ class PCD(Objective):
         return (0.5 * s_BD.square().sum(-1) + form_MB[0]).detach()
 
     def state(self) -> dict[str, Tensor]:
-        """This is the chains (N, D) and which of them have begun (N,)."""
+        """Return the chains (N, D) and which of them have begun (N,)."""
         return {"chain_ND": self.chain_ND.clone(), "used_N": self.used_N.clone()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """This takes back what `state` gave."""
+        """Take back what `state` gave."""
         self.chain_ND, self.used_N = state["chain_ND"].clone(), state["used_N"].clone()
 
     def _negatives(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is one negative example per example, shape (B, D), the ends of chains, which the buffer keeps."""
+        """Return one negative example per example, shape (B, D), the ends of chains, which the buffer keeps."""
         chain_ND, used_N = self._chains(x_BD)
         slot_B = (draws.fork("slot").uniform(dtype=torch.float64) * self.buffer).long()
         anew_B = (draws.fork("restart").uniform(dtype=torch.float64) < self.restart) | ~used_N[slot_B]
@@ -97,7 +97,7 @@ class PCD(Objective):
         return negative_BD
 
     def _chains(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """This is the buffer and which chains have begun, on the device of x; empty chains before the first step."""
+        """Return the buffer and which chains have begun, on the device of x; empty chains before the first step."""
         if self.chain_ND.numel() == 0:
             return x_BD.new_zeros(self.buffer, x_BD.shape[1]), torch.zeros(
                 self.buffer, dtype=torch.bool, device=x_BD.device
@@ -105,7 +105,7 @@ class PCD(Objective):
         return self.chain_ND.to(x_BD), self.used_N.to(x_BD.device)
 
     def _langevin(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is where Langevin chains from x end, shape (B, D)."""
+        """Return where Langevin chains from x end, shape (B, D)."""
         a = step_size(self.step, model)
         for i in range(self.steps):
             z_BD = draws.fork(f"step{i}").normal(x_BD.shape[1], dtype=x_BD.dtype)
@@ -114,7 +114,7 @@ class PCD(Objective):
 
 
 def last_of_each(slot_B: Tensor, slots: int) -> Tensor:
-    """This is whether each example is the last of the batch in its slot, shape (B,)."""
+    """Return whether each example is the last of the batch in its slot, shape (B,)."""
     place_B = torch.arange(len(slot_B), device=slot_B.device)
     last_N = torch.full((slots,), -1, device=slot_B.device).scatter_reduce(0, slot_B, place_B, "amax")
     return last_N[slot_B] == place_B

@@ -14,7 +14,7 @@ PROJECTIONS = ("gaussian", "rademacher", "sphere", "unit_sphere")
 
 
 def projections(law: str, draws: Draws, count: int, dims: int, dtype: torch.dtype) -> Tensor:
-    """This is M random directions per example, shape (M, B, D).
+    """Return M random directions per example, shape (M, B, D).
 
     Args:
         law: gaussian, rademacher, sphere (of radius sqrt(D)) or unit_sphere. E[v v^T] is I, but I / D for the last.
@@ -32,7 +32,7 @@ def projections(law: str, draws: Draws, count: int, dims: int, dtype: torch.dtyp
 
 
 class Sliced(FieldObjective, ABC):
-    """This is an objective that looks at scores along random directions.
+    """An objective that looks at scores along random directions.
 
     Args:
         projection: law of the directions, one of `LEGAL`.
@@ -62,9 +62,9 @@ class Sliced(FieldObjective, ABC):
         self.projection, self.projections = projection, projections
 
     def directions(self, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the directions of a batch, shape (M, B, D)."""
+        """Return the directions of a batch, shape (M, B, D)."""
         return projections(self.projection, draws.fork("slices"), self.projections, x_BD.shape[1], x_BD.dtype)
 
     def gain(self, model: Any) -> float:
-        """This is sigma^2 of the smoothed law."""
+        """Return sigma^2 of the smoothed law."""
         return score_gain(model)

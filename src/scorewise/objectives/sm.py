@@ -10,7 +10,7 @@ from scorewise.objectives.objective import FieldObjective, score_gain
 
 
 class SM(FieldObjective):
-    """This is implicit score matching, J of section 2.2 of Autoregressive Score Matching: |s|^2 / 2 + tr(ds/dx).
+    """Implicit score matching, J of section 2.2 of Autoregressive Score Matching: |s|^2 / 2 + tr(ds/dx).
 
     On conditional scores the Jacobian is triangular and the value is J_CSM. On an energy it reads
     |grad E|^2 / 2 - tr(Hess E) (the slides print a square and a plus there).
@@ -38,20 +38,20 @@ class SM(FieldObjective):
 
     @classmethod
     def several_passes_with(cls, trace: str = "passes", **settings: Any) -> bool:
-        """This is whether every tangent has a pass of its own."""
+        """Return whether every tangent has a pass of its own."""
         return trace != "passes"
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is J of every example, shape (B,)."""
+        """Return J of every example, shape (B,)."""
         s_BD, trace_B = exact_trace(self.field_of(model), x_BD, self.trace, self.chunk)
         return 0.5 * s_BD.square().sum(-1) + trace_B
 
     def gain(self, model: Any) -> float:
-        """This is sigma^2 of the smoothed law."""
+        """Return sigma^2 of the smoothed law."""
         return score_gain(model)
 
     def warning(self, dims: int) -> str | None:
-        """This is the expected cost where D is large."""
+        """Return the expected cost where D is large."""
         if dims < self.LARGE:
             return None
         cost = {

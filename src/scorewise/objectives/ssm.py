@@ -10,7 +10,7 @@ from scorewise.objectives.sliced import Sliced
 
 
 class SSM(Sliced):
-    """This is plain sliced score matching: v^T (ds/dx) v + (v^T s)^2 / 2, mean over M projections.
+    """Plain sliced score matching: v^T (ds/dx) v + (v^T s)^2 / 2, mean over M projections.
 
     In energies it reads (v^T grad E)^2 / 2 - v^T (Hess E) v: the square of a sum, and a minus (the slides print
     neither). On conditional scores it is an unbiased estimate of J_CSM ("SSM-AR" in table 2 of the AR-CSM paper).
@@ -18,7 +18,7 @@ class SSM(Sliced):
     """
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,)."""
+        """Return the loss of every example, shape (B,)."""
         v_MBD = self.directions(x_BD, draws)
         s_BD, form_MB = sliced_trace(self.field_of(model), x_BD, v_MBD)
         return (form_MB + 0.5 * (v_MBD * s_BD).sum(-1).square()).mean(0)

@@ -10,7 +10,7 @@ from scorewise.objectives.sliced import Sliced
 
 
 class SSMVR(Sliced):
-    """This is sliced score matching with reduced variance: v^T (ds/dx) v + |s|^2 / 2, mean over M projections.
+    """Sliced score matching with reduced variance: v^T (ds/dx) v + |s|^2 / 2, mean over M projections.
 
     It is J_2 of the poster (seed 002), which calls it sliced score matching. It needs E[v v^T] = I; with Rademacher
     projections and a diagonal Jacobian it equals J_CSM without any variance from v.
@@ -19,6 +19,6 @@ class SSMVR(Sliced):
     LEGAL = ("gaussian", "rademacher", "sphere")
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """This is the loss of every example, shape (B,)."""
+        """Return the loss of every example, shape (B,)."""
         s_BD, form_MB = sliced_trace(self.field_of(model), x_BD, self.directions(x_BD, draws))
         return form_MB.mean(0) + 0.5 * s_BD.square().sum(-1)

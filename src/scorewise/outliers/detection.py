@@ -21,7 +21,7 @@ Scores = Mapping[str, Tensor]
 
 
 class Estimate(NamedTuple):
-    """This is a number with its bootstrap interval of 95 %.
+    """A number with its bootstrap interval of 95 %.
 
     Args:
         value: of all examples.
@@ -37,7 +37,7 @@ class Estimate(NamedTuple):
 
 
 def detection(inside_N: Tensor, outside_N: Tensor) -> dict[str, float]:
-    """This is AUROC, AUPR (average precision) and the false positive rate at 95 % of the outliers found.
+    """Return AUROC, AUPR (average precision) and the false positive rate at 95 % of the outliers found.
 
     Outliers are the positive class and larger scores odder. Scores may be infinite.
 
@@ -56,7 +56,7 @@ def detection(inside_N: Tensor, outside_N: Tensor) -> dict[str, float]:
 
 
 def _ranked(inside_N: Tensor, outside_N: Tensor) -> tuple[Tensor, Tensor]:
-    """This is which of both sets' examples are outliers, and all their ranks from 0; equal scores have one."""
+    """Return which of both sets' examples are outliers, and all their ranks from 0; equal scores have one."""
     pooled_N = torch.cat([inside_N, outside_N]).double()
     if bool(pooled_N.isnan().any()):
         raise ValueError("a score is not a number, so it has no rank")
@@ -65,7 +65,7 @@ def _ranked(inside_N: Tensor, outside_N: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def replicates(inside_N: Tensor, outside_N: Tensor, resamples: int, seeds: tuple[int, int]) -> dict[str, Tensor]:
-    """This is the same numbers of resampled examples, each (R,); both sets are drawn with replacement.
+    """Return the same numbers of resampled examples, each (R,); both sets are drawn with replacement.
 
     Args:
         inside_N: scores of one set.
@@ -90,13 +90,13 @@ def replicates(inside_N: Tensor, outside_N: Tensor, resamples: int, seeds: tuple
 
 
 def _drawn(column_n: Tensor, rows: int, groups: int, generator: torch.Generator) -> Tensor:
-    """This is how many of n examples drawn with replacement have every score, shape (rows, groups)."""
+    """Return how many of n examples drawn with replacement have every score, shape (rows, groups)."""
     drawn_Rn = column_n[torch.randint(len(column_n), (rows, len(column_n)), generator=generator)]
     return torch.zeros(rows, groups).scatter_add_(1, drawn_Rn, torch.ones(()).expand(drawn_Rn.shape)).double()
 
 
 def _of_counts(false_RG: Tensor, true_RG: Tensor) -> dict[str, Tensor]:
-    """This is the three numbers from how many of each set have every score, from the largest down, each (R,)."""
+    """Return the three numbers from how many of each set have every score, from the largest down, each (R,)."""
     fp_RG, tp_RG = false_RG.cumsum(1), true_RG.cumsum(1)
     negatives_R, positives_R = fp_RG[:, -1], tp_RG[:, -1]
     above_RG = negatives_R[:, None] - fp_RG + 0.5 * false_RG
@@ -110,7 +110,7 @@ def _of_counts(false_RG: Tensor, true_RG: Tensor) -> dict[str, Tensor]:
 
 
 class Comparison(NamedTuple):
-    """This is how well every statistic tells every outlier set from the data.
+    """How well every statistic tells every outlier set from the data.
 
     Args:
         estimates: by statistic, set (and "mean" over all sets) and metric.
@@ -126,7 +126,7 @@ class Comparison(NamedTuple):
 
 
 def compare(inside: Scores, outside: Mapping[str, Scores], choose_on: str, resamples: int, seed: int) -> Comparison:
-    """This is the comparison of outlier sets with the data, statistic by statistic.
+    """Return the comparison of outlier sets with the data, statistic by statistic.
 
     In-distribution examples are resampled alike for all sets, which are resampled by themselves.
 

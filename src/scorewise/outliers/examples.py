@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.heads.model import LiftedModel
+from scorewise.heads.lifted import LiftedModel
 from scorewise.likelihood.likelihood import TailMass
 from scorewise.noise import Draws
 from scorewise.outliers.statistics import numbers
@@ -17,7 +17,7 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Examiner:
-    """This is a model that looks at examples as its law has them: with the noise that it was trained on.
+    """A model that looks at examples as its law has them: with the noise that it was trained on.
 
     Args:
         model: see `numbers`.
@@ -32,12 +32,12 @@ class Examiner:
     likelihoods: int
 
     def most(self, number: str, images: int) -> int:
-        """This is of how many examples a number is had, at most."""
+        """Return of how many examples a number is had, at most."""
         costly = number == "nll" and isinstance(self.model, LiftedModel)
         return min(images, self.likelihoods) if costly else images
 
     def noisy(self, x_BD: Tensor, index_B: Tensor, label: str) -> Tensor:
-        """This is examples with their noise, a function of seed, set and place, shape (B, D)."""
+        """Return examples with their noise, a function of seed, set and place, shape (B, D)."""
         if not self.noise:
             return x_BD
         draws = Draws.of(self.seed, -1, index_B).fork(f"outliers {label}")
@@ -46,7 +46,7 @@ class Examiner:
     def look(
         self, x_BD: Tensor, index_B: Tensor, label: str, wanted: Collection[str], images: int
     ) -> dict[str, Tensor]:
-        """This is the wanted numbers of one batch of clean examples, see `numbers`; of the first of a set only.
+        """Return the wanted numbers of one batch of clean examples, see `numbers`; of the first of a set only.
 
         Args:
             x_BD: clean examples.
@@ -64,7 +64,7 @@ class Examiner:
         return found
 
     def survey(self, source: Any, split: str, label: str, wanted: Collection[str], images: int) -> dict[str, Tensor]:
-        """This is the wanted numbers of the first examples of a split of a data set."""
+        """Return the wanted numbers of the first examples of a split of a data set."""
         parts: dict[str, list[Tensor]] = {}
         device = self.model.mean.device
         for index_B in torch.arange(min(images, source.count(split))).split(BATCH):
@@ -74,7 +74,7 @@ class Examiner:
         return {name: torch.cat(part) for name, part in parts.items()}
 
     def refusal(self, found: dict[str, Tensor]) -> str | None:
-        """This is why in-distribution examples have no likelihood to report, or None where they have."""
+        """Return why in-distribution examples have no likelihood to report, or None where they have."""
         if "outside" not in found:
             return None
         try:
@@ -85,5 +85,5 @@ class Examiner:
 
 
 def _together(most: dict[str, int]) -> list[tuple[list[str], int]]:
-    """This is the numbers that are had of equally many examples, so that they share a pass."""
+    """Return the numbers that are had of equally many examples, so that they share a pass."""
     return [([name for name in most if most[name] == count], count) for count in dict.fromkeys(most.values())]

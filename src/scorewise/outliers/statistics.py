@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, EnergyModel, NormalisedDensity, ScoreModel
-from scorewise.heads.model import LiftedModel
+from scorewise.heads.lifted import LiftedModel
 
 FIELD = (ConditionalScoreModel, ScoreModel)
 NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -33,17 +33,17 @@ MEANINGS: Mapping[str, str] = {
 
 
 def statistics_of(model: type) -> tuple[str, ...]:
-    """This is the names of the statistics that models of a class have."""
+    """Return the names of the statistics that models of a class have."""
     return tuple(name for name, (_, needs) in NEEDS.items() if any(issubclass(model, need) for need in needs))
 
 
 def numbers_behind(statistics: Collection[str]) -> tuple[str, ...]:
-    """This is the numbers per example that statistics follow from."""
+    """Return the numbers per example that statistics follow from."""
     return tuple(dict.fromkeys(NEEDS[name][0] for name in statistics))
 
 
 def numbers(model: Any, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-    """This is numbers per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
+    """Return numbers per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
 
     The scores are the conditional ones where the model has them (AR-CSM, section 5.5), else the joint one; of the
     smallest noise level where it has several. nll is never refused here: where its normaliser is numerical, `outside`
@@ -77,7 +77,7 @@ def _likelihood(model: Any, x_BD: Tensor) -> dict[str, Tensor]:
 
 
 def outlier_scores(numbers: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:
-    """This is every statistic that follows from the numbers of examples, by name.
+    """Return every statistic that follows from the numbers of examples, by name.
 
     Args:
         numbers: see `numbers`; not all need be there, nor of as many examples.
@@ -93,7 +93,7 @@ def outlier_scores(numbers: Mapping[str, Tensor], mean_nll: float | None) -> dic
 
 
 def percentiles(score_B: Tensor, reference_N: Tensor) -> Tensor:
-    """This is 100 times the share of reference scores below each score, ties by half, shape (B,)."""
+    """Return 100 times the share of reference scores below each score, ties by half, shape (B,)."""
     ordered_N = reference_N.sort().values
     below_B = torch.searchsorted(ordered_N, score_B.contiguous())
     up_to_B = torch.searchsorted(ordered_N, score_B.contiguous(), right=True)

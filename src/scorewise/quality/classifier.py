@@ -26,7 +26,7 @@ def _block(inside: int, outside: int, stride: int) -> nn.Sequential:
 
 @final
 class ClassifierFeatures(FeatureExtractor):
-    """This is three convolutions and a hidden layer whose features, before its activation, are standardised.
+    """Three convolutions and a hidden layer whose features, before its activation, are standardised.
 
     Each feature has about mean 0 and variance 1 over the images that it was trained on, so a FID is in units of that
     variance. In float32 whatever the default is.
@@ -65,34 +65,34 @@ class ClassifierFeatures(FeatureExtractor):
 
     @classmethod
     def random(cls, shape: Sequence[int], seed: int = 0) -> "ClassifierFeatures":
-        """This is a network that was never trained, the same one for everybody: for images without labels."""
+        """Return a network that was never trained, the same one for everybody: for images without labels."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(shape, 2, "untrained-cnn").finished()
 
     def finished(self) -> "ClassifierFeatures":
-        """This is the network itself, ready to be used and no longer to be trained."""
+        """Return the network itself, ready to be used and no longer to be trained."""
         self.requires_grad_(False)
         return self.eval()
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """This is the features (B, F) of images as bytes."""
+        """Return the features (B, F) of images as bytes."""
         h_BF: Tensor = self.standard(self.hidden(self.trunk(images_BCHW.to(self.last.weight.dtype) / 127.5 - 1)))
         return h_BF
 
     def logits(self, images_BCHW: Tensor) -> Tensor:
-        """This is the unnormalised log-probabilities of the classes, shape (B, classes)."""
+        """Return the unnormalised log-probabilities of the classes, shape (B, classes)."""
         y_BK: Tensor = self.last(self(images_BCHW).relu())
         return y_BK
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        """This is why images of a shape have no features here, as one sentence, or None where they have."""
+        """Return why images of a shape have no features here, as one sentence, or None where they have."""
         if tuple(shape) == self.shape:
             return None
         return f"{self.name} was made for images of shape {list(self.shape)}, and these have {list(shape)}"
 
     def save(self, folder: Path, facts: Mapping[str, Any]) -> Path:
-        """This writes the weights as plain numbers, and what they are as plain YAML.
+        """Write the weights as plain numbers, and what they are as plain YAML.
 
         Args:
             folder: made where it is not there.
@@ -116,7 +116,7 @@ class ClassifierFeatures(FeatureExtractor):
 
     @classmethod
     def load(cls, folder: Path) -> "ClassifierFeatures":
-        """This is the network of a folder; nothing in the folder is executed.
+        """Return the network of a folder; nothing in the folder is executed.
 
         Raises:
             UserError: a file is missing, damaged, or not the one that it was saved with.

@@ -11,7 +11,7 @@ RESAMPLES = 200
 
 @dataclass(frozen=True)
 class ColourDistance:
-    """This is how far the mean colours of samples are from those of images, in 8-bit levels.
+    """How far the mean colours of samples are from those of images, in 8-bit levels.
 
     Args:
         value: 1-Wasserstein distance between the distributions of a channel's mean over an image, averaged over the
@@ -33,12 +33,12 @@ class ColourDistance:
     split: str
 
     def __str__(self) -> str:
-        """This is the number and all facts."""
+        """Return the number and all facts."""
         shift = " ".join(f"{channel:+.1f}" for channel in self.shift)
         return f"mean colour {self.value:.3g} (s.e. {self.error:.2g}; means differ by {shift}): {self.facts()}"
 
     def facts(self) -> str:
-        """This is what the number depends on."""
+        """Return what the number depends on."""
         return (
             "1-Wasserstein distance of per-image channel means, averaged over channels, in levels of 256; "
             f"{self.samples:,} {self.kind} against {self.references:,} clean 8-bit images of the {self.split} split"
@@ -46,7 +46,7 @@ class ColourDistance:
 
 
 def mean_colour_distance(samples_BCHW: Tensor, references_RCHW: Tensor, seed: int) -> tuple[float, float, list[float]]:
-    """This is the 1-Wasserstein distance of per-image channel means, averaged over channels (scipy).
+    """Return the 1-Wasserstein distance of per-image channel means, averaged over channels (scipy).
 
     A shift of all images by m levels in every channel gives m.
 

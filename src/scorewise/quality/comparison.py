@@ -24,7 +24,7 @@ Found = dict[str, Distance | ColourDistance]
 
 
 class Comparison:
-    """This is the images of one split with their features, for any samples to be compared with.
+    """The images of one split with their features, for any samples to be compared with.
 
     Nothing is read before it is needed.
 
@@ -52,12 +52,12 @@ class Comparison:
 
     @cached_property
     def images_RCHW(self) -> Tensor:
-        """This is the images that samples are compared with, as bytes."""
+        """The images that samples are compared with, as bytes."""
         return self._images(self.split, torch.arange(self.source.count(self.split)))
 
     @cached_property
     def features_RF(self) -> Tensor:
-        """This is their features."""
+        """Their features."""
         return self.extractor.features(self.images_RCHW)
 
     @cached_property
@@ -66,7 +66,7 @@ class Comparison:
 
     @property
     def rgb(self) -> bool:
-        """This says whether the images have colours."""
+        """Whether the images have colours."""
         return self.source.shape[0] == 3
 
     def _images(self, split: Split, index_B: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Comparison:
         return torch.cat(parts)
 
     def warn_if_few(self, samples: int) -> None:
-        """This warns of so few samples that FID says little."""
+        """Warn of so few samples that FID says little."""
         if samples <= (features := self.extractor.num_features):
             warnings.warn(
                 f"task.samples={samples} is not more than the {features:,} features, so their covariance is singular "
@@ -86,7 +86,7 @@ class Comparison:
             )
 
     def of(self, images_BCHW: Tensor, kind: str) -> Found:
-        """This is fid and kid of images as bytes and, where they are RGB, mean_colour.
+        """Return fid and kid of images as bytes and, where they are RGB, mean_colour.
 
         Args:
             images_BCHW: of the reference's shape.
@@ -98,24 +98,24 @@ class Comparison:
         return self._distances(count, kind, Values(fid(features_BF, against_RF), moments, colour))
 
     def bounded(self, images_BCHW: Tensor, kind: str) -> Found:
-        """This is `of` of samples, and the same of `floor` and `pixels` under names with _floor and _pixels."""
+        """Return `of` of samples, and the same of `floor` and `pixels` under names with _floor and _pixels."""
         count = len(images_BCHW)
         return _together({"": self.of(images_BCHW, kind), "_floor": self.floor(count), "_pixels": self.pixels(count)})
 
     def conventions(self, count: int, kind: str) -> dict[str, str]:
-        """This is what every number of `bounded` of so many samples will depend on, by name."""
+        """Return what every number of `bounded` of so many samples will depend on, by name."""
         nothing = Values(math.nan, (math.nan, math.nan), (math.nan, math.nan, []) if self.rgb else None)
         kinds = {"": (count, kind), "_floor": (self._others(count), self._floor), "_pixels": (count, PIXELS)}
         found = _together({which: self._distances(n, what, nothing) for which, (n, what) in kinds.items()})
         return {name: one.facts() for name, one in found.items()}
 
     def floor(self, count: int) -> Found:
-        """This is the same of as many real images of another split: what samples of the data's own law would get."""
+        """Return the same of as many real images of another split: what samples of the data's own law would get."""
         index_B = self._some(self.other, count)
         return self.of(self._images(self.other, index_B), self._floor)
 
     def pixels(self, count: int) -> Found:
-        """This is the same of as many images of independent Gaussian pixels with the data's mean and s.d. per pixel."""
+        """Return the same of as many images of independent Gaussian pixels with the data's mean and s.d. per pixel."""
         x_BD = self._images("train", self._some("train", CHUNK)).flatten(1).double() / 127.5 - 1
         draws = Draws.of(self.seed, -1, torch.arange(count)).fork("independent pixels")
         z_BD = draws.normal(x_BD.shape[1], dtype=torch.float64)
@@ -160,7 +160,7 @@ class Comparison:
 
 
 class Values(NamedTuple):
-    """This is FID, KID with its spread and, of RGB images, the distance of mean colours, its error and the shift."""
+    """FID, KID with its spread and, of RGB images, the distance of mean colours, its error and the shift."""
 
     fid: float
     kid: tuple[float, float]
@@ -172,7 +172,7 @@ def _together(found: dict[str, Found]) -> Found:
 
 
 def numbers(found: Found) -> dict[str, float]:
-    """This is every number that was found, by the name of its metric."""
+    """Return every number that was found, by the name of its metric."""
     named: dict[str, float] = {}
     for name, one in found.items():
         named[name] = one.value
@@ -186,7 +186,7 @@ def numbers(found: Found) -> dict[str, float]:
 
 
 def meanings(texts: Mapping[str, str]) -> dict[str, str]:
-    """This is what every one of these `numbers` means, from what the distances depend on."""
+    """Return what every one of these `numbers` means, from what the distances depend on."""
     return {
         **texts,
         **{f"{name}_sd": f"standard deviation over the subsets of {name}, which overlap" for name in texts},

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Given(nn.Module):
-    """This is features that are there already, as torchmetrics wants its `feature=`.
+    """Features that are there already, as torchmetrics wants its `feature=`.
 
     Args:
         num_features: per image.
@@ -19,12 +19,12 @@ class Given(nn.Module):
         self.num_features = num_features
 
     def forward(self, features_BF: Tensor) -> Tensor:
-        """This is the features themselves."""
+        """Return the features themselves."""
         return features_BF
 
 
 def fid(samples_BF: Tensor, references_RF: Tensor) -> float:
-    """This is |m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) of means and unbiased covariances (Heusel et al. 2017, eq. 6).
+    """Return |m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) of means and unbiased covariances (Heusel et al. 2017, eq. 6).
 
     In float64. Its expectation grows as samples get fewer, so compare equal counts only.
 
@@ -46,7 +46,7 @@ def fid(samples_BF: Tensor, references_RF: Tensor) -> float:
 
 
 def kid(samples_BF: Tensor, references_RF: Tensor, subsets: int, subset_size: int, seed: int) -> tuple[float, float]:
-    """This is the unbiased squared MMD with the kernel (x . y / F + 1)^3 (Binkowski et al. 2018): mean over subsets.
+    """Return the unbiased squared MMD with the kernel (x . y / F + 1)^3 (Binkowski et al. 2018): mean over subsets.
 
     In float64. It can be slightly negative.
 
@@ -88,7 +88,7 @@ def _refuse(samples_BF: Tensor, references_RF: Tensor) -> None:
 
 @dataclass(frozen=True)
 class Distance:
-    """This is a FID or a KID with everything that it depends on; as text, it is one line that holds all of it.
+    """A FID or a KID with everything that it depends on; as text, it is one line that holds all of it.
 
     Args:
         name: FID or KID.
@@ -119,12 +119,12 @@ class Distance:
     subset_size: int = 0
 
     def __str__(self) -> str:
-        """This is the number and all facts."""
+        """Return the number and all facts."""
         spread = "" if self.spread is None else f" (s.d. {self.spread:.2g})"
         return f"{self.name} {self.value:.4g}{spread}: {self.facts()}"
 
     def facts(self) -> str:
-        """This is what the number depends on."""
+        """Return what the number depends on."""
         subsets = "" if self.spread is None else f"; mean over {self.subsets} subsets of {self.subset_size:,}"
         return (
             f"{self.samples:,} {self.kind} against {self.references:,} clean 8-bit images of the {self.split} split; "

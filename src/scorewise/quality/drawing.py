@@ -18,7 +18,7 @@ AT_ONCE = 100
 
 
 def draw(model: Any, count: int, batch: int, seed: int, denoise: bool, rank: int = 0, world_size: int = 1) -> Tensor:
-    """This is samples of a model, shape (count, D); each process draws some, and those of the others are zero here.
+    """Return samples of a model, shape (count, D); each process draws some, and those of the others are zero here.
 
     Args:
         model: with a sampler.
@@ -60,7 +60,7 @@ def _tell(watch: Callable[[float], None], done: float, part: float, share: float
 
 
 def describe(model: Any, denoise: bool) -> str:
-    """This is what samples of a model are, for a report."""
+    """Return what samples of a model are, for a report."""
     if not model.noise:
         how = "as drawn from a model of clean images"
     elif denoise:

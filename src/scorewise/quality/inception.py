@@ -15,14 +15,14 @@ from scorewise.quality.extractor import FeatureExtractor
 
 
 def weights_address() -> str:
-    """This is where torch-fidelity's weights come from; the end of its file name begins their sha256."""
+    """Return where torch-fidelity's weights come from; the end of its file name begins their sha256."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return str(URL_INCEPTION_V3)
 
 
 def find_weights(folder: Path) -> Path:
-    """This is the file of weights: in a folder or in torch's hub folder, else downloaded into the folder.
+    """Return the file of weights: in a folder or in torch's hub folder, else downloaded into the folder.
 
     Raises:
         UserError: it is in neither and cannot be downloaded.
@@ -50,7 +50,7 @@ def _prefix(address: str) -> str:
 
 @final
 class InceptionFeatures(FeatureExtractor):
-    """This is the 2,048 pooled features of Inception v3 in torch-fidelity's compatible form (Heusel et al. 2017).
+    """The 2,048 pooled features of Inception v3 in torch-fidelity's compatible form (Heusel et al. 2017).
 
     Images of any size become 299 x 299, and grey ones are taken as three equal channels.
 
@@ -81,12 +81,12 @@ class InceptionFeatures(FeatureExtractor):
             raise UserError(f"{weights} cannot be read ({type(error).__name__}): replace it.") from error
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """This is the features (B, 2048) of images as bytes."""
+        """Return the features (B, 2048) of images as bytes."""
         (features_BF,) = self.network(images_BCHW.expand(-1, 3, -1, -1).contiguous())
         return features_BF.reshape(len(images_BCHW), -1)
 
     def refusal(self, shape: Sequence[int]) -> str | None:
-        """This is why images of a shape have no features here, as one sentence, or None where they have."""
+        """Return why images of a shape have no features here, as one sentence, or None where they have."""
         if shape[0] in (1, 3):
             return None
         return f"{self.name} takes grey or RGB images, and these have {shape[0]} channels"

@@ -12,7 +12,7 @@ from scorewise.quality.inception import InceptionFeatures, find_weights
 
 
 class Shelf:
-    """This is a folder of feature extractors, each in a folder <data>-<hash> of its own.
+    """A folder of feature extractors, each in a folder <data>-<hash> of its own.
 
     Args:
         folder: which need not be there yet.
@@ -22,7 +22,7 @@ class Shelf:
         self.folder = folder
 
     def put(self, data: str, extractor: ClassifierFeatures, facts: Mapping[str, Any]) -> Path:
-        """This is where a trained extractor was saved.
+        """Return where a trained extractor was saved.
 
         Args:
             data: the name of the data set.
@@ -32,7 +32,7 @@ class Shelf:
         return extractor.save(self.folder / f"{data}-{extractor.hash}", {"data": data, **facts})
 
     def newest(self, data: str) -> ClassifierFeatures | None:
-        """This is the extractor that was saved last for a data set, or None.
+        """Return the extractor that was saved last for a data set, or None.
 
         Raises:
             UserError: it is damaged.
@@ -43,7 +43,7 @@ class Shelf:
         return ClassifierFeatures.load(max(saved, key=lambda path: path.stat().st_mtime_ns).parent)
 
     def take(self, choice: str | None, source: Source) -> FeatureExtractor:
-        """This is the extractor that a user chose for the images of a data set.
+        """Return the extractor that a user chose for the images of a data set.
 
         Args:
             choice: a folder of a saved one, inception, untrained, or None for the newest one of the data set.

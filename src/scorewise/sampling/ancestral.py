@@ -11,7 +11,7 @@ from scorewise.noise import normal_like, step_size
 
 
 class Ancestral(ABC):
-    """This is a sampler that draws x_d given x_<d for every d, with one context evaluation per dimension.
+    """A sampler that draws x_d given x_<d for every d, with one context evaluation per dimension.
 
     Attributes:
         watch: called with the share of the dimensions that is drawn, for a progress bar.
@@ -21,14 +21,14 @@ class Ancestral(ABC):
 
     @abstractmethod
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is a draw of the dimensions with the given contexts, shape (n, block)."""
+        """Return a draw of the dimensions with the given contexts, shape (n, block)."""
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
-        """This is n examples, shape (n, D)."""
+        """Return n examples, shape (n, D)."""
         return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)
 
     def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
-        """This is the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
+        """Return the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
         x_BD, stream, done = x_BD.clone(), model.context_stream(), 0
         c_BDF = stream.start(len(x_BD))
         while c_BDF.shape[1]:
@@ -42,24 +42,24 @@ class Ancestral(ABC):
         return x_BD
 
     def tick(self, share: float) -> None:
-        """This tells whoever watches which share of the dimensions is drawn; nobody does by default."""
+        """Tell whoever watches which share of the dimensions is drawn; nobody does by default."""
         if self.watch is not None:
             self.watch(share)
 
 
 class Exact(Ancestral):
-    """This is exact draws from conditionals that can be drawn from in closed form."""
+    """Exact draws from conditionals that can be drawn from in closed form."""
 
     needs = (ConditionalSampler,)
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is one exact draw per context."""
+        """Return one exact draw per context."""
         x_BD: Tensor = model.conditional_sample(c_BDF, generator)
         return x_BD
 
 
 class Langevin1d(Ancestral):
-    """This is one-dimensional Langevin dynamics per dimension (AR-CSM, section 4.2).
+    """One-dimensional Langevin dynamics per dimension (AR-CSM, section 4.2).
 
     Inside the loop x <- x + a s_d(c_d, x) + sqrt(2 a) z only the head runs.
 
@@ -74,7 +74,7 @@ class Langevin1d(Ancestral):
         self.steps, self.step = steps, step
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is the end of one chain per context, started from a Gaussian with the moments of the data."""
+        """Return the end of one chain per context, started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + model.scale * normal_like(q_BD, generator)

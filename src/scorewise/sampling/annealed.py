@@ -16,7 +16,7 @@ from scorewise.sampling.ancestral import Ancestral
 
 
 class Annealed(Ancestral):
-    """This is y_K ~ q_K, then y_k ~ q_k(y) N(y_k+1; y, sigma_k+1^2 - sigma_k^2) down the ladder, by quadrature.
+    """Y_K ~ q_K, then y_k ~ q_k(y) N(y_k+1; y, sigma_k+1^2 - sigma_k^2) down the ladder, by quadrature.
 
     Each step removes noise by the exact posterior of the model's own law at that level, of which only the score near
     y_k+1 is used, so the weights of separated modes come from the large levels, where they are learned.
@@ -39,7 +39,7 @@ class Annealed(Ancestral):
         self.levels, self.panels = levels, panels
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is one draw per context from the law with the smallest noise, shape (n, block)."""
+        """Return one draw per context from the law with the smallest noise, shape (n, block)."""
         c_RF = c_BDF.flatten(0, 1)
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.levels or len(model.levels))
         z_R = FlowODE().top(model, c_RF).quantile(uniform_like(c_RF[:, 0], generator))
@@ -49,7 +49,7 @@ class Annealed(Ancestral):
         return z_R.to(c_BDF.dtype).reshape(c_BDF.shape[:2])
 
     def _posterior(self, model: Any, c_RF: Tensor, z_R: Tensor, level: float, spread: float) -> Conditionals:
-        """This is q_level(y) N(z; y, spread^2), normalised over y."""
+        """Return q_level(y) N(z; y, spread^2), normalised over y."""
 
         def score(q_GR: Tensor) -> Tensor:
             y_GR = q_GR.to(c_RF.dtype)

@@ -9,7 +9,7 @@ from scorewise.noise import normal_like
 
 
 class AnnealedLangevin:
-    """This is x <- x + a s(x, sigma) + sqrt(2 a) z at every level in turn, a = step sigma^2 (NCSN, algorithm 1).
+    """X <- x + a s(x, sigma) + sqrt(2 a) z at every level in turn, a = step sigma^2 (NCSN, algorithm 1).
 
     A returned sample is of the law at the smallest level, with `tweedie` for a denoised copy. A step of 0.2
     makes whatever is as narrow as the noise 5.4 % too wide: the variance of N(0, v) becomes
@@ -26,7 +26,7 @@ class AnnealedLangevin:
         self.steps, self.step = steps, step
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
-        """This is n examples (n, D), started from a Gaussian with the moments of the data at the largest level."""
+        """Return n examples (n, D), started from a Gaussian with the moments of the data at the largest level."""
         x_BD = model.mean.expand(n, model.dims).clone()
         start = (model.scale**2 - model.noise**2 + model.levels[0] ** 2).sqrt()
         x_BD = x_BD + start * normal_like(x_BD, generator)

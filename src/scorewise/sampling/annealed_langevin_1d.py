@@ -11,7 +11,7 @@ from scorewise.sampling.ancestral import Ancestral
 
 
 class AnnealedLangevin1d(Ancestral):
-    """This is annealed Langevin dynamics per dimension (AR-CSM, section 4.2; Song and Ermon 2019, algorithm 1).
+    """Annealed Langevin dynamics per dimension (AR-CSM, section 4.2; Song and Ermon 2019, algorithm 1).
 
     For each level from the largest to the smallest, steps of x <- x + a s + sqrt(2 a) z with a = step sigma^2; only
     the head runs inside. A step of .2 widens a conditional that is no wider than the noise by 5 %.
@@ -27,7 +27,7 @@ class AnnealedLangevin1d(Ancestral):
         self.steps, self.step = steps, step
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is the end of one annealed chain per context, shape (n, block)."""
+        """Return the end of one annealed chain per context, shape (n, block)."""
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + (model.std**2 + model.levels[0] ** 2) ** 0.5 * normal_like(q_BD, generator)
         for sigma in model.levels:

@@ -9,7 +9,7 @@ from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 
 
 def tweedie(model: Any, x_BD: Tensor) -> Tensor:
-    """This is x + sigma^2 s(x) (Robbins 1956), the posterior mean of the clean value; x itself without noise.
+    """Return x + sigma^2 s(x) (Robbins 1956), the posterior mean of the clean value; x itself without noise.
 
     With a joint score it is E[clean x | x]. With conditional scores entry d is E[clean x_d | x_<=d], which
     sees only what comes before; contexts stay noisy, as in training.

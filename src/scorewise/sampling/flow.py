@@ -11,7 +11,7 @@ from scorewise.sampling.ancestral import Ancestral
 
 
 class Flow(Ancestral):
-    """This is an exact draw at the largest level, carried to the smallest by dx/dsigma = - sigma s(x, sigma).
+    """An exact draw at the largest level, carried to the smallest by dx/dsigma = - sigma s(x, sigma).
 
     Args:
         steps: Heun steps per dimension, two evaluations of the head each.
@@ -24,5 +24,5 @@ class Flow(Ancestral):
         self.flow = FlowODE(steps)
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is one draw per context, shape (n, block)."""
+        """Return one draw per context, shape (n, block)."""
         return self.flow.quantile(model, uniform_like(c_BDF[..., 0], generator), c_BDF)

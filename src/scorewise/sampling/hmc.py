@@ -13,7 +13,7 @@ TARGET = 0.8
 def leapfrog_path(
     log_density: LogDensity, start: Point, p_BD: Tensor, epsilon: float | Tensor, leapfrog: int
 ) -> tuple[Point, Tensor]:
-    """This is place and momentum after so many leapfrog steps of unit mass (Neal 2011, section 5.2.3.3).
+    """Return place and momentum after so many leapfrog steps of unit mass (Neal 2011, section 5.2.3.3).
 
     Reversible: from the end, with the momentum turned round, it leads back to the start.
 
@@ -40,7 +40,7 @@ def trajectory(
     leapfrog: int,
     rough: LogDensity | None = None,
 ) -> tuple[Point, Tensor]:
-    """This is the proposal of a trajectory and the log of its acceptance ratio (B,).
+    """Return the proposal of a trajectory and the log of its acceptance ratio (B,).
 
     Args:
         log_density: from (B, D) to (B,), up to a constant; differentiable.
@@ -70,7 +70,7 @@ def hmc(
     target: float = TARGET,
     jitter: float = 0.2,
 ) -> Chains:
-    """This is leapfrog trajectories from fresh momenta, each accepted or rejected (Neal 2011).
+    """Return leapfrog trajectories from fresh momenta, each accepted or rejected (Neal 2011).
 
     Args:
         log_density: from (B, D) to (B,), up to a constant; differentiable.
@@ -109,7 +109,7 @@ def _refuse_path(leapfrog: int, jitter: float) -> None:
 
 
 class HMC(Metropolis):
-    """This is Hamiltonian Monte Carlo on a model with an energy (Neal 2011).
+    """Hamiltonian Monte Carlo on a model with an energy (Neal 2011).
 
     Args:
         trajectories: trajectories with the final step size.
@@ -138,7 +138,7 @@ class HMC(Metropolis):
         self.warmup, self.target, self.jitter = warmup, target, jitter
 
     def chains(self, log_density: LogDensity, x_BD: Tensor, a: float, generator: Generator | None) -> Chains:
-        """This is the end of one chain per row of x."""
+        """Return the end of one chain per row of x."""
         return hmc(
             log_density,
             x_BD,

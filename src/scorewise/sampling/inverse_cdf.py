@@ -10,7 +10,7 @@ from scorewise.sampling.ancestral import Ancestral
 
 
 class InverseCDF(Ancestral):
-    """This is x_d = F_d^-1(u_d | x_<d), u_d uniform: one quadrature per dimension, no steps to tune and no bias.
+    """X_d = F_d^-1(u_d | x_<d), u_d uniform: one quadrature per dimension, no steps to tune and no bias.
 
     The draws are of the law that `log_prob` is the density of, by 0.7 of its panels where it is a quadrature.
     """
@@ -18,6 +18,6 @@ class InverseCDF(Ancestral):
     needs = (QuantileModel,)
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is one draw per context, shape (n, block)."""
+        """Return one draw per context, shape (n, block)."""
         x_BD: Tensor = model.conditional_quantile(uniform_like(c_BDF[..., 0], generator), c_BDF)
         return x_BD

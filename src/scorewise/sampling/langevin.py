@@ -12,14 +12,14 @@ from scorewise.noise import normal_like, step_size
 def langevin(
     score: Callable[[Tensor], Tensor], x_BD: Tensor, a: float, steps: int, generator: Generator | None
 ) -> Tensor:
-    """This is x after so many steps of x <- x + a s(x) + sqrt(2 a) z (unadjusted Langevin dynamics)."""
+    """Return x after so many steps of x <- x + a s(x) + sqrt(2 a) z (unadjusted Langevin dynamics)."""
     for _ in range(steps):
         x_BD = x_BD + a * score(x_BD).detach() + (2 * a) ** 0.5 * normal_like(x_BD, generator)
     return x_BD
 
 
 class Langevin:
-    """This is unadjusted Langevin dynamics x <- x + a s(x) + sqrt(2 a) z on the joint score.
+    """Unadjusted Langevin dynamics x <- x + a s(x) + sqrt(2 a) z on the joint score.
 
     Never use it on conditional scores: they are not the joint score.
 
@@ -34,7 +34,7 @@ class Langevin:
         self.steps, self.step = steps, step
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
-        """This is n examples (n, D), started from a Gaussian with the moments of the data."""
+        """Return n examples (n, D), started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         x_BD = model.mean.expand(n, model.dims).clone()
         x_BD = x_BD + model.scale * normal_like(x_BD, generator)

@@ -18,7 +18,7 @@ def mala(
     warmup: int = 0,
     target: float = TARGET,
 ) -> Chains:
-    """This is Langevin steps y = x + a s(x) + sqrt(2 a) z, each accepted or rejected (Roberts and Tweedie 1996).
+    """Return Langevin steps y = x + a s(x) + sqrt(2 a) z, each accepted or rejected (Roberts and Tweedie 1996).
 
     Args:
         log_density: from (B, D) to (B,), up to a constant; differentiable.
@@ -48,7 +48,7 @@ def mala(
 
 
 class MALA(Metropolis):
-    """This is Langevin dynamics without its bias: every step is accepted or rejected (Roberts and Tweedie 1996).
+    """Langevin dynamics without its bias: every step is accepted or rejected (Roberts and Tweedie 1996).
 
     Args:
         steps: steps with the final step size.
@@ -65,5 +65,5 @@ class MALA(Metropolis):
         self.steps, self.step, self.warmup, self.target = steps, step, warmup, target
 
     def chains(self, log_density: LogDensity, x_BD: Tensor, a: float, generator: Generator | None) -> Chains:
-        """This is the end of one chain per row of x."""
+        """Return the end of one chain per row of x."""
         return mala(log_density, x_BD, a, self.steps, generator, self.warmup, self.target)

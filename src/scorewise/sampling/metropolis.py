@@ -17,7 +17,7 @@ LogDensity = Callable[[Tensor], Tensor]
 
 
 class Point(NamedTuple):
-    """This is where chains are, with the log-density and score there, so that neither is computed twice."""
+    """Where chains are, with the log-density and score there, so that neither is computed twice."""
 
     x_BD: Tensor
     log_density_B: Tensor
@@ -25,16 +25,16 @@ class Point(NamedTuple):
 
     @classmethod
     def at(cls, log_density: LogDensity, x_BD: Tensor) -> "Point":
-        """This is a place with one evaluation of the log-density and its gradient."""
+        """Return a place with one evaluation of the log-density and its gradient."""
         return cls(x_BD, *log_density_and_score(log_density, x_BD))
 
     def usable(self, log_ratio_B: Tensor) -> Tensor:
-        """This is the log of the acceptance ratios of moving here, -inf where the density is not finite."""
+        """Return the log of the acceptance ratios of moving here, -inf where the density is not finite."""
         log_ratio_B = torch.where(self.log_density_B.isfinite(), log_ratio_B, -math.inf)
         return torch.where(log_ratio_B.isnan(), -math.inf, log_ratio_B)
 
     def moved(self, proposal: "Point", accept_B: Tensor) -> "Point":
-        """This is the proposal for the chains that accept it."""
+        """Return the proposal for the chains that accept it."""
         return Point(
             torch.where(accept_B[:, None], proposal.x_BD, self.x_BD),
             torch.where(accept_B, proposal.log_density_B, self.log_density_B),
@@ -43,7 +43,7 @@ class Point(NamedTuple):
 
 
 class Chains(NamedTuple):
-    """This is the end of B chains: where they are, the share of proposals they took, and the step they ended with."""
+    """The end of B chains: where they are, the share of proposals they took, and the step they ended with."""
 
     x_BD: Tensor
     acceptance: float
@@ -55,7 +55,7 @@ Propose = Callable[[Point, float, Generator | None], tuple[Point, Tensor]]
 
 
 def refuse_settings(step: float, steps: int, warmup: int, target: float) -> None:
-    """This refuses settings of a chain that are out of range.
+    """Refuse settings of a chain that are out of range.
 
     Raises:
         ValueError: which.
@@ -78,7 +78,7 @@ def metropolis(
     warmup: int,
     target: float,
 ) -> Chains:
-    """This is B chains after so many steps with one step size, and as many before that as the warm-up finds it in.
+    """Return B chains after so many steps with one step size, and as many before that as the warm-up finds it in.
 
     During warm-up the log of the step moves by 2 k^-.6 (mean acceptance - target), where k counts the times that it
     has turned round (Kesten 1958: big moves until the target is passed). It is fixed from then on, since a step that
@@ -105,7 +105,7 @@ def metropolis(
 
 
 class Metropolis(ABC):
-    """This is a sampler of models with an energy, by chains that accept or reject.
+    """A sampler of models with an energy, by chains that accept or reject.
 
     Attributes:
         step: a in units of sigma^2, see `step_size`.
@@ -118,10 +118,10 @@ class Metropolis(ABC):
 
     @abstractmethod
     def chains(self, log_density: LogDensity, x_BD: Tensor, a: float, generator: Generator | None) -> Chains:
-        """This is the end of one chain per row of x, with the Langevin step a to begin with."""
+        """Return the end of one chain per row of x, with the Langevin step a to begin with."""
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
-        """This is n examples (n, D), started from a Gaussian with the moments of the data."""
+        """Return n examples (n, D), started from a Gaussian with the moments of the data."""
         x_BD = model.mean.expand(n, model.dims).clone()
         x_BD = x_BD + model.scale * normal_like(x_BD, generator)
         ended = self.chains(lambda x: -model.energy(x), x_BD, step_size(self.step, model), generator)

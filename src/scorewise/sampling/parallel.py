@@ -11,7 +11,7 @@ from scorewise.noise import uniform_like
 
 
 class Parallel:
-    """This is the fixed point of x <- F^-1(u | c(x)) with fixed uniforms u: what `inverse_cdf` draws from the same u.
+    """The fixed point of x <- F^-1(u | c(x)) with fixed uniforms u: what `inverse_cdf` draws from the same u.
 
     Every round draws all dimensions of a block from contexts of the round before. The first position of the block that
     is not yet settled has a settled prefix, so every round settles one position at least and far more in practice;
@@ -38,11 +38,11 @@ class Parallel:
         """Called with the share of the positions that is settled, for a progress bar."""
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
-        """This is n examples, shape (n, D)."""
+        """Return n examples, shape (n, D)."""
         return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)
 
     def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
-        """This is the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
+        """Return the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
         if known == model.dims:
             return x_BD.clone()
         # Position by position, as one dimension after the other would draw them.
@@ -51,7 +51,7 @@ class Parallel:
         return self.settle(model, x_BD.clone(), u_BD, known)
 
     def settle(self, model: Any, x_BD: Tensor, u_BD: Tensor, start: int) -> Tensor:
-        """This is the examples with the positions from `start` on drawn from the uniforms u, ordered by position."""
+        """Return the examples with the positions from `start` on drawn from the uniforms u, ordered by position."""
         sequence = torch.tensor(model.ordering.sequence, device=x_BD.device)
         block = self.block or model.dims
         near = self.tolerance * float(model.noise if model.noise > 0 else model.scale)

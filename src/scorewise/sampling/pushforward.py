@@ -9,11 +9,11 @@ from scorewise.noise import normal_like
 
 
 class Pushforward:
-    """This is exact draws from a flow: what its map makes of normal numbers."""
+    """Exact draws from a flow: what its map makes of normal numbers."""
 
     needs = (FlowDensity,)
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
-        """This is n examples, shape (n, D)."""
+        """Return n examples, shape (n, D)."""
         x_BD: Tensor = model.example_of(normal_like(model.mean.expand(n, model.dims), generator))
         return x_BD

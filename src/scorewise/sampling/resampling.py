@@ -11,7 +11,7 @@ from scorewise.sampling.ancestral import Ancestral
 
 
 class Resampling(Ancestral):
-    """This is draws from unnormalised conditionals: of many values from the proposal r, keep one (Rubin 1988).
+    """Draws from unnormalised conditionals: of many values from the proposal r, keep one (Rubin 1988).
 
     A value is kept with probability proportional to exp(-E) / r; the draw is exact as the number of proposals
     grows.
@@ -31,7 +31,7 @@ class Resampling(Ancestral):
         self.proposals = proposals
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is one of the proposals per context, shape (n, block)."""
+        """Return one of the proposals per context, shape (n, block)."""
         like_MBD = c_BDF.new_empty(1).expand(self.proposals, *c_BDF.shape[:2])
         q_MBD = model.proposal_sample(c_BDF, uniform_like(like_MBD, generator), normal_like(like_MBD, generator))
         log_w_MBD = -model.conditional_energy(q_MBD, c_BDF) - model.proposal_log_prob(q_MBD, c_BDF)

@@ -13,7 +13,7 @@ from scorewise.sampling.langevin import langevin
 
 
 class ReverseDiffusion1d(Ancestral):
-    """This is the reverse of adding noise, per dimension (ancestral sampling of Song et al. 2021, appendix F).
+    """The reverse of adding noise, per dimension (ancestral sampling of Song et al. 2021, appendix F).
 
     From the largest level to the smallest in many small steps,
     x <- x + (sigma^2 - sigma'^2) s(x, sigma) + sqrt(sigma'^2 (sigma^2 - sigma'^2) / sigma^2) z.
@@ -37,7 +37,7 @@ class ReverseDiffusion1d(Ancestral):
         self.steps, self.settle = steps, settle
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """This is one draw per context from the law with the smallest noise, shape (n, block)."""
+        """Return one draw per context from the law with the smallest noise, shape (n, block)."""
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + (model.std**2 + ladder[0] ** 2) ** 0.5 * normal_like(q_BD, generator)

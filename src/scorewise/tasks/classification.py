@@ -16,7 +16,7 @@ from scorewise.tasks.optimisation import Optimisation
 
 
 def shifted(images_BCHW: Tensor, reach: int, draws: Draws) -> Tensor:
-    """This is images moved by up to so many pixels in each direction, their edges repeated."""
+    """Return images moved by up to so many pixels in each direction, their edges repeated."""
     if reach == 0:
         return images_BCHW
     height, width = images_BCHW.shape[2:]
@@ -30,7 +30,7 @@ def shifted(images_BCHW: Tensor, reach: int, draws: Draws) -> Tensor:
 
 @final
 class Classification(LightningModule):
-    """This is a classifier in training, on clean images as bytes, moved by up to a sixteenth of their size.
+    """A classifier in training, on clean images as bytes, moved by up to a sixteenth of their size.
 
     Args:
         network: to train.
@@ -50,24 +50,24 @@ class Classification(LightningModule):
         return eight_bits(batch.x_BD, self.network.shape), self.labels[split].to(batch.index_B.device)[batch.index_B]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This is the cross-entropy of a batch."""
+        """Return the cross-entropy of a batch."""
         images_BCHW, y_B = self._batch(batch, "train")
         draws = Draws.of(self.seed, batch.epoch_B.cpu(), batch.index_B.cpu())
         return cross_entropy(self.network.logits(shifted(images_BCHW, min(self.network.shape[1:]) // 16, draws)), y_B)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """This clips the gradient's norm."""
+        """Clip the gradient's norm."""
         torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimisation.clip)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """This counts the held-out images whose class is found."""
+        """Count the held-out images whose class is found."""
         images_BCHW, y_B = self._batch(batch, "test")
         if len(y_B):
             self.accuracy.update(self.network.logits(images_BCHW), y_B)
         self.log("test/accuracy", self.accuracy)
 
     def configure_optimizers(self) -> Any:
-        """This is the optimiser and its schedule by step."""
+        """Return the optimiser and its schedule by step."""
         optimizer = self.optimisation.optimizer(self.parameters())
         scheduler = self.optimisation.scheduler(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

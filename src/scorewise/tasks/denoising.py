@@ -20,7 +20,8 @@ from scorewise.capabilities import (
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
 from scorewise.denoising.filters import median_of_known
-from scorewise.heads.model import LiftedModel, Model
+from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.model import Model
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 from scorewise.tasks.optimisation import Optimisation
@@ -39,7 +40,7 @@ EXACT = 100.0
 
 
 def psnr(x_BD: Tensor, clean_BD: Tensor) -> Tensor:
-    """This is 10 log10(4 / mean squared error) per image in dB, for the range [-1, 1], shape (B,); 100 at most."""
+    """Return 10 log10(4 / mean squared error) per image in dB, for the range [-1, 1], shape (B,); 100 at most."""
     if not len(x_BD):
         return x_BD.new_empty(0)
     found_B = peak_signal_noise_ratio(x_BD, clean_BD, data_range=2.0, reduction="none", dim=1)
@@ -47,7 +48,7 @@ def psnr(x_BD: Tensor, clean_BD: Tensor) -> Tensor:
 
 
 def ssim(x_BD: Tensor, clean_BD: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """This is the structural similarity per image, Gaussian window, range 2, shape (B,) (Wang et al. 2004)."""
+    """Return the structural similarity per image, Gaussian window, range 2, shape (B,) (Wang et al. 2004)."""
     if not len(x_BD):
         return x_BD.new_empty(0)
     found_B = structural_similarity_index_measure(
@@ -62,14 +63,14 @@ def ssim(x_BD: Tensor, clean_BD: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def has_joint_score(head: type) -> bool:
-    """This says whether models of a head have grad log q, by themselves or by a density that can be differentiated."""
+    """Return whether models of a head have grad log q, by themselves or by a density that can be differentiated."""
     lifted = issubclass(head, LiftedModel) and not issubclass(head, NoisyConditionalScoreModel)
     return lifted or issubclass(head, ScoreModel) or issubclass(head, ClosedFormDensity)
 
 
 @final
 class Denoising(ScoreTask):
-    """This is restoring corrupted images with a score model, and reporting how well.
+    """Restoring corrupted images with a score model, and reporting how well.
 
     Test metrics, per image with standard errors: PSNR in dB (range 2) and SSIM of the corrupted image as it is, and,
     clamped to [-1, 1], of what the model, a 3 x 3 median filter and a 3 x 3 Wiener filter restore. With a known mask
@@ -138,7 +139,7 @@ class Denoising(ScoreTask):
     def refusal(
         cls, head: type, *, corruption: str = "gaussian", mode: str = "auto", mask: str = "known", **settings: Any
     ) -> str | None:
-        """This is why models of a head cannot restore images in such a way, as one sentence, or None where they can."""
+        """Return why models of a head cannot restore images in such a way, as one sentence, or None where they can."""
         if corruption not in CORRUPTIONS:
             return f"task.corruption={corruption} is none of {', '.join(CORRUPTIONS)}"
         if mode not in CORRUPTIONS[corruption]:
@@ -184,7 +185,7 @@ class Denoising(ScoreTask):
         return "parallel" if isinstance(self.model, ConditionalScoreModel) else "joint"
 
     def _known_level(self, sigma: float | None) -> float:
-        """This is the noise level to remove, one that the model was trained on."""
+        """Return the noise level to remove, one that the model was trained on."""
         model: Any = self.model
         of_levels = isinstance(model, NoisyConditionalScoreModel | NoisyScoreModel)
         low, high = (model.levels[-1], model.levels[0]) if of_levels else (model.noise, model.noise)
@@ -205,12 +206,12 @@ class Denoising(ScoreTask):
 
     @property
     def name(self) -> str:
-        """This is what this test is called among others of the same model, for files."""
+        """What this test is called among others of the same model, for files."""
         what = self.corruption if self.corruption == "gaussian" else f"{self.corruption}-{self.mask}"
         return f"denoising-{what}-{self.mode}"
 
     def restore(self, y_BD: Tensor, known_BD: Tensor | None = None) -> Tensor:
-        """This is corrupted images restored, in [-1, 1], shape (B, D).
+        """Return corrupted images restored, in [-1, 1], shape (B, D).
 
         Args:
             y_BD: corrupted images.
@@ -228,12 +229,12 @@ class Denoising(ScoreTask):
         return denoising.infill_in_order(self.model, y_BD, known_BD, self.draws, generator).clamp(-1, 1)
 
     def on_test_start(self) -> None:
-        """This forgets an earlier test."""
+        """Forget an earlier test."""
         super().on_test_start()
         self._restored, self._shown = 0, {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """This corrupts and restores the images of a batch, up to the number that is wanted in all."""
+        """Corrupt and restore the images of a batch, up to the number that is wanted in all."""
         left = max(1, self.images // self.trainer.world_size) - self._restored
         clean_BD, index_B, epoch_B = (part[: max(0, left)] for part in batch)
         if not len(clean_BD):
@@ -272,11 +273,11 @@ class Denoising(ScoreTask):
             self._shown[label] = torch.cat([before, x_BD])[: self.shown]
 
     def panels(self) -> dict[str, Tensor]:
-        """This is the first images: corrupted, restored and clean."""
+        """Return the first images: corrupted, restored and clean."""
         return self._shown
 
     def conventions(self) -> dict[str, str]:
-        """This is what every metric means."""
+        """Return what every metric means."""
         if self.corruption == "gaussian":
             corrupted = f"clean + N(0, {self.sigma:g}^2), not clamped"
         else:
@@ -299,5 +300,5 @@ class Denoising(ScoreTask):
         }
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This is the images restored, taken as they are; the pixels that salt and pepper hit are found."""
+        """Return the images restored, taken as they are; the pixels that salt and pepper hit are found."""
         return self.restore(batch.x_BD)

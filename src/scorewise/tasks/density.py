@@ -18,7 +18,8 @@ from scorewise.capabilities import (
     ScoreModel,
 )
 from scorewise.data.datamodule import Batch
-from scorewise.heads.model import CausalModel, LiftedModel
+from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.model import CausalModel
 from scorewise.likelihood.likelihood import Likelihood, TailMass
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
@@ -30,7 +31,7 @@ OF_QUADRATURE = ("nll_quadrature_error", "nll_tail", "nll_outside")
 
 
 def bits_per_dim(nats_B: Tensor, dims: int, log_volume: float) -> Tensor:
-    """This is a negative log-density in bits per dimension, in the data's own units.
+    """Return a negative log-density in bits per dimension, in the data's own units.
 
     Args:
         nats_B: - log q(x) in the scale that models see.
@@ -42,7 +43,7 @@ def bits_per_dim(nats_B: Tensor, dims: int, log_volume: float) -> Tensor:
 
 @final
 class DensityEstimation(ScoreTask):
-    """This is fitting a density or its score, and reporting how well.
+    """Fitting a density or its score, and reporting how well.
 
     Test metrics, each with its standard error: the objective's own loss; csm (eq. 5) for conditional scores;
     nll in nats and bits_per_dim, both of the smoothed data, for normalised densities (by quadrature for conditional
@@ -56,7 +57,7 @@ class DensityEstimation(ScoreTask):
     _worst: CatMetric
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """This collects every number that the model and the data allow."""
+        """Collect every number that the model and the data allow."""
         if not len(batch.x_BD):
             return
         x_BD, draws = self.smoothed(batch)
@@ -76,12 +77,12 @@ class DensityEstimation(ScoreTask):
             self.report("nll_quadrature_error", self.model.quadrature_error(x_BD[:ERROR_OF]))
 
     def on_test_start(self) -> None:
-        """This forgets an earlier test."""
+        """Forget an earlier test."""
         super().on_test_start()
         self._normalised, self._worst = 0, CatMetric().to(self.device)
 
     def _report_likelihood(self, likelihood: Likelihood, x_BD: Tensor) -> None:
-        """This is nll and bits_per_dim by quadrature, of as many examples as the likelihood is allowed."""
+        """Return nll and bits_per_dim by quadrature, of as many examples as the likelihood is allowed."""
         share = max(1, likelihood.values // self.source.dims // self.trainer.world_size)
         x_BD = x_BD[: max(0, share - self._normalised)]
         if not len(x_BD):
@@ -101,7 +102,7 @@ class DensityEstimation(ScoreTask):
         self.report("bits_per_dim", bits_per_dim(nll_B, self.source.dims, self.source.log_volume))
 
     def on_test_epoch_end(self) -> None:
-        """This logs every number that may be reported; the others of a test are good where a likelihood is not."""
+        """Log every number that may be reported; the others of a test are good where a likelihood is not."""
         likelihood = self.model.likelihood if isinstance(self.model, LiftedModel) else None
         if likelihood is not None and "nll_tail" in self.held_out:
             try:
@@ -115,13 +116,13 @@ class DensityEstimation(ScoreTask):
         super().on_test_epoch_end()
 
     def comparable_names(self) -> tuple[str, ...]:
-        """This is nll and bits_per_dim for normalised densities, and fisher_error where the law is known."""
+        """Return nll and bits_per_dim for normalised densities, and fisher_error where the law is known."""
         known = self.source.law is not None and isinstance(self.model, ScoreModel | ConditionalScoreModel)
         normalised = isinstance(self.model, ClosedFormDensity | DiscreteDensity | FlowDensity)
         return (*(["nll", "bits_per_dim"] if normalised else []), *(["fisher_error"] if known else []))
 
     def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
-        """This is nll, bits_per_dim and fisher_error per smoothed example, where model and data have them."""
+        """Return nll, bits_per_dim and fisher_error per smoothed example, where model and data have them."""
         model: Any = self.model
         found, names = {}, self.comparable_names()
         if "nll" in names:
@@ -132,7 +133,7 @@ class DensityEstimation(ScoreTask):
         return found
 
     def fisher_error(self, x_BD: Tensor, smoothing: float | None = None) -> Tensor:
-        """This is |s - s*|^2 / 2 per example, joint or conditional as the model is, for the law with this noise."""
+        """Return |s - s*|^2 / 2 per example, joint or conditional as the model is, for the law with this noise."""
         assert self.source.law is not None
         smoothing = self.smoothing if smoothing is None else smoothing
         law = self.source.law.smoothed(smoothing) if smoothing else self.source.law
@@ -145,7 +146,7 @@ class DensityEstimation(ScoreTask):
         return (0.5 * (s_BD - true_BD).square().sum(-1)).to(x_BD.device)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This is log q(x) in nats per clean example where the model has it, else its score field."""
+        """Return log q(x) in nats per clean example where the model has it, else its score field."""
         if isinstance(self.model, NormalisedDensity):
             return self.model.log_prob(batch.x_BD)
         return score_field(self.model)(batch.x_BD).detach()

@@ -29,7 +29,7 @@ ALONG, STEPS = "along each latent, -2 to 2", 9
 
 @final
 class ImplicitVAE(Task):
-    """This is training a VAE and estimating its likelihood.
+    """Training a VAE and estimating its likelihood.
 
     In every step one draw z of q(z|x) moves the score network by its objective, and another one encoder and decoder,
     with - log p(x|z), - log p(z) and the surrogate of minus the entropy, whose score is held fixed. Only the ELBO of
@@ -139,18 +139,18 @@ class ImplicitVAE(Task):
 
     @property
     def name(self) -> str:
-        """This is what this test is called, for files."""
+        """What this test is called, for files."""
         return "implicit_vae"
 
     @property
     def total_name(self) -> str:
-        """This is what the sum that training minimises is called."""
+        """What the sum that training minimises is called."""
         return "neg_elbo" if self.model.explicit and self.model.method == "elbo" else "surrogate_not_an_elbo"
 
     # Training
 
     def configure_optimizers(self) -> Any:
-        """This is an optimiser of encoder and decoder and one of the score network, with their schedules by step."""
+        """Return an optimiser of encoder and decoder and one of the score network, with their schedules by step."""
         total = self.trainer.estimated_stepping_batches
         of_score = copy.copy(self.optimisation)
         of_score.lr = self.optimisation.lr if self.score_lr is None else self.score_lr
@@ -165,7 +165,7 @@ class ImplicitVAE(Task):
         return optimizers, schedulers
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """This is one step of the score network, where there is one, and one of encoder and decoder.
+        """Return one step of the score network, where there is one, and one of encoder and decoder.
 
         Raises:
             NotFinite: a loss or a gradient is not finite.
@@ -188,7 +188,7 @@ class ImplicitVAE(Task):
         self.log("train/grad_norm", norm, batch_size=size)
 
     def score_step(self, o_BD: Tensor, draws: Draws, optimizer: Optimizer) -> None:
-        """This moves the score network by its objective on a fresh draw of q(z|x), which is data to it."""
+        """Move the score network by its objective on a fresh draw of q(z|x), which is data to it."""
         model = self.model
         assert model.score is not None
         assert self.objective is not None
@@ -201,7 +201,7 @@ class ImplicitVAE(Task):
         self.log("train/score_grad_norm", norm, batch_size=len(o_BD))
 
     def _descend(self, loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
-        """This puts the clipped gradient of a loss into its parameters, and is its norm."""
+        """Put the clipped gradient of a loss into its parameters, and return its norm."""
         if not torch.isfinite(loss):
             raise NotFinite(f"the loss became {loss.item()} at step {self.global_step + 1}")
         for parameter in parameters:
@@ -215,7 +215,7 @@ class ImplicitVAE(Task):
     # Held-out numbers
 
     def on_test_epoch_end(self) -> None:
-        """This logs means with their standard errors and, if they are asked for, FID and KID of samples."""
+        """Log means with their standard errors and, if they are asked for, FID and KID of samples."""
         super().on_test_epoch_end()
         if self._comparison is None or self.samples is None:
             return
@@ -230,14 +230,14 @@ class ImplicitVAE(Task):
         return self.model.observation.observe(batch.x_BD, draws), draws
 
     def held_out_terms(self, o_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """This is reconstruction and prior per image, and minus the ELBO where it is known."""
+        """Return reconstruction and prior per image, and minus the ELBO where it is known."""
         with torch.no_grad():
             terms = self.model.terms(o_BD, draws, self.field)
         found = {"reconstruction": terms.reconstruction_B, "prior": terms.prior_B}
         return found | ({"neg_elbo": terms.total()} if self.total_name == "neg_elbo" else {})
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """This is reconstruction and prior of the validation images, and a short annealing of the first ones."""
+        """Return reconstruction and prior of the validation images, and a short annealing of the first ones."""
         if not len(batch.x_BD):
             return
         o_BD, draws = self._observed(batch)
@@ -253,12 +253,12 @@ class ImplicitVAE(Task):
             self.log(f"val/{name}", value_B.mean(), batch_size=len(value_B), on_epoch=True)
 
     def on_test_start(self) -> None:
-        """This forgets an earlier test."""
+        """Forget an earlier test."""
         super().on_test_start()
         self._annealed, self._panels, self._points = 0, {}, []
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """This collects what is known of every image, and the likelihood of the first ones."""
+        """Collect what is known of every image, and the likelihood of the first ones."""
         if not len(batch.x_BD):
             return
         o_BD, draws = self._observed(batch)
@@ -292,13 +292,13 @@ class ImplicitVAE(Task):
         self._annealed += len(few_BD)
 
     def _told(self, count: int) -> Callable[[float], None] | None:
-        """This tells of the share of a batch of so many images as a share of all that are annealed."""
+        """Tell of the share of a batch of so many images as a share of all that are annealed."""
         watch, before = self.watch, self._annealed
         total = min(self.source.count("test"), self.test_size or self.source.count("test"))
         return watch and (lambda share: watch((before + share * count) / total))
 
     def pictures(self, x_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """This is images, reconstructed, and the first of them with each latent changed in turn."""
+        """Return images, reconstructed, and the first of them with each latent changed in turn."""
         model, x_BD = self.model, x_BD.to(self.device)
         return {
             "data": x_BD,
@@ -308,19 +308,19 @@ class ImplicitVAE(Task):
         }
 
     def panels(self) -> dict[str, Tensor]:
-        """This is the pictures of the first test images."""
+        """Return the pictures of the first test images."""
         return self._panels
 
     def columns(self) -> dict[str, int]:
-        """This is a row per latent."""
+        """Return a row per latent."""
         return {ALONG: STEPS}
 
     def points(self) -> dict[str, Tensor]:
-        """This is a draw of q(z|x) of every test image, where there are two latents."""
+        """Return a draw of q(z|x) of every test image, where there are two latents."""
         return {"z of test images": torch.cat(self._points)} if self._points else {}
 
     def conventions(self) -> dict[str, str]:
-        """This is what every metric means."""
+        """Return what every metric means."""
         law = self.model.observation.describe()
         compared = self._comparison.conventions(self.samples, SAMPLES) if self._comparison and self.samples else {}
         rows = f"{self.ais.temperatures} temperatures x {self.ais.chains} chains"
@@ -343,14 +343,14 @@ class ImplicitVAE(Task):
         }
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This is mean and standard deviation of draws of q(z|x) per image, shape (B, 2, D)."""
+        """Return mean and standard deviation of draws of q(z|x) per image, shape (B, 2, D)."""
         _, draws = self._observed(batch)
         z_MBD = self.model.encode(batch.x_BD, self.encodings, draws)
         return torch.stack([z_MBD.mean(0), z_MBD.std(0)], 1)
 
 
 def watched(draws: Draws) -> Draws:
-    """This is the draws of the images that are watched."""
+    """Return the draws of the images that are watched."""
     return Draws(draws.key_B[:WATCHED]).fork("identity")
 
 

@@ -31,7 +31,7 @@ BY_DEFAULT = ("typicality", "abs_h")
 
 @final
 class OODScoring(ScoreTask):
-    """This is outlier scores, larger odder, and how well they tell other data sets from the one that was learned.
+    """Outlier scores, larger odder, and how well they tell other data sets from the one that was learned.
 
     Test metrics, named metric/statistic/set, each with a 95 % bootstrap interval (_low, _high) and standard error:
     auroc, aupr and fpr95 with outliers as the positive class, per set and their mean over sets. The statistic with the
@@ -98,7 +98,7 @@ class OODScoring(ScoreTask):
     def refusal(
         cls, head: type, *, out: Sequence[Any] | None = None, statistic: str | None = None, **settings: Any
     ) -> str | None:
-        """This is why models of a head have no such outlier scores, as one sentence, or None where they have."""
+        """Return why models of a head have no such outlier scores, as one sentence, or None where they have."""
         if out is not None and not out:
             return NO_SET
         known = outliers.statistics_of(head)
@@ -110,11 +110,11 @@ class OODScoring(ScoreTask):
 
     @property
     def name(self) -> str:
-        """This is what the test is called, for files."""
+        """What the test is called, for files."""
         return "ood"
 
     def setup(self, stage: str) -> None:
-        """This makes sure that outlier sets are there before anything is computed.
+        """Make sure that outlier sets are there before anything is computed.
 
         Raises:
             UserError: there is none, one is missing, or one holds no example.
@@ -127,18 +127,18 @@ class OODScoring(ScoreTask):
                 _prepare(label, source)
 
     def on_test_start(self) -> None:
-        """This forgets an earlier test."""
+        """Forget an earlier test."""
         super().on_test_start()
         self._inside, self._scores, self._found = {}, {}, None
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """This collects the numbers of in-distribution examples, of as many as are wanted."""
+        """Collect the numbers of in-distribution examples, of as many as are wanted."""
         wanted = outliers.numbers_behind(self.statistics)
         for name, value_B in self.examiner.look(batch.x_BD, batch.index_B, INSIDE, wanted, self.images).items():
             self._inside.setdefault(name, CatMetric().to(self.device)).update(value_B)
 
     def on_test_epoch_end(self) -> None:
-        """This compares every outlier set with the in-distribution examples, and logs how well they are told apart."""
+        """Compare every outlier set with the in-distribution examples, and log how well they are told apart."""
         inside = {name: _whole(metric) for name, metric in self._inside.items()}
         mean_nll, statistics = self._held_out_mean(self.statistics, inside)
         wanted = outliers.numbers_behind(statistics)
@@ -159,7 +159,7 @@ class OODScoring(ScoreTask):
     def _held_out_mean(
         self, statistics: Sequence[str], inside: Mapping[str, Tensor] | None = None
     ) -> tuple[float | None, tuple[str, ...]]:
-        """This is the mean nll of held-out examples, where statistics ask for it, and the statistics that there are.
+        """Return the mean nll of held-out examples, where statistics ask for it, and the statistics that there are.
 
         Those of a likelihood that may not be reported are left out, with a warning.
         """
@@ -189,20 +189,20 @@ class OODScoring(ScoreTask):
             )
 
     def intervals(self) -> dict[str, float]:
-        """This is the ends of the 95 % intervals (_low, _high) and the standard errors (_se) of all numbers."""
+        """Return the ends of the 95 % intervals (_low, _high) and the standard errors (_se) of all numbers."""
         flat = _flat(self._found) if self._found else {}
         return {f"{name}{ending}": getattr(each, ending[1:]) for name, each in flat.items() for ending in ENDINGS}
 
     def histograms(self) -> dict[str, dict[str, Tensor]]:
-        """This is the outlier scores of the last test by statistic and set, the in-distribution ones first."""
+        """Return the outlier scores of the last test by statistic and set, the in-distribution ones first."""
         return self._scores
 
     def remarks(self) -> dict[str, Any]:
-        """This is what outlier sets say about themselves, after a test."""
+        """Return what outlier sets say about themselves, after a test."""
         return {label: said for label, source in self.out.items() if self._found and (said := source.remarks())}
 
     def conventions(self) -> dict[str, str]:
-        """This is what metrics, statistics and sets mean."""
+        """Return what metrics, statistics and sets mean."""
         noise = f" + N(0, {self.noise:g}^2)" if self.noise else ""
         likelihoods = self.examiner.most("nll", self.images)
         fewer = f", at most {likelihoods} per set" if likelihoods < self.images else ""
@@ -223,7 +223,7 @@ class OODScoring(ScoreTask):
         return texts
 
     def on_predict_start(self) -> None:
-        """This scores held-out in-distribution examples, which percentiles refer to.
+        """Score held-out in-distribution examples, which percentiles refer to.
 
         Raises:
             UserError: the statistic needs a likelihood, and the model has none to report.
@@ -241,7 +241,7 @@ class OODScoring(ScoreTask):
         ]
 
     def _chosen(self) -> str | None:
-        """This is the statistic that tells one outlier set best from held-out examples; None where none is named."""
+        """Return the statistic that tells one outlier set best from held-out examples; None where none is named."""
         if self.choose_on is None:
             return None
         label, source = self.choose_on, self.out[self.choose_on]
@@ -259,14 +259,14 @@ class OODScoring(ScoreTask):
         return max(names, key=lambda name: outliers.detection(inside[name], outside[name])["auroc"])
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This is the outlier score of every example, shape (B,)."""
+        """Return the outlier score of every example, shape (B,)."""
         assert self.statistic is not None
         x_BD = self.examiner.noisy(batch.x_BD, batch.index_B, "predict")
         numbers = outliers.numbers(self.model, x_BD, outliers.numbers_behind((self.statistic,)))
         return outliers.outlier_scores(numbers, self._mean_nll)[self.statistic]
 
     def percentiles(self, score_B: Tensor) -> Tensor:
-        """This is where scores lie among those of held-out examples, 0 to 100, once prediction has started."""
+        """Return where scores lie among those of held-out examples, 0 to 100, once prediction has started."""
         assert self._reference is not None
         return outliers.percentiles(score_B.cpu(), self._reference)
 
@@ -278,7 +278,7 @@ def _prepare(label: str, source: Source) -> None:
 
 
 def _that_are_numbers(statistics: Sequence[str], scores: Mapping[str, Mapping[str, Tensor]]) -> tuple[str, ...]:
-    """This is the statistics whose scores are numbers in every set; the others are named in a warning.
+    """Return the statistics whose scores are numbers in every set; the others are named in a warning.
 
     Raises:
         UserError: there are none.
@@ -297,7 +297,7 @@ def _that_are_numbers(statistics: Sequence[str], scores: Mapping[str, Mapping[st
 
 
 def _flat(found: outliers.Comparison) -> dict[str, outliers.Estimate]:
-    """This is every number as metric/statistic/set."""
+    """Return every number as metric/statistic/set."""
     flat = {
         f"{metric}/{name}/{label}": by_set[label][metric]
         for metric in outliers.METRICS

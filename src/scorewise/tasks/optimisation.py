@@ -11,7 +11,7 @@ ALGORITHMS = ("adam", "adamw", "rmsprop")
 
 
 class Optimisation:
-    """This is the settings of optimisation.
+    """The settings of optimisation.
 
     Args:
         algorithm: adam, adamw or rmsprop.
@@ -50,14 +50,14 @@ class Optimisation:
         self.warmup_steps, self.schedule, self.clip, self.ema_decay = warmup_steps, schedule, clip, ema_decay
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """This is the optimiser, in its fused form where it has one: one pass over the parameters per step."""
+        """Return the optimiser, in its fused form where it has one: one pass over the parameters per step."""
         if self.algorithm == "rmsprop":
             return RMSprop(parameters, lr=self.lr, weight_decay=self.weight_decay, foreach=True)
         fused = AdamW if self.algorithm == "adamw" else Adam
         return fused(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
     def scheduler(self, optimizer: Optimizer, total_steps: float) -> LambdaLR:
-        """This is the schedule over a run of so many steps."""
+        """Return the schedule over a run of so many steps."""
 
         def factor(step: int) -> float:
             warm = min(1.0, (step + 1) / (self.warmup_steps + 1))

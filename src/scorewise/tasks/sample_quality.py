@@ -18,7 +18,7 @@ from scorewise.tasks.score_task import ScoreTask
 
 @final
 class SampleQuality(ScoreTask):
-    """This is how good samples of a model are, as numbers.
+    """How good samples of a model are, as numbers.
 
     Test metrics: fid and kid of the samples against all clean images of a split, both as bytes, kid with its standard
     deviation over subsets; and, of RGB images, mean_colour, the distance of their mean colours. The same of as many
@@ -80,25 +80,25 @@ class SampleQuality(ScoreTask):
 
     @classmethod
     def refusal(cls, head: type, *, split: str = "test", **settings: Any) -> str | None:
-        """This is why samples of models of a head cannot be judged so, as one sentence, or None where they can."""
+        """Return why samples of models of a head cannot be judged so, as one sentence, or None where they can."""
         return None if split in SPLITS else f"task.split={split} is none of {', '.join(SPLITS)}"
 
     @property
     def name(self) -> str:
-        """This is what this test is called among others of the same model, for files."""
+        """What this test is called among others of the same model, for files."""
         noisy = "" if self.denoise or not self.model.noise else "-noisy"
         return f"sample_quality-{self.samples}-{self._comparison.split}-{self._comparison.extractor.hash}{noisy}"
 
     def on_test_start(self) -> None:
-        """This forgets an earlier test."""
+        """Forget an earlier test."""
         super().on_test_start()
         self._shown = {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """This does nothing: the samples are drawn once, and compared with the images of the source, at the end."""
+        """Do nothing: the samples are drawn once, and compared with the images of the source, at the end."""
 
     def on_test_epoch_end(self) -> None:
-        """This draws the samples, compares them and logs what was found."""
+        """Draw the samples, compare them and log what was found."""
         self._comparison.extractor.to(self.device)
         x_BD = self._drawn()
         found = self._comparison.bounded(eight_bits(x_BD, self.source.shape), self._kind)
@@ -116,9 +116,9 @@ class SampleQuality(ScoreTask):
         return self.trainer.strategy.reduce(x_BD, reduce_op="sum").cpu()
 
     def panels(self) -> dict[str, Tensor]:
-        """This is the first samples and as many images."""
+        """Return the first samples and as many images."""
         return self._shown
 
     def conventions(self) -> dict[str, str]:
-        """This is what every number depends on: counts, split, extractor and its hash."""
+        """Return what every number depends on: counts, split, extractor and its hash."""
         return meanings(self._comparison.conventions(self.samples, self._kind))

@@ -22,7 +22,7 @@ SCORES = 8192
 
 
 class ScoreTask(Task, ABC):
-    """This is a model that is trained with an objective on smoothed data.
+    """A model that is trained with an objective on smoothed data.
 
     Args:
         model: head on backbone.
@@ -58,18 +58,18 @@ class ScoreTask(Task, ABC):
 
     @classmethod
     def refusal(cls, head: type, **settings: Any) -> str | None:
-        """This is why the task with these settings has no use for models of a head, one sentence; None where it has."""
+        """Return why the task with these settings has no use for models of a head, one sentence; None where it has."""
         return None
 
     def smoothed(self, batch: Batch) -> tuple[Tensor, Draws]:
-        """This is the batch with its noise, and the draws of its examples."""
+        """Return the batch with its noise, and the draws of its examples."""
         draws = Draws.of(self.seed, batch.epoch_B, batch.index_B)
         if self.smoothing == 0:
             return batch.x_BD, draws
         return batch.x_BD + self.smoothing * smoothing_noise(draws, batch.x_BD), draws
 
     def setup(self, stage: str) -> None:
-        """This gives the objective its reference examples, the same in every stage and process."""
+        """Give the objective its reference examples, the same in every stage and process."""
         if n := min(self.objective.references, self.source.count("train")):
             index_B = torch.arange(n)
             x_BD = self.source.examples("train", index_B, 0, self.seed)
@@ -77,16 +77,16 @@ class ScoreTask(Task, ABC):
             self.objective.refer_to(x_BD.to(self.device))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """This saves what the objective remembers."""
+        """Save what the objective remembers."""
         checkpoint["objective"] = self.objective.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """This restores what the objective remembers."""
+        """Restore what the objective remembers."""
         if state := checkpoint.get("objective"):
             self.objective.restore(state)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This is one step on the mean loss, scaled to order one per dimension.
+        """Return one step on the mean loss, scaled to order one per dimension.
 
         Raises:
             NotFinite: the loss is not finite.
@@ -104,7 +104,7 @@ class ScoreTask(Task, ABC):
         return loss.total * (self.objective.gain(self.model) / self.model.dims)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """This clips the gradient's norm.
+        """Clip the gradient's norm.
 
         Raises:
             NotFinite: the norm is not finite; the weights are still those of the step before.
@@ -115,7 +115,7 @@ class ScoreTask(Task, ABC):
         self.log("train/grad_norm", norm)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """This is the objective's own loss on held-out examples, with noise that is fixed per example."""
+        """Return the objective's own loss on held-out examples, with noise that is fixed per example."""
         if len(batch.x_BD):
             x_BD, draws = self.smoothed(batch)
             self.val_loss.update(self.objective.held_out(self.model, x_BD, draws).detach())
@@ -127,7 +127,7 @@ class ScoreTask(Task, ABC):
             self.log(f"val/{name}", mean)
 
     def scores(self) -> dict[str, Tensor]:
-        """This is the model's vector field at validation examples with their noise, by what it is; none without one."""
+        """Return the model's vector field at validation examples with their noise, by what it is; none without one."""
         if not isinstance(self.model, ConditionalScoreModel | ScoreModel | ClosedFormDensity):
             return {}
         index_B = torch.arange(min(self.source.count("val"), max(SCORES // self.source.dims, 16)))
@@ -137,15 +137,15 @@ class ScoreTask(Task, ABC):
         return {f"{kind}_scores": score_field(self.model)(x_BD).detach()}
 
     def comparable_names(self) -> tuple[str, ...]:
-        """This is the names of `comparable`."""
+        """Return the names of `comparable`."""
         return ()
 
     def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
-        """This is numbers per smoothed example that can be compared between objectives, cheap enough for validation."""
+        """Return numbers per smoothed example that can be compared between objectives, cheap enough for validation."""
         return {}
 
     def configure_optimizers(self) -> Any:
-        """This is the optimiser and its schedule by step."""
+        """Return the optimiser and its schedule by step."""
         optimizer = self.optimisation.optimizer(self.parameters())
         scheduler = self.optimisation.scheduler(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -10,8 +10,8 @@ from torchmetrics import CatMetric
 
 from scorewise.data.source import Source
 from scorewise.errors import UserError
-from scorewise.heads.model import Trained
 from scorewise.tasks.optimisation import Optimisation
+from scorewise.trained import Trained
 
 
 class NotFinite(UserError):
@@ -19,7 +19,7 @@ class NotFinite(UserError):
 
 
 class Task(LightningModule, ABC):
-    """This is a model in training, and what its test reports.
+    """A model in training, and what its test reports.
 
     Class attributes:
         curves: metrics that curves.png shows, with their labels.
@@ -49,52 +49,52 @@ class Task(LightningModule, ABC):
 
     @property
     def name(self) -> str:
-        """This is what the task's test is called, for files."""
+        """What the task's test is called, for files."""
         return type(self).__name__.lower()
 
     def panels(self) -> dict[str, Tensor]:
-        """This is sets of examples (N, D) of the last test for a picture, by label; none where there is none."""
+        """Return sets of examples (N, D) of the last test for a picture, by label; none where there is none."""
         return {}
 
     def columns(self) -> dict[str, int]:
-        """This is how many examples stand in a row of a panel, by its label; a square where it is not given."""
+        """Return how many examples stand in a row of a panel, by its label; a square where it is not given."""
         return {}
 
     def points(self) -> dict[str, Tensor]:
-        """This is sets of points (N, 2) of the last test for a scatter plot, by label; none where there is none."""
+        """Return sets of points (N, 2) of the last test for a scatter plot, by label; none where there is none."""
         return {}
 
     def histograms(self) -> dict[str, dict[str, Tensor]]:
-        """This is numbers (N,) of the last test for a picture, by what they are and by set."""
+        """Return numbers (N,) of the last test for a picture, by what they are and by set."""
         return {}
 
     def scores(self) -> dict[str, Tensor]:
-        """This is the model's scores at validation examples, by what they are; none where there are none."""
+        """Return the model's scores at validation examples, by what they are; none where there are none."""
         return {}
 
     def intervals(self) -> dict[str, float]:
-        """This is the ends of intervals and the standard errors of the last test, too many for a log, by name."""
+        """Return the ends of intervals and the standard errors of the last test, too many for a log, by name."""
         return {}
 
     def remarks(self) -> dict[str, Any]:
-        """This is what a summary says about further data of the test: files left out, say."""
+        """Return what a summary says about further data of the test: files left out, say."""
         return {}
 
     def conventions(self) -> dict[str, str]:
-        """This is what metrics of this task alone mean."""
+        """Return what metrics of this task alone mean."""
         return {}
 
     def report(self, name: str, values_B: Tensor) -> None:
-        """This collects one held-out number per example; its mean and standard error are logged at the end."""
+        """Collect one held-out number per example; its mean and standard error are logged at the end."""
         metric = self.held_out.setdefault(name, CatMetric().to(self.device))
         metric.update(values_B.detach().double())
 
     def on_test_start(self) -> None:
-        """This forgets the numbers of an earlier test."""
+        """Forget the numbers of an earlier test."""
         self.held_out = {}
 
     def on_test_epoch_end(self) -> None:
-        """This logs the mean and the standard error of every held-out number."""
+        """Log the mean and the standard error of every held-out number."""
         for name, metric in self.held_out.items():
             values_B = torch.as_tensor(metric.compute()).reshape(-1)
             self.log(f"test/{name}", values_B.mean())

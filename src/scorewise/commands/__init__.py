@@ -1,0 +1,1 @@
+"""What is typed: the command line, its jobs, what each command does, sweeps and tuning."""

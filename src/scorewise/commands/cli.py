@@ -1,0 +1,92 @@
+"""A command as typed, and the exit status it ends with. Importing this imports neither torch nor Lightning."""
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+
+from scorewise import catalog
+from scorewise.commands import job, sweeps
+from scorewise.commands.commands import commands, compare
+from scorewise.config.refusals import one_sentence
+from scorewise.errors import UserError
+from scorewise.run.folder import is_rank_zero
+
+COMMAND = "SCOREWISE_COMMAND"
+"""Where the processes that a command starts find its name."""
+
+
+def console() -> None:
+    """Return the command scorewise: scorewise train objective=csm is python src/train.py objective=csm."""
+    if "LOCAL_RANK" in os.environ and COMMAND in os.environ:  # started by Lightning with the words of another process
+        run(os.environ[COMMAND])
+    known, typed = ", ".join((*commands(), "compare")), sys.argv[1] if len(sys.argv) > 1 else ""
+    if typed in ("", "-h", "--help"):
+        print(f"usage: scorewise COMMAND [setting=value ...]; COMMAND is one of {known}. More: scorewise train --help")
+        sys.exit(0 if typed else 2)
+    if typed == "compare":
+        sys.exit(compare(sys.argv[2:]))
+    if typed not in commands():
+        print(f"scorewise has no command {typed}: use one of {known}.", file=sys.stderr)
+        sys.exit(2)
+    os.environ[COMMAND] = typed
+    sys.argv = [sys.argv[0], *sys.argv[2:]]
+    run(typed)
+
+
+def run(command: str) -> None:
+    """Run a command with its arguments, and end the process with a sentence where the user can help it."""
+    from dotenv import load_dotenv
+
+    load_dotenv(Path.cwd() / ".env")
+    sys.exit(main(command))
+
+
+def main(command: str) -> int:
+    """Return a command's exit status; what it has to say is printed."""
+    conf, task = catalog.folder(), commands()[command]
+    job.failed.clear()
+    sweeps.announced.clear()
+    debugging = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
+    try:
+        _refuse_several_sweeps(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(job.ending_well(task))()
+    except job.SweepStopped as stopped:
+        job.failed.append(stopped.exit_code)
+    except KeyboardInterrupt:
+        print("Stopped: the same command goes on.", file=sys.stderr)
+        job.failed.append(130)
+    except Exception as error:
+        sentence = None if debugging else one_sentence(error, command)
+        if (
+            sweeps.announced and is_rank_zero()
+        ):  # a launcher that lost one of its processes: what the others did is kept
+            _show_sweep(sweeps.announced.pop())
+        if sentence is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    finally:
+        if debugging is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+    status = job.failed[-1] if job.failed else 0
+    if sweeps.announced and _show_sweep(sweeps.announced.pop()):
+        status = status or 1
+    return status
+
+
+def _refuse_several_sweeps(arguments: list[str]) -> None:
+    if several := [word for word in arguments if word.startswith("sweep=") and "," in word]:
+        raise UserError(f"{several[0]} names several sweeps: run them one after another, each in its own folder.")
+
+
+def _show_sweep(sweep: sweeps.Sweep) -> bool:
+    """End a sweep with its table, and say whether a cell is missing in it."""
+    from scorewise.tracking import console
+
+    rows = sweep.end()
+    console.show_cells(rows, f"sweep of {len(rows)} runs")
+    console.show_paths({"table": sweep.table})
+    return any(row["status"] != sweeps.FINISHED for row in rows)

@@ -1,0 +1,238 @@
+"""The commands, from train to dashboard. Importing this imports neither torch nor Lightning."""
+
+import gc
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from scorewise import catalog
+from scorewise.commands import job
+from scorewise.errors import UserError
+
+
+def commands() -> dict[str, Callable[[DictConfig], Any]]:
+    """Return every command by name."""
+    return {
+        "train": train,
+        "eval": evaluate,
+        "predict": predict,
+        "sample": sample,
+        "reproduce": reproduce,
+        "features": features,
+        "tune": tune,
+        "dashboard": dashboard,
+    }
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Pause garbage collection: importing makes many objects and drops few, and a tenth of it was collecting."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def train(cfg: DictConfig) -> Path:
+    """Train one model, or say that this very run is finished, and return its folder."""
+    warnings.showwarning = _show_warning
+    with _importing():
+        from scorewise.config import compatibility
+        from scorewise.config.identity import plain, storable
+        from scorewise.config.settle import names, settle
+        from scorewise.run.folder import claim, is_rank_zero
+        from scorewise.tracking import console
+
+    config, stored = (settle(view(cfg)) for view in (plain, storable))
+    name = str(config["name"] or "-".join(names(config)))
+    folder = claim(config, stored, _place(config, name), config["resume"])
+    if folder.finished and config["train"] and not config["rerun"]:
+        _refuse_another_table(config, folder)
+        drawn = folder.section("sampler")
+        same = all(drawn.get(key, value) == value for key, value in config["sampler"].items())
+        how = "" if same else " Its samples were drawn by another sampler than the one that is given now."
+        _show(folder, f"This run is finished (rerun=true runs it again, train=false tests and samples it again).{how}")
+        return folder.path
+    with _importing():
+        compatibility.refuse_incompatible(config)
+        _refuse_impossible_launch(config)
+        from scorewise.run import training
+    if is_rank_zero():
+        console.show_config(stored, f"{name}/{folder.identity}")
+        resuming = config["train"] and folder.last.is_file() and not folder.finished
+        console.say(f"{'resuming' if resuming else 'run folder'}: {folder.path}")
+    training.run(config, stored, folder, name)
+    if is_rank_zero():
+        _show(folder, "")
+    return folder.path
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Test a finished run again, on this machine's data."""
+    warnings.showwarning = _show_warning
+    from scorewise.config.identity import plain
+    from scorewise.run import evaluation
+    from scorewise.tracking import console
+
+    metrics, conventions, picture = evaluation.run(plain(cfg))
+    console.show_results(metrics, conventions)
+    if picture:
+        console.show_paths({"picture": picture})
+
+
+def predict(cfg: DictConfig) -> None:
+    """Restore, encode or score images with a finished run, or give rows of a table their log-densities."""
+    warnings.showwarning = _show_warning
+    from scorewise.config.identity import plain
+    from scorewise.run import prediction
+    from scorewise.tracking import console
+
+    made = prediction.run(plain(cfg))
+    console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
+
+
+def sample(cfg: DictConfig) -> None:
+    """Draw examples from a finished run: rows of a table, or images."""
+    warnings.showwarning = _show_warning
+    from scorewise.config.identity import plain
+    from scorewise.run import synthesis
+    from scorewise.tracking import console
+
+    for path in synthesis.run(plain(cfg)):
+        console.say(f"wrote {path}")
+
+
+def reproduce(cfg: DictConfig) -> None:
+    """Reproduce one figure or table of the sources."""
+    warnings.showwarning = _show_warning
+    with _importing():
+        from scorewise.figures import reproduce as figures
+
+    figures.run(cfg, HydraConfig.get().overrides.task)
+
+
+def tune(cfg: DictConfig) -> None:
+    """Run the trials of a study that are missing."""
+    warnings.showwarning = _show_warning
+    if job.sweeping():
+        raise UserError("a study is one command by itself: leave out -m and sweep=, its settings are study.space.")
+    with _importing():
+        from scorewise.commands import tuning
+
+    tuning.run(cfg, HydraConfig.get().overrides.task)
+
+
+def features(cfg: DictConfig) -> None:
+    """Train the classifier whose features FID and KID compare."""
+    warnings.showwarning = _show_warning
+    with _importing():
+        from scorewise.config.identity import plain
+        from scorewise.run import features as extractors
+        from scorewise.tracking import console
+
+    trained = extractors.run(plain(cfg))
+    console.say(f"held-out accuracy: {100 * trained.accuracy:.1f} % of {trained.images:,} test images")
+    console.say(f"{trained.extractor.num_features} features of {trained.extractor.name}, hash {trained.extractor.hash}")
+    console.show_paths({"extractor": trained.folder})
+
+
+def dashboard(cfg: DictConfig) -> None:
+    """Lay out the comparison of a group of runs in Weights & Biases."""
+    warnings.showwarning = _show_warning
+    from scorewise.config.identity import plain
+    from scorewise.tracking import console
+    from scorewise.tracking import dashboard as layout
+
+    known = sorted(catalog.options("objective"))
+    console.show_paths({"dashboard": layout.run(plain(cfg), known)})
+
+
+def compare(arguments: list[str]) -> int:
+    """Compare runs, given as folders; the exit status says whether there was anything to compare."""
+    with _importing():
+        from scorewise import comparison
+        from scorewise.tracking import console
+
+    if {"-h", "--help"} & set(arguments):
+        console.say(comparison.USAGE)
+        return 0
+    try:
+        made = comparison.run(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    comparison.show(made.compared, console.console)
+    console.show_paths(made.files)
+    return 0
+
+
+def _place(config: dict[str, Any], name: str) -> Path:
+    """Return where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or multirun/<sweep>/<hash8>."""
+    from scorewise.config.identity import identity
+
+    given = HydraConfig.get()
+    if job.sweeping():
+        return Path(given.sweep.dir).absolute() / identity(config)
+    if given.run.dir != ".":
+        return Path(given.runtime.output_dir)
+    return Path(config["paths"]["runs"]).absolute() / name / identity(config)
+
+
+def _refuse_another_table(config: dict[str, Any], folder: Any) -> None:
+    """Refuse to show the results of a table that has changed since; where it is gone they are shown.
+
+    Raises:
+        UserError: it has changed.
+    """
+    if config["data"]["_target_"] != "scorewise.data.tables.Table":
+        return
+    with _importing():
+        from scorewise import store
+        from scorewise.config import choices
+        from scorewise.data.tabular import columns
+
+    source: Any = choices.build_source(config)
+    if source.path.is_file():
+        trained = store.read_config(folder.path, lambda _: None)["model"]
+        columns.refuse_another_table(trained, {"columns": source.table.plain()})
+
+
+def _refuse_impossible_launch(config: dict[str, Any]) -> None:
+    """Refuse what starts the whole command again, once per process, inside a sweep.
+
+    Raises:
+        UserError: what to use instead.
+    """
+    launcher, trainer = str(HydraConfig.get().launcher._target_), config["trainer"]
+    strategy, devices = str(trainer["strategy"]), trainer["devices"]
+    several = (devices, trainer["num_nodes"]) != (1, 1)
+    relaunches = strategy.startswith("ddp") and not strategy.startswith(("ddp_fork", "ddp_notebook", "ddp_spawn"))
+    if job.sweeping() and (relaunches or (several and strategy == "auto")) and "Slurm" not in launcher:
+        what = f"trainer.strategy={strategy}" + ("" if relaunches else f" with trainer.devices={devices}")
+        raise UserError(
+            f"{what} inside a sweep would start the whole sweep once per process: give every run one device "
+            "(trainer.devices=1, side by side with launcher=local or launcher=slurm), or use "
+            "trainer.strategy=ddp_fork on CPUs."
+        )
+
+
+def _show(folder: Any, sentence: str) -> None:
+    from scorewise.tracking import console
+
+    if sentence:
+        console.say(sentence)
+    summary = folder.summary()
+    console.show_results(summary.get("metrics", {}), summary.get("conventions", {}))
+    written = {"loss curve": "curves.png", "samples": "samples.png", "run folder": ""}
+    console.show_paths({name: folder.path / file for name, file in written.items()})

@@ -1,0 +1,69 @@
+"""A job: one run of a command, alone or in a sweep. Importing this imports neither torch nor Lightning."""
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from scorewise.commands import sweeps
+from scorewise.errors import Stopped, UserError
+from scorewise.run.folder import is_rank_zero
+
+failed: list[int] = []
+"""Exit statuses of jobs that ended with a sentence; the other jobs of a sweep go on."""
+
+
+class SweepStopped(BaseException):
+    """A sweep was asked to stop, so that none of its other runs may start; no Exception, or Hydra would keep it.
+
+    Args:
+        exit_code: of the process.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def ending_well(task: Callable[[DictConfig], Path | None]) -> Callable[[DictConfig], sweeps.Outcome | None]:
+    """Return a command as Hydra runs it: a sentence is printed and noted, and the other jobs of a sweep go on."""
+
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> sweeps.Outcome | None:
+        try:
+            folder = task(cfg)
+        except UserError as error:
+            if is_rank_zero():
+                print(error, file=sys.stderr)
+            if isinstance(error, Stopped) and sweeping():
+                raise SweepStopped(error.exit_code) from None
+            failed.append(error.exit_code)
+            return _noted(sentence=str(error))
+        except KeyboardInterrupt:
+            print("Stopped before training: nothing is lost.", file=sys.stderr)
+            if sweeping():
+                raise SweepStopped(130) from None
+            failed.append(130)
+            return None
+        except Exception as error:
+            if not sweeping():
+                raise
+            traceback.print_exc()  # and the other runs go on
+            failed.append(1)
+            return _noted(sentence=f"{type(error).__name__}: {error}")
+        return _noted(folder=str(folder)) if folder else None
+
+    return job
+
+
+def sweeping() -> bool:
+    """Return whether this run is one of several of a command."""
+    return str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
+
+
+def _noted(**how: str) -> sweeps.Outcome | None:
+    return sweeps.Outcome(**how) if is_rank_zero() else None

@@ -1,0 +1,144 @@
+"""Sweeps: their cells, how each of them ended, and the table of all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from scorewise.files import write
+
+NOTES = ".cells"
+"""Where the runs of a sweep note how they ended, until the table is written."""
+FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
+Row = dict[str, Any]
+
+announced: list["Sweep"] = []
+"""The sweep that this process has started, if any."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended.
+
+    Args:
+        folder: of its run, or empty where none was found.
+        sentence: why it failed, or empty.
+    """
+
+    folder: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs that one command starts.
+
+    Args:
+        place: folder of their run folders.
+        cells: what was chosen for each of them, as key=value.
+    """
+
+    place: Path
+    cells: tuple[tuple[str, ...], ...]
+
+    @property
+    def table(self) -> Path:
+        """The file with one row per cell."""
+        return self.place / "summary.csv"
+
+    def choices(self) -> list[dict[str, str]]:
+        """Return the settings in which the cells differ, of every cell."""
+        chosen = [dict(word.lstrip("+").split("=", 1) for word in cell if "=" in word) for cell in self.cells]
+        keys = dict.fromkeys(key for cell in chosen for key in cell)
+        differing = [key for key in keys if len({cell.get(key) for cell in chosen}) > 1]
+        return [{key: cell.get(key, "") for key in differing} for cell in chosen]
+
+    def outcomes(self) -> Iterator[Outcome | None]:
+        """Return how every cell ended; None where it has not said."""
+        for cell in self.cells:
+            note = note_of(self.place, cell)
+            yield Outcome(**json.loads(note.read_text())) if note.is_file() else None
+
+    def rows(self) -> list[Row]:
+        """Return the table: choices, status, held-out numbers, run folder and, where it failed, the sentence."""
+        return [row_of(*cell) for cell in zip(self.choices(), self.outcomes(), strict=True)]
+
+    def begin(self) -> None:
+        """Forget what a killed sweep has noted, and nothing of another sweep in the same folder."""
+        for cell in self.cells:
+            note_of(self.place, cell).unlink(missing_ok=True)
+        if (notes := self.place / NOTES).is_dir() and not any(notes.iterdir()):
+            notes.rmdir()
+
+    def end(self) -> list[Row]:
+        """Write the table and return its rows."""
+        rows = self.rows()
+        write_table(self.table, rows)
+        self.begin()
+        return rows
+
+
+def note_of(place: Path, cell: Sequence[str]) -> Path:
+    """Return the note of the run for which so much was chosen, in whatever order its sweep takes it."""
+    return place / NOTES / f"{hashlib.sha256(json.dumps(list(cell)).encode()).hexdigest()[:16]}.json"
+
+
+def row_of(choices: dict[str, str], outcome: Outcome | None) -> Row:
+    """Return a cell's row."""
+    from scorewise.run.folder import RunFolder  # torch takes seconds, and a command that is refused needs none
+
+    told = outcome or Outcome(sentence="it did not end: the same command goes on with it")
+    summary = RunFolder(Path(told.folder), "").summary() if told.folder else {}
+    if told.sentence:
+        status, found = FAILED if outcome else UNFINISHED, {}
+    else:
+        status, found = FINISHED, summary.get("metrics", {})
+    return {**choices, "status": status, **found, "folder": Path(told.folder).name, "sentence": told.sentence}
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as a CSV file, whole or not at all; folder and sentence are its last columns."""
+    last = ("folder", "sentence")
+    columns = [*dict.fromkeys(key for row in rows for key in row if key not in last), *last]
+    write(path, columns, ([row.get(key, "") for key in columns] for row in rows))
+
+
+class Notes(Callback):
+    """Told by Hydra when a sweep starts, and when one of its runs ends, in whatever process that is."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Announce the sweep."""
+        sweep = Sweep(Path(config.hydra.sweep.dir).absolute(), cells_of(config))
+        sweep.begin()
+        announced.append(sweep)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Note how a run of a sweep ended."""
+        outcome = job_return._return_value
+        if str(config.hydra.mode) != "RunMode.MULTIRUN" or not isinstance(outcome, Outcome):
+            return
+        note = note_of(Path(config.hydra.sweep.dir), config.hydra.overrides.task)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(outcome)))
+        os.replace(partial, note)
+
+
+def cells_of(config: DictConfig) -> tuple[tuple[str, ...], ...]:
+    """Return what Hydra's sweeper makes of a sweep's settings and of what was typed, which wins."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())  # which glob() asks
+    parsed = parser.parse_overrides([*words, *config.hydra.overrides.task])
+    (cells,) = BasicSweeper.split_arguments(parsed, None)
+    return tuple(tuple(cell) for cell in cells)

@@ -1,0 +1,360 @@
+"""Tuning: a study of Optuna's whose trials are ordinary runs, judged by what their task monitors in validation."""
+
+import hashlib
+import json
+import math
+import re
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import optuna
+from hydra import compose as hydra_compose
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from scorewise import catalog
+from scorewise.commands.sweeps import Row, write_table
+from scorewise.config import compatibility
+from scorewise.config.identity import differences, identity, plain, storable
+from scorewise.config.refusals import one_sentence
+from scorewise.config.settle import names, settle
+from scorewise.errors import Held, Stopped, UserError
+from scorewise.run.folder import RunFolder, claim
+from scorewise.tracking import console
+
+Config = dict[str, Any]
+STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+COMPARABLE = (
+    *("backbone", "head", "optim", "callbacks"),
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches", "trainer.precision"),
+    *("data.batch_size", "data.epochs", "objective.projection", "objective.projections", "objective.share"),
+)
+"""Settings under which the monitored number still measures the same."""
+OF_A_RANGE = {"low", "high", "log", "step"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers between two ends, both included.
+
+    Args:
+        low, high: whole numbers where both are.
+        log: even in the logarithm.
+        step: between neighbours; None: any number (whole ones: 1).
+
+    Raises:
+        ValueError: what is wrong with them.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        numbers = [self.low, self.high, *([] if self.step is None else [self.step])]
+        if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
+            raise ValueError("low, high and step are numbers")
+        if not isinstance(self.log, bool):
+            raise ValueError(f"log={self.log} is neither true nor false")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"low={self.low} is not below high={self.high}")
+        if self.log and not self.low > 0:
+            raise ValueError(f"log needs a positive range, and low={self.low}")
+        if self.step is not None and (self.log or not 0 < self.step <= self.high - self.low):
+            raise ValueError(f"step={self.step} needs a range without log that is at least as wide")
+        if self.whole and self.step is not None and not isinstance(self.step, int):
+            raise ValueError(f"step={self.step} is not whole, and low={self.low} and high={self.high} are")
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What is tried before a study begins: does it compose?"""
+        return str(self.low), str(self.high)
+
+    def suggest(self, trial: Trial, name: str) -> str:
+        """Return a trial's value, as it is typed."""
+        if self.whole:
+            return str(trial.suggest_int(name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log))
+        return repr(trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A list of values, as they are typed.
+
+    Args:
+        ends: all of them.
+
+    Raises:
+        ValueError: fewer than two.
+    """
+
+    ends: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.ends)) < 2:
+            raise ValueError("choices are two values at least")
+
+    def suggest(self, trial: Trial, name: str) -> str:
+        """Return a trial's value, as it is typed."""
+        return str(trial.suggest_categorical(name, self.ends))
+
+
+Space = dict[str, Range | Choices]
+
+
+def space_of(tree: Any, path: str = "") -> Space:
+    """Return the settings that a study chooses, by dotted name.
+
+    Args:
+        tree: study.space, a mapping that is nested as the config is, with ranges or choices as its leaves.
+        path: of the tree.
+
+    Raises:
+        UserError: which setting's range or choices are wrong, or which cannot be compared.
+    """
+    here = f"study.space.{path}" if path else "study.space"
+    if not isinstance(tree, Mapping) or not tree:
+        raise UserError(f"{here}={tree} is no search space: give ranges {{low, high}} or {{choices}} of settings.")
+    if not {"low", "high", "choices"} & set(tree):
+        return {name: part for key, below in tree.items() for name, part in space_of(below, _join(path, key)).items()}
+    if not any(path == known or path.startswith(f"{known}.") for known in COMPARABLE):
+        raise UserError(
+            f"{here} changes what the monitored number measures, so that trials could not be compared: "
+            f"choose among settings of {', '.join(COMPARABLE)}."
+        )
+    try:
+        if set(tree) == {"choices"} and isinstance(tree["choices"], list):
+            return {path: Choices(tuple(map(_typed, tree["choices"])))}
+        if not {"low", "high"} <= set(tree) <= OF_A_RANGE:
+            raise ValueError("a range has low and high, and log or step; choices are a list by themselves")
+        return {path: Range(**tree)}
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{here}: {error}.") from error
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _typed(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def run(cfg: Any, typed: Sequence[str]) -> Path:
+    """Begin a study, or go on with it, and return its table.
+
+    Args:
+        cfg: of tune.yaml.
+        typed: the overrides that were typed.
+
+    Raises:
+        UserError: what the user can mend, or no trial has finished.
+        Stopped: by Ctrl-C or SIGTERM; the same command goes on.
+    """
+    study = Study(plain(cfg), [word for word in typed if not re.match(r"[+~]*(study[.=]|hydra[./]|study$)", word)])
+    rows = study.run()
+    path = study.place / "trials.csv"
+    console.show_cells(rows, f"{len(rows)} trials: {study.monitor} is the smallest of a trial, on validation data")
+    if best := study.best():
+        console.say(f"best: trial {best.number}, {study.monitor}={best.value:.6g}; to train it again:")
+        console.say(" ".join(["python src/train.py", *map(quote, study.words(best))]))
+        console.show_paths({"its run": study.place / best.user_attrs["folder"], "trials": path})
+        return path
+    raise UserError(f"none of {len(rows)} trials has finished, see {path}: the first one says why.")
+
+
+class Study:
+    """A search space, the trials so far and the runs that they are.
+
+    Args:
+        config: plain.
+        base: what was typed for all trials.
+
+    Raises:
+        UserError: a bad space or setting, several processes, or another study in this place.
+    """
+
+    def __init__(self, config: Config, base: list[str]) -> None:
+        self.settings, self.base = config["study"], base
+        self.space = space_of(self.settings["space"])
+        for name in ("trials", "startup", "warmup", "seed"):
+            least = 1 if name == "trials" else 0
+            if type(self.settings[name]) is not int or self.settings[name] < least:
+                raise UserError(f"study.{name}={self.settings[name]} must be a whole number from {least} on.")
+        if config["resume"] or config["rerun"] or not config["train"]:
+            raise UserError("a study trains, and finds its own runs again: leave resume, rerun and train as they are.")
+        first = self._refuse_corners()
+        trainer = first["trainer"]
+        if (trainer["devices"], trainer["num_nodes"]) != (1, 1) or str(trainer["strategy"]).startswith("ddp"):
+            raise UserError(
+                "a study trains every trial in one process: use trainer.devices=1 and trainer.strategy=auto."
+            )
+        self.monitor = first["task"]["monitor"]
+        if not self.monitor:
+            task = catalog.option_name("task", first["task"]["_target_"])
+            raise UserError(f"task={task} monitors no number in validation that a study could compare.")
+        self.name = str(self.settings["name"] or f"study-{'-'.join(names(first))}")
+        self.place = Path(config["paths"]["multirun"]).absolute() / self.name
+        self.study = self._open(identity(first))
+
+    def _refuse_corners(self) -> Config:
+        """Compose every end and every choice of the space, and return the config of the first ones."""
+        first = {name: part.ends[0] for name, part in self.space.items()}
+        corner = self._settled(first)
+        for name, part in self.space.items():
+            for value in part.ends[1:]:
+                compatibility.refuse_incompatible(self._settled({**first, name: value}))
+        compatibility.refuse_incompatible(corner)
+        return corner
+
+    def _settled(self, chosen: Mapping[str, str]) -> Config:
+        """Return the config of a trial; Hydra prints a heading above errors of its own from inside a command."""
+        try:
+            return settle(plain(hydra_compose("train", self._words(chosen))))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(one_sentence(error, "train")) from error
+
+    def _words(self, chosen: Mapping[str, str]) -> list[str]:
+        """Return what is typed for a trial; whole options before settings of theirs."""
+        words = sorted(
+            (f"{name}={value}" for name, value in chosen.items()), key=lambda word: "." in word.split("=")[0]
+        )
+        return [*self.base, *words]
+
+    def _open(self, base: str) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        pruner, _ = self._pruner(), self._sampler(0)
+        self.place.mkdir(parents=True, exist_ok=True)
+        asked = {"trainings": base, **{key: value for key, value in self.settings.items() if key != "trials"}}
+        study = optuna.create_study(
+            storage=f"sqlite:///{self.place / 'study.db'}",
+            study_name=self.name,
+            pruner=pruner,
+            load_if_exists=True,
+        )
+        before = study.user_attrs.setdefault("asked", asked)
+        if changed := differences(before, json.loads(json.dumps(asked))):
+            raise UserError(
+                f"{self.place} is a study with another {', '.join(changed)}: a study goes on only with its own, so "
+                "change that back or give it another study.name."
+            )
+        study.set_user_attr("asked", asked)
+        return study
+
+    def _pruner(self) -> BasePruner:
+        match self.settings["pruner"]:
+            case "median":
+                return MedianPruner(self.settings["startup"], self.settings["warmup"])
+            case "none" | None:
+                return NopPruner()
+            case other:
+                raise UserError(f"study.pruner={other} is none of median, none.")
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """Return the sampler of one trial, seeded by its number: a study that goes on suggests what it would have."""
+        digest = hashlib.sha256(f"{self.settings['seed']}/{number}".encode()).digest()
+        seed = int.from_bytes(digest[:4], "big")
+        match self.settings["sampler"]:
+            case "tpe":
+                return TPESampler(n_startup_trials=self.settings["startup"], seed=seed)
+            case "random":
+                return RandomSampler(seed=seed)
+            case other:
+                raise UserError(f"study.sampler={other} is none of tpe, random.")
+
+    def run(self) -> list[Row]:
+        """Run the trials that are missing, the one first that was killed, and return the table."""
+        for number in range(self.settings["trials"]):
+            if number < len(self.study.trials) and self.study.trials[number].state.is_finished():
+                continue
+            self.study.sampler = self._sampler(number)
+            if number < len(self.study.trials):
+                trial = Trial(self.study, self.study.trials[number]._trial_id)  # goes on with what it was given
+            else:
+                trial = self.study.ask()
+            self._try(trial)
+            rows = list(self.rows())
+            write_table(self.place / "trials.csv", rows)
+        rows = list(self.rows())
+        write_table(self.place / "trials.csv", rows)
+        return rows
+
+    def _try(self, trial: Trial) -> None:
+        chosen = {name: part.suggest(trial, name) for name, part in self.space.items()}
+        console.say(f"trial {trial.number} of {self.settings['trials']}: {' '.join(map('='.join, chosen.items()))}")
+        try:
+            value = self._trained(trial, chosen)
+        except (Stopped, Held):
+            raise
+        except optuna.TrialPruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        except Exception as error:
+            if isinstance(error, UserError):
+                console.say(str(error))
+            else:
+                traceback.print_exc()  # and the other trials go on
+            sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            trial.set_user_attr("sentence", sentence)
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, value)
+
+    def _trained(self, trial: Trial, chosen: Mapping[str, str]) -> float:
+        """Return the smallest monitored number of a trial, whose run is found finished, resumed, or run now."""
+        from scorewise.run import training
+        from scorewise.run.callbacks import Reports
+        from scorewise.tracking.metrics_table import read_metrics
+
+        def report(value: float, validation: int) -> None:
+            trial.report(value, validation)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        cfg = hydra_compose("train", self._words(chosen))
+        config, stored = (settle(view(cfg)) for view in (plain, storable))
+        folder = claim(config, stored, self.place / identity(config), None)
+        trial.set_user_attr("folder", folder.path.name)
+        if not folder.finished:
+            compatibility.refuse_incompatible(config)
+            training.run(config, stored, folder, self.name, [Reports(self.monitor, report)])
+        values = [value for _, value in read_metrics(folder.path / "metrics.csv").get(self.monitor, [])]
+        if not values:
+            raise UserError(f"it ended before its first validation, so it has no {self.monitor}: train longer.")
+        return min(values)
+
+    def words(self, trial: FrozenTrial) -> list[str]:
+        """Return what is typed to train a trial again."""
+        return self._words({name: str(value) for name, value in trial.params.items()})
+
+    def best(self) -> FrozenTrial | None:
+        """Return the finished trial with the smallest number, if there is one."""
+        finished = [trial for trial in self.study.trials if trial.state == TrialState.COMPLETE]
+        return min(finished, key=lambda trial: trial.value or 0.0) if finished else None
+
+    def rows(self) -> Iterator[Row]:
+        """Return one row per trial: what was chosen, how it ended, its numbers, its run folder."""
+        for trial in self.study.trials:
+            folder = trial.user_attrs.get("folder", "")
+            summary = RunFolder(self.place / folder, folder).summary() if folder else {}
+            yield {
+                "trial": trial.number,
+                **trial.params,
+                "status": STATUS.get(trial.state, "unfinished"),
+                self.monitor.replace("/", "_"): "" if trial.value is None else trial.value,
+                **summary.get("metrics", {}),
+                "folder": folder,
+                "sentence": trial.user_attrs.get("sentence", ""),
+            }

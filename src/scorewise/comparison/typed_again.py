@@ -1,0 +1,127 @@
+"""How a stored run is typed again."""
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from scorewise import catalog
+from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING, is_vae
+
+GROUPS = (
+    *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),
+    *("optim", "trainer", "callbacks"),
+)
+"""In the order in which a person would type them."""
+UNTYPED = ("identity", "model", "rerun", "resume", "train", "paths")
+Config = Mapping[str, Any]
+
+
+class NotTyped(Exception):
+    """A run that cannot be typed again; the message says why, in a few words."""
+
+
+def option_or_class(group: str, target: str) -> str:
+    """Return the option of a target as it is shown; the class's own name for a class of the user's."""
+    return catalog.option_name(group, target).rpartition(".")[2]
+
+
+def follows(group: str, key: str, value: Any, config: Config) -> bool:
+    """Return whether a setting is another one by default, and has that one's value, as trainer.max_epochs has."""
+    typed = (option[key] for option in catalog.options(group).values() if key in option)
+    return any("${" in str(one) and _same(_resolved(one, config), value) for one in typed)
+
+
+def command(config: Config) -> str:
+    """Return the shortest `python src/train.py ...` that computes a stored config again.
+
+    Raises:
+        NotTyped: it holds what this version has no option for.
+    """
+    defaults, main = catalog.default_options("train"), catalog.settings_beside_groups("train")
+    skipped = {"sampler", "likelihood"} if is_vae(config) else {"latent"}  # type: ignore[arg-type]
+    words: list[str] = []
+    for group in GROUPS:
+        part = config.get(group)
+        if group in skipped or not isinstance(part, Mapping) or (is_vae(config) and dict(part) == {"_target_": "none"}):  # type: ignore[arg-type]
+            continue
+        words += _group(group, part, defaults.get(group, ""), config)
+    for key, value in main.items():
+        if key not in UNTYPED and key in config and config[key] != value:
+            words.append(f"{key}={_word(config[key])}")
+    return " ".join(["python src/train.py", *map(shlex.quote, words)])
+
+
+def _group(group: str, part: Config, default: str, config: Config) -> list[str]:
+    target = part.get("_target_")
+    fitting = {name: option for name, option in catalog.options(group).items() if option.get("_target_") == target}
+    if not fitting:
+        raise NotTyped(f"{group}={target} is none of this version's options")
+    typed = {name: _changed(group, part, option, config) for name, option in fitting.items()}
+    name = min(typed, key=lambda name: (len(typed[name]), name != default, name))
+    return [*([f"{group}={name}"] if name != default else []), *typed[name]]
+
+
+def _changed(group: str, part: Config, option: Config, config: Config) -> list[str]:
+    words = []
+    for key, value in part.items():
+        if key == "_target_" or key in PLUMBING.get(group, ()):
+            continue
+        if key not in option:
+            raise NotTyped(f"this version has no {group}.{key}")
+        if not _same(_resolved(option[key], config), value):
+            words.append(f"{group}.{key}={_word(value)}")
+    return words
+
+
+def _same(one: Any, other: Any) -> bool:
+    both_nan = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+    return both_nan or (type(one) is type(other) and one == other) or _number(one) == _number(other) is not None
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also one that YAML 1.1 takes for a text, such as 1e-4."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _resolved(value: Any, config: Config) -> Any:
+    """Return an option's value, with the settings of this run for what it refers to."""
+    match = re.fullmatch(r"\$\{(?:oc\.select:)?([\w.]+)(?:,([^}]*))?\}", str(value))
+    if match is None:
+        return value
+    node: Any = config
+    for key in match[1].split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            return yaml.safe_load(match[2]) if match[2] else value
+        node = node[key]
+    return node
+
+
+def _word(value: Any) -> str:
+    """Return a value as Hydra reads it on a command line."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return repr(value)
+        case list():
+            return f"[{','.join(_word(one) for one in value)}]"
+        case Mapping():
+            return "{" + ",".join(f"{_word(str(key))}:{_word(one)}" for key, one in value.items()) + "}"
+    text = str(value)
+    if FROM_ENVIRONMENT in text or "${" in text or not text.isprintable():
+        raise NotTyped("a setting comes from the environment or cannot be typed")
+    if re.fullmatch(r"[A-Za-z_/.][\w/.-]*", text) and text.lower() not in ("null", "true", "false", "inf", "nan"):
+        return text
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"

@@ -1,0 +1,1 @@
+"""From what is typed to parts that fit each other: choices, identity, refusals."""

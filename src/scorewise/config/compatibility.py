@@ -1,0 +1,253 @@
+"""Choices that do not fit each other, refused in one sentence before any data is read or weight allocated."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scorewise.backbones.layers import ACTIVATIONS, PIECEWISE_LINEAR
+from scorewise.capabilities import (
+    DiscreteDensity,
+    GivenCausalFeatures,
+    GivenFeatures,
+    NoisyConditionalScoreModel,
+    NoisyScoreModel,
+)
+from scorewise.catalog import Config, option_name, targets
+from scorewise.config.choices import IncompatibleChoice, class_of, has_any, named, needs_of, of_objective, that_have
+from scorewise.config.identity import is_vae
+from scorewise.config.outlier_sets import entries_of, entry_of
+from scorewise.config.settings import refuse_numbers
+from scorewise.data.source import Labelled, Source
+from scorewise.errors import either
+from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.model import Model
+from scorewise.latent import SCORE_OBJECTIVES, VAE, mismatch, reads_conditionals
+from scorewise.objectives.multiscale import Multiscale
+from scorewise.objectives.objective import Objective
+from scorewise.store import import_class
+
+
+def refuse_incompatible(config: Config) -> None:
+    """Refuse choices that do not fit, before any data is read or weight allocated.
+
+    Walks data -> backbone -> head -> objective, sampler and task on the classes alone.
+
+    Raises:
+        IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
+    """
+    class_of(config, "data", Source)
+    if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
+        raise IncompatibleChoice(
+            "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs, nor average "
+            "weights: use trainer=ddp."
+        )
+    if is_vae(config):
+        _refuse_vae(config)
+        return
+    objective, head = class_of(config, "objective", Objective), class_of(config, "head", Model)
+    backbone, sampler, task = (class_of(config, group) for group in ("backbone", "sampler", "task"))
+    refuse_numbers(config)
+    chosen = {
+        group: option_name(group, config[group]["_target_"])
+        for group in ("objective", "head", "backbone", "sampler", "task")
+    }
+
+    def require(who: str, needs: tuple[type, ...], group: str, has: type) -> None:
+        if not has_any(has, needs):
+            thing = "backbone" if group == "backbone" else "model"
+            raise IncompatibleChoice(
+                f"{who}={chosen[who]} needs a {thing} with {named(needs)}; {group}={chosen[group]} has none. "
+                f"Use {group}={either(that_have(group, needs))}."
+            )
+
+    require("head", needs_of(head), "backbone", backbone)
+    require("objective", of_objective(config, "needs_with"), "head", head)
+    if _has_levels(head) and not issubclass(objective, Multiscale):
+        raise IncompatibleChoice(
+            f"head={chosen['head']} learns scores at a ladder of noise levels, and objective={chosen['objective']} has "
+            f"none. Use objective={either(_multiscale_objectives())}."
+        )
+    require("sampler", needs_of(sampler), "head", head)
+    require("task", needs_of(task), "head", head)
+    _refuse_task(config, task, head)
+    if issubclass(head, LiftedModel):
+        chosen["likelihood"] = option_name("likelihood", config["likelihood"]["_target_"])
+        if chosen["likelihood"] == "none":
+            raise IncompatibleChoice(
+                f"likelihood=none leaves head={chosen['head']} without the normaliser that its log-density, its exact "
+                f"draws and its nll rest on. Use likelihood=auto."
+            )
+        require("likelihood", needs_of(class_of(config, "likelihood")), "head", head)
+    _refuse_kinks(config, objective, chosen)
+    _refuse_off_levels(config, head, chosen)
+    dropout = config["backbone"].get("dropout", 0)
+    if dropout and of_objective(config, "several_passes_with"):
+        raise IncompatibleChoice(
+            f"objective={chosen['objective']} compares several passes over an example, and with backbone.dropout="
+            f"{dropout} every pass is another function: use backbone.dropout=0."
+        )
+    trainer = config.get("trainer", {})
+    if objective.remembers and (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):  # type: ignore[attr-defined]
+        raise IncompatibleChoice(
+            f"objective={chosen['objective']} keeps its chains in one process, and trainer.devices="
+            f"{trainer.get('devices')} would start several: use trainer.devices=1."
+        )
+
+
+def _refuse_vae(config: Config) -> None:
+    """Refuse what does not fit a VAE: its data, its score network, or the encoder that those scores train."""
+    latent, source = config["latent"], class_of(config, "data", Source)
+    class_of(config, "latent", VAE)
+    refuse_numbers(config)
+    conditional = latent["method"] == "score" and _refuse_score_network(config)
+    if sentence := mismatch(latent["method"], latent["encoder"], conditional):
+        raise IncompatibleChoice(f"{sentence}.")
+    if source.levels is None:  # type: ignore[attr-defined]
+        raise IncompatibleChoice(
+            f"task=implicit_vae needs images in [-1, 1]; data={option_name('data', config['data']['_target_'])} has "
+            f"none. Use data={either(_on_levels())}."
+        )
+    if config["data"]["smoothing"] > 0:
+        raise IncompatibleChoice(
+            f"task=implicit_vae is a model of images without noise, which it binarises or dequantises itself, and "
+            f"data.smoothing={config['data']['smoothing']}: use data.smoothing=0, or experiment=vae_mnist."
+        )
+    trainer, patience = config.get("trainer", {}), config.get("callbacks", {}).get("patience")
+    if (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):
+        raise IncompatibleChoice(
+            f"task=implicit_vae trains in one process, and trainer.devices={trainer.get('devices')} would start "
+            "several: use trainer.devices=1."
+        )
+    if str(trainer.get("precision", "32-true")) not in ("32-true", "64-true"):
+        raise IncompatibleChoice(
+            f"task=implicit_vae trains in full precision, and trainer.precision={trainer['precision']} is not: use "
+            "trainer.precision=32-true."
+        )
+    if trainer.get("compile"):
+        raise IncompatibleChoice(
+            "trainer.compile=true compiles the fused step of composite score matching, which task=implicit_vae does "
+            "not take: use trainer.compile=false."
+        )
+    if patience is not None:
+        raise IncompatibleChoice(
+            f"task=implicit_vae has no held-out number to stop by, and callbacks.patience={patience}: use "
+            "callbacks.patience=null."
+        )
+
+
+def _refuse_score_network(config: Config) -> bool:
+    """Refuse a score network that does not fit, and say whether it gives conditional scores."""
+    objective, head = class_of(config, "objective", Objective), class_of(config, "head", Model)
+    backbone = class_of(config, "backbone")
+    chosen = {g: option_name(g, config[g]["_target_"]) for g in ("objective", "head", "backbone")}
+    if not issubclass(objective, SCORE_OBJECTIVES):
+        fitting = [
+            name for name, target in targets("objective").items() if issubclass(import_class(target), SCORE_OBJECTIVES)
+        ]
+        raise IncompatibleChoice(
+            f"task=implicit_vae needs an objective that fits a score as it is; objective={chosen['objective']} does "
+            f"something else. Use objective={either(fitting)}."
+        )
+    if not has_any(backbone, needs_of(head)):
+        raise IncompatibleChoice(
+            f"head={chosen['head']} needs a backbone with {named(needs_of(head))}; backbone={chosen['backbone']} has "
+            f"none. Use backbone={either(that_have('backbone', needs_of(head)))}."
+        )
+    given = (GivenFeatures, GivenCausalFeatures)
+    if not has_any(backbone, given):
+        raise IncompatibleChoice(
+            f"task=implicit_vae needs a backbone with {named(given)}; backbone={chosen['backbone']} has none. "
+            f"Use backbone={either(that_have('backbone', given))}."
+        )
+    needs = of_objective(config, "needs_with")
+    if not has_any(head, needs) or _has_levels(head):
+        raise IncompatibleChoice(
+            f"objective={chosen['objective']} needs a model with {named(needs)}; head={chosen['head']} has none. "
+            f"Use head={either(that_have('head', needs))}."
+        )
+    if missing := [name for name in ("low", "high", "levels") if config["head"].get(name, 0) is None]:
+        raise IncompatibleChoice(
+            f"head={chosen['head']} needs the range of its data (head.{missing[0]}), and latents have none: use "
+            "head=conditional_score."
+        )
+    if config["backbone"].get("ordering", "raster") != "raster":
+        raise IncompatibleChoice(
+            f"backbone.ordering={config['backbone']['ordering']} is not the order in which the encoder draws z: use "
+            "backbone.ordering=raster."
+        )
+    _refuse_kinks(config, objective, chosen)
+    return reads_conditionals(head, config["objective"].get("field", "auto"))
+
+
+def refuse_unlabelled(config: Config) -> None:
+    """Refuse data that a classifier cannot learn, and numbers that are none, before any data is read.
+
+    Raises:
+        IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
+    """
+    if not issubclass(class_of(config, "data", Source), Labelled):
+        raise IncompatibleChoice(
+            f"data={option_name('data', config['data']['_target_'])} has no labels that a classifier could learn: "
+            f"use data={either(that_have('data', (Labelled,)))}."
+        )
+    if (config["trainer"]["devices"], config["trainer"]["num_nodes"]) != (1, 1):
+        raise IncompatibleChoice("the classifier is small and trains on one device: use trainer=cpu or trainer=gpu.")
+    refuse_numbers(config)
+
+
+def _refuse_task(config: Config, task: type, head: type) -> None:
+    from scorewise.tasks.score_task import ScoreTask
+
+    for entry in entries_of(config["task"].get("out")):
+        entry_of(entry)
+    settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
+    if issubclass(task, ScoreTask) and (sentence := task.refusal(head, **settings)):
+        raise IncompatibleChoice(f"{sentence}.")
+
+
+def _on_levels() -> list[str]:
+    """Return the options of data whose values lie on a grid of levels, as those of images do."""
+    return [name for name, target in targets("data").items() if import_class(target).levels]  # type: ignore[attr-defined]
+
+
+def _refuse_off_levels(config: Config, head: type, chosen: Mapping[str, str]) -> None:
+    if not issubclass(head, DiscreteDensity):
+        return
+    source = class_of(config, "data", Source)
+    if config["head"].get("levels", 0) is None and source.levels is None:  # type: ignore[attr-defined]
+        raise IncompatibleChoice(
+            f"head={chosen['head']} needs data on a grid of levels in [-1, 1]; "
+            f"data={option_name('data', config['data']['_target_'])} has none. Use data={either(_on_levels())}."
+        )
+    if config["data"]["smoothing"] > 0:
+        raise IncompatibleChoice(
+            f"head={chosen['head']} models the levels themselves, and data.smoothing={config['data']['smoothing']} "
+            "takes the data off them: use data.smoothing=0."
+        )
+
+
+def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
+    smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
+    # The joint field of a normalised density is a gradient through the whole network, as the score of an energy is.
+    joint = objective.joint or config["objective"].get("field") == "joint"
+    scored_density = chosen["head"] == "flow" and objective.reads_scores
+    gradient = chosen["head"] == "energy" or scored_density or (joint and chosen["head"] != "score")
+    through_backbone = gradient or (objective.differentiates_backbone and chosen["head"] == "score")
+    # The score of a conditional energy is a derivative already.
+    in_head = objective.differentiates_query or (objective.reads_scores and chosen["head"] == "conditional_energy")
+    for group, differentiated in (("head", in_head), ("backbone", through_backbone)):
+        activation = config[group].get("activation")
+        if differentiated and activation in PIECEWISE_LINEAR:
+            raise IncompatibleChoice(
+                f"objective={chosen['objective']} with head={chosen['head']} differentiates twice, and "
+                f"{group}.activation={activation} has no second derivative, so its gradient would be wrong without any "
+                "error. "
+                f"Use {group}.activation={either(smooth)}."
+            )
+
+
+def _has_levels(head: type) -> bool:
+    return issubclass(head, NoisyScoreModel) or issubclass(head, NoisyConditionalScoreModel)
+
+
+def _multiscale_objectives() -> list[str]:
+    return [name for name, target in targets("objective").items() if issubclass(import_class(target), Multiscale)]

@@ -1,0 +1,129 @@
+"""What a run is: the part of its config that decides what it computes, in eight digits."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.resolvers import oc
+
+from scorewise.catalog import Config, original
+
+RESULTS = 1
+"""Raised when the same settings give other numbers than before, and by nothing else: a release alone orphans no run."""
+FIRST_RESULTS = "0.1.0"
+"""What identities held, in the place of RESULTS, while it was 1."""
+CHANGES_RESULTS = ("data", "backbone", "head", "objective", "task", "optim", "seed", "trainer", "callbacks")
+"""Sections of a config that decide what a run computes."""
+PLUMBING = {
+    "data": ("root", "cache"),
+    "task": ("cache",),
+    "trainer": ("accelerator", "devices", "num_nodes", "strategy", "profiler", "compile"),
+    "callbacks": ("save_every_n_steps", "sample_every_n_epochs", "samples", "progress"),
+}
+"""Settings in them that do not."""
+OF_THIS_MACHINE = ("data", "task")
+"""Sections whose plumbing is paths, which a stored config does not hold."""
+ADDED = {
+    ("backbone", "init"): "default",
+    ("latent", "standardise"): False,
+    ("task", "rough"): False,
+    ("task", "samples"): None,
+    ("task", "features"): None,
+}
+"""Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
+AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
+"""Settings of a likelihood, at the values that runs had before these were counted."""
+FROM_ENVIRONMENT = "from the environment"
+
+
+@contextmanager
+def _without_environment() -> Iterator[None]:
+    OmegaConf.register_new_resolver("oc.env", lambda *_: FROM_ENVIRONMENT, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def plain(cfg: DictConfig) -> Config:
+    """Return a config as plain resolved values, for computing with."""
+    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def storable(cfg: DictConfig) -> Config:
+    """Return a config as plain resolved values without any value from the environment and without paths."""
+    with _without_environment():
+        config = plain(cfg)
+    config.pop("paths", None)
+    for section in OF_THIS_MACHINE:
+        config[section] = without_plumbing(section, config[section])
+    return config
+
+
+def without_plumbing(section: str, settings: Config) -> Config:
+    """Return the settings of a section that say what is computed, and not where or how."""
+    return {key: value for key, value in settings.items() if key not in PLUMBING.get(section, ())}
+
+
+def what_counts(config: Config) -> Config:
+    """Return the part of a config that decides what a run computes."""
+    likelihood = {
+        key: value
+        for key, value in config.get("likelihood", {}).items()
+        if value is not None and AS_EVER.get(key) != value and value not in _likelihoods_of(config)
+    }
+    counted = {section: _counted(section, config[section]) for section in CHANGES_RESULTS}
+    latent = _counted("latent", config.get("latent")) if is_vae(config) else None
+    draws = str(config["task"]["_target_"]).endswith("SampleQuality")  # its numbers are of samples
+    later = {"likelihood": likelihood, "latent": latent, "sampler": config.get("sampler") if draws else None}
+    return {**counted, **{section: part for section, part in later.items() if part}}
+
+
+def _counted(section: str, part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: original(value) if key == "_target_" else value
+        for key, value in part.items()
+        if key not in PLUMBING.get(section, ()) and ((section, key) not in ADDED or ADDED[section, key] != value)
+    }
+
+
+def is_vae(config: Config) -> bool:
+    """Return whether a config trains a VAE, which alone the group latent is for."""
+    return str(config["task"]["_target_"]).endswith("ImplicitVAE")
+
+
+def _likelihoods_of(config: Config) -> tuple[str, str]:
+    """Return what likelihood=auto comes to for a head, if it needs one at all."""
+    of_levels = "NoisyConditional" in config["head"]["_target_"]
+    return "none", "scorewise.likelihood." + ("flow_ode.FlowODE" if of_levels else "quadrature.Quadrature")
+
+
+def generation() -> int | str:
+    """Return what RESULTS is in an identity."""
+    return FIRST_RESULTS if RESULTS == 1 else RESULTS
+
+
+def identity(config: Config) -> str:
+    """Return eight hexadecimal digits of what a run computes."""
+    text = json.dumps([what_counts(config), generation()], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def differences(one: Config, other: Config, path: str = "") -> list[str]:
+    """Return the dotted names of the settings in which two configs differ."""
+    found: list[str] = []
+    for key in sorted({*one, *other}):
+        here = f"{path}.{key}" if path else key
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, here)
+        elif a != b:
+            found.append(here)
+    return found

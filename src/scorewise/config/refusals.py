@@ -1,0 +1,65 @@
+"""What Hydra and our own code refuse, as one sentence each."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from scorewise import catalog
+from scorewise.errors import UserError
+
+
+def one_sentence(error: BaseException, command: str) -> str | None:
+    """Return what to tell the user about an error, or None where it is not theirs to mend.
+
+    Args:
+        error: what was raised.
+        command: train or eval.
+    """
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _of_hydra(error, command)
+    return None
+
+
+def _close(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _of_hydra(error: BaseException, command: str) -> str:
+    text = "\n".join(str(part) for part in (error, error.__cause__) if part)
+    if match := re.search(r"Could not find '(?:.*/)?([\w.-]+)/([\w.-]+)'", text):
+        group, option = match.groups()
+        if f"hydra/launcher/{option}" in text:
+            return f"hydra/launcher={option} is not installed: pip install 'scorewise[launchers]' brings it"
+        known = sorted(catalog.options(group))
+        return f"{group}={option} is no option of {group}: use one of {', '.join(known)}{_close(option, known)}"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match.group(1), command)
+    if match := re.search(r"(?:Key|key) '([^']+)' (?:is )?not in", text):
+        return _unknown_key(match.group(1), command)
+    if match := re.search(r"No match in the defaults list|Could not load '([^']+)'", text):
+        name = match.group(1) or text.split("'")[1] if "'" in text else text
+        return _unknown_key(str(name), command)
+    if match := re.search(r"[Mm]issing mandatory value: ?(\S*)", text):
+        return f"{match.group(1) or 'run'} must be given: python src/{command}.py {match.group(1) or 'run'}=..."
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
+
+
+def _unknown_key(key: str, command: str) -> str:
+    root, _, rest = key.partition(".")
+    groups, main = catalog.groups(), catalog.settings_beside_groups(command)
+    top, own = sorted({*groups, *main}), main.get(root)
+    if root in groups and isinstance(own, dict) and root not in catalog.default_options(command):  # it is the run's
+        return f"{key} is no setting of {command}: there is {' and '.join(f'{root}.{name}' for name in own)}"
+    if root not in top or not rest:
+        return f"{key} is no setting of Scorewise{_close(root, top) or ': the groups are ' + ', '.join(groups) + '.'}"
+    settings = {name: set(option) - {"_target_"} for name, option in catalog.options(root).items()}
+    if having := [option for option, names in settings.items() if rest.partition(".")[0] in names]:
+        return f"{key} is no setting of the chosen {root}: choose {root}={' or '.join(having)} first"
+    known = sorted(set().union(*settings.values(), own if isinstance(own, dict) else ()))
+    return f"{key} is no setting of {root}{_close(rest, known) or ': there are ' + ', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Tables of a user: files, columns, cells and rows."""

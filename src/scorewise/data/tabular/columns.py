@@ -1,0 +1,162 @@
+"""Columns of a table: what the numbers of an example are, and their scale."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from scorewise.errors import UserError
+
+DIGITS = 8
+"""Of a drawn number, below the leading one of its column's scale."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the D numbers of an example are: columns of a table, standardised.
+
+    A row becomes its numbers in `numeric`, then an indicator (1 or 0) per value of every column in `categories`.
+
+    Args:
+        numeric: names of the columns of numbers.
+        categories: the values of columns that are turned into indicators.
+        mean, scale: of all D, in the columns' own units.
+        index: the column that names the rows, where there is one; it is no part of the example.
+        width: how many columns the file had; None: not known.
+    """
+
+    numeric: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    index: str | None = None
+    width: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all D."""
+        return (
+            *self.numeric,
+            *(f"{column}={value}" for column in self.categories for value in self.categories[column]),
+        )
+
+    @cached_property
+    def mean_D(self) -> Tensor:
+        """The means, float64."""
+        return torch.tensor(self.mean, dtype=torch.float64)
+
+    @cached_property
+    def scale_D(self) -> Tensor:
+        """The standard deviations, float64."""
+        return torch.tensor(self.scale, dtype=torch.float64)
+
+    @property
+    def log_volume(self) -> float:
+        """The sum of the log scales, nats: log q in the columns' own units = log q standardised - this."""
+        return float(self.scale_D.log().sum())
+
+    def standardised(self, raw_BD: Tensor) -> Tensor:
+        """Return rows in their own units, with mean 0 and standard deviation 1 over the training examples."""
+        return (raw_BD - self.mean_D) / self.scale_D
+
+    def original(self, x_BD: Tensor) -> Tensor:
+        """Return standardised rows in their own units, float64."""
+        return x_BD.double() * self.scale_D + self.mean_D
+
+    def cells(self, x_BD: Tensor) -> list[list[float | str]]:
+        """Return standardised rows as they stand in a table under `header`: for indicators the largest one's value."""
+        rows: list[list[float | str]] = []
+        for raw in self.original(x_BD).tolist():
+            row: list[float | str]
+            row = [self._rounded(d, number) for d, number in enumerate(raw[: len(self.numeric)])]
+            rest = raw[len(self.numeric) :]
+            for values in self.categories.values():
+                mine, rest = rest[: len(values)], rest[len(values) :]
+                row.append(values[mine.index(max(mine))])
+            rows.append(row)
+        return rows
+
+    def _rounded(self, d: int, number: float) -> float:
+        scale = self.scale[d]
+        return round(number, DIGITS - math.floor(math.log10(scale))) if 0 < scale < math.inf else number
+
+    def matches(self, other: "Columns") -> bool:
+        """Return whether two tables have the same columns in the same scale, but for the last digits of sums."""
+
+        def same(one: float, another: float, size: float) -> bool:
+            return abs(one - another) <= 1e-12 * size
+
+        scales = zip(self.mean, other.mean, self.scale, other.scale, strict=False)
+        return (self.numeric, dict(self.categories), self.index) == (
+            other.numeric,
+            dict(other.categories),
+            other.index,
+        ) and all(same(m, n, max(abs(m), s)) and same(s, t, max(abs(m), s)) for m, n, s, t in scales)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns of the table itself that an example is made of."""
+        return (*self.numeric, *self.categories)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the same as lists and mappings, for a recipe."""
+        return {
+            "numeric": list(self.numeric),
+            "categories": [{"column": name, "values": list(values)} for name, values in self.categories.items()],
+            "mean": list(self.mean),
+            "scale": list(self.scale),
+            "index": self.index,
+            "width": self.width,
+        }
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Self:
+        """Return columns from a recipe.
+
+        Raises:
+            UserError: the recipe is damaged.
+        """
+        try:
+            found = cls(
+                tuple(map(str, plain["numeric"])),
+                {str(one["column"]): tuple(map(str, one["values"])) for one in plain["categories"]},
+                tuple(map(float, plain["mean"])),
+                tuple(map(float, plain["scale"])),
+                plain["index"],
+                plain.get("width"),
+            )
+        except (TypeError, KeyError, ValueError) as error:
+            raise UserError("the columns in this model's config.yaml are damaged: train the run again.") from error
+        if not len(found.names) == len(found.mean) == len(found.scale):
+            raise UserError("the columns in this model's config.yaml are damaged: train the run again.")
+        return found
+
+
+def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Refuse a table whose columns or their scales are not those that a model was trained on.
+
+    Args:
+        trained: recipe of the model.
+        found: the recipe that its config gives now.
+
+    Raises:
+        UserError: they differ.
+    """
+    if "columns" not in trained or "columns" not in found:
+        return
+    if not Columns.of(trained["columns"]).matches(Columns.of(found["columns"])):
+        raise UserError(
+            "the table has changed since this run was trained on it (its columns, their means or their scales differ): "
+            "put the old one back, or train again with rerun=true."
+        )
+
+
+def moments(raw_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the standard deviation of every column, (D,), without overflow."""
+    largest_D = raw_ND.abs().amax(0).clamp(min=torch.finfo(raw_ND.dtype).tiny)
+    unit_ND = raw_ND / largest_D
+    return unit_ND.mean(0) * largest_D, unit_ND.std(0, correction=0) * largest_D

@@ -1,0 +1,199 @@
+"""Rows of a table: those that can be used, and what is wrong with the others."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorewise.data.left_out import LeftOut
+from scorewise.data.tabular.cells import category_of
+from scorewise.data.tabular.columns import Columns
+from scorewise.data.tabular.file import Dialect, TableFile
+from scorewise.data.tabular.formats import open_table
+from scorewise.errors import UserError, names_of, printable, typed
+
+CATEGORIES = 50
+"""Values of a column that is turned into indicators, at most."""
+
+
+class Rows(NamedTuple):
+    """The rows of a table that can be used.
+
+    Args:
+        number_N: of every row from 1, the line of the columns not counted.
+        raw_ND: numbers and indicators, float64, in the columns' own units.
+        id_column: the one that names the rows, None where there is none.
+        ids: what that says.
+        left_out: rows that cannot be used, with the reason.
+        missing_D: how many rows lack a number, by column of numbers.
+    """
+
+    number_N: Tensor
+    raw_ND: Tensor
+    id_column: str | None
+    ids: list[str]
+    left_out: list[LeftOut]
+    missing_D: Tensor
+
+    @property
+    def total(self) -> int:
+        """How many rows the table has."""
+        return len(self.number_N) + len(self.left_out)
+
+
+def read_rows(
+    file: TableFile,
+    numeric: Sequence[str],
+    categories: dict[str, tuple[str, ...]],
+    index: str | None = None,
+    strict: bool = False,
+) -> Rows:
+    """Return the rows of a table in columns by name.
+
+    Args:
+        file: the table.
+        numeric: columns of numbers.
+        categories: the values of columns that are turned into indicators; where there are none yet, they are found.
+        index: a column that names the rows.
+        strict: refuse text in a column of numbers, instead of leaving the row out.
+
+    Raises:
+        UserError: it cannot be read, or columns have no numbers.
+    """
+    coders = {name: {value: i for i, value in enumerate(values)} for name, values in categories.items()}
+    growing = {name for name, values in categories.items() if not values}
+    numbers, kept, codes, ids = [], [], [], []
+    left_out: list[LeftOut] = []
+    missing_D = np.zeros(len(numeric), dtype=np.int64)
+    for piece in file.pieces(numeric, [*categories, *([index] if index is not None else [])]):
+        if strict and file.not_numbers:
+            raise UserError(_text_sentence(file))
+        bad = {row: f"{cells} cells instead of {len(file.names)}" for row, cells in piece.ragged}
+        missing_D += np.isnan(piece.number_ND).sum(0)
+        cells = {name: [category_of(cell) for cell in piece.text[name]] for name in categories}
+        code_NC = np.array([_coded(cells[name], coders[name], name in growing) for name in categories]).T
+        code_NC = code_NC.reshape(len(piece.row_N), len(categories))
+        for name in growing:
+            if len(coders[name]) > CATEGORIES:
+                raise UserError(
+                    f"column {printable(name)!r} of {file.label} has more than {CATEGORIES} values, too many for "
+                    f"indicators: leave it out by {typed('data.drop', [name])}, or name the rows by it: "
+                    f"{typed('data.index', name)}."
+                )
+        fine_N = np.isfinite(piece.number_ND).all(1) & (code_NC >= 0).all(1)
+        for i in np.flatnonzero(~fine_N):
+            row = int(piece.row_N[i])
+            bad[row] = _reason(file, row, piece.number_ND[i], code_NC[i], list(categories))
+        left_out += [LeftOut(f"row {row}", bad[row]) for row in sorted(bad)]
+        numbers.append(piece.number_ND[fine_N])
+        kept.append(piece.row_N[fine_N])
+        codes.append(code_NC[fine_N])
+        if index is not None:
+            ids += [piece.text[index][i] for i in np.flatnonzero(fine_N)]
+    raw_ND, code_NC = (
+        np.concatenate(parts) if parts else np.empty((0, width))
+        for parts, width in ((numbers, len(numeric)), (codes, len(categories)))
+    )
+    numbers.clear()
+    order = {name: sorted(coders[name]) if name in growing else list(categories[name]) for name in categories}
+    for c, (name, values) in enumerate(order.items()):
+        wanted_K = np.array([coders[name][value] for value in values])
+        raw_ND = np.concatenate([raw_ND, (code_NC[:, c, None] == wanted_K).astype(np.float64)], axis=1)
+        categories[name] = tuple(values)
+    number_N = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
+    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, left_out, torch.from_numpy(missing_D))
+
+
+def _coded(cells: Sequence[str], coder: dict[str, int], growing: bool) -> list[int]:
+    """Return the code of every cell, -1 for one without a value, -2 for a new value."""
+    if growing:
+        for cell in dict.fromkeys(cells):
+            if cell and len(coder) <= CATEGORIES:
+                coder.setdefault(cell, len(coder))
+    return [coder.get(cell, -2) if cell else -1 for cell in cells]
+
+
+def _reason(file: TableFile, row: int, number_D: Any, code_C: Any, categories: Sequence[str]) -> str:
+    if row in file.wrong:
+        return "text for a number"
+    if np.isinf(number_D).any():
+        return "a number that is not finite"
+    if np.isnan(number_D).any() or (code_C == -1).any():
+        return "a number missing" if np.isnan(number_D).any() else "a value missing"
+    return unknown(categories[int((code_C == -2).argmax())])
+
+
+def unknown(column: str) -> str:
+    """Return why a row with a new category cannot be used."""
+    return f"a value of {printable(column)} that training did not have"
+
+
+def _text_sentence(file: TableFile) -> str:
+    (first, (row, cell)), *_ = file.not_numbers.items()
+    found = [cell for _, cell in file.not_numbers.values()]
+    which = f"column{'s' if len(found) > 1 else ''} {names_of(file.not_numbers)} of {file.label}"
+    what = f"hold{'' if len(found) > 1 else 's'} no numbers ({cell!r} in row {row} of {printable(first)})"
+    if _of_commas(file):
+        decimal = typed(f"{file.dialect.prefix}decimal", ",")
+        return f"{which} {what}: if these are decimal commas, say so: {decimal}."
+    if file.dialect.decimal == "," and all(part.replace(".", "").replace(",", "", 1).isdigit() for part in found):
+        return f"{which} {what}: with decimal commas a point is no part of a number, so write thousands without one."
+    return (
+        f"{which} {what}: leave out what is no number by {typed('data.drop', [first])}, or turn it into indicators by "
+        f"{typed('data.one_hot', [first])}."
+    )
+
+
+def _of_commas(file: TableFile) -> bool:
+    found = [cell for _, cell in file.not_numbers.values()]
+    return all("," in cell and cell.replace(",", "", 1).lstrip("+-").isdigit() for cell in found)
+
+
+def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> Rows:
+    """Return the rows of a user's table in the columns that a model was trained on, found by name in any order.
+
+    Other columns are not read, but for one that names the rows: that of training, else the first one where the model
+    has no use for it and no other is called so. Rows that cannot be used are left out, and named.
+
+    Raises:
+        UserError: it cannot be read, or lacks a column or every row.
+    """
+    file = open_table(path, dialect or Dialect())
+    if not file.named and columns.width not in (None, len(file.names)):
+        raise UserError(
+            f"{file.label} has {len(file.names)} columns without names, and the table of training had "
+            f"{columns.width}: give a table whose first line names its columns, or as many columns in the same order."
+        )
+    refuse_missing(file, columns.header, "the model was trained on")
+    first = file.names[0] if file.named and file.names[0] not in columns.header else None
+    index = next((name for name in (columns.index, first) if name is not None and file.names.count(name) == 1), None)
+    rows = read_rows(file, columns.numeric, dict(columns.categories), index)
+    if not rows.total:
+        raise UserError(f"{file.label} names its columns and has no row: add some.")
+    if not len(rows.number_N) and file.not_numbers and _of_commas(file):
+        raise UserError(_text_sentence(file))
+    return rows
+
+
+def refuse_missing(file: TableFile, wanted: Sequence[str], whose: str) -> None:
+    """Refuse a table that lacks columns.
+
+    Args:
+        file: the table.
+        wanted: names of columns.
+        whose: who wants them, a few words.
+
+    Raises:
+        UserError: it lacks one.
+    """
+    missing = [name for name in wanted if name not in file.names]
+    if not missing:
+        return
+    close = difflib.get_close_matches(missing[0], [name for name in file.names if name not in wanted], n=1)
+    hint = f"; is it {printable(close[0])!r}?" if close else "."
+    has = f"its columns are {names_of(file.names)}" if file.named else "its first line names no columns"
+    raise UserError(f"{file.label} has no column {names_of(missing)}, which {whose} ({has}){hint}")

@@ -1,0 +1,102 @@
+"""Several models of the same data as one mixture, for example one model per order of the dimensions."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from scorewise.capabilities import ClosedFormDensity, NormalisedDensity
+from scorewise.gradients import score_of_log_density
+from scorewise.heads.model import Model
+from scorewise.store import load
+
+
+class Ensemble(nn.Module):
+    """The mixture of M models with equal weights: NormalisedDensity, Sampler, ScoreModel.
+
+    By Jensen's inequality its log q(x) is nowhere below the mean of its members'.
+
+    Args:
+        members: models of examples of one shape, each with a normalised density.
+
+    Raises:
+        ValueError: no member, members of different shapes, or one without a normalised density.
+    """
+
+    def __init__(self, members: Sequence[Model]) -> None:
+        super().__init__()
+        if not members:
+            raise ValueError("an ensemble needs at least one member, and was given none")
+        self.shape = members[0].shape
+        self.dims = members[0].dims
+        for i, member in enumerate(members):
+            if member.shape != self.shape:
+                raise ValueError(
+                    f"members of an ensemble are models of the same data: member 0 takes examples of shape "
+                    f"{list(self.shape)}, member {i} of shape {list(member.shape)}"
+                )
+            if not isinstance(member, NormalisedDensity):
+                raise ValueError(
+                    f"member {i} of the ensemble, {type(member).__name__}, has no normalised density to mix"
+                )
+        self.members = nn.ModuleList(members)
+
+    @classmethod
+    def load(cls, folders: Sequence[str | Path], classes: Sequence[type] = ()) -> "Ensemble":
+        """Return the ensemble of the models in run folders or folders written by `model.save`.
+
+        Args:
+            folders: on this machine, one per member.
+            classes: your own classes that their configs name.
+
+        Raises:
+            UserError: what is missing, damaged or refused.
+        """
+        return cls([load(folder, classes) for folder in folders]).eval()
+
+    def member_log_prob(self, x_BD: Tensor) -> Tensor:
+        """Return log q(x) in nats by every member, shape (M, B)."""
+        members: Any = self.members
+        return torch.stack([member.log_prob(x_BD) for member in members])
+
+    def log_prob(self, x_BD: Tensor) -> Tensor:
+        """Return log q(x) in nats, shape (B,)."""
+        return equal_mixture(self.member_log_prob(x_BD))
+
+    def score(self, x_BD: Tensor) -> Tensor:
+        """Return the joint score grad_x log q(x), shape (B, D): the members' scores by their responsibilities.
+
+        Raises:
+            ValueError: a member's density has no closed form to differentiate.
+        """
+        for i, member in enumerate(self.members):
+            if not isinstance(member, ClosedFormDensity):
+                raise ValueError(
+                    f"member {i} of the ensemble, {type(member).__name__}, has no density in closed form, so the "
+                    "mixture has no joint score"
+                )
+        return score_of_log_density(self.log_prob, x_BD)
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return n examples, shape (n, D): each from a member of its own choice.
+
+        Raises:
+            ValueError: a member was given no sampler.
+        """
+        members: Any = self.members
+        device = None if generator is None else generator.device
+        chosen_B = torch.randint(len(members), (n,), generator=generator, device=device)
+        x_BD: Tensor = members[0].mean.new_empty(n, self.dims)
+        for i, member in enumerate(members):
+            mine_B = (chosen_B == i).to(x_BD.device)
+            if count := int(mine_B.sum()):
+                x_BD[mine_B] = member.sample(count, generator)
+        return x_BD
+
+
+def equal_mixture(log_q_MB: Tensor) -> Tensor:
+    """Return the log-density of the mixture with equal weights from those of its M parts, shape (B,)."""
+    return log_q_MB.logsumexp(0) - math.log(len(log_q_MB))

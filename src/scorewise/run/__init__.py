@@ -1,0 +1,1 @@
+"""One run in its folder: training, evaluation, prediction, samples and pictures."""

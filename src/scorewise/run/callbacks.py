@@ -1,0 +1,257 @@
+"""What happens around training steps: averaging, saving, stopping and sample grids."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loops.loop import _Loop
+from torch import Tensor
+
+from scorewise.data.datamodule import Batches
+from scorewise.errors import Stopped
+from scorewise.tasks.task import Task
+from scorewise.tracking.metrics_table import MetricsTable
+from scorewise.tracking.tracker import Tracker
+
+
+class Averaging(WeightAveraging):
+    """An exponential moving average of the weights with a warmed-up decay min(decay, (1 + n) / (10 + n)).
+
+    Without the warm-up a short run is dominated by its first weights. Buffers are copied, not averaged:
+    averaging would send integer ones through floating point.
+
+    Args:
+        decay: of the average after warm-up.
+    """
+
+    def __init__(self, decay: float) -> None:
+        @torch.no_grad()
+        def average(averaged: Sequence[Tensor], current: Sequence[Tensor], n: Tensor | int) -> None:
+            weight = 1 - min(decay, (1 + float(n)) / (10 + float(n)))
+            torch._foreach_lerp_(list(averaged), list(current), weight)
+
+        super().__init__(use_buffers=False, multi_avg_fn=average)
+
+
+@contextmanager
+def _batch_completed(trainer: Trainer) -> Iterator[None]:
+    """Return the trainer's progress with the current batch counted, which Lightning does only after its hooks.
+
+    Without it a run that is resumed inside an epoch would be one batch behind its own data.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    loop.batch_progress.increment_completed()
+    loop._batches_that_stepped += 1
+    try:
+        yield
+    finally:
+        loop._batches_that_stepped -= 1
+        loop.batch_progress.current.completed -= 1
+        loop.batch_progress.total.completed -= 1
+
+
+def _begin_epoch(trainer: Trainer) -> None:
+    """Let a run that was saved at the end of an epoch begin the next one.
+
+    With max_steps Lightning takes every resumed run for one inside an epoch, and would count that epoch twice.
+    """
+    loop = trainer.fit_loop
+    _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
+    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
+
+
+class ResumePoint(Checkpoint):
+    """Last.ckpt, from which a run continues: saved every n steps, after every epoch and when asked to stop.
+
+    Ctrl-C or SIGTERM finish the batch, save and end the run; a second Ctrl-C ends it at once.
+
+    Args:
+        path: the file.
+        every_n_steps: what a killed run loses at most.
+        table: metrics.csv, saved with it and rewound on resuming.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int, table: MetricsTable) -> None:
+        self.path, self.every_n_steps, self.table = path, every_n_steps, table
+        self.asked: int | None = None
+        self.before: dict[int, Any] = {}
+        self.earlier, self.started = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, before it was resumed included."""
+        return self.earlier + time.monotonic() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds of the run so far."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the seconds of the run so far."""
+        self.earlier = float(state_dict["seconds"])
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over the signals and put loader and table where the run continues from."""
+        try:
+            self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread: signals belong to somebody else
+            self.before = {}
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        loader = trainer.train_dataloader
+        assert isinstance(loader, Batches)
+        loader.load_state_dict({"position": done if done < trainer.num_training_batches else 0})
+        if done and done >= trainer.num_training_batches:
+            _begin_epoch(trainer)
+        self.table.rewind(trainer.global_step - 1)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
+        self._give_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save inside an epoch; at its end, after validation."""
+        inside = batch_idx + 1 < trainer.num_training_batches
+        # Several processes hear of a signal at different steps, so they agree on it at the regular saves only.
+        asked = self.asked is not None and trainer.world_size == 1
+        if inside and (asked or trainer.global_step % self.every_n_steps == 0):
+            with _batch_completed(trainer):
+                self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save at the end of an epoch."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            asked = torch.tensor(self.asked or 0, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.asked = int(asked.item()) or None
+        trainer.save_checkpoint(self.path)
+        self.table.write()
+        if self.asked and not trainer.fit_loop.done:
+            name = signal.Signals(self.asked).name
+            raise Stopped(
+                f"Stopped by {name} and saved after step {trainer.global_step}: the same command continues from there.",
+                self.asked,
+            )
+
+
+class Best(ModelCheckpoint):
+    """Best.ckpt, by the task's monitor; it keeps its record when the run folder has been moved.
+
+    Args:
+        path: the file.
+        monitor: name of the metric; smaller is better.
+    """
+
+    def __init__(self, path: Path, monitor: str) -> None:
+        super().__init__(path.parent, path.stem, monitor=monitor, mode="min", enable_version_counter=False)
+        self.path = path
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the record, with the paths of where the folder is now."""
+        here = str(self.path)
+        moved = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
+        super().load_state_dict(
+            {**state_dict, **moved, "best_k_models": dict.fromkeys([here], state_dict["best_model_score"])}
+            if state_dict["best_model_path"]
+            else {**state_dict, "dirpath": self.dirpath}
+        )
+
+
+class Patience(EarlyStopping):
+    """An end of training after so many validations without a better one; a run that it had ended stays ended.
+
+    Args:
+        monitor: name of the metric; smaller is better.
+        patience: validations.
+    """
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        # A run that ends before its first validation ends as it is.
+        super().__init__(monitor, patience=patience, check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take no further step where the run that is continued had none left."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+class SampleGrids(Callback):
+    """Pictures of samples, samples.png, every few epochs while training.
+
+    Args:
+        draw: draws the picture of the model as it is, and is where.
+        every_n_epochs: 0 for never.
+    """
+
+    def __init__(self, draw: Callable[[LightningModule], Path], every_n_epochs: int) -> None:
+        self.draw, self.every_n_epochs = draw, every_n_epochs
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw with the averaged weights: it stands before `Averaging`, which takes them away in this hook."""
+        due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if due and trainer.is_global_zero:
+            path = self.draw(pl_module)
+            for tracker in trackers(trainer):
+                tracker.log_picture("samples", path, logged_step(trainer))
+
+
+class ScoreHistograms(Callback):
+    """Histograms of how the model's scores at validation examples are distributed, where a tracker shows histograms."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the averaged weights: it stands before `Averaging`, like `SampleGrids`."""
+        if not (isinstance(pl_module, Task) and trainer.is_global_zero and (shown := trackers(trainer))):
+            return
+        for name, values in pl_module.scores().items():
+            for tracker in shown:
+                tracker.log_histogram(f"val/{name}", values, logged_step(trainer))
+
+
+class Reports(Callback):
+    """Telling somebody the monitored number after every validation; they end the run by raising.
+
+    Args:
+        monitor: name of the metric.
+        tell: takes its value and the number of validations before it.
+    """
+
+    def __init__(self, monitor: str, tell: Callable[[float, int], None]) -> None:
+        self.monitor, self.tell = monitor, tell
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell it; of the averaged weights, where there are any."""
+        every = trainer.check_val_every_n_epoch or 1
+        self.tell(float(trainer.callback_metrics[self.monitor]), (trainer.current_epoch + 1) // every - 1)
+
+
+def trackers(trainer: Trainer) -> list[Tracker]:
+    """Return the loggers that show pictures and histograms."""
+    return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
+
+
+def logged_step(trainer: Trainer) -> int:
+    """Return the step under which Lightning logs what it logs now."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped

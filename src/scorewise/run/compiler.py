@@ -1,0 +1,45 @@
+"""The C++ compiler that trainer.compile=true needs."""
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+from typing import Any
+
+from scorewise.capabilities import FusedCSMModel
+from scorewise.errors import UserError
+from scorewise.objectives.csm import CSM
+
+
+def compile_step(model: Any, objective: Any) -> None:
+    """Let the model compute its fused step with torch.compile from now on.
+
+    Raises:
+        UserError: there is no such step, or no compiler.
+    """
+    if not (isinstance(objective, CSM) and isinstance(model, FusedCSMModel)):
+        raise UserError(
+            "trainer.compile=true compiles the fused step of composite score matching, and this run has none: use "
+            "objective=csm head=conditional_score, or trainer.compile=false."
+        )
+    require_compiler()
+    model.compile_csm()
+
+
+def require_compiler() -> None:
+    """Check that the compiler which torch.compile will call can build against this Python.
+
+    Raises:
+        UserError: it cannot.
+    """
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    command = [*shlex.split(name), "-x", "c++", "-fsyntax-only", f"-I{sysconfig.get_paths()['include']}", "-"]
+    try:
+        subprocess.run(command, input=b"#include <Python.h>\n", check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = "was not found" if isinstance(error, OSError) else "cannot compile against this Python's headers"
+        raise UserError(
+            f"trainer.compile=true needs a C++ compiler, and {name} {why}: install one, name it in the environment "
+            "variable CXX, or use trainer.compile=false."
+        ) from error

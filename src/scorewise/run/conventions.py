@@ -1,0 +1,37 @@
+"""What the numbers of a run mean."""
+
+from collections.abc import Mapping
+
+from scorewise.capabilities import DiscreteDensity
+from scorewise.data.source import Source
+from scorewise.heads.lifted import LiftedModel
+from scorewise.trained import Trained
+
+
+def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:
+    """Return what each metric means, for people and for summary.json."""
+    lifted = isinstance(model, LiftedModel) and model.likelihood is not None
+    how = f", {model.lifted().describe(model)}" if lifted and isinstance(model, LiftedModel) else ""
+    law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
+    if isinstance(model, DiscreteDensity):
+        how = ", as a density that is constant around every level"
+        bits = f"-log2 of the probability of {law}, on levels of {source.unit}"
+    else:
+        bits = f"density of {law} in {source.unit} (with the Jacobian of the scaling)"
+    return {
+        "loss": f"objective={objective}, per example, summed over {source.dims} dimensions, on {law}",
+        "csm": f"eq. 5 of the AR-CSM paper, per example, summed over {source.dims} dimensions, on {law}",
+        "nll": f"nats per example, of {law}, in the scale that the model sees{how}",
+        "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
+        "nll_tail": "largest mass of a conditional of an example outside the range of the quadrature",
+        "nll_outside": "entries of an example outside that range",
+        "bits_per_dim": bits,
+        "fisher_error": f"1/2 E|s - s*|^2 on the law of {law}",
+        "fisher_error_clean": "1/2 E|s - s*|^2 against the clean law, on clean data",
+    }
+
+
+def meant(texts: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return the texts about metrics that there are, and about the parts of their names."""
+    told = {part for name in metrics for part in (name, *name.split("/"))}
+    return {name: text for name, text in texts.items() if name in told}

@@ -1,0 +1,134 @@
+"""Testing a finished run again."""
+
+import json
+from inspect import signature
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from lightning import Trainer
+
+from scorewise import catalog
+from scorewise.config import choices, compatibility
+from scorewise.config.build import Parts, build, build_task
+from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, is_vae, without_plumbing
+from scorewise.config.settle import settle
+from scorewise.data.datamodule import ScoreData
+from scorewise.data.tables import Table, place_of
+from scorewise.data.tabular.columns import refuse_another_table
+from scorewise.errors import UserError, printable
+from scorewise.heads.lifted import LiftedModel
+from scorewise.run.conventions import conventions, meant
+from scorewise.run.pictures import draw_panels, watched
+from scorewise.run.stopping import stoppable
+from scorewise.run.training import OURS, TRAINER_SETTINGS, quieten
+from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
+from scorewise.tasks.implicit_vae import ImplicitVAE
+from scorewise.tasks.sample_quality import SampleQuality
+from scorewise.tasks.task import Task
+
+
+class Finished(NamedTuple):
+    """A finished run, ready to be tested or to predict."""
+
+    folder: Path
+    stored: dict[str, Any]
+    parts: Parts
+    task: Task
+    trainer: Trainer
+
+
+def finished(config: dict[str, Any]) -> Finished:
+    """Return a finished run with its weights, under its own task or another one.
+
+    Args:
+        config: run (a folder), trainer, paths, task where it is not the run's own, and data.path where the table that
+            the run was trained on is elsewhere now.
+
+    Raises:
+        UserError: the folder is missing, unfinished, damaged or refused.
+    """
+    quieten()
+    folder = local_folder(config["run"])
+    stored = read_config(folder, refuse_unknown)
+    if missing := [section for section in CHANGES_RESULTS if section not in stored]:
+        raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
+    for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
+        if not (is_vae(stored) and stored[group] == choices.NONE):
+            refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
+    if "task" in config:
+        if is_vae(stored) and not is_vae(config):
+            raise UserError(f"{folder} is a run of task=implicit_vae, which no other task can use: give that one.")
+        stored["task"] = config["task"]
+    stored = settle(stored)  # a run of an earlier version has no likelihood
+    compatibility.refuse_incompatible(stored)
+    double = str(stored["trainer"]["precision"]).startswith("64")
+    torch.set_default_dtype(torch.float64 if double else torch.float32)
+    model = load(folder)
+    places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
+    for section in OF_THIS_MACHINE:
+        accepted = signature(import_class(stored[section]["_target_"])).parameters
+        stored[section].update({key: place for key, place in places.items() if key in accepted})
+    stored["paths"] = config["paths"]
+    _find_table(stored, (config.get("data") or {}).get("path"))
+    parts = build(stored, int(stored["seed"]))
+    refuse_another_table(model.recipe, parts.recipe)
+    if isinstance(model, LiftedModel) and model.likelihood is None:
+        model.likelihood = cast(LiftedModel, parts.model).likelihood
+    parts = parts._replace(model=model)
+    task = build_task(stored, parts, int(stored["seed"]))
+    settings = {key: value for key, value in config["trainer"].items() if key not in (*OURS, "max_epochs")}
+    settings["precision"] = stored["trainer"]["precision"]
+    trainer = Trainer(
+        **TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    return Finished(folder, stored, parts, task, trainer)
+
+
+def _find_table(stored: dict[str, Any], given: str | None) -> None:
+    """Set where the table is that a run was trained on.
+
+    Raises:
+        UserError: it is not there, or the run was trained on something else.
+    """
+    data = stored["data"]
+    if not issubclass(import_class(data["_target_"]), Table):
+        if given is not None:
+            raise UserError(f"data.path={given} is for runs of data=table, and this one is none: leave it out.")
+        return
+    data["path"] = given if given is not None else data["path"]
+    if not place_of(Path(str(data["path"])).expanduser(), data.get("root")).is_file():
+        raise UserError(
+            f"the table that this run was trained on, {printable(str(data['path']))}, is not there: say where it is, "
+            "data.path=<file>, or start the command where training was started."
+        )
+
+
+def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path | None]:
+    """Return the held-out numbers of a finished run, what they mean, and the picture of its task, if it has one.
+
+    Under another task than the run's own, the numbers are also written to the run folder.
+
+    Args:
+        config: see `finished`.
+
+    Raises:
+        UserError: see `finished`.
+    """
+    folder, stored, parts, task, trainer = finished(config)
+    data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
+    watching = task if isinstance(task, ImplicitVAE) else task.model if isinstance(task, SampleQuality) else None
+    with stoppable("nothing was written, and the same command starts again"), watched(watching):
+        (results,) = trainer.test(task, data, verbose=False)
+    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | task.intervals()
+    objective = catalog.option_name("objective", stored["objective"]["_target_"])
+    texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
+    if "task" in config and trainer.is_global_zero:
+        content = {
+            "task": without_plumbing("task", config["task"]),
+            "metrics": metrics,
+            "conventions": meant(texts, metrics),
+            **({"data": remarks} if (remarks := task.remarks()) else {}),
+        }
+        (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    return metrics, texts, draw_panels(task, folder) if trainer.is_global_zero else None

@@ -1,0 +1,94 @@
+"""Training the classifier whose features FID and KID compare."""
+
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+
+from scorewise.config import choices, compatibility
+from scorewise.config.build import build_optimisation
+from scorewise.data.datamodule import ScoreData
+from scorewise.data.images import cache_root
+from scorewise.data.source import Labelled
+from scorewise.quality.classifier import ClassifierFeatures
+from scorewise.quality.shelf import Shelf
+from scorewise.run.callbacks import Averaging
+from scorewise.run.stopping import stoppable
+from scorewise.run.training import OURS, TRAINER_SETTINGS, quieten
+from scorewise.tasks.classification import Classification
+from scorewise.tracking import console
+from scorewise.version import __version__
+
+
+class Trained(NamedTuple):
+    """A trained feature extractor, and what there is to say about it.
+
+    Args:
+        extractor: ready to be used.
+        accuracy: share of the test images that it classifies correctly.
+        images: how many these are.
+        folder: where it was saved.
+    """
+
+    extractor: ClassifierFeatures
+    accuracy: float
+    images: int
+    folder: Path
+
+
+def run(config: dict[str, Any], place: Path | None = None) -> Trained:
+    """Return a feature extractor, trained on the clean images of a labelled data set and saved.
+
+    Args:
+        config: data, extractor, optim, trainer, seed and paths.
+        place: the folder of extractors; None: features/ in the cache.
+
+    Raises:
+        UserError: data without labels, or what the data set refuses.
+    """
+    compatibility.refuse_unlabelled(config)
+    quieten()
+    torch.set_default_dtype(torch.float32)
+    source, seed = choices.build_source(config), int(config["seed"])
+    source.prepare()
+    labels = {split: cast(Labelled, source).labels(split) for split in ("train", "test")}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ClassifierFeatures(
+            source.shape, int(labels["train"].max()) + 1, f"classifier-{source.name}", **config["extractor"]
+        )
+    task = Classification(network, build_optimisation(config), labels, seed)
+    trainer = _trainer(config, task.optimisation.ema_decay)
+    data = ScoreData(source, int(config["data"]["batch_size"]), seed)
+    with stoppable("nothing was saved, and the same command starts again"):
+        trainer.fit(task, data)
+        (results,) = trainer.test(task, data, verbose=False)
+    accuracy, count = float(results["test/accuracy"]), source.count("test")
+    network.accuracy = round(accuracy, 4)
+    facts = {
+        "test_images": count,
+        "seed": seed,
+        "epochs": trainer.current_epoch,
+        "batch_size": data.batch_size,
+        "optim": {key: value for key, value in config["optim"].items() if key != "_target_"},
+        "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
+    }
+    shelf = Shelf(place or cache_root(config["paths"]["cache"]) / "features")
+    return Trained(network.cpu().finished(), accuracy, count, shelf.put(source.name, network, facts))
+
+
+def _trainer(config: dict[str, Any], ema_decay: float) -> Trainer:
+    settings = {key: value for key, value in config["trainer"].items() if key not in OURS}
+    callbacks: list[Callback] = [Averaging(ema_decay)] if ema_decay else []
+    if console.console.is_terminal:
+        callbacks.append(RichProgressBar(leave=False))
+    return Trainer(
+        **TRAINER_SETTINGS,
+        **{**settings, "limit_val_batches": 0},
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=console.console.is_terminal,
+    )

@@ -1,0 +1,71 @@
+"""Drawing from a trained model: synthetic rows of a table in its own units, or images."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorewise.data.tabular.columns import Columns
+from scorewise.errors import UserError
+from scorewise.files import write
+from scorewise.heads.model import Model
+from scorewise.sampling.denoise import tweedie
+from scorewise.store import load, local_folder
+
+SHOWN = 64
+"""Images in the picture."""
+
+
+def run(config: dict[str, Any]) -> list[Path]:
+    """Draw from a finished run and return the files that it wrote; the data set is not read.
+
+    Args:
+        config: run (a folder), n, seed, denoise, output (a folder; None: samples/ in the run folder).
+
+    Raises:
+        UserError: a number that is none, or what `load` refuses.
+    """
+    for name, least in (("n", 1), ("seed", 0)):
+        if not isinstance(config[name], int) or isinstance(config[name], bool) or config[name] < least:
+            raise UserError(f"{name}={config[name]} must be a whole number of at least {least}.")
+    if not isinstance(config["denoise"], bool):
+        raise UserError(f"denoise={config['denoise']} must be true or false.")
+    folder = local_folder(config["run"])
+    model = load(folder)
+    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"]))
+    if config["denoise"]:
+        x_ND = _denoised(model, x_ND)
+    target = Path(config["output"] or folder / "samples").absolute()
+    target.mkdir(parents=True, exist_ok=True)
+    if len(model.shape) == 3:
+        return _images(x_ND, model.shape, target)
+    if "columns" in model.recipe:
+        columns = Columns.of(model.recipe["columns"])
+    else:
+        dims = x_ND.shape[1]
+        columns = Columns(tuple(f"x_{d}" for d in range(1, dims + 1)), {}, (0.0,) * dims, (1.0,) * dims)
+    write(target / "samples.csv", columns.header, columns.cells(x_ND))
+    return [target / "samples.csv"]
+
+
+def _denoised(model: Any, x_ND: Tensor) -> Tensor:
+    if not isinstance(model, Model):
+        raise UserError("denoise=true takes the noise of a smoothed law away, and this model has none: denoise=false.")
+    try:
+        return tweedie(model, x_ND)
+    except ValueError as error:
+        raise UserError(f"denoise=true: {error}.") from error
+
+
+def _images(x_ND: Tensor, shape: tuple[int, ...], target: Path) -> list[Path]:
+    """Write images in [-1, 1] as an array (n, channels, height, width), and draw the first of them."""
+    from scorewise import plots
+
+    partial = target / "samples.partial.npz"
+    np.savez_compressed(partial, images=x_ND.float().reshape(-1, *shape).numpy())
+    os.replace(partial, target / "samples.npz")
+    plots.samples({f"{min(SHOWN, len(x_ND))} of {len(x_ND)} samples": x_ND[:SHOWN]}, shape, target / "samples.png", "")
+    return [target / "samples.npz", target / "samples.png"]

@@ -1,0 +1,332 @@
+"""One training run in its folder: fit, test, pictures, summary."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import Logger
+from safetensors.torch import load_file
+
+from scorewise import catalog
+from scorewise.catalog import Config
+from scorewise.config import choices
+from scorewise.config.build import build, build_task, initialise
+from scorewise.config.identity import RESULTS
+from scorewise.data.datamodule import ScoreData
+from scorewise.data.tabular.columns import refuse_another_table
+from scorewise.errors import UserError
+from scorewise.run.callbacks import (
+    Averaging,
+    Best,
+    Patience,
+    ResumePoint,
+    SampleGrids,
+    ScoreHistograms,
+    logged_step,
+    trackers,
+)
+from scorewise.run.checkpoint import refuse_unreadable, steps_made
+from scorewise.run.code_version import code_version
+from scorewise.run.compiler import compile_step
+from scorewise.run.conventions import conventions, meant
+from scorewise.run.folder import RunFolder, is_rank_zero
+from scorewise.run.pictures import draw_panels, draw_samples, watched
+from scorewise.run.stopping import stoppable
+from scorewise.store import read_config
+from scorewise.tasks.implicit_vae import ImplicitVAE
+from scorewise.tasks.task import NotFinite, Task
+from scorewise.tracking.choice import log_sentences, tracker
+from scorewise.tracking.metrics_table import MetricsTable, curves_of
+from scorewise.tracking.tracker import Label
+from scorewise.trained import Trained
+
+TRAINER_SETTINGS: dict[str, Any] = {
+    "inference_mode": False,  # evaluation differentiates the score
+    "use_distributed_sampler": False,  # our loader deals out its own examples
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+    "log_every_n_steps": 10,
+}
+
+OF_THIS_COMMAND = ("train", "test", "rerun", "resume", "logger")
+"""Settings that say nothing about a run."""
+OURS = ("_target_", "compile")
+"""Settings of the trainer group that are not lightning.Trainer's."""
+
+
+def quieten() -> None:
+    """Silence what a user cannot act on."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+        ".*LeafSpec.*",
+        ".*litlogger.*",
+        ".*torch.jit.script.*",
+        ".*The number of training batches.*",
+        ".*GPU available but not used.*",
+        ".*have no `validation_step`.*",  # a feature extractor keeps its last weights
+        ".*lr_scheduler.step\\(\\).*before.*optimizer.step.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*WeightAveraging callback.*",
+        ".*could not find the monitored key.*",  # a run that ends before its first validation keeps its last weights
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+class Training:
+    """One run: the parts, the trainer and the folder.
+
+    Args:
+        config: settled, plain, with the paths of this machine.
+        stored: the same as it is written to the folder.
+        folder: claimed for it.
+        name: of the run, for loggers.
+        watching: further callbacks.
+        again: whether a finished run is trained once more, from the start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        stored: Config,
+        folder: RunFolder,
+        name: str,
+        watching: Sequence[Callback] = (),
+        again: bool = False,
+    ) -> None:
+        quieten()
+        self.watching = watching
+        self.config, self.folder = config, folder
+        # A finished run's may be there still: another process removes them.
+        self.checkpoints = [] if again else [one for one in (folder.last, folder.best) if one.is_file()]
+        self.resume = folder.last if folder.last in self.checkpoints else None
+        self.seed = int(config["seed"])
+        double = str(config["trainer"]["precision"]).startswith("64")
+        torch.set_default_dtype(torch.float64 if double else torch.float32)
+        self.parts = build(config, self.seed)
+        if config["train"]:
+            initialise(config, self.parts, self.seed)
+        if self.resume or not config["train"]:
+            self._refuse_another_table()
+        self.task: Task = build_task(config, self.parts, self.seed)
+        if config["trainer"].get("compile"):
+            compile_step(self.parts.model, self.parts.objective)
+        self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
+        self.stored = {**stored, "model": self.parts.recipe}
+        if rank_zero_only.rank == 0:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if config["train"]:
+                folder.write_config(self.stored)
+        if config["train"]:
+            (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        self.table = MetricsTable(folder.path / "metrics.csv")
+        self.resume_point = ResumePoint(folder.last, int(config["callbacks"]["save_every_n_steps"]), self.table)
+        self.code = code_version()
+        self.trainer = self._trainer(name)
+
+    def _refuse_another_table(self) -> None:
+        if (self.folder.path / "config.yaml").is_file():
+            refuse_another_table(read_config(self.folder.path, lambda _: None)["model"], self.parts.recipe)
+
+    def _trainer(self, name: str) -> Trainer:
+        settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}
+        loggers: list[Logger] = []
+        if self.config["train"]:
+            extra = tracker(self.config["logger"], self.folder.path, self._label(name))
+            loggers = [self.table, *([extra] if extra else [])]
+        if settings["profiler"]:
+            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
+        try:
+            return Trainer(
+                **TRAINER_SETTINGS,
+                **settings,
+                logger=loggers,
+                callbacks=self._callbacks(),
+                default_root_dir=self.folder.path,
+                enable_progress_bar=bool(self.config["callbacks"]["progress"]),
+            )
+        except (TypeError, ValueError) as error:
+            raise UserError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
+
+    def _label(self, name: str) -> Label:
+        chosen = choices.chosen(self.config)
+        data = str(self.config["data"].get("name", chosen["data"]))
+        settings = {key: value for key, value in self.stored.items() if key not in OF_THIS_COMMAND}
+        return Label(
+            name=f"{name}/{self.folder.identity}",
+            identity=self.folder.identity,
+            group=str(self.config["logger"].get("group") or data),
+            kind=name,
+            tags=tuple(
+                dict.fromkeys([*map(str, self.stored["tags"]), *(one for one in chosen.values() if one != "none")])
+            ),
+            config={**settings, "choices": chosen, "identity": self.folder.identity, "code": self.code},
+        )
+
+    def _callbacks(self) -> list[Callback]:
+        chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
+        callbacks: list[Callback] = [
+            SampleGrids(self._draw_while_training, int(chosen["sample_every_n_epochs"])),
+            ScoreHistograms(),
+            # What a run continues from holds the record of this epoch too: the best weights are judged first.
+            *([Best(self.folder.best, monitor)] if monitor else []),
+            self.resume_point,
+        ]
+        if decay := self.task.optimisation.ema_decay:
+            callbacks.append(Averaging(decay))
+        if chosen["patience"] is not None:
+            callbacks.append(Patience(monitor, int(chosen["patience"])))
+        if chosen["progress"]:
+            callbacks.append(RichProgressBar(leave=False))
+        return [*callbacks, *self.watching]
+
+    def _draw_while_training(self, task: LightningModule) -> Path:
+        return self._draw(self.task.model)
+
+    def _draw(self, model: Trained) -> Path:
+        count, path = int(self.config["callbacks"]["samples"]), self.folder.path / "samples.png"
+        draw_samples(model, self.parts.source, count, self.seed, path)
+        return path
+
+    def fit(self) -> None:
+        """Train, from the last checkpoint where there is one, and keep the best weights.
+
+        Raises:
+            UserError: the loss is not finite, or the checkpoint is not plain numbers.
+        """
+        for checkpoint in self.checkpoints:
+            refuse_unreadable(checkpoint)
+        for one in trackers(self.trainer):
+            one.begin(steps_made(self.resume) if self.resume else 0)
+        try:
+            self.trainer.fit(self.task, self.data, ckpt_path=self.resume, weights_only=True)
+        except NotFinite as error:
+            good = (
+                f"the last good checkpoint is {self.folder.last}"
+                if self.folder.last.is_file()
+                else "none was saved yet"
+            )
+            raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
+        # Both hold the averaged weights; a run that ended before its first validation has no best.
+        loop = self.trainer.fit_loop.epoch_loop
+        if not loop._batches_that_stepped and self.folder.last.is_file():  # forked processes made the steps
+            loop._batches_that_stepped = steps_made(self.folder.last)
+        self._catch_up()
+        kept = self.folder.best if self.folder.best.is_file() else self.folder.last
+        self.task.load_state_dict(torch.load(kept, weights_only=True, map_location="cpu")["state_dict"])
+
+    def _catch_up(self) -> None:
+        self.table.reload()
+        for one in trackers(self.trainer):
+            one.catch_up(self.table.rows)
+
+    def close(self, exit_code: int) -> None:
+        """End what a run leaves open, or the next run of a sweep would log into it."""
+        for one in trackers(self.trainer):
+            one.end(exit_code)
+
+    def take_finished_weights(self) -> None:
+        """Take the weights of the finished run instead of training.
+
+        Raises:
+            UserError: it is not finished.
+        """
+        weights = self.folder.path / "weights.safetensors"
+        if not weights.is_file():
+            raise UserError(f"train=false tests a finished run, and {self.folder.path} is none: train it first.")
+        self.task.model.load_state_dict(load_file(weights))
+
+    def test(self) -> dict[str, float]:
+        """Return the held-out numbers by name."""
+        self.table.reload()
+        if (bar := self.trainer.progress_bar_callback) and isinstance(self.task, ImplicitVAE):
+            bar.disable()  # annealing shows its own
+        with watched(self.task):
+            results = self.trainer.test(self.task, self.data, verbose=False)
+        self._catch_up()
+        found = results[0] if results else {}
+        sentences = {f"test/{name}": text for name, text in self.task.conventions().items() if f"test/{name}" in found}
+        log_sentences(self.trainer.loggers, sentences, self.trainer.global_step)
+        self.table.write()
+        return {name.removeprefix("test/"): float(value) for name, value in found.items()} | self.task.intervals()
+
+    @rank_zero_only
+    def finish(self, metrics: dict[str, float], seconds: float) -> None:
+        """Write weights, pictures and summary."""
+        from scorewise import plots
+
+        model = self.task.model.eval()
+        if self.config["train"]:
+            model.save_weights(self.folder.path / "weights.safetensors")
+            (self.folder.path / "README.md").write_text(model.card())
+        objective = catalog.option_name("objective", self.config["objective"]["_target_"])
+        meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
+        self.table.write()
+        curves = curves_of(self.table.rows)
+        title = self.task.name if objective == "none" else f"objective={objective}"
+        plots.loss_curves(curves, self.folder.path / "curves.png", title, self.task.curves, self.task.axis)
+        pictures = {"samples": self._draw(model), self.task.name: draw_panels(self.task, self.folder.path)}
+        for one in trackers(self.trainer):
+            for shown, path in pictures.items():
+                if path:
+                    one.log_picture(shown, path, logged_step(self.trainer))
+        before = self.folder.summary()  # of the training whose weights are only tested again
+        summary = {
+            "finished": True,
+            "identity": self.folder.identity,
+            "choices": choices.chosen(self.config),
+            "seed": self.seed,
+            "tags": self.stored["tags"],
+            "steps": self.trainer.global_step if self.config["train"] else before.get("steps"),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
+            "metrics": metrics or before.get("metrics", {}),
+            "conventions": meant(meanings, metrics or before.get("metrics", {})),
+            **({"data": remarks} if (remarks := self.parts.source.remarks() | self.task.remarks()) else {}),
+            "versions": (not self.config["train"] and before.get("versions"))
+            or {**self.code, "results": RESULTS, "torch": str(torch.__version__)},
+        }
+        self.folder.write_summary(summary)
+
+
+def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()) -> None:
+    """Return one run from start to end; `watching` are further callbacks.
+
+    Raises:
+        UserError: what the user can mend.
+    """
+    training, exit_code, finished = None, 1, folder.finished
+    again = bool(config["train"] and config["rerun"] and finished)
+    with folder.held():
+        if config["train"] and folder.finished and not finished:  # by another process meanwhile
+            return
+        if again and is_rank_zero():
+            folder.clear()
+        try:
+            with stoppable():
+                training = Training(config, stored, folder, name, watching, again)
+                if config["train"]:
+                    training.fit()
+                else:
+                    training.take_finished_weights()
+                seconds = training.resume_point.seconds
+                metrics = training.test() if config["test"] else {}
+                training.finish(metrics, seconds)
+            exit_code = 0
+        except UserError as error:
+            exit_code = error.exit_code
+            raise
+        except MisconfigurationException as error:  # Lightning's word for settings that cannot work together
+            raise UserError(f"the trainer refuses these settings: {' '.join(str(error).split())}") from error
+        finally:
+            if training is not None:
+                training.close(exit_code)

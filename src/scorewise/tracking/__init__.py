@@ -1,0 +1,1 @@
+"""Where the numbers of a run go: its table, a tracker beside it, the terminal."""

@@ -1,0 +1,75 @@
+"""A run as TensorBoard shows it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import yaml
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from scorewise.tracking.tracker import Label, Tracker, sheltered
+
+
+@final
+class TensorBoard(Tracker):
+    """Event files in a run folder.
+
+    Args:
+        folder: of the event files.
+        label: of the run.
+    """
+
+    def __init__(self, folder: Path, label: Label) -> None:
+        super().__init__()
+        self.folder, self.label = folder, label
+        self.writer: Any = None
+
+    @sheltered
+    def begin(self, step: int) -> None:
+        """Open a new event file, which takes the place of what an earlier one holds from the step on."""
+        self.writer = SummaryWriter(str(self.folder), purge_step=step)
+        self.writer.add_text("config", _block(self.label.config), step)
+
+    @sheltered
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add numbers by name."""
+        self.last = step or 0
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, step)
+
+    @sheltered
+    def log_picture(self, name: str, path: Path, step: int) -> None:
+        """Add a PNG file."""
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            self.writer.add_image(name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+
+    @sheltered
+    def log_histogram(self, name: str, values: Tensor, step: int) -> None:
+        """Add a histogram of the finite ones among values of any shape."""
+        finite = values[values.isfinite()]
+        if finite.numel():  # it refuses an empty one
+            self.writer.add_histogram(name, finite, step)
+
+    @sheltered
+    def log_sentence(self, name: str, text: str, step: int) -> None:
+        """Add a sentence."""
+        self.writer.add_text(name, text, step)
+
+    @sheltered
+    def end(self, exit_code: int) -> None:
+        """Close the event file."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def abandon(self) -> None:
+        """Drop what a failure leaves."""
+        self.writer = None
+
+
+def _block(config: Mapping[str, Any]) -> str:
+    """Return a config as TensorBoard shows text as it is: indented."""
+    return "\n".join(f"    {line}" for line in yaml.safe_dump(dict(config), sort_keys=False).splitlines())

@@ -1,0 +1,139 @@
+"""A run as Weights & Biases shows it, online or from a folder that `wandb sync` sends."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from torch import Tensor
+
+from scorewise.errors import UserError
+from scorewise.tracking import console
+from scorewise.tracking.tracker import Label, Tracker, sheltered
+
+BINS = 64
+SETTINGS: dict[str, Any] = {
+    "silent": True,
+    # Paths, user and host names, the command line and the output belong to the machine and not to the run.
+    "console": "off",
+    "host": "unnamed",
+    "disable_git": True,
+    "save_code": False,
+    "symlink": False,
+    "x_disable_meta": True,
+    "x_disable_machine_info": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+    # Seconds for which a run waits for a server that does not answer.
+    "init_timeout": 30,
+    "login_timeout": 30,
+    "finish_timeout": 120,
+}
+
+
+@final
+class WandbRun(Tracker):
+    """A run of Weights & Biases, with the identity of ours as its id: resumed, it is the same.
+
+    Online without a key or a server it is kept offline, with a warning.
+
+    Args:
+        folder: of our run; theirs is below it.
+        label: of the run.
+        project: of W&B.
+        entity: user or team, or None for the user's own.
+        mode: online or offline.
+    """
+
+    def __init__(self, folder: Path, label: Label, project: str, entity: str | None, mode: str) -> None:
+        super().__init__()
+        self.folder, self.label, self.project, self.entity, self.mode = folder, label, project, entity, mode
+        self.run: Any = None
+
+    @property
+    def name(self) -> str:
+        """The tracker's name."""
+        return "W&B"
+
+    @sheltered
+    def begin(self, step: int) -> None:
+        """Start the run, or continue it where steps have been made."""
+        import wandb
+
+        try:
+            self._start(self.mode, step)
+        except Exception as error:
+            if self.mode == "offline" or isinstance(error, UserError):
+                raise
+            wandb.teardown()
+            self.mode = "offline"
+            self._start("offline", step)
+            reason = " ".join(str(error).split())
+            warnings.warn(f"W&B cannot be reached ({reason}), so this run is kept for wandb sync.", stacklevel=2)
+        self.run.define_metric("step", hidden=True)
+        self.run.define_metric("*", step_metric="step")
+
+    def _start(self, mode: Any, step: int) -> None:
+        import wandb
+
+        self.run = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            dir=self.folder,
+            id=self.label.identity,
+            name=self.label.name,
+            group=self.label.group,
+            job_type=self.label.kind,
+            tags=self.label.tags,
+            config=dict(self.label.config),
+            mode=mode,
+            # A run that starts again, with rerun=true for example, takes the place of the one with its id.
+            resume="allow" if step else None,
+            settings=wandb.Settings(**SETTINGS),
+        )
+
+    @sheltered
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add numbers by name; those of a step that W&B has already are the same and left out."""
+        self.last = step or 0
+        self.run.log({**metrics, "step": self.last}, step=self.last)
+
+    @sheltered
+    def log_picture(self, name: str, path: Path, step: int) -> None:
+        """Add a PNG file."""
+        import wandb
+
+        self.run.log({name: wandb.Image(os.fspath(path)), "step": step}, step=step)
+
+    @sheltered
+    def log_histogram(self, name: str, values: Tensor, step: int) -> None:
+        """Add a histogram of the finite ones among values of any shape."""
+        import wandb
+
+        finite = values[values.isfinite()].double().cpu().numpy()
+        histogram = wandb.Histogram(np_histogram=np.histogram(finite, BINS))
+        self.run.log({name: histogram, "step": step}, step=step)
+
+    @sheltered
+    def log_sentence(self, name: str, text: str, step: int) -> None:
+        """Add a sentence to the run's summary."""
+        self.run.summary[name] = text
+
+    @sheltered
+    def end(self, exit_code: int) -> None:
+        """End the run, so that the next one of a sweep does not log into it; failed unless the status is 0."""
+        if self.run is None:
+            return
+        place = Path(self.run.dir).parent
+        self.run.finish(exit_code=exit_code)
+        self.run = None
+        if self.mode == "offline":
+            console.show_paths({"W&B, offline": place})
+
+    def abandon(self) -> None:
+        """Stop W&B's service, which the next run of a sweep starts anew."""
+        import wandb
+
+        self.run = None
+        wandb.teardown()

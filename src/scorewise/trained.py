@@ -1,0 +1,59 @@
+"""What a run trains and what loading gives back."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+
+
+class Trained(nn.Module, ABC):
+    """What a run trains and `scorewise.load` gives back: something with weights, a recipe and samples.
+
+    Attributes:
+        recipe: how it is built, plain values only (see `scorewise.store.assemble`).
+        shape: of one example.
+        noise: standard deviation of the Gaussian noise in the law that is modelled (0 for none).
+    """
+
+    shape: tuple[int, ...]
+    noise: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recipe: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return n examples drawn from the model, shape (n, D), in the scale of the data it was trained on."""
+
+    @abstractmethod
+    def card(self) -> str:
+        """Return the model card: what the model is, in Markdown."""
+
+    def save(self, folder: str | Path) -> Path:
+        """Write weights.safetensors, config.yaml and a model card that `scorewise.load` reads.
+
+        Raises:
+            ValueError: the model was put together by hand, so there is no recipe to write.
+        """
+        if not self.recipe:
+            raise ValueError(
+                "this model was put together by hand and has no recipe: set model.recipe, as scorewise.store.assemble "
+                "takes it, or save its state_dict() yourself"
+            )
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.save_weights(folder / "weights.safetensors")
+        recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
+        (folder / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+        (folder / "README.md").write_text(self.card())
+        return folder
+
+    def save_weights(self, path: Path) -> None:
+        """Write the weights alone, as plain numbers."""
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path)
