@@ -151,6 +151,6 @@ def test_names_of_release_01_are_found_with_a_warning() -> None:
     with pytest.warns(DeprecationWarning, match=r"scorewise\.CSM is scorewise\.objectives\.CSM now"):
         assert scorewise.CSM is CSM
     with pytest.warns(DeprecationWarning, match="densities.ensemble now"):
-        from scorewise.ensemble import Ensemble as Earlier  # type: ignore[import-not-found]
+        from scorewise.ensemble import Ensemble as Earlier  # type: ignore[import-not-found,import-untyped]
     assert Earlier is Ensemble
     assert {"load", "ScoreDensity", "Ensemble", "objectives", "heads"} <= set(dir(scorewise))

@@ -64,7 +64,7 @@ def test_every_file_that_it_names_is_there() -> None:
     root = Path(__file__).parents[1]
     assert (root / "docs/figures/demo_samples.png").is_file()
     tree = README.partition("\nsrc/scorewise/\n")[2].partition("\ndocs/")[0]
-    named = {one for line in tree.splitlines() for one in line.split("   ")[0].split()}
+    named = {one for line in tree.splitlines() for one in line.strip().split("  ")[0].split()}
     assert len(named) > 20
     for name in named:
         assert (root / "src/scorewise" / name).exists(), name
