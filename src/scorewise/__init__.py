@@ -93,7 +93,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _warn(old: str, new: str) -> None:
-    text = f"scorewise.{old} is scorewise.{new} now; the earlier name goes with release 0.3."
+    text = f"scorewise.{old} is scorewise.{new} now; the earlier name goes with the next release."
     warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
