@@ -112,7 +112,7 @@ def test_what_the_head_can_do_and_what_it_refuses() -> None:
     assert ConditionalEnergy.width_needed(context=8, components=3) == 17
     with pytest.raises(ValueError, match="reads 42 features"):
         ConditionalEnergy(MADE((3,), 17, (8,)))
-    with pytest.raises(ValueError, match=r"head\.defensive=1.0 must be"):
+    with pytest.raises(ValueError, match=r"defensive=1.0 must be"):
         machine(defensive=1.0)
 
 
@@ -229,11 +229,11 @@ def test_resampling_draws_the_model_and_a_seed_reproduces_it() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"objective\.samples=0 must be"):
+    with pytest.raises(ValueError, match=r"samples=0 must be"):
         AEM(0)
-    with pytest.raises(ValueError, match=r"objective\.held_out_samples=-1 must be"):
+    with pytest.raises(ValueError, match=r"held_out_samples=-1 must be"):
         AEM(20, -1)
-    with pytest.raises(ValueError, match=r"sampler\.proposals=0 must be"):
+    with pytest.raises(ValueError, match=r"proposals=0 must be"):
         Resampling(0)
 
 

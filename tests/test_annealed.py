@@ -198,7 +198,7 @@ def test_reverse_diffusion_draws_the_smallest_level() -> None:
     assert abs(float(right.mean()) - 4) < 0.03
     assert abs(float(x[x < 0].mean()) + 4) < 0.06
     assert widths[1] < 0.04 < widths[0]
-    with pytest.raises(ValueError, match="must be at least 1"):
+    with pytest.raises(ValueError, match="must be a whole number of at least 1"):
         ReverseDiffusion1d(0)
 
 

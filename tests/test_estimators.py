@@ -122,9 +122,9 @@ def test_a_bandwidth_that_is_refused() -> None:
         KDE(torch.ones(5, 2))
     with pytest.raises(ValueError, match="none of median"):
         Stein(bandwidth="silverman")
-    with pytest.raises(ValueError, match="eta=0 must be positive"):
+    with pytest.raises(ValueError, match="eta=0 must be a positive number"):
         Stein(eta=0)
-    with pytest.raises(ValueError, match="must lie between"):
+    with pytest.raises(ValueError, match="must be a number above 0 and at most 1"):
         Spectral(share=1.5)
     with pytest.raises(ValueError, match="at least 1"):
         Spectral(n_eigen=0)
@@ -336,7 +336,7 @@ def test_esm_without_references_and_with_impossible_settings() -> None:
         ESM("median")
     with pytest.raises(ValueError, match="must be positive"):
         ESM(-1.0)
-    with pytest.raises(ValueError, match="references=1 must be at least 2"):
+    with pytest.raises(ValueError, match="references=1 must be a whole number of at least 2"):
         ESM(references=1)
 
 

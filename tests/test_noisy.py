@@ -123,7 +123,7 @@ def test_patches_are_read_and_written_back_in_order() -> None:
 def test_a_unet_takes_images_only() -> None:
     with pytest.raises(ValueError, match=r"\(C, H, W\)"):
         UNet((64,), 1)
-    with pytest.raises(ValueError, match="at least one resolution"):
+    with pytest.raises(ValueError, match="must be a list of positive whole numbers"):
         UNet((1, 8, 8), 1, ())
 
 

@@ -170,7 +170,7 @@ def test_a_loss_weighs_its_examples() -> None:
 
 
 def test_dsm_needs_a_positive_sigma() -> None:
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must be a positive number: DSM divides by it"):
         DSM(0.0)
 
 

@@ -191,7 +191,7 @@ def test_settings_are_checked() -> None:
         PixelCNNPP((12,), 3)
     with pytest.raises(ValueError, match="levels=0"):
         PixelCNNPP((1, 4, 4), 3, levels=0)
-    with pytest.raises(ValueError, match="dropout in"):
+    with pytest.raises(ValueError, match="must be a number of at least 0 and below 1"):
         PixelCNNPP((1, 4, 4), 3, dropout=1.0)
     with pytest.raises(ValueError, match="none of default, data"):
         PixelCNNPP((1, 4, 4), 3, init="knots")

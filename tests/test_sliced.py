@@ -109,11 +109,11 @@ def test_illegal_projections_are_refused() -> None:
         SSMVR("unit_sphere")
     with pytest.raises(ValueError, match="is none of gaussian"):
         SSM("cauchy")
-    with pytest.raises(ValueError, match="must be at least 1"):
+    with pytest.raises(ValueError, match="of at least 1"):
         SSM(projections=0)
     with pytest.raises(ValueError, match="is none of auto"):
         SSM(field="both")
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must be a positive number"):
         FDSSM(step=0)
     with pytest.raises(ValueError, match="is none of passes"):
         SM("backwards")

@@ -12,6 +12,8 @@ CLASSES_IN = ("data", "backbone", "head", "objective", "latent", "likelihood", "
 """Groups whose options are classes that a stored config may name, and that are built from it."""
 NAMES_IN = ("trainer", "logger")
 """Groups whose classes a stored config may name too; nothing is built from those names."""
+NONE = {"_target_": "none"}
+"""What a group of a settled config holds that the run has no use for."""
 STANDS_IN = ("auto", "none")
 """What an option has for a class when there is none."""
 LOGGERS_ONCE = ("lightning.pytorch.loggers.TensorBoardLogger", "lightning.pytorch.loggers.WandbLogger")
@@ -52,6 +54,18 @@ def _option(file: Path) -> Config:
 
 
 @cache
+def companions() -> dict[str, tuple[str, str]]:
+    """Return the groups that some options bring into a config: the option that does, and what it takes of the group."""
+    found = {}
+    for file in sorted(folder().glob("*/*.yaml")):
+        for listed in _read(file).get("defaults", []):
+            for key, name in listed.items() if isinstance(listed, dict) else ():
+                if key.startswith("/"):
+                    found[key[1:].partition("@")[0]] = (f"{file.parent.name}={file.stem}", name)
+    return found
+
+
+@cache
 def options(group: str) -> dict[str, Config]:
     """Return the settings of every option of a group, by its name and as typed there; none where there is no group."""
     if group not in groups():  # a stored config may name any
@@ -87,7 +101,9 @@ def settings_beside_groups(command: str) -> Config:
 def default_options(command: str) -> dict[str, str]:
     """Return the option of every group that a command takes when none is typed."""
     listed = _command(command)["defaults"]
-    found = default_options("train") if "train" in listed else {}
+    found = (
+        default_options("train") if "train" in listed else {group: name for group, (_, name) in companions().items()}
+    )
     return found | {group: name for one in listed if isinstance(one, dict) for group, name in one.items()}
 
 

@@ -6,9 +6,25 @@ Every function opens its own gradient scope, so that it also works inside `torch
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+FIELDS = ("auto", "joint", "conditional")
+"""Vector fields of a model: the joint score, the conditional scores, or what it has of these."""
+
+
+class Derivatives(NamedTuple):
+    """How often the parts of a model are differentiated in the example.
+
+    Args:
+        head: the network of the head.
+        backbone: the network that gives it its features.
+    """
+
+    head: int
+    backbone: int
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import activation_named
+from scorewise.backbones.layers import ActivationName, activation_named
+from scorewise.ranges import Count, HiddenSizes, within_ranges
 
 
 class ConvNet(nn.Module):
@@ -23,12 +24,13 @@ class ConvNet(nn.Module):
         ValueError: the examples are not images, or halve to nothing.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
-        channels: Sequence[int] = (32, 64, 64),
-        features: int = 128,
-        activation: str = "silu",
+        channels: HiddenSizes = (32, 64, 64),
+        features: Count = 128,
+        activation: ActivationName = "silu",
     ) -> None:
         super().__init__()
         if len(shape) != 3:

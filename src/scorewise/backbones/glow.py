@@ -1,13 +1,14 @@
 """Glow: an invertible map of images to independent normal numbers (Kingma and Dhariwal 2018), from normflows."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import activation_named
+from scorewise.backbones.layers import ActivationName, activation_named
 from scorewise.errors import UserError
+from scorewise.ranges import Count, OneOf, within_ranges
 
 
 def normflows() -> Any:
@@ -44,25 +45,22 @@ class Glow(nn.Module):
         UserError: normflows is not installed.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
-        levels: int = 2,
-        steps: int = 4,
-        filters: int = 64,
-        activation: str = "silu",
-        init: str = "data",
+        levels: Count = 2,
+        steps: Count = 4,
+        filters: Count = 64,
+        activation: ActivationName = "silu",
+        init: Annotated[str, OneOf(("data", "default"))] = "data",
     ) -> None:
         super().__init__()
-        if levels < 1 or steps < 1:
-            raise ValueError(f"Glow needs at least one resolution and flow step, not levels={levels} and steps={steps}")
         if len(shape) != 3 or any(side % 2**levels for side in shape[1:]):
             raise ValueError(
                 f"Glow with levels={levels} halves images {levels} times, and examples of shape {list(shape)} do not "
                 "halve so often: use fewer levels, or images of another size"
             )
-        if init not in ("data", "default"):
-            raise ValueError(f"init={init} is none of data, default")
         self.shape = tuple(shape)
         flows = normflows().flows
         self.squeeze: Any = flows.Squeeze()

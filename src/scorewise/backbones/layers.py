@@ -1,13 +1,17 @@
 """The small pieces that backbones and heads are made of."""
 
 import itertools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from scorewise.backbones.staircase import Staircase
+from scorewise.ranges import OneOf
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
@@ -17,8 +21,23 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
 }
-PIECEWISE_LINEAR = ("relu", "leaky_relu")
-"""Their second derivative is zero almost everywhere, so a loss that holds ds/dx gets a wrong gradient, silently."""
+CONTINUOUS_DERIVATIVES = {"relu": 0, "leaky_relu": 0, "elu": 1}
+"""How many derivatives of an activation are continuous; all are where it is not named. One more in a loss, and its
+gradient in the weights lacks what the jumps contribute, silently."""
+
+
+@dataclass(frozen=True)
+class Activation(OneOf):
+    """The name of an activation."""
+
+    names: tuple[str, ...] = tuple(ACTIVATIONS)
+
+    def smooth_enough(self, derivatives: int) -> list[str]:
+        """Return the activations so many derivatives of which are continuous."""
+        return [name for name in self.names if CONTINUOUS_DERIVATIVES.get(name, math.inf) >= derivatives]
+
+
+ActivationName = Annotated[str, Activation()]
 
 
 def activation_named(name: str) -> nn.Module:

@@ -3,12 +3,14 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import MaskedLinear, activation_named
+from scorewise.backbones.layers import ActivationName, MaskedLinear, activation_named
 from scorewise.ordering import Ordering
+from scorewise.ranges import HiddenSizes, OneOf, Whole, within_ranges
 
 
 def hidden_degrees(units: int, dims: int, least: int = 1) -> Tensor:
@@ -38,15 +40,16 @@ class MADE(nn.Module):
         condition: how many features of something else every dimension may see, for `causal_features_given`.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         width: int,
-        hidden: Sequence[int] = (512, 512),
-        activation: str = "relu",
+        hidden: HiddenSizes = (512, 512),
+        activation: ActivationName = "relu",
         ordering: str | Sequence[int] = "raster",
-        ordering_seed: int = 0,
-        init: str = "default",
+        ordering_seed: Whole = 0,
+        init: Annotated[str, OneOf(("default", "knots"))] = "default",
         condition: int = 0,
     ) -> None:
         super().__init__()
@@ -63,8 +66,6 @@ class MADE(nn.Module):
         self.output = MaskedLinear(position_D.repeat_interleave(width)[:, None] > degrees[-1])
         self.of_condition = nn.Linear(condition, hidden[0], bias=False) if condition else None
         self.activation = activation_named(activation)
-        if init not in ("default", "knots"):
-            raise ValueError(f"backbone.init={init} is none of default, knots")
         if init == "knots":
             self._knots()
 

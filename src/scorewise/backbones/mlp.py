@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import perceptron
+from scorewise.backbones.layers import ActivationName, perceptron
+from scorewise.ranges import HiddenSizes, within_ranges
 
 
 class MLP(nn.Module):
@@ -19,11 +20,12 @@ class MLP(nn.Module):
         condition: how many features of something else it sees as well, for `features_given`.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
-        hidden: Sequence[int] = (256, 256, 256),
-        activation: str = "silu",
+        hidden: HiddenSizes = (256, 256, 256),
+        activation: ActivationName = "silu",
         condition: int = 0,
     ) -> None:
         super().__init__()

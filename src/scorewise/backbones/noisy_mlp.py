@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import activation_named
+from scorewise.backbones.layers import ActivationName, activation_named
 from scorewise.backbones.noise_level import NoiseLevel
+from scorewise.ranges import HiddenSizes, within_ranges
 
 EMBEDDING = 64
 
@@ -22,8 +23,13 @@ class NoisyMLP(nn.Module):
         activation: name of the activation after every hidden layer.
     """
 
+    @within_ranges
     def __init__(
-        self, shape: Sequence[int], width: int, hidden: Sequence[int] = (128, 128, 128), activation: str = "silu"
+        self,
+        shape: Sequence[int],
+        width: int,
+        hidden: HiddenSizes = (128, 128, 128),
+        activation: ActivationName = "silu",
     ) -> None:
         super().__init__()
         self.shape, self.width = tuple(shape), width

@@ -1,6 +1,7 @@
 """PixelCNN++: shifted gated convolutions at several resolutions (Salimans et al. 2017)."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from scorewise.backbones.passes import MARGIN, Memory, Part, Pass, Whole
 from scorewise.backbones.same_pixel import SamePixel
 from scorewise.backbones.shifted import Shifted, Up, concat_elu
 from scorewise.ordering import Ordering
+from scorewise.ranges import Between, Count, OneOf, within_ranges
 
 Notes = dict[tuple[int, int, int], Tensor]
 """What the stack of the rows above had at every resolution, on the way down (0) or up (1), after every block."""
@@ -120,26 +122,20 @@ class PixelCNNPP(nn.Module):
         ValueError: the examples are not images, or a setting is out of range.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         width: int,
-        filters: int = 32,
-        resnets: int = 1,
-        levels: int = 3,
-        dropout: float = 0.0,
-        init: str = "default",
+        filters: Count = 32,
+        resnets: Count = 1,
+        levels: Count = 3,
+        dropout: Annotated[float, Between(0, 1, without=("high",))] = 0.0,
+        init: Annotated[str, OneOf(("default", "data"))] = "default",
     ) -> None:
         super().__init__()
         if len(shape) != 3:
             raise ValueError(f"PixelCNN++ takes images of shape (C, H, W), not examples of shape {tuple(shape)}")
-        if filters < 1 or resnets < 1 or levels < 1 or not 0 <= dropout < 1:
-            raise ValueError(
-                f"PixelCNN++ needs at least one filter, resnet and level and a dropout in [0, 1), not "
-                f"filters={filters}, resnets={resnets}, levels={levels} and dropout={dropout}"
-            )
-        if init not in ("default", "data"):
-            raise ValueError(f"backbone.init={init} is none of default, data")
         self.shape, self.width, self.dropout = tuple(shape), width, dropout
         self.ordering = Ordering.named("pixels", self.shape)
         seen = self.shape[0] + 1

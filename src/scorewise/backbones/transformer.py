@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scorewise.backbones.dropout import drop, mask_generator
 from scorewise.ordering import Ordering
+from scorewise.ranges import Between, Count, Whole, within_ranges
 
 
 class Attention(nn.Module):
@@ -116,23 +118,21 @@ class Transformer(nn.Module):
         ValueError: a setting is out of range.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         width: int,
-        size: int = 64,
-        heads: int = 4,
-        blocks: int = 3,
-        dropout: float = 0.0,
+        size: Count = 64,
+        heads: Count = 4,
+        blocks: Count = 3,
+        dropout: Annotated[float, Between(0, 1, without=("high",))] = 0.0,
         ordering: str | Sequence[int] = "pixels",
-        ordering_seed: int = 0,
+        ordering_seed: Whole = 0,
     ) -> None:
         super().__init__()
-        if size < 1 or blocks < 1 or heads < 1 or size % heads or not 0 <= dropout < 1:
-            raise ValueError(
-                f"a transformer needs a size that its heads divide, at least one block and a dropout in [0, 1), not "
-                f"size={size}, heads={heads}, blocks={blocks} and dropout={dropout}"
-            )
+        if size % heads:
+            raise ValueError(f"a transformer needs a size that its heads divide, not size={size} and heads={heads}")
         self.shape, self.width, self.dropout = tuple(shape), width, dropout
         dims = math.prod(self.shape)
         if isinstance(ordering, str):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scorewise.backbones.noise_level import NoiseLevel
+from scorewise.ranges import Count, HiddenSizes, within_ranges
 
 EMBEDDING = 64
 GROUPS = 8
@@ -59,22 +60,18 @@ class UNet(nn.Module):
         ValueError: the examples are not images, or there is no resolution, block or pixel.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         width: int,
-        channels: Sequence[int] = (48, 64),
-        blocks: int = 1,
-        patch: int = 2,
+        channels: HiddenSizes = (48, 64),
+        blocks: Count = 1,
+        patch: Count = 2,
     ) -> None:
         super().__init__()
         if len(shape) != 3:
             raise ValueError(f"a U-Net takes images of shape (C, H, W), not examples of shape {tuple(shape)}")
-        if not channels or blocks < 1 or patch < 1:
-            raise ValueError(
-                f"a U-Net needs at least one resolution, block and pixel, not channels={list(channels)}, "
-                f"blocks={blocks} and patch={patch}"
-            )
         self.shape, self.width, self.blocks, self.patch = tuple(shape), width, blocks, patch
         self.multiple = patch * 2 ** (len(channels) - 1)
         self.level = NoiseLevel(EMBEDDING)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from scorewise.comparison.record import Record, number
 from scorewise.comparison.settings import as_key, shown
 from scorewise.comparison.typed_again import option_or_class
-from scorewise.config.identity import PLUMBING, is_vae
+from scorewise.config.identity import PLUMBING
 
 NOT_THE_LAW = (
     *("_target_", "smoothing", "batch_size", "epochs", "fresh", "examples_per_epoch", "held_out"),
@@ -36,7 +36,7 @@ def _key(config: Mapping[str, Any]) -> dict[str, Any]:
     smoothing = data.get("smoothing")
     key |= {"data": data["_target_"], "smoothing": smoothing if number(smoothing) is None else number(smoothing)}
     latent = config.get("latent")
-    if is_vae(dict(config)) and isinstance(latent, Mapping):
+    if isinstance(latent, Mapping):
         binary = latent.get("likelihood") == "bernoulli"  # images are drawn black and white; else dequantised
         key |= {f"latent.{name}": latent.get(name) for name in ("likelihood", *(() if binary else ("log_std",)))}
     return key

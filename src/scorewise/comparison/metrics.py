@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from scorewise.comparison.record import COMPANIONS, Record
 from scorewise.comparison.typed_again import option_or_class
-from scorewise.config.identity import is_vae
 
 OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo")
 """Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
@@ -39,7 +38,7 @@ class Metric(NamedTuple):
 def objective_of(record: Record) -> str:
     """Return the objective that a run minimises; of a VAE with an entropy of another kind its method."""
     latent = record.config.get("latent")
-    if is_vae(record.config) and isinstance(latent, dict) and latent.get("method") != "score":
+    if isinstance(latent, dict) and latent.get("method") != "score":
         return str(latent.get("method"))
     return option_or_class("objective", record.config["objective"]["_target_"])
 

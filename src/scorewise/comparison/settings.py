@@ -6,7 +6,7 @@ from typing import Any
 
 from scorewise.comparison.record import Record, leaves
 from scorewise.comparison.typed_again import follows, option_or_class
-from scorewise.config.identity import ADDED, AS_EVER, PLUMBING, is_vae
+from scorewise.config.identity import ADDED, AS_EVER, PLUMBING
 
 LEFT_OUT = ("identity", "model", "name", "tags", "train", "test", "rerun", "resume", "logger", "seed", "paths")
 """Sections that do not say what is computed, and the seed, which has its own column."""
@@ -16,9 +16,8 @@ Settings = dict[str, Any]
 def settings(record: Record) -> Settings:
     """Return what a run computes, by dotted names: `backbone` is its option, `backbone.hidden` a setting of it."""
     found: Settings = {}
-    vae = is_vae(record.config)
     for section, part in record.config.items():
-        if section in LEFT_OUT or (section == "latent" and not vae):
+        if section in LEFT_OUT:
             continue
         if not isinstance(part, Mapping):
             found[section] = part

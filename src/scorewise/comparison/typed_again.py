@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from scorewise import catalog
-from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING, is_vae
+from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING
 
 GROUPS = (
     *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),
@@ -42,11 +42,11 @@ def command(config: Config) -> str:
         NotTyped: it holds what this version has no option for.
     """
     defaults, main = catalog.default_options("train"), catalog.settings_beside_groups("train")
-    skipped = {"sampler", "likelihood"} if is_vae(config) else {"latent"}  # type: ignore[arg-type]
+    skipped = {"sampler", "likelihood"} if "latent" in config else set()
     words: list[str] = []
     for group in GROUPS:
         part = config.get(group)
-        if group in skipped or not isinstance(part, Mapping) or (is_vae(config) and dict(part) == {"_target_": "none"}):  # type: ignore[arg-type]
+        if group in skipped or not isinstance(part, Mapping) or ("latent" in config and dict(part) == catalog.NONE):
             continue
         words += _group(group, part, defaults.get(group, ""), config)
     for key, value in main.items():

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scorewise.capabilities import InitialisedByData
 from scorewise.catalog import Config, option_name
 from scorewise.config.choices import build_source, built, class_of
-from scorewise.config.identity import is_vae
 from scorewise.config.outlier_sets import entries_of, outside_sources
 from scorewise.data.source import Source
 from scorewise.data.tables import Tabular
@@ -86,7 +85,7 @@ def build(config: Config, seed: int) -> Parts:
     """
     import torch
 
-    if is_vae(config):
+    if "latent" in config:
         return _build_vae(config, seed)
     source = build_source(config)
     objective: Objective = built(config, "objective")
@@ -117,7 +116,7 @@ def build(config: Config, seed: int) -> Parts:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = assemble(recipe, import_class)
-    if smoothing == 0 and source.repeats and objective.differentiates_query:
+    if smoothing == 0 and source.repeats and objective.derivatives:
         name = option_name("objective", config["objective"]["_target_"])
         warnings.warn(
             f"data.smoothing=0 on data with repeated values: objective={name} has no minimum there (its loss falls "

@@ -13,8 +13,6 @@ from scorewise.store import import_class
 
 BATCHING = ("smoothing", "batch_size", "epochs")
 """Settings of the data group that are not the data set's own."""
-NONE = {"_target_": "none"}
-"""What a group of a settled config holds that the run has no use for."""
 
 
 class IncompatibleChoice(UserError, CompactHydraException):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scorewise.backbones.layers import ACTIVATIONS, PIECEWISE_LINEAR
+from scorewise.backbones.layers import Activation
 from scorewise.capabilities import (
     DiscreteDensity,
     GivenCausalFeatures,
@@ -13,9 +13,8 @@ from scorewise.capabilities import (
 )
 from scorewise.catalog import Config, option_name, targets
 from scorewise.config.choices import IncompatibleChoice, class_of, has_any, named, needs_of, of_objective, that_have
-from scorewise.config.identity import is_vae
 from scorewise.config.outlier_sets import entries_of, entry_of
-from scorewise.config.settings import refuse_numbers
+from scorewise.config.settings import refuse_out_of_range
 from scorewise.data.source import Labelled, Source
 from scorewise.errors import either
 from scorewise.heads.lifted import LiftedModel
@@ -23,6 +22,7 @@ from scorewise.heads.model import Model
 from scorewise.latent import SCORE_OBJECTIVES, VAE, mismatch, reads_conditionals
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
+from scorewise.ranges import kinds
 from scorewise.store import import_class
 
 
@@ -40,12 +40,12 @@ def refuse_incompatible(config: Config) -> None:
             "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs, nor average "
             "weights: use trainer=ddp."
         )
-    if is_vae(config):
+    if "latent" in config:
         _refuse_vae(config)
         return
     objective, head = class_of(config, "objective", Objective), class_of(config, "head", Model)
     backbone, sampler, task = (class_of(config, group) for group in ("backbone", "sampler", "task"))
-    refuse_numbers(config)
+    refuse_out_of_range(config)
     chosen = {
         group: option_name(group, config[group]["_target_"])
         for group in ("objective", "head", "backbone", "sampler", "task")
@@ -77,7 +77,7 @@ def refuse_incompatible(config: Config) -> None:
                 f"draws and its nll rest on. Use likelihood=auto."
             )
         require("likelihood", needs_of(class_of(config, "likelihood")), "head", head)
-    _refuse_kinks(config, objective, chosen)
+    _refuse_kinks(config, objective, head, chosen)
     _refuse_off_levels(config, head, chosen)
     dropout = config["backbone"].get("dropout", 0)
     if dropout and of_objective(config, "several_passes_with"):
@@ -97,7 +97,7 @@ def _refuse_vae(config: Config) -> None:
     """Refuse what does not fit a VAE: its data, its score network, or the encoder that those scores train."""
     latent, source = config["latent"], class_of(config, "data", Source)
     class_of(config, "latent", VAE)
-    refuse_numbers(config)
+    refuse_out_of_range(config)
     conditional = latent["method"] == "score" and _refuse_score_network(config)
     if sentence := mismatch(latent["method"], latent["encoder"], conditional):
         raise IncompatibleChoice(f"{sentence}.")
@@ -174,7 +174,7 @@ def _refuse_score_network(config: Config) -> bool:
             f"backbone.ordering={config['backbone']['ordering']} is not the order in which the encoder draws z: use "
             "backbone.ordering=raster."
         )
-    _refuse_kinks(config, objective, chosen)
+    _refuse_kinks(config, objective, head, chosen)
     return reads_conditionals(head, config["objective"].get("field", "auto"))
 
 
@@ -191,7 +191,7 @@ def refuse_unlabelled(config: Config) -> None:
         )
     if (config["trainer"]["devices"], config["trainer"]["num_nodes"]) != (1, 1):
         raise IncompatibleChoice("the classifier is small and trains on one device: use trainer=cpu or trainer=gpu.")
-    refuse_numbers(config)
+    refuse_out_of_range(config)
 
 
 def _refuse_task(config: Config, task: type, head: type) -> None:
@@ -225,24 +225,30 @@ def _refuse_off_levels(config: Config, head: type, chosen: Mapping[str, str]) ->
         )
 
 
-def _refuse_kinks(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
-    smooth = [name for name in ACTIVATIONS if name not in PIECEWISE_LINEAR]
-    # The joint field of a normalised density is a gradient through the whole network, as the score of an energy is.
-    joint = objective.joint or config["objective"].get("field") == "joint"
-    scored_density = chosen["head"] == "flow" and objective.reads_scores
-    gradient = chosen["head"] == "energy" or scored_density or (joint and chosen["head"] != "score")
-    through_backbone = gradient or (objective.differentiates_backbone and chosen["head"] == "score")
-    # The score of a conditional energy is a derivative already.
-    in_head = objective.differentiates_query or (objective.reads_scores and chosen["head"] == "conditional_energy")
-    for group, differentiated in (("head", in_head), ("backbone", through_backbone)):
-        activation = config[group].get("activation")
-        if differentiated and activation in PIECEWISE_LINEAR:
+TIMES = {2: "twice", 3: "three times"}
+ORDINALS = {2: "second", 3: "third"}
+
+
+def _refuse_kinks(config: Config, objective: Any, head: type, chosen: Mapping[str, str]) -> None:
+    """Refuse activations that have fewer derivatives than training takes: the loss's and one in the weights."""
+    settings = {key: value for key, value in config["objective"].items() if key != "_target_"}
+    for group, taken in objective.differentiates(head, **settings)._asdict().items():
+        for name, names in _activations(class_of(config, group)):
+            smooth, given = names.smooth_enough(taken), config[group].get(name)
+            if given not in names.names or given in smooth:
+                continue
+            missing = next(n for n in range(1, taken + 1) if given not in names.smooth_enough(n)) + 1
             raise IncompatibleChoice(
-                f"objective={chosen['objective']} with head={chosen['head']} differentiates twice, and "
-                f"{group}.activation={activation} has no second derivative, so its gradient would be wrong without any "
-                "error. "
-                f"Use {group}.activation={either(smooth)}."
+                f"objective={chosen['objective']} with head={chosen['head']} differentiates {TIMES[taken + 1]}, and "
+                f"{group}.{name}={given} has no {ORDINALS[missing]} derivative, so its gradient would be wrong without "
+                f"any error. Use {group}.{name}={either(smooth)}."
             )
+
+
+def _activations(cls: type) -> list[tuple[str, Activation]]:
+    """Return the parameters of a class that are names of activations."""
+    told = [(name, one) for name, kinds_ in kinds(cls).items() for kind in kinds_ for one in kind.ranges]
+    return [(name, one) for name, one in told if isinstance(one, Activation)]
 
 
 def _has_levels(head: type) -> bool:

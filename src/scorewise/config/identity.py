@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
-from scorewise.catalog import Config, original
+from scorewise.catalog import NONE, Config, original, settings_of
 
 RESULTS = 1
 """Raised when the same settings give other numbers than before, and by nothing else: a release alone orphans no run."""
@@ -75,12 +75,15 @@ def what_counts(config: Config) -> Config:
     likelihood = {
         key: value
         for key, value in config.get("likelihood", {}).items()
-        if value is not None and AS_EVER.get(key) != value and value not in _likelihoods_of(config)
+        if value is not None and AS_EVER.get(key) != value and (key != "_target_" or value != _usual_likelihood(config))
     }
     counted = {section: _counted(section, config[section]) for section in CHANGES_RESULTS}
-    latent = _counted("latent", config.get("latent")) if is_vae(config) else None
-    draws = str(config["task"]["_target_"]).endswith("SampleQuality")  # its numbers are of samples
-    later = {"likelihood": likelihood, "latent": latent, "sampler": config.get("sampler") if draws else None}
+    draws = config["task"].get("samples") is not None and config.get("sampler") != NONE  # its numbers are of samples
+    later = {
+        "likelihood": likelihood,
+        "latent": _counted("latent", config.get("latent")),
+        "sampler": config.get("sampler") if draws else None,
+    }
     return {**counted, **{section: part for section, part in later.items() if part}}
 
 
@@ -94,15 +97,15 @@ def _counted(section: str, part: Any) -> Any:
     }
 
 
-def is_vae(config: Config) -> bool:
-    """Return whether a config trains a VAE, which alone the group latent is for."""
-    return str(config["task"]["_target_"]).endswith("ImplicitVAE")
+def _usual_likelihood(config: Config) -> str:
+    """Return what likelihood=auto comes to for a head, which identities do not hold."""
+    target = config["likelihood"]["_target_"]
+    if target == NONE["_target_"]:
+        return str(target)
+    from scorewise.config.settle import likelihood_for  # needs torch, which reading a run's files does not
+    from scorewise.store import import_class
 
-
-def _likelihoods_of(config: Config) -> tuple[str, str]:
-    """Return what likelihood=auto comes to for a head, if it needs one at all."""
-    of_levels = "NoisyConditional" in config["head"]["_target_"]
-    return "none", "scorewise.likelihood." + ("flow_ode.FlowODE" if of_levels else "quadrature.Quadrature")
+    return str(settings_of("likelihood", likelihood_for(import_class(config["head"]["_target_"])))["_target_"])
 
 
 def generation() -> int | str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scorewise.catalog import Config, settings_of, targets
 from scorewise.config.choices import build_source
-from scorewise.config.settings import refuse_kinds
+from scorewise.config.settings import refuse_settings
 from scorewise.data.source import Source
 from scorewise.errors import UserError, either
 from scorewise.store import import_class
@@ -81,7 +81,7 @@ def outside_sources(
         if columns is not None and "columns" in accepted:
             part["columns"] = columns
         try:
-            refuse_kinds({"data": part})
+            refuse_settings({"data": part}, "data")
             found[name] = build_source({"data": part})
         except UserError as error:
             raise UserError(f"task.out: {name} cannot be had in the shape {list(shape)}: {error}") from error

@@ -39,6 +39,10 @@ def _of_hydra(error: BaseException, command: str) -> str:
         known = sorted(catalog.options(group))
         return f"{group}={option} is no option of {group}: use one of {', '.join(known)}{_close(option, known)}"
     if match := re.search(r"Could not override '([^']+)'", text):
+        absent = re.search(r"No match in the defaults list|Key '(\w+)' is not in struct\n *full_key: \1\n", f"{text}\n")
+        brought = catalog.companions().get(match.group(1).partition(".")[0])
+        if absent and brought and match.group(1).partition(".")[0] in catalog.default_options(command):
+            return f"{match.group(1)} is of {brought[0]} alone, and another task is chosen: choose that first."
         return _unknown_key(match.group(1), command)
     if match := re.search(r"(?:Key|key) '([^']+)' (?:is )?not in", text):
         return _unknown_key(match.group(1), command)

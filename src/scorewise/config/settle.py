@@ -1,10 +1,7 @@
 """A config with every auto replaced by the option that it stands for."""
 
-from typing import TYPE_CHECKING
-
-from scorewise.catalog import Config, option_name, settings_of, targets
+from scorewise.catalog import NONE, Config, option_name, settings_of, targets
 from scorewise.config.choices import (
-    NONE,
     IncompatibleChoice,
     class_of,
     has_any,
@@ -13,15 +10,11 @@ from scorewise.config.choices import (
     of_objective,
     that_have,
 )
-from scorewise.config.identity import is_vae
 from scorewise.errors import either
 from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
 from scorewise.latent import encoder_for, reads_conditionals
 from scorewise.store import import_class
-
-if TYPE_CHECKING:  # tasks import Lightning, which takes seconds
-    pass
 
 AUTO_SAMPLERS = (
     "exact",
@@ -44,10 +37,9 @@ def names(config: Config) -> list[str]:
         groups = ("objective", "backbone") if method == "score" else ()
         chosen = [option_name(group, config[group]["_target_"]) for group in groups] or [method]
         return ["vae", *chosen, option_name("data", config["data"]["_target_"])]
-    head = option_name("head", config["head"]["_target_"])
     parts = [option_name(group, config[group]["_target_"]) for group in ("objective", "backbone", "data")]
-    if head in ("gaussian", "mixture", "energy"):
-        parts.insert(2, head)
+    if class_of(config, "head", Model).tells_runs_apart:  # type: ignore[attr-defined]
+        parts.insert(2, option_name("head", config["head"]["_target_"]))
     if "name" in config["data"]:
         parts[-1] = str(config["data"]["name"])
     return parts
@@ -56,26 +48,16 @@ def names(config: Config) -> list[str]:
 def settle(config: Config) -> Config:
     """Return the config with head=auto and sampler=auto replaced by what they stand for.
 
-    Only a VAE keeps the group latent, and of its other groups only those that it has a use for.
+    A config with latents is of a VAE, which keeps of the other groups only those that it has a use for.
 
     Raises:
-        IncompatibleChoice: no head of the objective's list fits the backbone; latents without a VAE.
+        IncompatibleChoice: no head of the objective's list fits the backbone.
     """
     config = dict(config)
-    if is_vae(config):
-        return _settle_vae(config)
-    latent, default = config.pop("latent", {}), settings_of("latent", "dense")
-    if changed := [name for name, value in latent.items() if value != default.get(name)]:
-        raise IncompatibleChoice(
-            f"task={option_name('task', config['task']['_target_'])} has no latents, and latent.{changed[0]}="
-            f"{latent[changed[0]]} sets some: use task=implicit_vae."
-        )
-    return _settle_model(config)
+    return _settle_vae(config) if "latent" in config else _settle_model(config)
 
 
 def _settle_vae(config: Config) -> Config:
-    if "latent" not in config:
-        raise IncompatibleChoice("task=implicit_vae tests runs that it has trained, and this run is of another task.")
     config |= {"latent": dict(config["latent"]), "sampler": NONE, "likelihood": NONE}
     latent = config["latent"]
     conditional = False
@@ -113,6 +95,10 @@ def _settle_model(config: Config) -> Config:
     if not issubclass(head, LiftedModel):
         config["likelihood"] = settings_of("likelihood", "none")
     elif config.get("likelihood", {"_target_": "auto"})["_target_"] == "auto":
-        fitting = [n for n in AUTO_LIKELIHOODS if has_any(head, needs_of(import_class(targets("likelihood")[n])))]
-        config["likelihood"] = settings_of("likelihood", fitting[0])
+        config["likelihood"] = settings_of("likelihood", likelihood_for(head))
     return config
+
+
+def likelihood_for(head: type) -> str:
+    """Return the likelihood that likelihood=auto stands for, of a head without a closed form."""
+    return next(n for n in AUTO_LIKELIHOODS if has_any(head, needs_of(import_class(targets("likelihood")[n]))))

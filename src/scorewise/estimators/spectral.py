@@ -1,6 +1,6 @@
 """The spectral Stein gradient estimator (Shi, Sun and Zhu 2018)."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from scorewise.estimators.kernel import (
     kernel_gradient,
     squared_distances,
 )
+from scorewise.ranges import Between, Count, within_ranges
 
 
 class Spectrum(NamedTuple):
@@ -49,18 +50,15 @@ class Spectral:
         ValueError: share is not in (0, 1], n_eigen is not positive, no such rule, or a bandwidth that is not positive.
     """
 
+    @within_ranges
     def __init__(
         self,
-        share: float = 0.99,
+        share: Annotated[float, Between(0, 1, "it is a share of the sum of the eigenvalues", without=("low",))] = 0.99,
         bandwidth: str | float = "median",
-        n_eigen: int | None = None,
+        n_eigen: Count | None = None,
         freeze_n_eigen: bool = False,
     ) -> None:
         check_bandwidth(bandwidth, ("median",))
-        if not 0 < share <= 1:
-            raise ValueError(f"share={share} must lie between 0 and 1: it is a share of the sum of the eigenvalues")
-        if n_eigen is not None and n_eigen < 1:
-            raise ValueError(f"n_eigen={n_eigen} must be at least 1, or None to count by share={share}")
         self.share, self.bandwidth, self.freeze_n_eigen = share, bandwidth, freeze_n_eigen
         self.n_eigen = n_eigen
 

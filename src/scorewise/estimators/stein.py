@@ -1,5 +1,7 @@
 """The Stein gradient estimator (Li and Turner 2018)."""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from scorewise.estimators.kernel import (
     kernel_gradient,
     squared_distances,
 )
+from scorewise.ranges import Positive, within_ranges
 
 
 class Stein:
@@ -27,10 +30,13 @@ class Stein:
         ValueError: eta is not positive, no such rule, or a number that is not positive.
     """
 
-    def __init__(self, eta: float = 0.001, bandwidth: str | float = "median") -> None:
+    @within_ranges
+    def __init__(
+        self,
+        eta: Annotated[float, Positive("samples that coincide have a singular kernel matrix")] = 0.001,
+        bandwidth: str | float = "median",
+    ) -> None:
         check_bandwidth(bandwidth, ("median",))
-        if not eta > 0:
-            raise ValueError(f"eta={eta} must be positive: samples that coincide have a singular kernel matrix")
         self.eta, self.bandwidth = eta, bandwidth
 
     @torch.no_grad()

@@ -1,16 +1,16 @@
 """The head of an autoregressive energy machine: one small energy network, shared by all dimensions."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scorewise.backbones.layers import activation_named, perceptron
-from scorewise.gradients import gradient_scope
+from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.gradients import Derivatives, gradient_scope
 from scorewise.heads.lifted import LiftedModel
+from scorewise.ranges import AtLeast, Between, Count, HiddenSizes, within_ranges
 
 
 class ConditionalEnergy(LiftedModel):
@@ -40,16 +40,17 @@ class ConditionalEnergy(LiftedModel):
 
     SMALLEST_SCALE = 1e-3
 
+    @within_ranges
     def __init__(
         self,
         backbone: nn.Module,
         *,
-        hidden: Sequence[int] = (64, 64),
-        activation: str = "silu",
-        context: int = 12,
-        components: int = 10,
+        hidden: HiddenSizes = (64, 64),
+        activation: ActivationName = "silu",
+        context: Count = 12,
+        components: Annotated[int, AtLeast(1, "the proposal learns them")] = 10,
         confining: bool = True,
-        defensive: float = 0.05,
+        defensive: Annotated[float, Between(0, 1, "it is a weight", without=("high",))] = 0.05,
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,
@@ -61,10 +62,6 @@ class ConditionalEnergy(LiftedModel):
                 f"a conditional energy with context={context} and {components} components reads {width} features per "
                 f"dimension, the backbone gives {self.backbone.width}"
             )
-        if not 0 <= defensive < 1:
-            raise ValueError(f"head.defensive={defensive} must be at least 0 and below 1: it is a weight")
-        if components < 1:
-            raise ValueError(f"head.components={components} must be at least 1: the proposal learns them")
         self.width, self.confining, self.defensive = context, confining, defensive
         self.of_context = nn.Linear(context, hidden[0])
         self.of_query = nn.Parameter(torch.empty(hidden[0]).uniform_(-1, 1))
@@ -79,6 +76,11 @@ class ConditionalEnergy(LiftedModel):
     def width_needed(**settings: Any) -> int | None:
         """Return the size of a context vector and 3 K: logit, location and raw scale of every component."""
         return int(settings.get("context", 12)) + 3 * int(settings.get("components", 10))
+
+    @classmethod
+    def derivatives_of(cls, field: str) -> Derivatives:
+        """Return one in the head: conditional scores are slopes of the energy; and everywhere for the joint score."""
+        return Derivatives(1, 1 if field == "joint" else 0)
 
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return E_d(c_d, q_d) = - log q(q_d | c_d) + constant, shape of q; leading axes of q broadcast."""

@@ -1,15 +1,15 @@
 """The head of AR-CSM: one small network, shared by all dimensions, from [context, query] to a score."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import activation_named, perceptron
-from scorewise.heads.forms import ScoreForm
+from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.heads.forms import FORMS, ScoreForm
 from scorewise.heads.fused_csm import fused_csm
 from scorewise.heads.lifted import LiftedModel
+from scorewise.ranges import Count, HiddenSizes, OneOf, within_ranges
 
 
 class ConditionalScore(LiftedModel):
@@ -27,14 +27,15 @@ class ConditionalScore(LiftedModel):
         ValueError: unknown activation or form.
     """
 
+    @within_ranges
     def __init__(
         self,
         backbone: nn.Module,
         *,
-        hidden: Sequence[int] = (64, 64),
-        activation: str = "silu",
-        form: str = "auto",
-        context: int | None = None,
+        hidden: HiddenSizes = (64, 64),
+        activation: ActivationName = "silu",
+        form: Annotated[str, OneOf(FORMS)] = "auto",
+        context: Count | None = None,
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,

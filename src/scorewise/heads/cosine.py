@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.heads.model import CausalModel
+from scorewise.ranges import Count, within_ranges
 
 AT_ONCE = 2**20
 """Cells of quantiles that are held at once."""
@@ -30,13 +31,14 @@ class Cosine(CausalModel):
         ValueError: an empty range, too few nodes, or a backbone of another width.
     """
 
+    @within_ranges
     def __init__(
         self,
         backbone: nn.Module,
         *,
         low: float,
         high: float,
-        terms: int = 48,
+        terms: Count = 48,
         nodes: int | None = None,
         mean: float = 0.0,
         std: float = 1.0,

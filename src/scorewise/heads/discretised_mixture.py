@@ -1,7 +1,7 @@
 """Conditionals that are mixtures of logistics on a grid of levels (Salimans et al. 2017)."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 from scorewise.heads.logistics import logistic_parts, spread_locations
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
+from scorewise.ranges import AtLeast, Count, within_ranges
 
 
 class DiscretisedMixture(CausalModel):
@@ -32,12 +33,13 @@ class DiscretisedMixture(CausalModel):
         ValueError: noise in the law, fewer than 2 levels, or a backbone of another width.
     """
 
+    @within_ranges
     def __init__(
         self,
         backbone: nn.Module,
         *,
-        components: int = 10,
-        levels: int = 256,
+        components: Count = 10,
+        levels: Annotated[int, AtLeast(2, "the ends are -1 and 1")] = 256,
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,
@@ -50,8 +52,6 @@ class DiscretisedMixture(CausalModel):
             )
         if noise > 0:
             raise ValueError(f"a discretised mixture is of the levels themselves, and the law has noise {noise:g}")
-        if levels < 2:
-            raise ValueError(f"head.levels={levels} must be at least 2, the ends -1 and 1")
         self.levels, self.spacing = levels, 2 / (levels - 1)
         self.register_buffer("spread", spread_locations(components))
         self.spread: Tensor

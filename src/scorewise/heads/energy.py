@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from scorewise.capabilities import Features
-from scorewise.gradients import score_of_log_density
+from scorewise.gradients import Derivatives, score_of_log_density
 from scorewise.heads.model import Model
 
 
@@ -18,6 +18,7 @@ class Energy(Model):
     """
 
     needs = (Features,)
+    tells_runs_apart = True
 
     def __init__(
         self, backbone: nn.Module, *, confining: bool = True, mean: float = 0.0, std: float = 1.0, noise: float = 0.0
@@ -25,6 +26,11 @@ class Energy(Model):
         super().__init__(backbone, mean=mean, std=std, noise=noise)
         self.confining = confining
         self.last = nn.Linear(self.backbone.width, 1, bias=False)  # an energy is defined up to a constant
+
+    @classmethod
+    def derivatives_of(cls, field: str) -> Derivatives:
+        """Return one everywhere: the score is a gradient."""
+        return Derivatives(1, 1)
 
     def energy(self, x_BD: Tensor) -> Tensor:
         """Return E(x) = - log q(x) + constant, shape (B,)."""

@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from scorewise.capabilities import InvertibleMap
-from scorewise.gradients import score_of_log_density
+from scorewise.gradients import Derivatives, score_of_log_density
 from scorewise.heads.model import Model
 
 
@@ -21,6 +21,11 @@ class NormalisingFlow(Model):
 
     def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
         super().__init__(backbone, mean=mean, std=std, noise=noise)
+
+    @classmethod
+    def derivatives_of(cls, field: str) -> Derivatives:
+        """Return one everywhere: the score is a gradient."""
+        return Derivatives(1, 1)
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""

@@ -23,6 +23,8 @@ class Gaussian(CausalModel):
 
     LOG_STD = (-7.0, 5.0)
 
+    tells_runs_apart = True
+
     def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
         super().__init__(backbone, mean=mean, std=std, noise=noise)
         if self.backbone.width != 2:

@@ -9,6 +9,7 @@ from torch.nn import functional
 from scorewise.heads.logistics import logistic_parts, spread_locations
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
+from scorewise.ranges import Count, within_ranges
 
 
 class Mixture(CausalModel):
@@ -23,8 +24,11 @@ class Mixture(CausalModel):
         ValueError: the backbone's width is not 3 K.
     """
 
+    tells_runs_apart = True
+
+    @within_ranges
     def __init__(
-        self, backbone: nn.Module, *, components: int = 10, mean: float = 0.0, std: float = 1.0, noise: float = 0.0
+        self, backbone: nn.Module, *, components: Count = 10, mean: float = 0.0, std: float = 1.0, noise: float = 0.0
     ) -> None:
         super().__init__(backbone, mean=mean, std=std, noise=noise)
         if self.backbone.width != 3 * components:

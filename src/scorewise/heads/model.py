@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import CausalFeatures, ContextStream, StreamsFeatures
+from scorewise.gradients import Derivatives
 from scorewise.heads.streams import FullPassStream, StandardisedStream
 from scorewise.ordering import Ordering
 from scorewise.trained import Trained
@@ -42,6 +43,8 @@ class Model(Trained, ABC):
     """
 
     needs: ClassVar[tuple[type, ...]]
+    tells_runs_apart: ClassVar[bool] = False
+    """Whether the name of a run holds the head: several objectives fit it, and nobody expects it of them."""
     mean: Tensor
     scale: Tensor
 
@@ -59,6 +62,15 @@ class Model(Trained, ABC):
     def width_needed(**settings: Any) -> int | None:
         """Return how many features per dimension a head with these settings reads; None: as many as there are."""
         return None
+
+    @classmethod
+    def derivatives_of(cls, field: str) -> Derivatives:
+        """Return how often the parts of a model are differentiated to get its scores.
+
+        Args:
+            field: joint or conditional.
+        """
+        return Derivatives(0, 0)
 
     def standardise(self, x_BD: Tensor) -> Tensor:
         """Return x in standard units."""
@@ -93,6 +105,11 @@ class CausalModel(Model, ABC):
     """A model of one-dimensional conditionals: context per dimension, query on top."""
 
     needs = (CausalFeatures,)
+
+    @classmethod
+    def derivatives_of(cls, field: str) -> Derivatives:
+        """Return one everywhere for the joint score, which is the gradient of log q; conditional scores are given."""
+        return Derivatives(1, 1) if field == "joint" else Derivatives(0, 0)
 
     @property
     def ordering(self) -> Ordering:

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import activation_named, perceptron
+from scorewise.backbones.layers import ActivationName, activation_named, perceptron
 from scorewise.heads.lifted import LiftedModel
+from scorewise.ranges import Count, HiddenSizes, within_ranges
 
 
 class NoisyConditionalScore(LiftedModel):
@@ -30,14 +31,15 @@ class NoisyConditionalScore(LiftedModel):
         ValueError: no levels, or an unknown activation.
     """
 
+    @within_ranges
     def __init__(
         self,
         backbone: nn.Module,
         *,
         levels: Sequence[float],
-        hidden: Sequence[int] = (64, 64, 64),
-        activation: str = "silu",
-        context: int | None = None,
+        hidden: HiddenSizes = (64, 64, 64),
+        activation: ActivationName = "silu",
+        context: Count | None = None,
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,

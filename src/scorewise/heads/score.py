@@ -1,10 +1,13 @@
 """A vector field for the joint score."""
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from scorewise.capabilities import Features
-from scorewise.heads.forms import ScoreForm
+from scorewise.heads.forms import FORMS, ScoreForm
 from scorewise.heads.model import Model
+from scorewise.ranges import OneOf, within_ranges
 
 
 class Score(Model):
@@ -18,8 +21,15 @@ class Score(Model):
 
     needs = (Features,)
 
+    @within_ranges
     def __init__(
-        self, backbone: nn.Module, *, form: str = "auto", mean: float = 0.0, std: float = 1.0, noise: float = 0.0
+        self,
+        backbone: nn.Module,
+        *,
+        form: Annotated[str, OneOf(FORMS)] = "auto",
+        mean: float = 0.0,
+        std: float = 1.0,
+        noise: float = 0.0,
     ) -> None:
         super().__init__(backbone, mean=mean, std=std, noise=noise)
         self.form = ScoreForm(form, std, noise)

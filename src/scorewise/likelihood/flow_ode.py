@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -10,10 +10,11 @@ from torch import Tensor
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.gradients import elementwise_derivative
 from scorewise.likelihood.conditionals import Conditionals
-from scorewise.likelihood.likelihood import Likelihood
+from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
 from scorewise.likelihood.quadrature import AT_ONCE
 from scorewise.noise import geometric_ladder
+from scorewise.ranges import AtLeast, Count, within_ranges
 
 WIDE = 6.0
 """How many standard deviations of the law at the largest level its panels cover on each side."""
@@ -37,16 +38,15 @@ class FlowODE(Likelihood):
 
     needs = (NoisyConditionalScoreModel,)
 
+    @within_ranges
     def __init__(
         self,
-        steps: int = 32,
-        panels: int | None = None,
-        order: int = 8,
-        largest_tail: float = 1e-4,
-        values: int = 2_000_000,
+        steps: Count = 32,
+        panels: Count | None = None,
+        order: Annotated[int, AtLeast(2)] = 8,
+        largest_tail: Share = 1e-4,
+        values: Values = 2_000_000,
     ) -> None:
-        if steps < 1:
-            raise ValueError(f"likelihood.steps={steps} must be at least 1")
         super().__init__(largest_tail, values)
         Panels(0.0, 1.0, 1 if panels is None else panels, order)
         self.steps, self.panels, self.order = steps, panels, order

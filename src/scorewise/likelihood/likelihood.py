@@ -1,10 +1,15 @@
 """What every likelihood of one-dimensional conditionals shares: when it is refused, and what it rests on."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from scorewise.ranges import AtLeast, Between, within_ranges
+
+Share = Annotated[float, Between(0, 1, "it is a share", without=("low",))]
+Values = Annotated[int, AtLeast(1, "1 tests one example")]
 
 
 class TailMass(ValueError):
@@ -26,11 +31,12 @@ class Likelihood(ABC):
 
     needs: ClassVar[tuple[type, ...]]
 
-    def __init__(self, largest_tail: float, values: int) -> None:
-        if not 0 < largest_tail <= 1:
-            raise ValueError(f"likelihood.largest_tail={largest_tail} must be above 0 and at most 1: it is a share")
-        if values < 1:
-            raise ValueError(f"likelihood.values={values} must be at least 1; likelihood.values=1 tests one example")
+    @within_ranges
+    def __init__(
+        self,
+        largest_tail: Share,
+        values: Values,
+    ) -> None:
         self.largest_tail, self.values = largest_tail, values
 
     @abstractmethod

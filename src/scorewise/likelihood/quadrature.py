@@ -1,7 +1,7 @@
 """Normalised likelihood of autoregressive models whose conditionals have no closed form."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -9,8 +9,9 @@ from torch.utils.checkpoint import checkpoint
 
 from scorewise.capabilities import ConditionalEnergyModel, ConditionalScoreModel
 from scorewise.likelihood.conditionals import Conditionals
-from scorewise.likelihood.likelihood import Likelihood
+from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
+from scorewise.ranges import AtLeast, Count, within_ranges
 
 AT_ONCE = 2**15
 """Evaluations of a head per chunk: the memory of a likelihood, forwards and backwards."""
@@ -37,21 +38,20 @@ class Quadrature(Likelihood):
 
     needs = (ConditionalScoreModel, ConditionalEnergyModel)
 
+    @within_ranges
     def __init__(
         self,
         low: float,
         high: float,
-        panels: int | None = None,
-        order: int = 8,
-        largest_tail: float = 1e-4,
-        in_training: float = 0.35,
-        values: int = 2_000_000,
+        panels: Count | None = None,
+        order: Annotated[int, AtLeast(2)] = 8,
+        largest_tail: Share = 1e-4,
+        in_training: Share = 0.35,
+        values: Values = 2_000_000,
     ) -> None:
         if low is None or high is None or not low < high:
             raise ValueError(f"likelihood.low={low} must be below likelihood.high={high}: the range of the data")
         self.low, self.high, self.panels, self.order = float(low), float(high), panels, order
-        if not 0 < in_training <= 1:
-            raise ValueError(f"likelihood.in_training={in_training} must be above 0 and at most 1: it is a share")
         super().__init__(largest_tail, values)
         self.in_training = in_training
         Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.flow_ode import WIDE, FlowODE
 from scorewise.likelihood.panels import Panels
 from scorewise.noise import geometric_ladder
+from scorewise.ranges import AtLeast, within_ranges
 
 ENTRIES_AT_ONCE = 10_000_000
 """How many entries of the operator are held at once."""
@@ -33,9 +34,8 @@ class Transition:
 
     needs = (NoisyConditionalScoreModel,)
 
-    def __init__(self, levels: int | None = None, order: int = 8) -> None:
-        if levels is not None and levels < 2:
-            raise ValueError(f"levels={levels} must be at least 2")
+    @within_ranges
+    def __init__(self, levels: Annotated[int, AtLeast(2)] | None = None, order: int = 8) -> None:
         self.levels, self.order = levels, order
 
     def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Importance-sampled maximum likelihood (Nash and Durkan 2019)."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from scorewise.capabilities import ProposalModel
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
+from scorewise.ranges import AtLeast, within_ranges
 
 
 class AEM(Objective):
@@ -31,13 +32,19 @@ class AEM(Objective):
 
     needs = (ProposalModel,)
     heads = ("conditional_energy",)
-    reads_scores = False
 
-    def __init__(self, samples: int = 20, held_out_samples: int = 100) -> None:
-        for name, value in (("samples", samples), ("held_out_samples", held_out_samples)):
-            if value < 1:
-                raise ValueError(f"objective.{name}={value} must be at least 1: the normaliser is a mean over samples")
+    @within_ranges
+    def __init__(
+        self,
+        samples: Annotated[int, AtLeast(1, "the normaliser is a mean over samples")] = 20,
+        held_out_samples: Annotated[int, AtLeast(1, "the normaliser is a mean over samples")] = 100,
+    ) -> None:
         self.samples, self.held_out_samples = samples, held_out_samples
+
+    @classmethod
+    def field_with(cls, head: type, field: str = "auto", **settings: Any) -> str | None:
+        """Return None: the loss holds no scores."""
+        return None
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log p_hat(x) - log r(x) of every example, shape (B,)."""

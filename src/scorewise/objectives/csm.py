@@ -20,7 +20,7 @@ class CSM(Objective):
 
     needs = (ConditionalScoreModel,)
     heads = ("conditional_score",)
-    differentiates_query = True
+    derivatives = 1
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return J_CSM of every example, shape (B,), summed over dimensions."""

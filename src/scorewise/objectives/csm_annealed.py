@@ -1,6 +1,6 @@
 """Composite score matching with noise annealed in each dimension (AR-CSM, section 4.2)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.gradients import elementwise_derivative
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
+from scorewise.ranges import Count, OneOf, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
 
@@ -31,21 +32,25 @@ class CSMAnnealed(Multiscale):
 
     needs = (NoisyConditionalScoreModel,)
     heads = ("noisy_conditional_score",)
-    differentiates_query = True
+    derivatives = 1
 
+    @within_ranges
     def __init__(
         self,
-        sigma_max: float,
+        sigma_max: PositiveNumber,
         sigma_min: float | None,
-        levels: int,
+        levels: Count,
         smoothing: float,
-        target: str = "csm",
+        target: Annotated[str, OneOf(TARGETS)] = "csm",
         continuous: bool = True,
     ) -> None:
         super().__init__(sigma_max, sigma_min, levels, smoothing)
-        if target not in TARGETS:
-            raise ValueError(f"objective.target={target} is none of {', '.join(TARGETS)}")
         self.target, self.continuous = target, continuous
+
+    @classmethod
+    def derivatives_with(cls, target: str = "csm", **settings: Any) -> int:
+        """Return 1, or 0 for the derivative-free target."""
+        return 0 if target == "dsm" else cls.derivatives
 
     def sigmas(self, draws: Draws, dims: int, dtype: torch.dtype) -> Tensor:
         """Return a level per example and dimension, shape (B, D)."""

@@ -1,6 +1,6 @@
 """Composite score matching with a short calibration by maximum likelihood at the end."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
@@ -9,6 +9,7 @@ from scorewise.noise import Draws
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.mle import MLE
 from scorewise.objectives.objective import Loss, Objective
+from scorewise.ranges import Between, within_ranges
 
 
 class CSMMLE(Objective):
@@ -26,12 +27,11 @@ class CSMMLE(Objective):
 
     needs = (ConditionalScoreModel,)
     heads = ("conditional_score",)
-    differentiates_query = True
+    derivatives = 1
     ranks_by_likelihood = True
 
-    def __init__(self, share: float = 0.2) -> None:
-        if not 0 <= share <= 1:
-            raise ValueError(f"objective.share={share} must be between 0 and 1: it is a share of the steps")
+    @within_ranges
+    def __init__(self, share: Annotated[float, Between(0, 1, "it is a share of the steps")] = 0.2) -> None:
         self.share = share
         self.phases: dict[bool, Objective] = {False: CSM(), True: MLE()}
         self.calibrating = share == 1

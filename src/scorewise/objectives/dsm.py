@@ -1,12 +1,13 @@
 """Denoising score matching (Vincent 2011)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldObjective
+from scorewise.ranges import Positive, within_ranges
 
 
 class DSM(FieldObjective):
@@ -25,10 +26,11 @@ class DSM(FieldObjective):
         ValueError: sigma is not positive, or no such field.
     """
 
-    def __init__(self, sigma: float, sigma_power: float = 0.0, field: str = "auto") -> None:
+    @within_ranges
+    def __init__(
+        self, sigma: Annotated[float, Positive("DSM divides by it")], sigma_power: float = 0.0, field: str = "auto"
+    ) -> None:
         super().__init__(field)
-        if not sigma > 0:
-            raise ValueError(f"objective.sigma={sigma} must be positive: DSM divides by it")
         self.noise, self.scale = sigma, sigma**sigma_power
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:

@@ -1,6 +1,6 @@
 """Explicit score matching against a kernel density estimate (Hyvarinen 2005; Vincent 2011, section 3)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from scorewise.estimators.kde import KDE, RULES
 from scorewise.estimators.kernel import check_bandwidth
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective, score_field, score_gain
+from scorewise.ranges import AtLeast, within_ranges
 
 
 class ESM(Objective):
@@ -33,15 +34,22 @@ class ESM(Objective):
 
     needs = (ScoreModel, ClosedFormDensity)
     heads = ("score", "mixture")
-    joint = True
 
-    def __init__(self, bandwidth: str | float = "silverman", references: int = 2000) -> None:
+    @within_ranges
+    def __init__(
+        self,
+        bandwidth: str | float = "silverman",
+        references: Annotated[int, AtLeast(2, "a KDE is made of them")] = 2000,
+    ) -> None:
         check_bandwidth(bandwidth, RULES)
-        if references < 2:
-            raise ValueError(f"objective.references={references} must be at least 2: a KDE is made of them")
         self.bandwidth, self.references = bandwidth, references
         self.noise = 0.0 if isinstance(bandwidth, str) else float(bandwidth)
         self._kde: KDE | None = None
+
+    @classmethod
+    def field_with(cls, head: type, field: str = "auto", **settings: Any) -> str | None:
+        """Return the joint field, whatever the head: that is what a KDE has."""
+        return "joint"
 
     @property
     def kde(self) -> KDE:

@@ -1,13 +1,14 @@
 """Finite-difference sliced score matching (Pang et al. 2020)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from scorewise.noise import Draws
 from scorewise.objectives.objective import score_gain
-from scorewise.objectives.sliced import Sliced
+from scorewise.objectives.sliced import PROJECTIONS, Sliced
+from scorewise.ranges import Count, OneOf, Positive, within_ranges
 
 
 class FDSSM(Sliced):
@@ -27,15 +28,17 @@ class FDSSM(Sliced):
         ValueError: step not positive, or see `Sliced`.
     """
 
-    differentiates_query = False
-    differentiates_backbone = False
+    derivatives = 0
 
+    @within_ranges
     def __init__(
-        self, step: float = 0.01, projection: str = "rademacher", projections: int = 1, field: str = "auto"
+        self,
+        step: Annotated[float, Positive("it divides a difference")] = 0.01,
+        projection: Annotated[str, OneOf(PROJECTIONS)] = "rademacher",
+        projections: Count = 1,
+        field: str = "auto",
     ) -> None:
         super().__init__(projection, projections, field)
-        if not step > 0:
-            raise ValueError(f"objective.step={step} must be positive: it divides a difference")
         self.step = step
 
     @classmethod

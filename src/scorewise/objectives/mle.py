@@ -15,8 +15,12 @@ class MLE(Objective):
 
     needs = (NormalisedDensity,)
     heads = ("mixture", "flow")
-    reads_scores = False
     ranks_by_likelihood = True
+
+    @classmethod
+    def field_with(cls, head: type, field: str = "auto", **settings: Any) -> str | None:
+        """Return None: the loss holds no scores."""
+        return None
 
     def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log q(x) of every example, shape (B,)."""

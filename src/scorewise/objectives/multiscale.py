@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scorewise.noise import Draws, geometric_ladder
 from scorewise.objectives.objective import Objective
+from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 
 class Multiscale(Objective, ABC):
@@ -26,7 +27,8 @@ class Multiscale(Objective, ABC):
         ValueError: no ladder, or one that begins below the smoothing.
     """
 
-    def __init__(self, sigma_max: float, sigma_min: float | None, levels: int, smoothing: float) -> None:
+    @within_ranges
+    def __init__(self, sigma_max: PositiveNumber, sigma_min: float | None, levels: Count, smoothing: float) -> None:
         if sigma_min is None and smoothing == 0:
             raise ValueError(
                 "objective.sigma_min=null takes data.smoothing as the smallest noise level, and that is 0: "

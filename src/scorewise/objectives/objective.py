@@ -1,16 +1,23 @@
 """What every objective is: one number per example, weighted and summed by one piece of code."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ClosedFormDensity, ConditionalScoreModel, ScoreModel
-from scorewise.gradients import score_of_log_density
+from scorewise.capabilities import (
+    ClosedFormDensity,
+    ConditionalScoreModel,
+    NoisyConditionalScoreModel,
+    ScoreModel,
+)
+from scorewise.gradients import FIELDS, Derivatives, score_of_log_density
 from scorewise.noise import Draws
+from scorewise.ranges import OneOf, within_ranges
 
 
 @dataclass(frozen=True)
@@ -34,21 +41,15 @@ class Objective(ABC):
     Class attributes:
         needs: capabilities of which a model must have at least one.
         heads: names of the heads that head=auto tries, in order.
-        differentiates_query: the loss holds ds/dx, so the head must be smooth.
-        differentiates_backbone: the loss holds derivatives through the backbone, so that must be smooth too.
+        derivatives: of the scores that the loss holds, 1 for ds/dx: what is differentiated must be smooth.
         remembers: it keeps a state between steps, which one process can hold.
-        joint: it always reads the joint score, whatever the head.
-        reads_scores: it reads scores, not densities or energies alone.
         ranks_by_likelihood: its held-out number is the negative log-likelihood.
     """
 
     needs: ClassVar[tuple[type, ...]]
     heads: ClassVar[tuple[str, ...]]
-    differentiates_query: ClassVar[bool] = False
-    differentiates_backbone: ClassVar[bool] = False
+    derivatives: ClassVar[int] = 0
     remembers: ClassVar[bool] = False
-    joint: ClassVar[bool] = False
-    reads_scores: ClassVar[bool] = True
     ranks_by_likelihood: ClassVar[bool] = False
     noise: float = 0.0
     """Standard deviation of the noise that the objective itself adds to the data."""
@@ -69,6 +70,40 @@ class Objective(ABC):
     def heads_with(cls, **settings: Any) -> tuple[str, ...]:
         """Return `heads` under the given settings."""
         return cls.heads
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if any(vars(cls).get(name) for name in ("differentiates_query", "differentiates_backbone")):
+            text = (
+                f"{cls.__name__}: derivatives = 1 says what differentiates_query did; that goes with the next release."
+            )
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
+            cls.derivatives = 1
+
+    @classmethod
+    def field_with(cls, head: type, field: str = "auto", **settings: Any) -> str | None:
+        """Return the vector field of a head's models that the loss holds, joint or conditional; None for no field."""
+        if field == "auto":
+            return "conditional" if issubclass(head, ConditionalScoreModel | NoisyConditionalScoreModel) else "joint"
+        return field
+
+    @classmethod
+    def derivatives_with(cls, **settings: Any) -> int:
+        """Return `derivatives` under the given settings."""
+        return cls.derivatives
+
+    @classmethod
+    def differentiates(cls, head: type, **settings: Any) -> Derivatives:
+        """Return how often the loss differentiates the parts of a head's models, of `field_with` their scores.
+
+        Derivatives of conditional scores are in their query, so they do not reach the backbone.
+        """
+        field = cls.field_with(head, **settings)
+        if field is None:
+            return Derivatives(0, 0)
+        own: Derivatives = head.derivatives_of(field)  # type: ignore[attr-defined]
+        more = cls.derivatives_with(**settings)
+        return Derivatives(own.head + more, own.backbone + (more if field == "joint" else 0))
 
     @classmethod
     def several_passes_with(cls, **settings: Any) -> bool:
@@ -160,9 +195,8 @@ class FieldObjective(Objective, ABC):
         "conditional": ("conditional_score",),
     }
 
-    def __init__(self, field: str = "auto") -> None:
-        if field not in self.NEEDS:
-            raise ValueError(f"objective.field={field} is none of {', '.join(self.NEEDS)}")
+    @within_ranges
+    def __init__(self, field: Annotated[str, OneOf(FIELDS)] = "auto") -> None:
         self.field = field
 
     @classmethod

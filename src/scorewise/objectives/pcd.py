@@ -1,7 +1,7 @@
 """Persistent contrastive divergence (Tieleman 2008; Du and Mordatch 2019)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from scorewise.gradients import score_of_log_density, sliced_trace
 from scorewise.noise import Draws, step_size
 from scorewise.objectives.objective import Objective
 from scorewise.objectives.sliced import projections
+from scorewise.ranges import AtLeast, Between, Count, Positive, within_ranges
 
 
 class PCD(Objective):
@@ -40,20 +41,16 @@ class PCD(Objective):
     needs = (EnergyModel,)
     remembers = True
     heads = ("energy",)
-    differentiates_backbone = True  # in the held-out score
 
+    @within_ranges
     def __init__(
-        self, steps: int = 20, step: float = 0.1, buffer: int = 2000, restart: float = 0.05, l2: float = 0.0
+        self,
+        steps: Count = 20,
+        step: Annotated[float, Positive("it is the size of a Langevin step")] = 0.1,
+        buffer: Count = 2000,
+        restart: Annotated[float, Between(0, 1, "it is a probability")] = 0.05,
+        l2: Annotated[float, AtLeast(0, "it is the weight of a penalty")] = 0.0,
     ) -> None:
-        for name, value in (("steps", steps), ("buffer", buffer)):
-            if value < 1:
-                raise ValueError(f"objective.{name}={value} must be at least 1")
-        if not step > 0:
-            raise ValueError(f"objective.step={step} must be positive: it is the size of a Langevin step")
-        if not 0 <= restart <= 1:
-            raise ValueError(f"objective.restart={restart} must be between 0 and 1: it is a probability")
-        if l2 < 0:
-            raise ValueError(f"objective.l2={l2} must be at least 0: it is the weight of a penalty")
         self.steps, self.step, self.buffer, self.restart, self.l2 = steps, step, buffer, restart, l2
         self.chain_ND = torch.empty(0)
         self.used_N = torch.empty(0, dtype=torch.bool)

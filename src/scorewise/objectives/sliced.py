@@ -2,13 +2,14 @@
 
 import math
 from abc import ABC
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldObjective, score_gain
+from scorewise.ranges import Count, OneOf, within_ranges
 
 PROJECTIONS = ("gaussian", "rademacher", "sphere", "unit_sphere")
 
@@ -43,22 +44,20 @@ class Sliced(FieldObjective, ABC):
         ValueError: a law that would change what is minimised, no such field, or fewer than one projection.
     """
 
-    differentiates_query = True
-    differentiates_backbone = True
+    derivatives = 1
     LEGAL: ClassVar[tuple[str, ...]] = PROJECTIONS
 
-    def __init__(self, projection: str = "rademacher", projections: int = 1, field: str = "auto") -> None:
+    @within_ranges
+    def __init__(
+        self, projection: Annotated[str, OneOf(PROJECTIONS)] = "rademacher", projections: Count = 1, field: str = "auto"
+    ) -> None:
         super().__init__(field)
-        if projection not in PROJECTIONS:
-            raise ValueError(f"objective.projection={projection} is none of {', '.join(PROJECTIONS)}")
         if projection not in self.LEGAL:
             raise ValueError(
                 f"objective.projection={projection} has E[v v^T] = I / D, and this objective needs I, or it would "
                 "weigh its two terms wrongly: use objective.projection="
                 f"{', '.join(self.LEGAL[:-1])} or {self.LEGAL[-1]}"
             )
-        if projections < 1:
-            raise ValueError(f"objective.projections={projections} must be at least 1")
         self.projection, self.projections = projection, projections
 
     def directions(self, x_BD: Tensor, draws: Draws) -> Tensor:

@@ -1,12 +1,13 @@
 """Exact score matching (Hyvarinen 2005)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from scorewise.gradients import TRACES, exact_trace
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldObjective, score_gain
+from scorewise.ranges import AtLeast, OneOf, within_ranges
 
 
 class SM(FieldObjective):
@@ -24,16 +25,17 @@ class SM(FieldObjective):
         ValueError: no such trace or field, or a chunk below 1.
     """
 
-    differentiates_query = True
-    differentiates_backbone = True
+    derivatives = 1
     LARGE = 100
 
-    def __init__(self, trace: str = "passes", chunk: int = 16, field: str = "auto") -> None:
+    @within_ranges
+    def __init__(
+        self,
+        trace: Annotated[str, OneOf(TRACES)] = "passes",
+        chunk: Annotated[int, AtLeast(1, "it counts tangents per pass")] = 16,
+        field: str = "auto",
+    ) -> None:
         super().__init__(field)
-        if trace not in TRACES:
-            raise ValueError(f"objective.trace={trace} is none of {', '.join(TRACES)}")
-        if chunk < 1:
-            raise ValueError(f"objective.chunk={chunk} must be at least 1: it counts tangents per pass")
         self.trace, self.chunk = trace, chunk
 
     @classmethod

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from scorewise.errors import UserError
 from scorewise.quality.extractor import FeatureExtractor
+from scorewise.ranges import Count, within_ranges
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.yaml"
 SMALL = 16
@@ -40,13 +41,14 @@ class ClassifierFeatures(FeatureExtractor):
         accuracy: share of the held-out images that it classifies correctly, once that is known.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         classes: int,
         name: str,
-        channels: int = 24,
-        num_features: int = 64,
+        channels: Count = 24,
+        num_features: Count = 64,
         accuracy: float | None = None,
     ) -> None:
         super().__init__()

@@ -9,9 +9,9 @@ import torch
 from lightning import Trainer
 
 from scorewise import catalog
-from scorewise.config import choices, compatibility
+from scorewise.config import compatibility
 from scorewise.config.build import Parts, build, build_task
-from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, is_vae, without_plumbing
+from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, without_plumbing
 from scorewise.config.settle import settle
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tables import Table, place_of
@@ -54,10 +54,12 @@ def finished(config: dict[str, Any]) -> Finished:
     if missing := [section for section in CHANGES_RESULTS if section not in stored]:
         raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
     for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
-        if not (is_vae(stored) and stored[group] == choices.NONE):
+        if stored[group] != catalog.NONE:
             refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
     if "task" in config:
-        if is_vae(stored) and not is_vae(config):
+        if "latent" in config and "latent" not in stored:
+            raise UserError("task=implicit_vae tests runs that it has trained, and this run is of another task.")
+        if "latent" in stored and "latent" not in config:
             raise UserError(f"{folder} is a run of task=implicit_vae, which no other task can use: give that one.")
         stored["task"] = config["task"]
     stored = settle(stored)  # a run of an earlier version has no likelihood

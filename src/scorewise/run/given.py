@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scorewise.config.identity import is_vae
 from scorewise.data.datamodule import Batch
 from scorewise.data.folder import ImageFolder
 from scorewise.data.left_out import LeftOut, sentence_of
@@ -49,7 +48,7 @@ def output_names(names: list[str]) -> list[str]:
 def takes_rows(folder: Path) -> bool:
     """Return whether the examples of a run are rows of a table, and not images."""
     stored = read_config(folder, refuse_unknown)
-    return "task" in stored and not is_vae(stored) and len(stored["model"]["shape"]) != 3
+    return "task" in stored and "latent" not in stored and len(stored["model"]["shape"]) != 3
 
 
 def folder_of_images(done: Finished, config: dict[str, Any], target: Path) -> ImageFolder:

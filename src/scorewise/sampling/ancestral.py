@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel
 from scorewise.noise import normal_like, step_size
+from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 
 class Ancestral(ABC):
@@ -70,7 +71,8 @@ class Langevin1d(Ancestral):
 
     needs = (ConditionalScoreModel,)
 
-    def __init__(self, steps: int = 200, step: float = 0.2) -> None:
+    @within_ranges
+    def __init__(self, steps: Count = 200, step: PositiveNumber = 0.2) -> None:
         self.steps, self.step = steps, step
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor
@@ -12,6 +12,7 @@ from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.flow_ode import FlowODE
 from scorewise.likelihood.panels import Panels
 from scorewise.noise import geometric_ladder, uniform_like
+from scorewise.ranges import AtLeast, Count, within_ranges
 from scorewise.sampling.ancestral import Ancestral
 
 
@@ -33,9 +34,8 @@ class Annealed(Ancestral):
     needs = (NoisyConditionalScoreModel,)
     REACH = 6.0
 
-    def __init__(self, levels: int | None = None, panels: int = 4) -> None:
-        if panels < 1 or (levels is not None and levels < 2):
-            raise ValueError(f"sampler.panels={panels} must be at least 1 and sampler.levels={levels} at least 2")
+    @within_ranges
+    def __init__(self, levels: Annotated[int, AtLeast(2)] | None = None, panels: Count = 4) -> None:
         self.levels, self.panels = levels, panels
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:

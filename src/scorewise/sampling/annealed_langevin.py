@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyScoreModel
 from scorewise.noise import normal_like
+from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 
 class AnnealedLangevin:
@@ -22,7 +23,8 @@ class AnnealedLangevin:
 
     needs = (NoisyScoreModel,)
 
-    def __init__(self, steps: int = 100, step: float = 0.1) -> None:
+    @within_ranges
+    def __init__(self, steps: Count = 100, step: PositiveNumber = 0.1) -> None:
         self.steps, self.step = steps, step
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:

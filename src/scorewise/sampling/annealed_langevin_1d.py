@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.noise import normal_like
+from scorewise.ranges import Count, PositiveNumber, within_ranges
 from scorewise.sampling.ancestral import Ancestral
 
 
@@ -23,7 +24,8 @@ class AnnealedLangevin1d(Ancestral):
 
     needs = (NoisyConditionalScoreModel,)
 
-    def __init__(self, steps: int = 30, step: float = 0.2) -> None:
+    @within_ranges
+    def __init__(self, steps: Count = 30, step: PositiveNumber = 0.2) -> None:
         self.steps, self.step = steps, step
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:

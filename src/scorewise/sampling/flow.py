@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.likelihood.flow_ode import FlowODE
 from scorewise.noise import uniform_like
+from scorewise.ranges import Count, within_ranges
 from scorewise.sampling.ancestral import Ancestral
 
 
@@ -19,7 +20,8 @@ class Flow(Ancestral):
 
     needs = (NoisyConditionalScoreModel,)
 
-    def __init__(self, steps: int = 32) -> None:
+    @within_ranges
+    def __init__(self, steps: Count = 32) -> None:
         self.steps = steps
         self.flow = FlowODE(steps)
 

@@ -4,6 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.noise import normal_like, uniform_like
+from scorewise.ranges import Count, PositiveNumber, Whole, within_ranges
 from scorewise.sampling.metropolis import Chains, LogDensity, Metropolis, Point, metropolis, refuse_settings
 
 TARGET = 0.8
@@ -123,12 +124,13 @@ class HMC(Metropolis):
         ValueError: a setting is out of range.
     """
 
+    @within_ranges
     def __init__(
         self,
-        trajectories: int = 50,
-        leapfrog: int = 10,
-        step: float = 0.1,
-        warmup: int = 25,
+        trajectories: Count = 50,
+        leapfrog: Count = 10,
+        step: PositiveNumber = 0.1,
+        warmup: Whole = 25,
         target: float = TARGET,
         jitter: float = 0.2,
     ) -> None:

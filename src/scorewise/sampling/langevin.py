@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from scorewise.capabilities import ScoreModel
 from scorewise.noise import normal_like, step_size
+from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 
 def langevin(
@@ -30,7 +31,8 @@ class Langevin:
 
     needs = (ScoreModel,)
 
-    def __init__(self, steps: int = 500, step: float = 0.1) -> None:
+    @within_ranges
+    def __init__(self, steps: Count = 500, step: PositiveNumber = 0.1) -> None:
         self.steps, self.step = steps, step
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:

@@ -3,6 +3,7 @@
 from torch import Generator, Tensor
 
 from scorewise.noise import normal_like
+from scorewise.ranges import Count, PositiveNumber, Whole, within_ranges
 from scorewise.sampling.metropolis import Chains, LogDensity, Metropolis, Point, metropolis, refuse_settings
 
 TARGET = 0.574
@@ -60,7 +61,10 @@ class MALA(Metropolis):
         ValueError: a setting is out of range.
     """
 
-    def __init__(self, steps: int = 500, step: float = 0.1, warmup: int = 100, target: float = TARGET) -> None:
+    @within_ranges
+    def __init__(
+        self, steps: Count = 500, step: PositiveNumber = 0.1, warmup: Whole = 100, target: float = TARGET
+    ) -> None:
         refuse_settings(step, steps, warmup, target)
         self.steps, self.step, self.warmup, self.target = steps, step, warmup, target
 

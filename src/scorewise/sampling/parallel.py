@@ -1,13 +1,14 @@
 """Parallel sampling: all dimensions at once, repeated until they agree."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import QuantileModel
 from scorewise.noise import uniform_like
+from scorewise.ranges import AtLeast, Count, within_ranges
 
 
 class Parallel:
@@ -28,9 +29,8 @@ class Parallel:
 
     needs = (QuantileModel,)
 
-    def __init__(self, block: int | None = None, tolerance: float = 1e-4) -> None:
-        if (block is not None and block < 1) or not tolerance >= 0:
-            raise ValueError(f"sampler.block={block} must be at least 1 and sampler.tolerance={tolerance} at least 0")
+    @within_ranges
+    def __init__(self, block: Count | None = None, tolerance: Annotated[float, AtLeast(0)] = 1e-4) -> None:
         self.block, self.tolerance = block, tolerance
         self.rounds = 0
         """How many rounds the last draw took."""

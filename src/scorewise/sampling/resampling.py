@@ -1,12 +1,13 @@
 """Sampling-importance-resampling, dimension by dimension."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ProposalModel
 from scorewise.noise import normal_like, uniform_like
+from scorewise.ranges import AtLeast, within_ranges
 from scorewise.sampling.ancestral import Ancestral
 
 
@@ -25,9 +26,8 @@ class Resampling(Ancestral):
 
     needs = (ProposalModel,)
 
-    def __init__(self, proposals: int = 100) -> None:
-        if proposals < 1:
-            raise ValueError(f"sampler.proposals={proposals} must be at least 1: one of them becomes the draw")
+    @within_ranges
+    def __init__(self, proposals: Annotated[int, AtLeast(1, "one of them becomes the draw")] = 100) -> None:
         self.proposals = proposals
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.noise import geometric_ladder, normal_like
+from scorewise.ranges import Count, Whole, within_ranges
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.langevin import langevin
 
@@ -31,9 +32,8 @@ class ReverseDiffusion1d(Ancestral):
 
     needs = (NoisyConditionalScoreModel,)
 
-    def __init__(self, steps: int = 200, settle: int = 50) -> None:
-        if steps < 1 or settle < 0:
-            raise ValueError(f"sampler.steps={steps} must be at least 1 and sampler.settle={settle} at least 0")
+    @within_ranges
+    def __init__(self, steps: Count = 200, settle: Whole = 50) -> None:
         self.steps, self.settle = steps, settle
 
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterable
+from typing import Annotated
 
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
+
+from scorewise.ranges import AtLeast, Between, OneOf, PositiveNumber, Whole, within_ranges
 
 ALGORITHMS = ("adam", "adamw", "rmsprop")
 
@@ -26,26 +29,17 @@ class Optimisation:
         ValueError: an unknown algorithm or schedule, or a number out of range.
     """
 
+    @within_ranges
     def __init__(
         self,
-        algorithm: str = "adam",
-        lr: float = 1.5e-3,
-        weight_decay: float = 0.0,
-        warmup_steps: int = 100,
-        schedule: str = "cosine",
-        clip: float = 1.0,
-        ema_decay: float = 0.999,
+        algorithm: Annotated[str, OneOf(ALGORITHMS)] = "adam",
+        lr: PositiveNumber = 1.5e-3,
+        weight_decay: Annotated[float, AtLeast(0)] = 0.0,
+        warmup_steps: Whole = 100,
+        schedule: Annotated[str, OneOf(("cosine", "constant"))] = "cosine",
+        clip: Annotated[float, Between(0, math.inf, without=("low",))] = 1.0,
+        ema_decay: Annotated[float, Between(0, 1, without=("high",))] = 0.999,
     ) -> None:
-        if algorithm not in ALGORITHMS:
-            raise ValueError(f"optim.algorithm={algorithm} is none of {', '.join(ALGORITHMS)}")
-        if schedule not in ("cosine", "constant"):
-            raise ValueError(f"optim.schedule={schedule} is none of cosine, constant")
-        if not lr > 0 or not clip > 0 or not 0 <= ema_decay < 1:
-            raise ValueError(
-                f"optim.lr={lr} and optim.clip={clip} must be positive and optim.ema_decay={ema_decay} in [0, 1)"
-            )
-        if not weight_decay >= 0:
-            raise ValueError(f"optim.weight_decay={weight_decay} must be at least 0")
         self.algorithm, self.lr, self.weight_decay = algorithm, lr, weight_decay
         self.warmup_steps, self.schedule, self.clip, self.ema_decay = warmup_steps, schedule, clip, ema_decay
 

@@ -1,0 +1,254 @@
+"""What a parameter may be, written where the parameter is, and checked for calls and for configs alike.
+
+@within_ranges
+def __init__(self, steps: Annotated[int, AtLeast(1)], sigma: Annotated[float, Positive("DSM divides by it")]) -> None:
+"""
+
+import functools
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+P = ParamSpec("P")
+T = TypeVar("T")
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+"""Types that are checked, and how a sentence calls them."""
+
+
+class Range(ABC):
+    """A condition on the value of a parameter."""
+
+    because: str
+
+    @abstractmethod
+    def admits(self, value: Any) -> bool:
+        """Return whether a value of the parameter's type meets it."""
+
+    @abstractmethod
+    def words(self, kind: str) -> str:
+        """Return what a value must be, where its type is called `kind`."""
+
+
+@dataclass(frozen=True)
+class AtLeast(Range):
+    """Finite numbers from `least` on.
+
+    Args:
+        least: the smallest of them.
+        because: why, for the end of a sentence.
+    """
+
+    least: float
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is as large, and finite."""
+        return bool(self.least <= value < math.inf)
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return f"{kind} of at least {self.least:g}"
+
+
+@dataclass(frozen=True)
+class Positive(Range):
+    """Finite numbers above 0.
+
+    Args:
+        because: why, for the end of a sentence.
+    """
+
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is positive and finite."""
+        return bool(0 < value < math.inf)
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return kind.replace("a ", "a positive ", 1)
+
+
+@dataclass(frozen=True)
+class Between(Range):
+    """Numbers of an interval.
+
+    Args:
+        low, high: the ends.
+        because: why, for the end of a sentence.
+        without: ends that do not belong to it: low, high, or both.
+    """
+
+    low: float
+    high: float
+    because: str = ""
+    without: tuple[str, ...] = ()
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value lies in the interval."""
+        above = self.low < value if "low" in self.without else self.low <= value
+        return bool(above and (value < self.high if "high" in self.without else value <= self.high))
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        low, high = (
+            "above" if "low" in self.without else "of at least",
+            "below" if "high" in self.without else "at most",
+        )
+        return f"{kind} {low} {self.low:g}" + ("" if math.isinf(self.high) else f" and {high} {self.high:g}")
+
+
+@dataclass(frozen=True)
+class OneOf(Range):
+    """One of a few names.
+
+    Args:
+        names: all of them.
+        because: why, for the end of a sentence.
+    """
+
+    names: tuple[str, ...]
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is one of the names."""
+        return value in self.names
+
+    def words(self, kind: str) -> str:
+        """Return the names."""
+        return f"one of {', '.join(self.names)}"
+
+
+@dataclass(frozen=True)
+class Sizes(Range):
+    """Lists of positive whole numbers.
+
+    Args:
+        may_be_empty: also of none.
+    """
+
+    may_be_empty: bool = False
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is such a list."""
+        fine = isinstance(value, Sequence) and all(type(one) is int and one > 0 for one in value)
+        return fine and (self.may_be_empty or len(value) > 0)
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return "a list of positive whole numbers, one per hidden layer"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the types that a parameter may have, with the ranges of its values.
+
+    Args:
+        type: as annotated.
+        ranges: conditions on a value of it.
+    """
+
+    type: Any
+    ranges: tuple[Range, ...] = ()
+
+    @property
+    def checked(self) -> bool:
+        """Whether a value is checked against it at all."""
+        return self.type in WORDS or bool(self.ranges)
+
+    def fits(self, value: Any) -> bool:
+        """Return whether a value is of the type; whole numbers are numbers, and NaN is none."""
+        if self.type is float:
+            return type(value) in (int, float) and value == value
+        return type(value) is self.type or self.type not in WORDS
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value is of the type and within the ranges."""
+        return self.fits(value) and all(one.admits(value) for one in self.ranges)
+
+    def words(self) -> str:
+        """Return what a value must be."""
+        kind = WORDS.get(self.type, "")
+        return self.ranges[0].words(kind) if self.ranges else kind
+
+
+def _kinds_of(hint: Any) -> list[Kind]:
+    """Return the types of an annotation, one by one; None has no range."""
+    if get_origin(hint) in (Union, UnionType):
+        return [kind for one in get_args(hint) for kind in _kinds_of(one)]
+    if get_origin(hint) is not Annotated:
+        return [Kind(hint)]
+    inner, *more = get_args(hint)
+    ranges = tuple(one for one in more if isinstance(one, Range))
+    return [kind if kind.type is NoneType else Kind(kind.type, (*kind.ranges, *ranges)) for kind in _kinds_of(inner)]
+
+
+@functools.cache
+def kinds(function: Callable[..., Any]) -> Mapping[str, tuple[Kind, ...]]:
+    """Return what every annotated parameter of a function may be; a class stands for its constructor.
+
+    A constructor that hands the rest of its parameters on (**kwargs) has those of the classes that it extends too.
+    Where annotations cannot be read, because they name what is imported for type checkers alone, nothing is known.
+    """
+    builders: list[Any] = [function]
+    if isinstance(function, type):
+        rest = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in inspect.signature(function).parameters.values())
+        own = [vars(one)["__init__"] for one in function.__mro__ if "__init__" in vars(one)]
+        builders = own[::-1] if rest else own[:1]
+    hints: dict[str, Any] = {}
+    try:
+        for builder in builders:
+            hints |= get_type_hints(builder, include_extras=True)
+    except NameError:
+        return {}
+    return {name: tuple(_kinds_of(hint)) for name, hint in hints.items() if name != "return"}
+
+
+def fault(function: Callable[..., Any], name: str, value: Any) -> str | None:
+    """Return what a parameter's value must be, as the end of a sentence that names it; None where it may be that.
+
+    Args:
+        function: whose parameter it is; a class stands for its constructor.
+        name: of the parameter.
+        value: to be judged.
+    """
+    may_be = kinds(function).get(name, ())
+    checked = [kind for kind in may_be if kind.checked]
+    fitting = [kind for kind in checked if kind.fits(value)]
+    unknown = not fitting and len(checked) < len(may_be)  # of a type that is not checked
+    if not checked or unknown or any(kind.admits(value) for kind in fitting):
+        return None
+    names = [one.names for kind in checked for one in kind.ranges if isinstance(one, OneOf)]
+    if names and len(checked) == 1:
+        return f"is none of {', '.join(names[0])}"
+    reasons = [one.because for kind in checked for one in kind.ranges if one.because]
+    return f"must be {' or '.join(kind.words() for kind in checked)}{f': {reasons[0]}' if reasons else ''}"
+
+
+def within_ranges(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that refuses arguments which are not what its annotations say.
+
+    Raises:
+        ValueError: by the function that is returned: the parameter, its value, and what it must be.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if sentence := fault(function, name, value):
+                raise ValueError(f"{name}={value} {sentence}")
+        return function(*args, **kwargs)
+
+    return call
+
+
+Count = Annotated[int, AtLeast(1)]
+Whole = Annotated[int, AtLeast(0)]
+PositiveNumber = Annotated[float, Positive()]
+HiddenSizes = Annotated[Sequence[int], Sizes()]
