@@ -1,6 +1,7 @@
 """Who may import whom, and what importing costs."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ FLOORS = (
 )
 """The rooms from the bottom up; a room imports rooms of lower floors, and of its own where `BESIDE` says so."""
 BESIDE = {
+    "capabilities": {"ordering", "version"},
+    "noise": {"capabilities"},
     "objectives": {"estimators"},
     "likelihood": {"objectives"},
     "heads": {"backbones"},
@@ -154,3 +157,22 @@ def test_names_of_release_01_are_found_with_a_warning() -> None:
         from scorewise.ensemble import Ensemble as Earlier  # type: ignore[import-not-found,import-untyped]
     assert Earlier is Ensemble
     assert {"load", "ScoreDensity", "Ensemble", "objectives", "heads"} <= set(dir(scorewise))
+
+
+@pytest.mark.parametrize(
+    ("room", "earlier", "present"),
+    [
+        ("quality", "Shelf", "ExtractorStore"),
+        ("quality", "Comparison", "ReferenceImages"),
+        ("quality", "numbers", "metric_values"),
+        ("outliers", "Comparison", "DetectionResults"),
+        ("outliers", "numbers", "quantities"),
+        ("outliers", "numbers_behind", "quantities_behind"),
+        ("denoising", "outliers", "impulse_mask"),
+        ("capabilities", "LiftedDensity", "UncheckedDensity"),
+    ],
+)
+def test_names_that_a_room_had_are_found_with_a_warning(room: str, earlier: str, present: str) -> None:
+    module = importlib.import_module(f"scorewise.{room}")
+    with pytest.warns(DeprecationWarning, match=f"{earlier} is scorewise.{room}.{present} now"):
+        assert getattr(module, earlier) is getattr(module, present)

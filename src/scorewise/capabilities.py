@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
+from scorewise.version import renamed
+
 
 @runtime_checkable
 class Features(Protocol):
@@ -146,7 +148,7 @@ class NumericalDensity(Protocol):
 
 
 @runtime_checkable
-class LiftedDensity(Protocol):
+class UncheckedDensity(Protocol):
     """Has a log-density by a numerical normaliser, which may be refused before a model is trained."""
 
     def log_prob(self, x_BD: Tensor) -> Tensor: ...
@@ -254,3 +256,5 @@ PLAIN_NAMES: dict[type, str] = {
     ConditionalSampler: "exact draws from its conditionals",
 }
 """How a sentence to the user names a capability."""
+
+__getattr__ = renamed(__name__, {"LiftedDensity": "UncheckedDensity"})

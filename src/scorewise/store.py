@@ -11,8 +11,8 @@ import yaml
 
 from scorewise import catalog
 from scorewise.errors import UserError
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.trained import Trained
 
 FindClass = Callable[[str], type]
@@ -154,7 +154,7 @@ def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
         **head,
     )
     model.sampler = sampler_class(**sampler)
-    if isinstance(model, LiftedModel) and "likelihood" in recipe:
+    if isinstance(model, NumericallyNormalised) and "likelihood" in recipe:
         likelihood = dict(recipe["likelihood"])
         model.likelihood = find(likelihood.pop("_target_"))(**likelihood)  # type: ignore[assignment]
     model.recipe = dict(recipe)

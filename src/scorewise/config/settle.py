@@ -15,8 +15,8 @@ from scorewise.config.choices import (
 )
 from scorewise.config.identity import is_vae
 from scorewise.errors import either
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.latent import encoder_for, reads_conditionals
 from scorewise.store import import_class
 
@@ -110,7 +110,7 @@ def _settle_model(config: Config) -> Config:
                 config["sampler"] = settings_of("sampler", name)
                 break
     head = class_of(config, "head", Model)
-    if not issubclass(head, LiftedModel):
+    if not issubclass(head, NumericallyNormalised):
         config["likelihood"] = settings_of("likelihood", "none")
     elif config.get("likelihood", {"_target_": "auto"})["_target_"] == "auto":
         fitting = [n for n in AUTO_LIKELIHOODS if has_any(head, needs_of(import_class(targets("likelihood")[n])))]

@@ -85,7 +85,7 @@ def _mean_of_draws(model: Any, c_BDF: Tensor, draws: int, generator: Generator |
     return y_MBD.unflatten(0, (draws, -1)).mean(0)
 
 
-def outliers(model: Any, x_BD: Tensor, shape: Sequence[int], steps: int, jump: float) -> Tensor:
+def impulse_mask(model: Any, x_BD: Tensor, shape: Sequence[int], steps: int, jump: float) -> Tensor:
     """Return which entries look like salt or pepper, shape (B, D), boolean, all channels of a pixel together.
 
     Only pixels at 1 or at -1 can be. Every pixel is filled in from the others, a quarter of them at a time together

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import LiftedDensity, NoisyScoreModel, ScoreModel
+from scorewise.capabilities import NoisyScoreModel, ScoreModel, UncheckedDensity
 from scorewise.gradients import log_density_and_score
 
 COARSE = 0.35
@@ -25,7 +25,7 @@ def joint_score(model: Any, x_BD: Tensor, sigma: float | None = None) -> Tensor:
             return model.noisy_score(x_BD, torch.full_like(x_BD[:, 0], sigma))
         if isinstance(model, ScoreModel):
             return model.score(x_BD)
-    if isinstance(model, LiftedDensity):
+    if isinstance(model, UncheckedDensity):
         return log_density_and_score(lambda y_BD: model.unchecked_log_prob(y_BD, COARSE), x_BD)[1]
     return log_density_and_score(model.log_prob, x_BD)[1]
 

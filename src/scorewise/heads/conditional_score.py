@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from scorewise.backbones.layers import activation_named, perceptron
 from scorewise.heads.forms import ScoreForm
 from scorewise.heads.fused_csm import fused_csm
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 
 
-class ConditionalScore(LiftedModel):
+class ConditionalScore(NumericallyNormalised):
     """An autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel, FusedCSMModel.
 
     Args:

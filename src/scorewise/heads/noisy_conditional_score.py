@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import activation_named, perceptron
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 
 
-class NoisyConditionalScore(LiftedModel):
+class NoisyConditionalScore(NumericallyNormalised):
     """Conditional scores at every noise level: NoisyConditionalScoreModel, and ConditionalScoreModel.
 
     In EDM form (Karras et al. 2022, eq. 7, as a score): with y = q - mean and r = sigma^2 + std^2,

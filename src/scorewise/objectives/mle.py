@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import LiftedDensity, NormalisedDensity
+from scorewise.capabilities import NormalisedDensity, UncheckedDensity
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 
@@ -24,7 +24,9 @@ class MLE(Objective):
         return -log_q_B
 
     def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the same, shape (B,), early in training too, when a lifted density may not be reported yet."""
+        """Return the same, shape (B,), without the refusal of a numerical density that is not trained enough."""
         with torch.no_grad():
-            log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, LiftedDensity) else model.log_prob)(x_BD)
+            log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, UncheckedDensity) else model.log_prob)(
+                x_BD
+            )
         return -log_q_B

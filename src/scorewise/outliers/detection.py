@@ -109,7 +109,7 @@ def _of_counts(false_RG: Tensor, true_RG: Tensor) -> dict[str, Tensor]:
     }
 
 
-class Comparison(NamedTuple):
+class DetectionResults(NamedTuple):
     """How well every statistic tells every outlier set from the data.
 
     Args:
@@ -125,7 +125,9 @@ class Comparison(NamedTuple):
     others: Mapping[str, Estimate] | None
 
 
-def compare(inside: Scores, outside: Mapping[str, Scores], choose_on: str, resamples: int, seed: int) -> Comparison:
+def compare(
+    inside: Scores, outside: Mapping[str, Scores], choose_on: str, resamples: int, seed: int
+) -> DetectionResults:
     """Return the comparison of outlier sets with the data, statistic by statistic.
 
     In-distribution examples are resampled alike for all sets, which are resampled by themselves.
@@ -161,7 +163,7 @@ def compare(inside: Scores, outside: Mapping[str, Scores], choose_on: str, resam
         for name in inside
     }
     others = [label for label in outside if label != choose_on]
-    return Comparison(estimates, chosen, choose_on, mean(chosen, others) if others else None)
+    return DetectionResults(estimates, chosen, choose_on, mean(chosen, others) if others else None)
 
 
 def _estimate(value: float, drawn_R: Tensor) -> Estimate:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, EnergyModel, NormalisedDensity, ScoreModel
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 
 FIELD = (ConditionalScoreModel, ScoreModel)
 NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -19,7 +19,7 @@ NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "typicality": ("nll", (NormalisedDensity,)),
     "energy": ("energy", (EnergyModel,)),
 }
-"""Every statistic, the number per example that it follows from, and what a model must have, one of these."""
+"""Every statistic, the quantity per example that it follows from, and what a model must have, one of these."""
 MEANINGS: Mapping[str, str] = {
     "minus_h": "-h, h = sum_d s_d (one-sided: high where the scores point down)",
     "h": "h = sum_d s_d (one-sided)",
@@ -37,13 +37,13 @@ def statistics_of(model: type) -> tuple[str, ...]:
     return tuple(name for name, (_, needs) in NEEDS.items() if any(issubclass(model, need) for need in needs))
 
 
-def numbers_behind(statistics: Collection[str]) -> tuple[str, ...]:
-    """Return the numbers per example that statistics follow from."""
+def quantities_behind(statistics: Collection[str]) -> tuple[str, ...]:
+    """Return the quantities per example that statistics follow from."""
     return tuple(dict.fromkeys(NEEDS[name][0] for name in statistics))
 
 
-def numbers(model: Any, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-    """Return numbers per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
+def quantities(model: Any, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
+    """Return quantities per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
 
     The scores are the conditional ones where the model has them (AR-CSM, section 5.5), else the joint one; of the
     smallest noise level where it has several. nll is never refused here: where its normaliser is numerical, `outside`
@@ -69,27 +69,27 @@ def _field(model: Any, x_BD: Tensor) -> Tensor:
 
 
 def _likelihood(model: Any, x_BD: Tensor) -> dict[str, Tensor]:
-    if not isinstance(model, LiftedModel):
+    if not isinstance(model, NumericallyNormalised):
         return {"nll": -model.log_prob(x_BD)}
-    likelihood = model.lifted()
+    likelihood = model.normaliser()
     log_q_BD, outside_BD = likelihood.conditional_log_prob(model, x_BD)
     return {"nll": -log_q_BD.sum(-1), "outside": likelihood.worst(outside_BD)[0]}
 
 
-def outlier_scores(numbers: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:
-    """Return every statistic that follows from the numbers of examples, by name.
+def outlier_scores(quantities: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:
+    """Return every statistic that follows from the quantities of examples, by name.
 
     Args:
-        numbers: see `numbers`; not all need be there, nor of as many examples.
+        quantities: see `quantities`; not all need be there, nor of as many examples.
         mean_nll: of held-out in-distribution examples, nats; None: no typicality.
     """
     found: dict[str, Tensor] = {}
-    if "h" in numbers:
-        found |= {"minus_h": -numbers["h"], "h": numbers["h"], "abs_h": numbers["h"].abs()}
-    found |= {name: numbers[name] for name in ("score_norm", "nll") if name in numbers}
-    if "nll" in numbers and mean_nll is not None:
-        found["typicality"] = (numbers["nll"] - mean_nll).abs()
-    return found | {name: numbers[name] for name in ("energy",) if name in numbers}
+    if "h" in quantities:
+        found |= {"minus_h": -quantities["h"], "h": quantities["h"], "abs_h": quantities["h"].abs()}
+    found |= {name: quantities[name] for name in ("score_norm", "nll") if name in quantities}
+    if "nll" in quantities and mean_nll is not None:
+        found["typicality"] = (quantities["nll"] - mean_nll).abs()
+    return found | {name: quantities[name] for name in ("energy",) if name in quantities}
 
 
 def percentiles(score_B: Tensor, reference_N: Tensor) -> Tensor:
