@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
 FLOORS = (
-    {"version", "capabilities", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog"},
+    {"version", "capabilities", "roles", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog"},
     {"backbones", "objectives", "estimators", "likelihood", "data", "tracking", "trained", "denoising"},
     {"heads"},
     {"sampling", "store"},
@@ -23,15 +23,16 @@ FLOORS = (
 )
 """The rooms from the bottom up; a room imports rooms of lower floors, and of its own where `BESIDE` says so."""
 BESIDE = {
-    "capabilities": {"ordering", "version"},
-    "noise": {"capabilities"},
+    "capabilities": {"version"},
+    "roles": {"capabilities", "ordering"},
+    "noise": {"roles"},
     "objectives": {"estimators"},
     "likelihood": {"objectives"},
     "heads": {"backbones"},
 }
 MATHEMATICS = (
     *("backbones", "heads", "objectives", "estimators", "likelihood", "densities", "sampling", "denoising", "latent"),
-    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "trained", "store"),
+    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "roles", "trained", "store"),
 )
 MEASURES = ("quality", "outliers")
 """Rooms of the mathematics that may take torchmetrics' measures."""

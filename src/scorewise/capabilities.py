@@ -110,6 +110,8 @@ class NoisyConditionalScoreModel(Protocol):
     The context is always at the smallest level.
     """
 
+    def context(self, x_BD: Tensor) -> Tensor: ...
+
     def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor: ...
 
 
@@ -117,12 +119,16 @@ class NoisyConditionalScoreModel(Protocol):
 class ConditionalEnergyModel(Protocol):
     """Has unnormalised conditionals - log q(x_d | x_<d) + constant(x_<d); elementwise in the query."""
 
+    def context(self, x_BD: Tensor) -> Tensor: ...
+
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
 class ProposalModel(Protocol):
     """Has conditional energies and a normalised proposal close to their density."""
+
+    def context(self, x_BD: Tensor) -> Tensor: ...
 
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 

@@ -1,7 +1,6 @@
 """Importance-sampled maximum likelihood (Nash and Durkan 2019)."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 
 
-class AEM(Objective):
+class AEM(Objective[ProposalModel]):
     """- sum_d log p_hat(x_d | x_<d) + log r(x_d | x_<d), nats (Autoregressive Energy Machines, section 3).
 
     log p_hat = - E(x_d) - log Z_hat with Z_hat the mean importance weight w = exp(-E(q)) / r(q) of draws q from
@@ -39,18 +38,18 @@ class AEM(Objective):
                 raise ValueError(f"objective.{name}={value} must be at least 1: the normaliser is a mean over samples")
         self.samples, self.held_out_samples = samples, held_out_samples
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: ProposalModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log p_hat(x) - log r(x) of every example, shape (B,)."""
         c_BDF = model.context(x_BD)
         log_r_B = model.proposal_log_prob(x_BD, c_BDF).sum(-1)
         return -log_p_hat(model, x_BD, c_BDF, draws, self.samples) - log_r_B
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: ProposalModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log p_hat(x) of every example, shape (B,), nats: too small by the bias at `held_out_samples`."""
         return -log_p_hat(model, x_BD, model.context(x_BD), draws, self.held_out_samples)
 
 
-def log_p_hat(model: Any, x_BD: Tensor, c_BDF: Tensor, draws: Draws, samples: int) -> Tensor:
+def log_p_hat(model: ProposalModel, x_BD: Tensor, c_BDF: Tensor, draws: Draws, samples: int) -> Tensor:
     """Return the importance-sampled log-likelihood of every example, shape (B,), nats."""
     draws, shape = draws.fork("aem"), (samples, x_BD.shape[1])
     uniform_MBD = draws.fork("component").uniform(*shape, dtype=x_BD.dtype).movedim(1, 0)

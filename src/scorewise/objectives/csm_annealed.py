@@ -1,7 +1,5 @@
 """Composite score matching with noise annealed in each dimension (AR-CSM, section 4.2)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,7 @@ from scorewise.objectives.multiscale import Multiscale
 TARGETS = ("csm", "dsm")
 
 
-class CSMAnnealed(Multiscale):
+class CSMAnnealed(Multiscale[NoisyConditionalScoreModel]):
     """Sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d), eq. 5 of the AR-CSM paper at one noise level per dimension.
 
     The context of dimension d is computed from x_<d at the smallest level; the head sees x~_d = x_d + noise at level
@@ -54,7 +52,7 @@ class CSMAnnealed(Multiscale):
         u_BD = draws.fork("level").uniform(dims, dtype=dtype)
         return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u_BD
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: NoisyConditionalScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         dims, dtype = x_BD.shape[1], x_BD.dtype
         sigma_BD = self.sigmas(draws, dims, dtype)

@@ -1,15 +1,15 @@
 """Denoising score matching (Vincent 2011)."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
 from scorewise.noise import Draws
-from scorewise.objectives.objective import FieldObjective
+from scorewise.objectives.objective import FieldModel, FieldObjective
+from scorewise.roles import Scaled
 
 
-class DSM(FieldObjective):
+class DSM(FieldObjective[FieldModel]):
     """|s(x + sigma z) + z / sigma|^2 / 2, the DSM formula of the slides (its plus sign is right).
 
     It learns the score of the data blurred once more by sigma: on a Gaussian of variance v the slope is
@@ -31,7 +31,7 @@ class DSM(FieldObjective):
             raise ValueError(f"objective.sigma={sigma} must be positive: DSM divides by it")
         self.noise, self.scale = sigma, sigma**sigma_power
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         z_BD = draws.fork("dsm").normal(x_BD.shape[1], dtype=x_BD.dtype)
         s_BD = self.field_of(model)(x_BD + self.noise * z_BD)
@@ -41,6 +41,6 @@ class DSM(FieldObjective):
         """Return the loss in Vincent's scale."""
         return {"loss_unscaled": loss_B / self.scale}
 
-    def gain(self, model: Any) -> float:
+    def gain(self, model: Scaled) -> float:
         """Return what makes the target of order one at every sigma, whatever the scale."""
         return self.noise**2 / self.scale

@@ -1,7 +1,5 @@
 """Explicit score matching against a kernel density estimate (Hyvarinen 2005; Vincent 2011, section 3)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,9 +8,10 @@ from scorewise.estimators.kde import KDE, RULES
 from scorewise.estimators.kernel import check_bandwidth
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective, score_field, score_gain
+from scorewise.roles import Scaled
 
 
-class ESM(Objective):
+class ESM(Objective[ScoreModel | ClosedFormDensity]):
     """|s(x) - s_KDE(x)|^2 / 2 at x = example + h z, where s_KDE is the score of a KDE of training examples.
 
     A KDE has a joint score, so the joint score of the model is fitted, never conditional scores. The optimum is the
@@ -61,7 +60,7 @@ class ESM(Objective):
         """Make the KDE, of examples smoothed as the data are."""
         self._kde = KDE(x_ND.detach(), self.bandwidth)
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: ScoreModel | ClosedFormDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,).
 
         Raises:
@@ -74,6 +73,6 @@ class ESM(Objective):
             target_BD = self.kde.score(blurred_BD)
         return 0.5 * (score_field(model, "joint")(blurred_BD) - target_BD).square().sum(-1)
 
-    def gain(self, model: Any) -> float:
+    def gain(self, model: Scaled) -> float:
         """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)

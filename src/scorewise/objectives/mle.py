@@ -1,7 +1,5 @@
 """Maximum likelihood."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,7 +8,7 @@ from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 
 
-class MLE(Objective):
+class MLE(Objective[NormalisedDensity]):
     """The negative log-likelihood in nats."""
 
     needs = (NormalisedDensity,)
@@ -18,12 +16,12 @@ class MLE(Objective):
     reads_scores = False
     ranks_by_likelihood = True
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log q(x) of every example, shape (B,)."""
         log_q_B: Tensor = model.log_prob(x_BD)
         return -log_q_B
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the same, shape (B,), without the refusal of a numerical density that is not trained enough."""
         with torch.no_grad():
             log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, UncheckedDensity) else model.log_prob)(

@@ -2,13 +2,14 @@
 
 import math
 from abc import ABC
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from scorewise.noise import Draws
-from scorewise.objectives.objective import FieldObjective, score_gain
+from scorewise.objectives.objective import FieldObjective, M, score_gain
+from scorewise.roles import Scaled
 
 PROJECTIONS = ("gaussian", "rademacher", "sphere", "unit_sphere")
 
@@ -31,7 +32,7 @@ def projections(law: str, draws: Draws, count: int, dims: int, dtype: torch.dtyp
     return v_MBD / v_MBD.norm(dim=-1, keepdim=True) * (math.sqrt(dims) if law == "sphere" else 1.0)
 
 
-class Sliced(FieldObjective, ABC):
+class Sliced(FieldObjective[M], ABC):
     """An objective that looks at scores along random directions.
 
     Args:
@@ -65,6 +66,6 @@ class Sliced(FieldObjective, ABC):
         """Return the directions of a batch, shape (M, B, D)."""
         return projections(self.projection, draws.fork("slices"), self.projections, x_BD.shape[1], x_BD.dtype)
 
-    def gain(self, model: Any) -> float:
+    def gain(self, model: Scaled) -> float:
         """Return sigma^2 of the smoothed law."""
         return score_gain(model)
