@@ -243,7 +243,7 @@ class Counting:
     def __init__(self, noise: float = 0.0) -> None:
         self.mean, self.dims, self.noise, self.sampler = torch.zeros(()), 2, noise, None
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(n, 2, generator=generator)
 
     def context(self, x_BD: Tensor) -> Tensor:

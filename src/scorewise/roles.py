@@ -17,6 +17,7 @@ from scorewise.capabilities import (
     FlowDensity,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
+    NormalisedDensity,
     ProposalModel,
     QuantileModel,
     ScoreModel,
@@ -24,8 +25,16 @@ from scorewise.capabilities import (
 from scorewise.ordering import Ordering
 
 
-class Scaled(Protocol):
-    """Knows the moments of the data that it describes, and the noise in its law (0 for none)."""
+class Smoothed(Protocol):
+    """Knows the noise in the law that it describes."""
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of the Gaussian noise in the law that is modelled (0 for none)."""
+
+
+class Scaled(Smoothed, Protocol):
+    """Knows the moments of the data that it describes."""
 
     @property
     def mean(self) -> Tensor:
@@ -34,10 +43,6 @@ class Scaled(Protocol):
     @property
     def scale(self) -> Tensor:
         """The standard deviation of the data with their noise, one number."""
-
-    @property
-    def noise(self) -> float:
-        """The standard deviation of the Gaussian noise in the law that is modelled."""
 
     @property
     def dims(self) -> int:
@@ -55,20 +60,20 @@ class Levelled(Protocol):
     def levels(self) -> tuple[float, ...]:
         """The noise levels, from the largest down to the smallest."""
 
-    @property
-    def std(self) -> float:
-        """The standard deviation of the clean data."""
 
-
-class Causal(Scaled, Protocol):
+class Contextual(Scaled, Protocol):
     """Gives one context per dimension, which sees only what comes before it in the order."""
+
+    def context(self, x_BD: Tensor) -> Tensor:
+        """Return the context of every dimension, shape (B, D, F)."""
+
+
+class Causal(Contextual, Protocol):
+    """Gives its contexts one after the other too, while an example is being drawn."""
 
     @property
     def ordering(self) -> Ordering:
         """The order in which the dimensions come."""
-
-    def context(self, x_BD: Tensor) -> Tensor:
-        """Return the context of every dimension, shape (B, D, F)."""
 
     def context_stream(self) -> ContextStream:
         """Return the contexts block by block, for sampling."""
@@ -90,6 +95,10 @@ class JointScore(Scaled, ScoreModel, Protocol):
     """A model of the joint score."""
 
 
+class Density(Scaled, NormalisedDensity, Protocol):
+    """A model of a normalised density."""
+
+
 class JointEnergy(Scaled, EnergyModel, ScoreModel, Protocol):
     """A model of an energy, and of the joint score that is its negative gradient."""
 
@@ -106,8 +115,16 @@ class CausalScore(Causal, ConditionalScoreModel, Protocol):
     """A causal model of conditional scores."""
 
 
-class CausalNoisyScore(Causal, Levelled, NoisyConditionalScoreModel, Protocol):
+class CausalNoisyScore(Causal, NoisyConditionalScoreModel, Protocol):
     """A causal model of conditional scores at every noise level."""
+
+
+class CausalLadder(CausalNoisyScore, Levelled, Protocol):
+    """The same, with the ladder of its levels."""
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of the clean data."""
 
 
 class CausalProposal(Causal, ProposalModel, Protocol):

@@ -69,7 +69,7 @@ def table(classes: Sequence[type] = ()) -> FindClass:
     return find
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
@@ -80,7 +80,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> None:
+def refuse_unsafe(config: object, check: Callable[[str], None], origin: str) -> None:
     """Refuse a stored config that names anything outside the table, or holds an interpolation.
 
     Raises:

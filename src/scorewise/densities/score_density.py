@@ -1,5 +1,6 @@
 """A density and outlier score for tables, with scikit-learn's interface."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -136,7 +137,7 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _model(self, z_ND: Tensor) -> Cosine:
         """Return the untrained model."""
-        ordering: Any = self.ordering
+        ordering: str | Sequence[int] = self.ordering
         if ordering == "data_driven":
             from scorewise.ordering import Ordering
 

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -41,14 +41,16 @@ class Model(Trained, ABC):
         noise: standard deviation of the Gaussian noise in the law that is modelled (0 for none).
     """
 
+    backbone: Any
+    """A module with one of the capabilities in `needs`."""
     needs: ClassVar[tuple[type, ...]]
     mean: Tensor
     scale: Tensor
 
     def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
         super().__init__()
-        self.backbone = cast(Any, backbone)
-        self.shape: tuple[int, ...] = tuple(cast(Any, backbone).shape)
+        self.backbone = backbone
+        self.shape: tuple[int, ...] = tuple(self.backbone.shape)
         self.dims = math.prod(self.shape)
         self.noise = noise
         self.register_buffer("mean", torch.tensor(float(mean)))

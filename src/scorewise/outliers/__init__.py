@@ -1,7 +1,7 @@
 """Outlier scores of trained models, and how well they tell sets of examples apart."""
 
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
-from scorewise.outliers.examples import Examiner
+from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.statistics import (
     MEANINGS,
     outlier_scores,
@@ -24,6 +24,7 @@ __all__ = [
     "percentiles",
     "quantities",
     "quantities_behind",
+    "refused_likelihood",
     "replicates",
     "statistics_of",
 ]

@@ -1,16 +1,17 @@
 """The quantities that outlier scores follow from, of the examples of a data set."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from scorewise.data.source import Source, Split
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood.likelihood import TailMass
 from scorewise.noise import Draws
 from scorewise.outliers.statistics import quantities
+from scorewise.roles import Scaled
 
 BATCH = 100
 
@@ -27,14 +28,19 @@ class Examiner:
             little.
     """
 
-    model: Any
+    model: Scaled
     noise: float
     seed: int
     likelihoods: int
 
+    @property
+    def normalised(self) -> NumericallyNormalised | None:
+        """The model, if its likelihood is numerical."""
+        return self.model if isinstance(self.model, NumericallyNormalised) else None
+
     def most(self, quantity: str, images: int) -> int:
         """Return of how many examples a quantity is computed, at most."""
-        costly = quantity == "nll" and isinstance(self.model, NumericallyNormalised)
+        costly = quantity == "nll" and self.normalised is not None
         return min(images, self.likelihoods) if costly else images
 
     def noisy(self, x_BD: Tensor, index_B: Tensor, label: str) -> Tensor:
@@ -64,7 +70,9 @@ class Examiner:
                 found |= quantities(self.model, x_BD[chosen_B], some)
         return found
 
-    def survey(self, source: Any, split: str, label: str, wanted: Collection[str], images: int) -> dict[str, Tensor]:
+    def survey(
+        self, source: Source, split: Split, label: str, wanted: Collection[str], images: int
+    ) -> dict[str, Tensor]:
         """Return the wanted quantities of the first examples of a split of a data set."""
         parts: dict[str, list[Tensor]] = {}
         device = self.model.mean.device
@@ -74,15 +82,25 @@ class Examiner:
                 parts.setdefault(name, []).append(value_B.cpu())
         return {name: torch.cat(part) for name, part in parts.items()}
 
-    def refusal(self, found: dict[str, Tensor]) -> str | None:
+    def refusal(self, found: Mapping[str, Tensor]) -> str | None:
         """Return why in-distribution examples have no likelihood to report, or None where they have."""
-        if "outside" not in found:
-            return None
-        try:
-            self.model.normaliser().refuse(self.model, found["outside"], torch.zeros_like(found["outside"]))
-        except TailMass as error:
-            return str(error).partition(": ")[2]
+        return refused_likelihood(self.model, found)
+
+
+def refused_likelihood(model: object, found: Mapping[str, Tensor]) -> str | None:
+    """Return why a model has no likelihood to report, or None where it has.
+
+    Args:
+        model: any; only a numerical likelihood can be refused.
+        found: `quantities` of in-distribution examples.
+    """
+    if not isinstance(model, NumericallyNormalised) or "outside" not in found:
         return None
+    try:
+        model.normaliser().refuse(model, found["outside"], torch.zeros_like(found["outside"]))
+    except TailMass as error:
+        return str(error).partition(": ")[2]
+    return None
 
 
 def _together(most: dict[str, int]) -> list[tuple[list[str], int]]:

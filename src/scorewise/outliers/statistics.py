@@ -1,6 +1,6 @@
 """Outlier scores of a trained model: larger means odder."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, EnergyModel, NormalisedDensity, ScoreModel
 from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.objectives.objective import score_field
 
 FIELD = (ConditionalScoreModel, ScoreModel)
 NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -42,33 +43,36 @@ def quantities_behind(statistics: Collection[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(NEEDS[name][0] for name in statistics))
 
 
-def quantities(model: Any, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
+def quantities(model: object, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
     """Return quantities per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
 
     The scores are the conditional ones where the model has them (AR-CSM, section 5.5), else the joint one; of the
     smallest noise level where it has several. nll is never refused here: where its normaliser is numerical, `outside`
     holds the largest mass of a conditional outside its range.
     """
+    readings: tuple[tuple[set[str], Callable[[Any, Tensor], dict[str, Tensor]]], ...] = (
+        ({"h", "score_norm"}, _of_scores),
+        ({"energy"}, _of_energy),
+        ({"nll"}, _of_likelihood),
+    )
     found: dict[str, Tensor] = {}
     with torch.no_grad():
-        if {"h", "score_norm"} & set(wanted):
-            s_BD = _field(model, x_BD)
-            found |= {"h": s_BD.sum(-1), "score_norm": s_BD.norm(dim=-1)}
-        if "energy" in wanted:
-            found["energy"] = model.energy(x_BD)
-        if "nll" in wanted:
-            found |= _likelihood(model, x_BD)
+        for names, read in readings:
+            if names & set(wanted):
+                found |= read(model, x_BD)
     return {name: value_B.detach().double() for name, value_B in found.items() if name in (*wanted, "outside")}
 
 
-def _field(model: Any, x_BD: Tensor) -> Tensor:
-    if isinstance(model, ConditionalScoreModel):
-        return model.conditional_score(x_BD, model.context(x_BD))
-    s_BD: Tensor = model.score(x_BD)
-    return s_BD
+def _of_scores(model: ConditionalScoreModel | ScoreModel, x_BD: Tensor) -> dict[str, Tensor]:
+    s_BD = score_field(model)(x_BD)
+    return {"h": s_BD.sum(-1), "score_norm": s_BD.norm(dim=-1)}
 
 
-def _likelihood(model: Any, x_BD: Tensor) -> dict[str, Tensor]:
+def _of_energy(model: EnergyModel, x_BD: Tensor) -> dict[str, Tensor]:
+    return {"energy": model.energy(x_BD)}
+
+
+def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
     if not isinstance(model, NumericallyNormalised):
         return {"nll": -model.log_prob(x_BD)}
     likelihood = model.normaliser()

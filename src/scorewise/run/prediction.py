@@ -18,7 +18,7 @@ from scorewise.data.left_out import LeftOut, sentence_of
 from scorewise.errors import UserError, printable
 from scorewise.files import write
 from scorewise.noise import Draws
-from scorewise.outliers import Examiner, percentiles, quantities
+from scorewise.outliers import percentiles, quantities, refused_likelihood
 from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import BATCH, Named, folder_of_images, output_names, rows_of_table, takes_rows, write_image
 from scorewise.store import import_class, local_folder
@@ -135,7 +135,7 @@ def _densities(done: Finished, config: dict[str, Any]) -> Predicted:
     model.to(done.trainer.strategy.root_device)
     some = torch.arange(min(REFERENCE, source.count("train")))
     reference = _numbers(model, source.examples("train", some, -1, int(done.stored["seed"])))
-    if reason := Examiner(model, 0.0, 0, REFERENCE).refusal(reference):
+    if reason := refused_likelihood(model, reference):
         raise UserError(
             f"log-densities need a likelihood, which this model has none of to report: {reason}; use task=ood "
             "task.statistic=abs_h."

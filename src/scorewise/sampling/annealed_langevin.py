@@ -1,11 +1,10 @@
 """Langevin dynamics on all dimensions at once, from the largest noise level to the smallest."""
 
-from typing import Any
-
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyScoreModel
 from scorewise.noise import normal_like
+from scorewise.roles import JointNoisyScore
 
 
 class AnnealedLangevin:
@@ -25,7 +24,7 @@ class AnnealedLangevin:
     def __init__(self, steps: int = 100, step: float = 0.1) -> None:
         self.steps, self.step = steps, step
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: JointNoisyScore, n: int, generator: Generator | None) -> Tensor:
         """Return n examples (n, D), started from a Gaussian with the moments of the data at the largest level."""
         x_BD = model.mean.expand(n, model.dims).clone()
         start = (model.scale**2 - model.noise**2 + model.levels[0] ** 2).sqrt()

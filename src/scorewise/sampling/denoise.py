@@ -1,14 +1,13 @@
 """The last step of sampling from a smoothed law: a denoised copy."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
+from scorewise.roles import Smoothed
 
 
-def tweedie(model: Any, x_BD: Tensor) -> Tensor:
+def tweedie(model: Smoothed, x_BD: Tensor) -> Tensor:
     """Return x + sigma^2 s(x) (Robbins 1956), the posterior mean of the clean value; x itself without noise.
 
     With a joint score it is E[clean x | x]. With conditional scores entry d is E[clean x_d | x_<=d], which

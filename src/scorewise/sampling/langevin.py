@@ -1,12 +1,12 @@
 """Langevin dynamics on all dimensions at once."""
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ScoreModel
 from scorewise.noise import normal_like, step_size
+from scorewise.roles import JointScore
 
 
 def langevin(
@@ -33,7 +33,7 @@ class Langevin:
     def __init__(self, steps: int = 500, step: float = 0.1) -> None:
         self.steps, self.step = steps, step
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: JointScore, n: int, generator: Generator | None) -> Tensor:
         """Return n examples (n, D), started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         x_BD = model.mean.expand(n, model.dims).clone()

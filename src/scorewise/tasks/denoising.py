@@ -217,16 +217,21 @@ class Denoising(ScoreTask):
             y_BD: corrupted images.
             known_BD: which entries salt and pepper did not hit; None: they are found.
         """
+        model: Any = self.model
         if self.corruption == "gaussian":
-            ways = {"parallel": denoising.parallel, "sequential": denoising.sequential, "joint": denoising.joint}
-            return ways[self.mode](self.model, y_BD, self.sigma).clamp(-1, 1)
+            ways: dict[str, Any] = {
+                "parallel": denoising.parallel,
+                "sequential": denoising.sequential,
+                "joint": denoising.joint,
+            }
+            return ways[self.mode](model, y_BD, self.sigma).clamp(-1, 1)
         shape = self.source.shape
         if known_BD is None:
-            known_BD = ~denoising.impulse_mask(self.model, y_BD, shape, self.steps, self.jump)
+            known_BD = ~denoising.impulse_mask(model, y_BD, shape, self.steps, self.jump)
         if self.mode == "joint":
-            return denoising.infill(self.model, y_BD, known_BD, shape, self.steps)
+            return denoising.infill(model, y_BD, known_BD, shape, self.steps)
         generator = torch.Generator().manual_seed(self.seed)
-        return denoising.infill_in_order(self.model, y_BD, known_BD, self.draws, generator).clamp(-1, 1)
+        return denoising.infill_in_order(model, y_BD, known_BD, self.draws, generator).clamp(-1, 1)
 
     def on_test_start(self) -> None:
         """Forget an earlier test."""
@@ -250,7 +255,8 @@ class Denoising(ScoreTask):
             y_BD, hit_BD = denoising.salt_and_pepper(clean_BD, self.share, shape, draws)
             known_BD = ~hit_BD
             if self.mask == "blind":
-                found_BD = denoising.impulse_mask(self.model, y_BD, shape, self.steps, self.jump)
+                model: Any = self.model
+                found_BD = denoising.impulse_mask(model, y_BD, shape, self.steps, self.jump)
                 changed_BD = y_BD != clean_BD
                 self.report("wrongly_kept", (changed_BD & ~found_BD).double().mean(-1))
                 self.report("wrongly_taken", (~changed_BD & found_BD).double().mean(-1))

@@ -177,9 +177,10 @@ class OODScoring(ScoreTask):
         return self.examiner.survey(self.source, split, split, wanted, self.images)
 
     def _warn_of_tails(self, label: str, found: Mapping[str, Tensor]) -> None:
-        if "outside" not in found:
+        model = self.examiner.normalised
+        if model is None or "outside" not in found:
             return
-        likelihood: Any = self.examiner.model.normaliser()
+        likelihood = model.normaliser()
         beyond = int((found["outside"] > likelihood.largest_tail).sum())
         if beyond:
             warnings.warn(
