@@ -23,7 +23,7 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 
 
 def _mix(z: Tensor) -> Tensor:
-    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
+    """Return z mixed by the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
     z = (z ^ _shift(z, 30)) * _MIX_1
     z = (z ^ _shift(z, 27)) * _MIX_2
     return z ^ _shift(z, 31)

@@ -90,7 +90,7 @@ def refuse_unsafe(config: object, check: Callable[[str], None], origin: str) -> 
         raise UserError(f"{origin} is not a Scorewise config (a mapping was expected): give another folder.")
     named: list[tuple[bool, str]] = []
     for path, value in _leaves(config):
-        if isinstance(value, str) and "${" in value:
+        if "${" in str(value):
             raise UserError(f"{origin} holds the interpolation {value!r} at {path}: stored configs are plain values.")
         if (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path)) and catalog.current(
             str(value)

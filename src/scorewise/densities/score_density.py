@@ -27,7 +27,7 @@ TAIL = 0.2
 
 @dataclass(frozen=True)
 class Bend:
-    """U = a asinh((z - median) / w) + b for every column, w half its interquartile range.
+    """The map u = a asinh((z - median) / w) + b of every column, w half its interquartile range.
 
     A heavy tail takes logarithmically little of the range that all columns share, so the cosines are where the data is.
 

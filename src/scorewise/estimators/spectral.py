@@ -15,7 +15,7 @@ from scorewise.estimators.kernel import (
 
 
 class Spectrum(NamedTuple):
-    """What the samples say.
+    """The spectrum of the kernel matrix of M samples.
 
     Args:
         h: bandwidth (..., 1, 1).

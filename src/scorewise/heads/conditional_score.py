@@ -82,10 +82,7 @@ class ConditionalScore(NumericallyNormalised):
         Raises:
             ValueError: gradients are wanted and the activation has no second derivative.
         """
-        weights = [self.of_context.weight, self.of_context.bias, self.of_query]
-        for layer in self.rest:
-            if isinstance(layer, nn.Linear):
-                weights += [layer.weight, layer.bias]
+        weights = [self.of_context.weight, self.of_context.bias, self.of_query, *self.rest.parameters()]
         weights += [self.last.weight[0], self.last.bias[0]]
         dtype = torch.promote_types(q_BD.dtype, torch.float32)
         of_net, of_u = self.form.of_net, self.form.of_u

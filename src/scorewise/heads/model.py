@@ -63,7 +63,7 @@ class Model(Trained, ABC):
         return None
 
     def standardise(self, x_BD: Tensor) -> Tensor:
-        """Return x in standard units."""
+        """Return u = (x - mean) / scale, shape of x."""
         return (x_BD - self.mean) / self.scale
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:

@@ -21,11 +21,11 @@ class StandardisedStream:
         self.standardise, self.features = standardise, features
 
     def start(self, n: int) -> Tensor:
-        """Return the context of the first block for n examples."""
+        """Return the context of the first block for n examples, shape (n, block, F)."""
         return self.features.start(n)
 
     def push(self, x_block: Tensor) -> Tensor:
-        """Return the context of the next block, given the values of the current one."""
+        """Return the context of the next block, shape (n, block, F), given the values (n, block) of the current one."""
         return self.features.push(self.standardise(x_block))
 
 

@@ -21,7 +21,7 @@ WIDE = 6.0
 
 
 class FlowODE(Likelihood[CausalLadder]):
-    """Log q(x) by the flow dx/dsigma = - sigma s(x, sigma) of each conditional (Song et al. 2021, eq. 13, 39).
+    """Likelihood by the flow dx/dsigma = - sigma s(x, sigma) of each conditional (Song et al. 2021, eq. 13, 39).
 
     Heun steps in log sigma carry x_d from the smallest level to the largest, where q is normalised by quadrature. The
     derivative of the discrete map itself is carried along, so the result is the density of that map's inverse, which is
@@ -57,7 +57,7 @@ class FlowODE(Likelihood[CausalLadder]):
         return f"by the probability flow of every conditional, {self.steps} Heun steps"
 
     def top(self, model: CausalLadder, c_RF: Tensor, finer: float = 1) -> Conditionals:
-        """Return the normalised conditionals at the largest level."""
+        """Return the normalised conditionals of R contexts at the largest level, by `finer` times the panels."""
         level = model.levels[0]
         half = WIDE * math.hypot(model.std, level)
         count = math.ceil((self.panels or max(4, math.ceil(2 * half / level))) * finer)

@@ -82,10 +82,15 @@ class Likelihood(ABC, Generic[M]):
         return mass_B, worst_B
 
     def refuse(self, model: M, mass_B: Tensor, worst_B: Tensor) -> None:
-        """Return nothing where all mass is inside the range.
+        """Refuse conditionals with more mass outside the range than is tolerated.
+
+        Args:
+            model: for the sentence.
+            mass_B: largest mass outside, of every example.
+            worst_B: of which dimension that is.
 
         Raises:
-            TailMass: some of it is not.
+            TailMass: which dimension, how much, and what to do.
         """
         if not len(mass_B):
             return

@@ -21,7 +21,7 @@ AT_ONCE = 2**15
 
 
 class Quadrature(Likelihood[Normalisable]):
-    """Log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
+    """Likelihood log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
 
     E_d is the antiderivative of the conditional score, or minus the conditional energy. The range belongs to the model:
     outside it E_d continues with the slope of the edge (0 for energies) and a curvature of - 1 / tau^2, tau the noise
@@ -61,7 +61,7 @@ class Quadrature(Likelihood[Normalisable]):
         Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)
 
     def rule(self, model: Normalisable, finer: float = 1) -> Panels:
-        """Return the panels for a model, so many times finer."""
+        """Return the panels for a model, `finer` times as many."""
         tau = _tail_width(model)
         count = self.panels or max(4, math.ceil((self.high - self.low) / (2 * tau if model.noise > 0 else tau / 2)))
         low = torch.tensor(self.low, dtype=torch.float64, device=model.mean.device)
@@ -76,7 +76,7 @@ class Quadrature(Likelihood[Normalisable]):
         return f"by quadrature on {self.nodes(model)} nodes in [{self.low:g}, {self.high:g}]"
 
     def conditionals(self, model: Normalisable, c_RF: Tensor, finer: float = 1) -> Conditionals:
-        """Return the normalised conditionals of R contexts."""
+        """Return the normalised conditionals of R contexts, by `finer` times the panels."""
         panels, tau = self.rule(model, finer), _tail_width(model)
         if isinstance(model, ConditionalEnergyModel):
             return Conditionals.of_log_density(panels, lambda q: -_rows(model.conditional_energy, q, c_RF), tau)

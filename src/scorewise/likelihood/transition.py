@@ -19,7 +19,9 @@ ENTRIES_AT_ONCE = 10_000_000
 
 
 class Transition:
-    """Log q(x) of draws by `sampling.Annealed`: q_k(y) = int q_k+1(z) p_k(y) N(z; y, spread_k^2) / Z_k(z) dz.
+    """The density of draws by `sampling.Annealed`.
+
+    From level to level q_k(y) = int q_k+1(z) p_k(y) N(z; y, spread_k^2) / Z_k(z) dz.
 
     The operator from each level to the next is a dense matrix between the quadrature nodes of both, so it is a check
     of `FlowODE` for few examples of few dimensions. The two agree where the scores at all levels belong to one law.

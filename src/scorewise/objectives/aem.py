@@ -11,7 +11,9 @@ from scorewise.objectives.objective import Objective
 
 
 class AEM(Objective[ProposalModel]):
-    """- sum_d log p_hat(x_d | x_<d) + log r(x_d | x_<d), nats (Autoregressive Energy Machines, section 3).
+    """Importance-sampled maximum likelihood (Autoregressive Energy Machines, section 3).
+
+    The loss is - sum_d log p_hat(x_d | x_<d) + log r(x_d | x_<d), nats.
 
     log p_hat = - E(x_d) - log Z_hat with Z_hat the mean importance weight w = exp(-E(q)) / r(q) of draws q from
     the proposal r. Draws and their log r are detached there, so the proposal learns from log r(x_d) alone. There

@@ -12,7 +12,9 @@ TARGETS = ("csm", "dsm")
 
 
 class CSMAnnealed(Multiscale[NoisyConditionalScoreModel]):
-    """Sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d), eq. 5 of the AR-CSM paper at one noise level per dimension.
+    """Composite score matching (eq. 5 of the AR-CSM paper) at one noise level per dimension.
+
+    The loss is sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d).
 
     The context of dimension d is computed from x_<d at the smallest level; the head sees x~_d = x_d + noise at level
     sigma_d and sigma_d itself, so it learns d/dx~_d log p_sigma(x~_d | x_<d) at every level. The weight sigma^2 keeps

@@ -9,7 +9,7 @@ from scorewise.roles import Scaled
 
 
 class CSMDSM(Objective[ConditionalScoreModel]):
-    """Sum_d (s_d(x) + z_d / sigma)^2 / 2, where x = clean + sigma z is the smoothed data itself.
+    """Denoising of every conditional: sum_d (s_d(x) + z_d / sigma)^2 / 2 at the smoothed data x = clean + sigma z.
 
     On the law with data.smoothing it differs from CSM (eq. 5 of the AR-CSM paper) by a constant of the data, D / 2
     sigma^2 in expectation, so both have the same minimum; it needs no derivative of the score. Unlike `dsm` it adds

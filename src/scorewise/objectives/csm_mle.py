@@ -58,5 +58,5 @@ class CSMMLE(Objective[CalibratedModel]):
         return self.phases[True].held_out(model, x_BD, draws)
 
     def gain(self, model: Scaled) -> float:
-        """Return that of the objective in force."""
+        """Return the gain of the objective in force."""
         return self.phases[self.calibrating].gain(model)

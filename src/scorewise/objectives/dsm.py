@@ -10,7 +10,7 @@ from scorewise.roles import Scaled
 
 
 class DSM(FieldObjective[FieldModel]):
-    """|s(x + sigma z) + z / sigma|^2 / 2, the DSM formula of the slides (its plus sign is right).
+    """Denoising score matching |s(x + sigma z) + z / sigma|^2 / 2, as the slides have it (the plus sign is right).
 
     It learns the score of the data blurred once more by sigma: on a Gaussian of variance v the slope is
     -1 / (v + sigma^2). On conditional scores it learns those of the jointly blurred density.
@@ -42,5 +42,5 @@ class DSM(FieldObjective[FieldModel]):
         return {"loss_unscaled": loss_B / self.scale}
 
     def gain(self, model: Scaled) -> float:
-        """Return what makes the target of order one at every sigma, whatever the scale."""
+        """Return sigma^2 over the scale of the loss, which makes the target of order one at every sigma."""
         return self.noise**2 / self.scale

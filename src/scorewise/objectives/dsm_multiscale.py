@@ -9,7 +9,9 @@ from scorewise.objectives.multiscale import Multiscale
 
 
 class DSMMultiscale(Multiscale[NoisyScoreModel]):
-    """Sigma^2 |s(x~, sigma) + (x~ - clean) / sigma^2|^2 / 2 at a rung drawn per example (NCSN, eq. 5 and 6).
+    """Denoising score matching at a rung of the ladder drawn per example (NCSN, eq. 5 and 6).
+
+    The loss is sigma^2 |s(x~, sigma) + (x~ - clean) / sigma^2|^2 / 2.
 
     The slides' first line of it has s(x) and q(x, x~) instead of s(x~, sigma) and q(x~ | x). Here x~ = x + extra z is
     made from the smoothed x, and the clean example is recovered from x and the noise that smoothed it, so that x~

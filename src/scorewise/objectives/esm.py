@@ -12,7 +12,7 @@ from scorewise.roles import Scaled
 
 
 class ESM(Objective[ScoreModel | ClosedFormDensity]):
-    """|s(x) - s_KDE(x)|^2 / 2 at x = example + h z, where s_KDE is the score of a KDE of training examples.
+    """Explicit score matching |s(x) - s_KDE(x)|^2 / 2 at x = example + h z, with a KDE of training examples.
 
     A KDE has a joint score, so the joint score of the model is fitted, never conditional scores. The optimum is the
     score of the data blurred by h: on a Gaussian of variance v the slope is -1 / (v + h^2). Where the examples are
@@ -39,7 +39,7 @@ class ESM(Objective[ScoreModel | ClosedFormDensity]):
         if references < 2:
             raise ValueError(f"objective.references={references} must be at least 2: a KDE is made of them")
         self.bandwidth, self.references = bandwidth, references
-        self.noise = 0.0 if isinstance(bandwidth, str) else float(bandwidth)
+        self.noise = 0.0 if bandwidth in RULES else float(bandwidth)
         self._kde: KDE | None = None
 
     @property

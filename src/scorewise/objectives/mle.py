@@ -22,7 +22,7 @@ class MLE(Objective[NormalisedDensity]):
         return -log_q_B
 
     def held_out(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the same, shape (B,), without the refusal of a numerical density that is not trained enough."""
+        """Return - log q(x) of every example, shape (B,), also early in training, where `log_prob` may be refused."""
         with torch.no_grad():
             log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, UncheckedDensity) else model.log_prob)(
                 x_BD

@@ -135,12 +135,19 @@ def score_field(model: object, field: str = "auto") -> Callable[[Tensor], Tensor
         model: with conditional scores, a joint score or a density in closed form.
         field: conditional (scores of the one-dimensional conditionals), joint (grad_x log q(x)), or auto:
             conditional scores where the model has them, else the joint score.
+
+    Returns:
+        from (B, D) to (B, D).
+
+    Raises:
+        ValueError: the model has none of them.
     """
     if field != "joint" and isinstance(model, ConditionalScoreModel):
         return lambda x_BD: model.conditional_score(x_BD, model.context(x_BD))
     if isinstance(model, ScoreModel):
         return model.score
-    assert isinstance(model, ClosedFormDensity)
+    if not isinstance(model, ClosedFormDensity):
+        raise ValueError(f"{type(model).__name__} has no score: take a model with score or conditional_score")
     return lambda x_BD: score_of_log_density(model.log_prob, x_BD)
 
 

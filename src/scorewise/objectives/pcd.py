@@ -14,7 +14,7 @@ from scorewise.roles import JointEnergy
 
 
 class PCD(Objective[JointEnergy]):
-    """E(x) - E(x^-) + l2 (E(x)^2 + E(x^-)^2), x^- from Langevin chains that outlive the step.
+    """Persistent contrastive divergence: E(x) - E(x^-) + l2 (E(x)^2 + E(x^-)^2), x^- from chains that outlive a step.
 
     The gradient is that of the negative log-likelihood where x^- follows the model; the value is no likelihood
     and ranks nothing. x^- <- x^- + a s(x^-) + sqrt(2 a) z is unadjusted, so on a Gaussian of variance v the

@@ -67,5 +67,5 @@ class Sliced(FieldObjective[M], ABC):
         return projections(self.projection, draws.fork("slices"), self.projections, x_BD.shape[1], x_BD.dtype)
 
     def gain(self, model: Scaled) -> float:
-        """Return sigma^2 of the smoothed law."""
+        """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)

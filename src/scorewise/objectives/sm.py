@@ -48,7 +48,7 @@ class SM(FieldObjective[FieldModel]):
         return 0.5 * s_BD.square().sum(-1) + trace_B
 
     def gain(self, model: Scaled) -> float:
-        """Return sigma^2 of the smoothed law."""
+        """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)
 
     def warning(self, dims: int) -> str | None:

@@ -65,7 +65,7 @@ def _ranked(inside_N: Tensor, outside_N: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def replicates(inside_N: Tensor, outside_N: Tensor, resamples: int, seeds: tuple[int, int]) -> dict[str, Tensor]:
-    """Return the same numbers of resampled examples, each (R,); both sets are drawn with replacement.
+    """Return AUROC, AUPR and FPR of bootstrap resamples, each (R,); both sets are drawn with replacement.
 
     Args:
         inside_N: scores of one set.
@@ -128,7 +128,7 @@ class DetectionResults(NamedTuple):
 def compare(
     inside: Scores, outside: Mapping[str, Scores], choose_on: str, resamples: int, seed: int
 ) -> DetectionResults:
-    """Return the comparison of outlier sets with the data, statistic by statistic.
+    """Return how well every statistic tells every outlier set from the data.
 
     In-distribution examples are resampled alike for all sets, which are resampled by themselves.
 

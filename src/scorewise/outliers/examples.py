@@ -10,7 +10,7 @@ from scorewise.data.source import Source, Split
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood.likelihood import TailMass
 from scorewise.noise import Draws
-from scorewise.outliers.statistics import quantities
+from scorewise.outliers.statistics import numerically_normalised, quantities
 from scorewise.roles import Scaled
 
 BATCH = 100
@@ -36,7 +36,7 @@ class Examiner:
     @property
     def normalised(self) -> NumericallyNormalised | None:
         """The model, if its likelihood is numerical."""
-        return self.model if isinstance(self.model, NumericallyNormalised) else None
+        return numerically_normalised(self.model)
 
     def most(self, quantity: str, images: int) -> int:
         """Return of how many examples a quantity is computed, at most."""
@@ -94,10 +94,11 @@ def refused_likelihood(model: object, found: Mapping[str, Tensor]) -> str | None
         model: any; only a numerical likelihood can be refused.
         found: `quantities` of in-distribution examples.
     """
-    if not isinstance(model, NumericallyNormalised) or "outside" not in found:
+    numerical = numerically_normalised(model)
+    if numerical is None or "outside" not in found:
         return None
     try:
-        model.normaliser().refuse(model, found["outside"], torch.zeros_like(found["outside"]))
+        numerical.normaliser().refuse(numerical, found["outside"], torch.zeros_like(found["outside"]))
     except TailMass as error:
         return str(error).partition(": ")[2]
     return None

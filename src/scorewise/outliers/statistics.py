@@ -63,6 +63,11 @@ def quantities(model: object, x_BD: Tensor, wanted: Collection[str]) -> dict[str
     return {name: value_B.detach().double() for name, value_B in found.items() if name in (*wanted, "outside")}
 
 
+def numerically_normalised(model: object) -> NumericallyNormalised | None:
+    """Return a model if its likelihood is numerical, so that it can be refused and costs much; else None."""
+    return model if isinstance(model, NumericallyNormalised) else None
+
+
 def _of_scores(model: ConditionalScoreModel | ScoreModel, x_BD: Tensor) -> dict[str, Tensor]:
     s_BD = score_field(model)(x_BD)
     return {"h": s_BD.sum(-1), "score_norm": s_BD.norm(dim=-1)}
@@ -73,10 +78,11 @@ def _of_energy(model: EnergyModel, x_BD: Tensor) -> dict[str, Tensor]:
 
 
 def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
-    if not isinstance(model, NumericallyNormalised):
+    numerical = numerically_normalised(model)
+    if numerical is None:
         return {"nll": -model.log_prob(x_BD)}
-    likelihood = model.normaliser()
-    log_q_BD, outside_BD = likelihood.conditional_log_prob(model, x_BD)
+    likelihood = numerical.normaliser()
+    log_q_BD, outside_BD = likelihood.conditional_log_prob(numerical, x_BD)
     return {"nll": -log_q_BD.sum(-1), "outside": likelihood.worst(outside_BD)[0]}
 
 

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from scorewise.data.source import Source, Split
 from scorewise.noise import Draws
-from scorewise.quality.colour import ColourDistance, mean_colour_distance
+from scorewise.quality.colour import CHANNELS, ColourDistance, mean_colour_distance
 from scorewise.quality.distances import Distance, fid, kid
 from scorewise.quality.extractor import FeatureExtractor, eight_bits
 
 CHUNK = 2_000
 """Images that are read at a time."""
-CHANNELS = ("red", "green", "blue")
 SHIFT = "mean of the samples minus mean of the images, in levels of 256"
 PIXELS = "images of independent Gaussian pixels"
 Distances = dict[str, Distance | ColourDistance]
@@ -52,12 +51,12 @@ class ReferenceImages:
 
     @cached_property
     def images_RCHW(self) -> Tensor:
-        """The images that samples are compared with, as bytes."""
+        """The images that samples are compared with, as bytes, shape (R, C, H, W)."""
         return self._images(self.split, torch.arange(self.source.count(self.split)))
 
     @cached_property
     def features_RF(self) -> Tensor:
-        """Their features."""
+        """The features of these images, shape (R, F), float64."""
         return self.extractor.features(self.images_RCHW)
 
     @cached_property
@@ -175,13 +174,7 @@ def metric_values(found: Distances) -> dict[str, float]:
     """Return every number that was found, by the name of its metric."""
     named: dict[str, float] = {}
     for name, one in found.items():
-        named[name] = one.value
-        if isinstance(one, ColourDistance):
-            named[f"{name}_se"] = one.error
-            if name == "mean_colour":
-                named |= {f"shift_{channel}": by for channel, by in zip(CHANNELS, one.shift, strict=True)}
-        elif one.spread is not None:
-            named[f"{name}_sd"] = one.spread
+        named |= one.by_metric(name)
     return named
 
 

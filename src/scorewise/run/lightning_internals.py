@@ -29,7 +29,7 @@ def logged_step_of(checkpoint: Mapping[str, Any]) -> int:
 
 @contextmanager
 def batch_completed(trainer: Trainer) -> Iterator[None]:
-    """Return the trainer's progress with the current batch counted, which Lightning does only after its hooks.
+    """Count the current batch as completed inside of this, which Lightning does only after its hooks.
 
     Without it a run that is resumed inside an epoch would be one batch behind its own data.
     """

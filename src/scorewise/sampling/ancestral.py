@@ -58,7 +58,7 @@ class Exact(Ancestral[CausalSampler]):
     needs = (ConditionalSampler,)
 
     def draw_block(self, model: CausalSampler, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """Return one exact draw per context."""
+        """Return one exact draw per context, shape (n, block)."""
         x_BD: Tensor = model.conditional_sample(c_BDF, generator)
         return x_BD
 
@@ -79,7 +79,7 @@ class Langevin1d(Ancestral[CausalScore]):
         self.steps, self.step = steps, step
 
     def draw_block(self, model: CausalScore, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """Return the end of one chain per context, started from a Gaussian with the moments of the data."""
+        """Return the end of one chain per context (n, block), started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + model.scale * normal_like(q_BD, generator)

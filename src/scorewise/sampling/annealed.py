@@ -16,7 +16,9 @@ from scorewise.sampling.ancestral import Ancestral
 
 
 class Annealed(Ancestral[CausalLadder]):
-    """Y_K ~ q_K, then y_k ~ q_k(y) N(y_k+1; y, sigma_k+1^2 - sigma_k^2) down the ladder, by quadrature.
+    """Exact draws down the ladder of noise levels, by quadrature.
+
+    y_K ~ q_K, then y_k ~ q_k(y) N(y_k+1; y, sigma_k+1^2 - sigma_k^2).
 
     Each step removes noise by the exact posterior of the model's own law at that level, of which only the score near
     y_k+1 is used, so the weights of separated modes come from the large levels, where they are learned.

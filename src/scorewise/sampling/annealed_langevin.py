@@ -8,7 +8,9 @@ from scorewise.roles import JointNoisyScore
 
 
 class AnnealedLangevin:
-    """X <- x + a s(x, sigma) + sqrt(2 a) z at every level in turn, a = step sigma^2 (NCSN, algorithm 1).
+    """Annealed Langevin dynamics x <- x + a s(x, sigma) + sqrt(2 a) z (NCSN, algorithm 1).
+
+    It runs at every level in turn, from the largest to the smallest, with a = step sigma^2.
 
     A returned sample is of the law at the smallest level, with `tweedie` for a denoised copy. A step of 0.2
     makes whatever is as narrow as the noise 5.4 % too wide: the variance of N(0, v) becomes

@@ -9,7 +9,7 @@ from scorewise.sampling.ancestral import Ancestral
 
 
 class InverseCDF(Ancestral[CausalQuantile]):
-    """X_d = F_d^-1(u_d | x_<d), u_d uniform: one quadrature per dimension, no steps to tune and no bias.
+    """Inversion x_d = F_d^-1(u_d | x_<d), u_d uniform: one quadrature per dimension, no steps to tune and no bias.
 
     The draws are of the law that `log_prob` is the density of, by 0.7 of its panels where it is a quadrature.
     """

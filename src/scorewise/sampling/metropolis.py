@@ -79,7 +79,7 @@ def metropolis(
     warmup: int,
     target: float,
 ) -> Chains:
-    """Return B chains after so many steps with one step size, and as many before that as the warm-up finds it in.
+    """Run B chains: warm-up steps that find the step size, then so many steps with it.
 
     During warm-up the log of the step moves by 2 k^-.6 (mean acceptance - target), where k counts the times that it
     has turned round (Kesten 1958: big moves until the target is passed). It is fixed from then on, since a step that
