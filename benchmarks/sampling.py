@@ -13,8 +13,8 @@ from torch import Tensor
 
 import scorewise
 from scorewise.data.images import Mnist
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import CausalModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood import Quadrature
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.sampling import InverseCDF, Langevin1d, Parallel
@@ -36,9 +36,9 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def kolmogorov(model: LiftedModel, q_R1: Tensor, c_R1F: Tensor) -> float:
+def kolmogorov(model: NumericallyNormalised, q_R1: Tensor, c_R1F: Tensor) -> float:
     """Return the largest distance of the draws' probability integral transform from uniform."""
-    likelihood = model.lifted()
+    likelihood = model.normaliser()
     assert isinstance(likelihood, Quadrature)
     finer = Quadrature(likelihood.low, likelihood.high, panels=16 * likelihood.rule(model).count)  # not what drew them
     pit_R = finer.cdf(model, q_R1, c_R1F).flatten().double().sort().values.cpu()
@@ -46,7 +46,7 @@ def kolmogorov(model: LiftedModel, q_R1: Tensor, c_R1F: Tensor) -> float:
     return float(torch.maximum((pit_R - i_R).abs().max(), (i_R + 1 / len(pit_R) - pit_R).abs().max()))
 
 
-def langevin_scan(model: LiftedModel, c_R1F: Tensor, floor: float) -> tuple[int, float, dict[str, float]]:
+def langevin_scan(model: NumericallyNormalised, c_R1F: Tensor, floor: float) -> tuple[int, float, dict[str, float]]:
     """Return the fewest steps, with their size, whose draws are at the floor, and all distances."""
     table: dict[str, float] = {}
     reached: list[tuple[int, float]] = []
@@ -77,7 +77,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     device = torch.device(given.device)
     model = scorewise.load(given.run).to(device)
-    assert isinstance(model, LiftedModel)
+    assert isinstance(model, NumericallyNormalised)
     source = Mnist()
     source.prepare()
     index_B = torch.arange(200)
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def measure(
-    model: LiftedModel, x_BD: Tensor, rounds: int, count: int
+    model: NumericallyNormalised, x_BD: Tensor, rounds: int, count: int
 ) -> tuple[list[dict[str, object]], dict[str, dict[str, float]]]:
     """Return the rows of the table, and the numbers behind them."""
     c_RF = model.context(x_BD).flatten(0, 1)
@@ -159,9 +159,11 @@ def parallel(model: CausalModel, numbers: dict[str, dict[str, float]]) -> list[d
     return found
 
 
-def quadrature(model: LiftedModel, x_BD: Tensor, numbers: dict[str, dict[str, float]]) -> list[dict[str, object]]:
+def quadrature(
+    model: NumericallyNormalised, x_BD: Tensor, numbers: dict[str, dict[str, float]]
+) -> list[dict[str, object]]:
     """Return the largest change of an image's log-likelihood when the panels are 16 times finer."""
-    likelihood = model.lifted()
+    likelihood = model.normaliser()
     assert isinstance(likelihood, Quadrature)
     coarse_B = likelihood.conditional_log_prob(model, x_BD)[0].double().sum(-1)
     fine_B = likelihood.conditional_log_prob(model, x_BD, finer=16)[0].double().sum(-1)

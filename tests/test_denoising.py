@@ -172,7 +172,7 @@ def test_salt_and_pepper_is_found_and_filled(double: None) -> None:
     noise = 0.05
     model = KnownGaussian(mean, covariance + noise**2 * torch.eye(SIDE**2), noise)
     y, hit = denoising.salt_and_pepper(clean, 0.1, SHAPE, Draws.of(0, -1, torch.arange(40)))
-    found = denoising.outliers(model, y, SHAPE, 100, 0.5)
+    found = denoising.impulse_mask(model, y, SHAPE, 100, 0.5)
     assert (found & hit).sum() > 0.95 * hit.sum()
     assert (found & ~hit).sum() == 0
     restored = denoising.infill(model, y, ~found, SHAPE, 100)

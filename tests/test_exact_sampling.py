@@ -135,7 +135,7 @@ def test_level_to_level(sampler: Any, name: str) -> None:
     assert (pit - (torch.arange(4000) + 0.5) / 4000).abs().max() < 1.63 / 4000**0.5 + 0.005
 
 
-def test_a_noise_conditional_model_is_lifted_by_its_flow() -> None:
+def test_a_noise_conditional_model_is_normalised_by_its_flow() -> None:
     model: Any = Analytic(2, *LAWS["unequal"])
     model.likelihood = FlowODE(64)
     with torch.no_grad():

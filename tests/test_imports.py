@@ -1,6 +1,7 @@
 """Who may import whom, and what importing costs."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
 FLOORS = (
-    {"version", "capabilities", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog"},
+    {"version", "capabilities", "roles", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog"},
     {"backbones", "objectives", "estimators", "likelihood", "data", "tracking", "trained", "denoising"},
     {"heads"},
     {"sampling", "store"},
@@ -22,13 +23,16 @@ FLOORS = (
 )
 """The rooms from the bottom up; a room imports rooms of lower floors, and of its own where `BESIDE` says so."""
 BESIDE = {
+    "capabilities": {"version"},
+    "roles": {"capabilities", "ordering"},
+    "noise": {"roles"},
     "objectives": {"estimators"},
     "likelihood": {"objectives"},
     "heads": {"backbones"},
 }
 MATHEMATICS = (
     *("backbones", "heads", "objectives", "estimators", "likelihood", "densities", "sampling", "denoising", "latent"),
-    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "trained", "store"),
+    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "roles", "trained", "store"),
 )
 MEASURES = ("quality", "outliers")
 """Rooms of the mathematics that may take torchmetrics' measures."""
@@ -154,3 +158,22 @@ def test_names_of_release_01_are_found_with_a_warning() -> None:
         from scorewise.ensemble import Ensemble as Earlier  # type: ignore[import-not-found,import-untyped]
     assert Earlier is Ensemble
     assert {"load", "ScoreDensity", "Ensemble", "objectives", "heads"} <= set(dir(scorewise))
+
+
+@pytest.mark.parametrize(
+    ("room", "earlier", "present"),
+    [
+        ("quality", "Shelf", "ExtractorStore"),
+        ("quality", "Comparison", "ReferenceImages"),
+        ("quality", "numbers", "metric_values"),
+        ("outliers", "Comparison", "DetectionResults"),
+        ("outliers", "numbers", "quantities"),
+        ("outliers", "numbers_behind", "quantities_behind"),
+        ("denoising", "outliers", "impulse_mask"),
+        ("capabilities", "LiftedDensity", "UncheckedDensity"),
+    ],
+)
+def test_names_that_a_room_had_are_found_with_a_warning(room: str, earlier: str, present: str) -> None:
+    module = importlib.import_module(f"scorewise.{room}")
+    with pytest.warns(DeprecationWarning, match=f"{earlier} is scorewise.{room}.{present} now"):
+        assert getattr(module, earlier) is getattr(module, present)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scorewise.backbones import MADE
 from scorewise.heads import ConditionalEnergy, ConditionalScore, Cosine, Gaussian, Mixture
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood import Conditionals, FlowODE, Panels, Quadrature, TailMass, Transition
 from scorewise.noise import Draws, geometric_ladder
 from scorewise.objectives import CSM, CSMMLE, MLE
@@ -17,7 +17,7 @@ from scorewise.objectives import CSM, CSMMLE, MLE
 pytestmark = pytest.mark.usefixtures("double")
 
 
-class Analytic(LiftedModel):
+class Analytic(NumericallyNormalised):
     """Conditionals that are the same mixture of Gaussians in every dimension, shifted by half the sum before it."""
 
     def __init__(self, dims: int, weight: list[float], location: list[float], scale: list[float]) -> None:

@@ -142,7 +142,7 @@ def test_statistics_of_a_known_law(double: None) -> None:
     model, mean, covariance = known()
     law = torch.distributions.MultivariateNormal(mean, covariance)
     x = law.sample((4000,))
-    found = outliers.numbers(model, x, ("h", "score_norm", "nll"))
+    found = outliers.quantities(model, x, ("h", "score_norm", "nll"))
     constant = 0.5 * 5 * math.log(2 * math.pi)  # which KnownGaussian leaves out
     torch.testing.assert_close(found["nll"] + constant, -law.log_prob(x))
     conditional = model.conditional_score(x, model.context(x))
@@ -150,7 +150,7 @@ def test_statistics_of_a_known_law(double: None) -> None:
     torch.testing.assert_close(found["score_norm"], conditional.square().sum(-1).sqrt())
     assert abs(found["h"].mean()) < 4.5 * found["h"].std() / len(x) ** 0.5, "E[h] = 0 under a perfect model"
     joint = Joint(mean, covariance, 0.1)
-    of_joint = outliers.numbers(joint, x, ("h", "energy"))
+    of_joint = outliers.quantities(joint, x, ("h", "energy"))
     torch.testing.assert_close(of_joint["h"], -torch.linalg.solve(covariance, (x - mean).mT).sum(0))
     torch.testing.assert_close(
         of_joint["energy"] - 3, -law.log_prob(x) + law.log_prob(mean), msg="- log q up to a constant"
@@ -175,12 +175,12 @@ def test_a_far_point_is_odder_wherever_a_statistic_claims_a_direction(statistic:
     kind = Joint if statistic == "energy" else KnownGaussian
     model = kind(mean, covariance, 0.1)
     near = torch.distributions.MultivariateNormal(mean, covariance).sample((500,))
-    wanted = outliers.numbers_behind((statistic,))
-    reference = outliers.numbers(model, near, wanted)
+    wanted = outliers.quantities_behind((statistic,))
+    reference = outliers.quantities(model, near, wanted)
     mean_nll = float(reference["nll"].mean()) if "nll" in reference else None
     for side in FAR.get(statistic, (1.0, -1.0)):
         far = torch.full((1, 4), 6.0 * side)
-        far_score = outliers.outlier_scores(outliers.numbers(model, far, wanted), mean_nll)[statistic]
+        far_score = outliers.outlier_scores(outliers.quantities(model, far, wanted), mean_nll)[statistic]
         assert far_score > outliers.outlier_scores(reference, mean_nll)[statistic].max()
 
 

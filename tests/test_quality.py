@@ -26,11 +26,11 @@ from scorewise.figures import fig4
 from scorewise.noise import Draws
 from scorewise.quality import (
     ClassifierFeatures,
-    Comparison,
     Distance,
+    ExtractorStore,
     FeatureExtractor,
     InceptionFeatures,
-    Shelf,
+    ReferenceImages,
     describe,
     draw,
     eight_bits,
@@ -181,7 +181,7 @@ class Colours(FixedSource):
 
 def test_a_comparison_is_with_all_images_of_its_split() -> None:
     source = Colours()
-    comparison = Comparison(FirstPixels(), source, "test", subsets=3, subset_size=1000, seed=0)
+    comparison = ReferenceImages(FirstPixels(), source, "test", subsets=3, subset_size=1000, seed=0)
     images = source.raw("train")[:8].reshape(8, 3, 2, 2)
     found = comparison.bounded(images, "images")
     test = source.raw("test")[:, :2].double()
@@ -197,7 +197,7 @@ def test_a_comparison_is_with_all_images_of_its_split() -> None:
     assert "of the train split against 20" in str(found["fid_floor"])
     assert comparison.conventions(8, "images") == {name: one.facts() for name, one in found.items()}
     assert "(means" not in str(found["mean_colour"].facts())
-    everything = Comparison(FirstPixels(), source, "test", 3, 1000, 0).of(
+    everything = ReferenceImages(FirstPixels(), source, "test", 3, 1000, 0).of(
         source.raw("test").reshape(20, 3, 2, 2), "images"
     )
     assert everything["fid"].value == pytest.approx(0, abs=1e-6)
@@ -206,7 +206,7 @@ def test_a_comparison_is_with_all_images_of_its_split() -> None:
 
 def test_independent_pixels_have_the_means_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Digits()
-    comparison = Comparison(FirstPixels(), source, "test", 2, 10, 0)
+    comparison = ReferenceImages(FirstPixels(), source, "test", 2, 10, 0)
     seen: list[Tensor] = []
 
     def see(images_BCHW: Tensor, kind: str) -> dict[str, Any]:
@@ -243,7 +243,7 @@ class Counting:
     def __init__(self, noise: float = 0.0) -> None:
         self.mean, self.dims, self.noise, self.sampler = torch.zeros(()), 2, noise, None
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(n, 2, generator=generator)
 
     def context(self, x_BD: Tensor) -> Tensor:
@@ -299,25 +299,25 @@ def test_the_untrained_extractor_is_the_same_for_everybody() -> None:
 
 
 def test_an_extractor_is_saved_and_loaded(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "features")
-    assert shelf.newest("digits") is None
+    store = ExtractorStore(tmp_path / "features")
+    assert store.newest("digits") is None
     one = ClassifierFeatures.random((1, 8, 8))
-    folder = shelf.put("digits", one, {"seed": 0})
-    again = shelf.newest("digits")
+    folder = store.put("digits", one, {"seed": 0})
+    again = store.newest("digits")
     assert again is not None
     assert (again.hash, again.name, again.num_features) == (one.hash, one.name, 64)
-    assert shelf.newest("digit") is None
+    assert store.newest("digit") is None
     torch.set_default_dtype(torch.float64)
     assert ClassifierFeatures.load(folder).hash == one.hash
-    assert shelf.take(str(folder), Digits()).hash == one.hash
+    assert store.take(str(folder), Digits()).hash == one.hash
     with pytest.raises(UserError, match=r"made for images of shape \[1, 8, 8\], and these have \[3, 8, 8\]: give"):
-        shelf.take(str(folder), Uniform([3, 8, 8]))
+        store.take(str(folder), Uniform([3, 8, 8]))
     with pytest.raises(UserError, match=r"has no labels, .* use task\.extractor=inception, untrained, or the folder"):
-        shelf.take(None, Uniform([3, 8, 8]))
+        store.take(None, Uniform([3, 8, 8]))
     config = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump({**config, "hash": "00000000"}))
     with pytest.raises(UserError, match=r"have hash \w{8}, and its config\.yaml says 00000000"):
-        shelf.newest("digits")
+        store.newest("digits")
     (folder / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="no feature extractor that can be read"):
         ClassifierFeatures.load(folder)
@@ -353,14 +353,14 @@ def without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_inception_without_its_weights_is_one_sentence(without_weights: Path) -> None:
     with pytest.raises(UserError) as refused:
-        Shelf(without_weights).take("inception", Digits())
+        ExtractorStore(without_weights).take("inception", Digits())
     sentence = str(refused.value)
     assert "could not be downloaded (URLError): put weights-inception-2015-12-05-6726825d.pth, from https" in sentence
     assert f"into {without_weights} or " in sentence
     without_weights.mkdir(exist_ok=True)
     (without_weights / "weights-inception-2015-12-05-6726825d.pth").write_bytes(b"something else")
     with pytest.raises(UserError, match=r"is not torch-fidelity's file \(its sha256 begins with \w{8}, not 6726825d\)"):
-        Shelf(without_weights).take("inception", Digits())
+        ExtractorStore(without_weights).take("inception", Digits())
 
 
 def test_inception_is_torch_fidelitys(without_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,7 +377,7 @@ def test_inception_is_torch_fidelitys(without_weights: Path, monkeypatch: pytest
     torch.save(random.state_dict(), file)
     prefix = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     monkeypatch.setattr(inception, "_prefix", lambda _: prefix)
-    extractor = Shelf(without_weights).take("inception", Digits())
+    extractor = ExtractorStore(without_weights).take("inception", Digits())
     assert isinstance(extractor, InceptionFeatures)
     images = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
     grey = extractor.features(images)

@@ -129,4 +129,4 @@ def test_tweedie_gives_the_causal_posterior_mean() -> None:
     torch.nn.init.zeros_(joint.last.bias)
     torch.testing.assert_close(tweedie(joint, x), x / (1 + noise**2))
     with pytest.raises(ValueError, match="no score"):
-        tweedie(torch.nn.Linear(1, 1), x)
+        tweedie(torch.nn.Linear(1, 1), x)  # type: ignore[arg-type]

@@ -122,7 +122,7 @@ def test_dropout_follows_from_the_batch_and_is_off_in_evaluation() -> None:
 
 def test_settings_are_checked() -> None:
     for settings in ({"heads": 3}, {"blocks": 0}, {"dropout": 1.0}, {"size": 0}):
-        with pytest.raises(ValueError, match="a size that its heads divide|must be a"):
+        with pytest.raises(ValueError, match=r"a size that its heads divide|must be a"):
             small((4,), **settings)
     assert issubclass(Transformer, CausalFeatures)
     assert issubclass(Transformer, StreamsFeatures)

@@ -28,7 +28,7 @@ from scorewise.latent import (
 )
 from scorewise.latent.networks import ConvTrunk, DenseTrunk
 from scorewise.noise import Draws
-from scorewise.objectives import CSM, SSMVR
+from scorewise.objectives import CSM, SSMVR, Objective
 from scorewise.objectives.objective import score_field
 
 SHAPE = (1, 4, 4)
@@ -204,9 +204,10 @@ def test_objectives_move_the_score_network_alone(double: None) -> None:
     vae = DenseVAE(SHAPE, z=3, method="score", score=ar_score, score_hidden=(8,))
     assert vae.score is not None
     o_BD, z_BD = torch.rand(6, 16), torch.randn(6, 3)
-    together = CSM()(vae.score.given(o_BD), z_BD, draws_of(6))
+    csm: Objective = CSM()
+    together = csm(vae.score.given(o_BD), z_BD, draws_of(6))
     apart = torch.stack(
-        [CSM().per_example(vae.score.given(o_BD[i : i + 1]), z_BD[i : i + 1], draws_of(1)) for i in range(6)]
+        [csm.per_example(vae.score.given(o_BD[i : i + 1]), z_BD[i : i + 1], draws_of(1)) for i in range(6)]
     )
     torch.testing.assert_close(together.per_example, apart[:, 0].detach())
     together.total.backward()

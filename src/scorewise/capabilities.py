@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
+from scorewise.version import renamed
+
 
 @runtime_checkable
 class Features(Protocol):
@@ -108,6 +110,8 @@ class NoisyConditionalScoreModel(Protocol):
     The context is always at the smallest level.
     """
 
+    def context(self, x_BD: Tensor) -> Tensor: ...
+
     def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor: ...
 
 
@@ -115,12 +119,16 @@ class NoisyConditionalScoreModel(Protocol):
 class ConditionalEnergyModel(Protocol):
     """Has unnormalised conditionals - log q(x_d | x_<d) + constant(x_<d); elementwise in the query."""
 
+    def context(self, x_BD: Tensor) -> Tensor: ...
+
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
 class ProposalModel(Protocol):
     """Has conditional energies and a normalised proposal close to their density."""
+
+    def context(self, x_BD: Tensor) -> Tensor: ...
 
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
@@ -146,7 +154,7 @@ class NumericalDensity(Protocol):
 
 
 @runtime_checkable
-class LiftedDensity(Protocol):
+class UncheckedDensity(Protocol):
     """Has a log-density by a numerical normaliser, which may be refused before a model is trained."""
 
     def log_prob(self, x_BD: Tensor) -> Tensor: ...
@@ -254,3 +262,5 @@ PLAIN_NAMES: dict[type, str] = {
     ConditionalSampler: "exact draws from its conditionals",
 }
 """How a sentence to the user names a capability."""
+
+__getattr__ = renamed(__name__, {"LiftedDensity": "UncheckedDensity"})

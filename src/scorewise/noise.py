@@ -7,10 +7,11 @@ do not depend on how the examples are grouped into batches or spread over proces
 import math
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from scorewise.roles import Scaled
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
@@ -22,7 +23,7 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 
 
 def _mix(z: Tensor) -> Tensor:
-    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
+    """Return z mixed by the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
     z = (z ^ _shift(z, 30)) * _MIX_1
     z = (z ^ _shift(z, 27)) * _MIX_2
     return z ^ _shift(z, 31)
@@ -41,7 +42,7 @@ def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return u.clamp(min=torch.finfo(u.dtype).eps / 4).to(like.device)  # its quantile would be infinite
 
 
-def step_size(step: float, model: Any) -> float:
+def step_size(step: float, model: Scaled) -> float:
     """Return the step a = step * sigma^2 of Langevin dynamics on the law that is modelled.
 
     Where it has no noise, sigma^2 is a twentieth of the variance of the data: modes may be that much narrower.

@@ -55,6 +55,15 @@ class Ordering:
         raise ValueError(f"ordering={name} is none of {', '.join(ORDERS)}, and no sequence of dimensions")
 
     @classmethod
+    def chosen(cls, order: str | Sequence[int], shape: Sequence[int], seed: int = 0) -> "Ordering":
+        """Return the order that a user gave: by name, see `named`, or as a sequence, see `explicit`.
+
+        Raises:
+            ValueError: no such order.
+        """
+        return cls.named(order, shape, seed) if isinstance(order, str) else cls.explicit(order, math.prod(shape))
+
+    @classmethod
     def explicit(cls, sequence: Sequence[int], dims: int) -> "Ordering":
         """Return a given sequence of the D dimensions.
 
@@ -63,7 +72,7 @@ class Ordering:
         """
         if not isinstance(sequence, Sequence):
             raise ValueError(f"ordering={sequence} is none of {', '.join(ORDERS)}, and no sequence of dimensions")
-        whole = all(isinstance(dim, int) and not isinstance(dim, bool) for dim in sequence)
+        whole = all(type(dim) is int for dim in sequence)  # True and False are no dimensions
         if not whole or sorted(sequence) != list(range(dims)):
             raise ValueError(f"ordering is a sequence that does not hold each of 0 to {dims - 1} exactly once")
         return cls(tuple(sequence))
@@ -117,7 +126,7 @@ def _spiral(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _greedy(covariance_DD: Tensor) -> tuple[int, ...]:
-    """Return a Cholesky factorisation with the pivot that is best known relative to its own variance."""
+    """Return the pivots of a Cholesky factorisation that takes next what is best known relative to its variance."""
     dims = len(covariance_DD)
     variance_D = covariance_DD.diagonal().clone()
     left_D = variance_D.clone()

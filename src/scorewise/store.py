@@ -11,8 +11,8 @@ import yaml
 
 from scorewise import catalog
 from scorewise.errors import UserError
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.trained import Trained
 
 FindClass = Callable[[str], type]
@@ -69,7 +69,7 @@ def table(classes: Sequence[type] = ()) -> FindClass:
     return find
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
@@ -80,7 +80,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> None:
+def refuse_unsafe(config: object, check: Callable[[str], None], origin: str) -> None:
     """Refuse a stored config that names anything outside the table, or holds an interpolation.
 
     Raises:
@@ -90,7 +90,7 @@ def refuse_unsafe(config: Any, check: Callable[[str], None], origin: str) -> Non
         raise UserError(f"{origin} is not a Scorewise config (a mapping was expected): give another folder.")
     named: list[tuple[bool, str]] = []
     for path, value in _leaves(config):
-        if isinstance(value, str) and "${" in value:
+        if "${" in str(value):
             raise UserError(f"{origin} holds the interpolation {value!r} at {path}: stored configs are plain values.")
         if (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path)) and catalog.current(
             str(value)
@@ -154,7 +154,7 @@ def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
         **head,
     )
     model.sampler = sampler_class(**sampler)
-    if isinstance(model, LiftedModel) and "likelihood" in recipe:
+    if isinstance(model, NumericallyNormalised) and "likelihood" in recipe:
         likelihood = dict(recipe["likelihood"])
         model.likelihood = find(likelihood.pop("_target_"))(**likelihood)  # type: ignore[assignment]
     model.recipe = dict(recipe)

@@ -94,7 +94,7 @@ class MaskedLinear(nn.Linear):
         self._mask_the_gradient()  # hooks of a parameter do not survive copying or pickling
 
     def forward(self, h: Tensor) -> Tensor:
-        """Return the layer's output."""
+        """Return h weight^T + bias, shape (..., out)."""
         if self.staircase is None:
             return functional.linear(h, self.weight, self.bias)
         device = h.device.type
@@ -110,7 +110,6 @@ class MaskedLinear(nn.Linear):
             return self.staircase(h, weight, bias)
 
 
-def _mask_again(layer: nn.Module, _: object) -> None:
-    assert isinstance(layer, MaskedLinear)
+def _mask_again(layer: MaskedLinear, _: object) -> None:
     with torch.no_grad():
         layer.weight.mul_(layer.mask)

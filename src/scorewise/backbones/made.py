@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +55,7 @@ class MADE(nn.Module):
         super().__init__()
         self.shape, self.width = tuple(shape), width
         dims = math.prod(self.shape)
-        if isinstance(ordering, str):
-            self.ordering = Ordering.named(ordering, self.shape, ordering_seed)
-        else:
-            self.ordering = Ordering.explicit(ordering, dims)
+        self.ordering = Ordering.chosen(ordering, self.shape, ordering_seed)
         position_D = self.ordering.positions() + 1
         degrees = [position_D, *(hidden_degrees(units, dims, 0 if condition else 1) for units in hidden)]
         self.hidden = nn.ModuleList(MaskedLinear(out[:, None] >= into) for into, out in itertools.pairwise(degrees))
@@ -82,7 +79,7 @@ class MADE(nn.Module):
     @property
     def layers(self) -> list[MaskedLinear]:
         """The hidden layers."""
-        return [layer for layer in self.hidden if isinstance(layer, MaskedLinear)]
+        return cast(list[MaskedLinear], list(self.hidden))
 
     def causal_features(self, u_BD: Tensor) -> Tensor:
         """Return features of every dimension from those before it in the order, shape (B, D, width)."""

@@ -37,7 +37,7 @@ class Pass(ABC):
 
     @abstractmethod
     def drop(self, h_BCHW: Tensor) -> Tensor:
-        """Return dropout, in training."""
+        """Return h with a share of its entries dropped, in training."""
 
 
 class Whole(Pass):
@@ -74,7 +74,7 @@ class Whole(Pass):
         return h_BCHW
 
     def drop(self, h_BCHW: Tensor) -> Tensor:
-        """Return dropout."""
+        """Return h with a share of its entries dropped."""
         return drop(h_BCHW, self.share, self.generator)
 
 

@@ -1,7 +1,7 @@
 """PixelCNN++: shifted gated convolutions at several resolutions (Salimans et al. 2017)."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ Notes = dict[tuple[int, int, int], Tensor]
 
 
 class GatedBlock(nn.Module):
-    """H + a sigmoid(b) with a, b two shifted convolutions away from h, through concat-ELU.
+    """A gated residual block: h + a sigmoid(b), a and b two shifted convolutions away from h, through concat-ELU.
 
     Args:
         filters: in and out.
@@ -74,9 +74,7 @@ class Stack(nn.Module):
             h_BCHW = self._run(run, block, h_BCHW, [], notes, (depth, 0, i))
             skips.append(h_BCHW)
         if depth < len(self.down):
-            down, up = self.down[depth], self.up[depth]
-            assert isinstance(down, Shifted)
-            assert isinstance(up, Up)
+            down, up = cast(Shifted, self.down[depth]), cast(Up, self.up[depth])
             h_BCHW = run.coarser(down, up, h_BCHW, lambda part, low: self(part, low, notes, depth + 1))
         else:
             skips.pop()  # it is h itself
@@ -86,9 +84,7 @@ class Stack(nn.Module):
 
     @staticmethod
     def _blocks(half: nn.ModuleList, depth: int) -> nn.ModuleList:
-        blocks = half[depth]
-        assert isinstance(blocks, nn.ModuleList)
-        return blocks
+        return cast(nn.ModuleList, half[depth])
 
     def _run(
         self, run: Pass, block: nn.Module, h_BCHW: Tensor, skip: list[Tensor], notes: Notes, key: tuple[int, int, int]

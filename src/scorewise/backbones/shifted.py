@@ -85,7 +85,7 @@ class Up(nn.Module):
 
     @torch.no_grad()
     def normalise(self, out_BCHW: Tensor) -> Tensor:
-        """Return `Shifted.normalise`, with standard deviation 1."""
+        """Set scale and bias so that outputs have mean 0 and standard deviation 1, see `Shifted.normalise`."""
         return _normalise(self.conv, out_BCHW, 1.0, 1)
 
 

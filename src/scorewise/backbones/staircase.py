@@ -22,6 +22,10 @@ class Step(NamedTuple):
     reach: int
     strip: Tensor
 
+    def take(self, matrix: Tensor) -> Tensor:
+        """Return these rows of a matrix, shape (rows, columns)."""
+        return matrix[self.rows] if isinstance(self.rows, slice) else matrix.index_select(0, self.rows)
+
 
 class Staircase:
     """A mask whose rows read leading columns only, once rows and columns are put in order.
@@ -58,14 +62,12 @@ class Staircase:
     def block(self, weight: Tensor, step: Step) -> Tensor:
         """Return the weights that some rows read, shape (rows, reach)."""
         if self.columns is None:
-            leading = weight[:, : step.reach]
-            return leading[step.rows] if isinstance(step.rows, slice) else leading.index_select(0, step.rows)
-        rows = weight[step.rows] if isinstance(step.rows, slice) else weight.index_select(0, step.rows)
-        return rows.index_select(1, self.columns[: step.reach])
+            return step.take(weight[:, : step.reach])
+        return step.take(weight).index_select(1, self.columns[: step.reach])
 
     def put_product(self, out: Tensor, step: Step, left: Tensor, right: Tensor) -> None:
         """Write the rows of a step in `out`, zero so far: the product of two matrices (rows, reach), masked."""
-        if self.columns is None and isinstance(step.rows, slice):
+        if self.columns is None and self.places is None:
             block = out[step.rows, : step.reach]
             torch.mm(left, right, out=block)
             block[:, step.safe :].mul_(step.strip)
@@ -90,7 +92,7 @@ def _zeros(like: Tensor) -> Tensor:
 
 
 class _StaircaseProduct(torch.autograd.Function):
-    """H weight^T + bias; the gradient of the weight comes out masked."""
+    """The product h weight^T + bias by blocks; the gradient of the weight comes out masked."""
 
     @staticmethod
     def forward(ctx: Any, stairs: Staircase, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """A causal transformer over the dimensions of an example (Vaswani et al. 2017, Chen et al. 2020)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -56,11 +56,11 @@ class Block(nn.Module):
         super().__init__()
         self.norm_in, self.norm_out = nn.LayerNorm(size), nn.LayerNorm(size)
         self.attention = Attention(size, heads)
-        self.perceptron = nn.Sequential(nn.Linear(size, 4 * size), nn.GELU(), nn.Linear(4 * size, size))
+        first, last = nn.Linear(size, 4 * size), nn.Linear(4 * size, size)
+        self.perceptron = nn.Sequential(first, nn.GELU(), last)
         with torch.no_grad():
-            for last in (self.attention.output, self.perceptron[2]):
-                assert isinstance(last, nn.Linear)
-                last.weight.mul_(gain)
+            self.attention.output.weight.mul_(gain)
+            last.weight.mul_(gain)
 
     def forward(self, h_BPF: Tensor, share: float, generator: Generator | None) -> Tensor:
         """Return the block's output for all positions, shape of its input."""
@@ -135,10 +135,7 @@ class Transformer(nn.Module):
             raise ValueError(f"a transformer needs a size that its heads divide, not size={size} and heads={heads}")
         self.shape, self.width, self.dropout = tuple(shape), width, dropout
         dims = math.prod(self.shape)
-        if isinstance(ordering, str):
-            self.ordering = Ordering.named(ordering, self.shape, ordering_seed)
-        else:
-            self.ordering = Ordering.explicit(ordering, dims)
+        self.ordering = Ordering.chosen(ordering, self.shape, ordering_seed)
         channels = self.shape[0] if len(self.shape) == 3 else 1
         self.register_buffer("sequence", torch.tensor(self.ordering.sequence), persistent=False)
         self.register_buffer("places", self.ordering.positions(), persistent=False)
@@ -209,8 +206,7 @@ class TransformerStream:
     def _features(self, h_B1F: Tensor) -> Tensor:
         backbone = self.backbone
         h_B1F = h_B1F + backbone._where(backbone.sequence[self.position, None])
-        for block in backbone.blocks:
-            assert isinstance(block, Block)
+        for block in cast(Iterable[Block], backbone.blocks):
             h_B1F = block.step(h_B1F, self.cache, self.position)
         self.passes += 1
         c_B1F: Tensor = backbone.output(backbone.norm(h_B1F))

@@ -11,8 +11,8 @@ from scorewise.config.outlier_sets import entries_of, outside_sources
 from scorewise.data.source import Source
 from scorewise.data.tables import Tabular
 from scorewise.errors import UserError
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
@@ -92,7 +92,7 @@ def build(config: Config, seed: int) -> Parts:
     smoothing = float(config["data"]["smoothing"])
     noise = math.hypot(smoothing, objective.noise)
     parts = {part: dict(config[part]) for part in ("backbone", "head", "sampler")}
-    if issubclass(class_of(config, "head"), LiftedModel):
+    if issubclass(class_of(config, "head"), NumericallyNormalised):
         parts["likelihood"] = dict(config["likelihood"])
     if any(part.get("low", 0) is None or part.get("high", 0) is None for part in parts.values()):
         low, high = _range_of(source, noise, seed)

@@ -17,8 +17,8 @@ from scorewise.config.outlier_sets import entries_of, entry_of
 from scorewise.config.settings import refuse_out_of_range
 from scorewise.data.source import Labelled, Source
 from scorewise.errors import either
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.latent import SCORE_OBJECTIVES, VAE, mismatch, reads_conditionals
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
@@ -69,7 +69,7 @@ def refuse_incompatible(config: Config) -> None:
     require("sampler", needs_of(sampler), "head", head)
     require("task", needs_of(task), "head", head)
     _refuse_task(config, task, head)
-    if issubclass(head, LiftedModel):
+    if issubclass(head, NumericallyNormalised):
         chosen["likelihood"] = option_name("likelihood", config["likelihood"]["_target_"])
         if chosen["likelihood"] == "none":
             raise IncompatibleChoice(

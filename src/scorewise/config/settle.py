@@ -11,8 +11,8 @@ from scorewise.config.choices import (
     that_have,
 )
 from scorewise.errors import either
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.latent import encoder_for, reads_conditionals
 from scorewise.store import import_class
 
@@ -92,7 +92,7 @@ def _settle_model(config: Config) -> Config:
                 config["sampler"] = settings_of("sampler", name)
                 break
     head = class_of(config, "head", Model)
-    if not issubclass(head, LiftedModel):
+    if not issubclass(head, NumericallyNormalised):
         config["likelihood"] = settings_of("likelihood", "none")
     elif config.get("likelihood", {"_target_": "auto"})["_target_"] == "auto":
         config["likelihood"] = settings_of("likelihood", likelihood_for(head))

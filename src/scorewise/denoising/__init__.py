@@ -2,21 +2,24 @@
 
 from scorewise.denoising.corruption import gaussian, salt_and_pepper
 from scorewise.denoising.filters import median, wiener
-from scorewise.denoising.infill import infill, infill_in_order, outliers
+from scorewise.denoising.infill import impulse_mask, infill, infill_in_order
 from scorewise.denoising.linear import LinearMMSE
 from scorewise.denoising.single_step import joint, joint_score, parallel, sequential
+from scorewise.version import renamed
 
 __all__ = [
     "LinearMMSE",
     "gaussian",
+    "impulse_mask",
     "infill",
     "infill_in_order",
     "joint",
     "joint_score",
     "median",
-    "outliers",
     "parallel",
     "salt_and_pepper",
     "sequential",
     "wiener",
 ]
+
+__getattr__ = renamed(__name__, {"outliers": "impulse_mask"})

@@ -1,7 +1,6 @@
 """Pixels that are lost, or that must be found first: salt and pepper."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -10,6 +9,7 @@ from scorewise.capabilities import ConditionalSampler
 from scorewise.denoising.filters import median, median_of_known
 from scorewise.denoising.single_step import joint_score
 from scorewise.noise import step_size, uniform_like
+from scorewise.roles import CausalQuantile, CausalSampler, Density, JointScore
 
 HALF = 0.5
 """Step of the ascent in units of sigma^2; 1 would replace a pixel by its denoised value, and overshoots."""
@@ -17,7 +17,7 @@ FOLDS = 2
 """Every FOLDS-th row and column is left out together when pixels are tested: neighbours never are."""
 
 
-def infill(model: Any, x_BD: Tensor, known_BD: Tensor, shape: Sequence[int], steps: int) -> Tensor:
+def infill(model: JointScore | Density, x_BD: Tensor, known_BD: Tensor, shape: Sequence[int], steps: int) -> Tensor:
     """Return x with its unknown entries moved up grad log q given the known ones, shape (B, D).
 
     x_M <- x_M + sigma^2 / 2 (grad log q(x))_M, kept in [-1, 1], from the median of the known neighbours; the mean of
@@ -48,7 +48,11 @@ def infill(model: Any, x_BD: Tensor, known_BD: Tensor, shape: Sequence[int], ste
 
 
 def infill_in_order(
-    model: Any, x_BD: Tensor, known_BD: Tensor, draws: int = 16, generator: Generator | None = None
+    model: CausalQuantile | CausalSampler,
+    x_BD: Tensor,
+    known_BD: Tensor,
+    draws: int = 16,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Return x with every unknown entry the mean of draws given what comes before it, shape (B, D).
 
@@ -76,7 +80,9 @@ def infill_in_order(
     return x_BD
 
 
-def _mean_of_draws(model: Any, c_BDF: Tensor, draws: int, generator: Generator | None) -> Tensor:
+def _mean_of_draws(
+    model: CausalQuantile | CausalSampler, c_BDF: Tensor, draws: int, generator: Generator | None
+) -> Tensor:
     c_MBDF = c_BDF.repeat(draws, 1, 1)
     if isinstance(model, ConditionalSampler):
         y_MBD = model.conditional_sample(c_MBDF, generator)
@@ -85,7 +91,7 @@ def _mean_of_draws(model: Any, c_BDF: Tensor, draws: int, generator: Generator |
     return y_MBD.unflatten(0, (draws, -1)).mean(0)
 
 
-def outliers(model: Any, x_BD: Tensor, shape: Sequence[int], steps: int, jump: float) -> Tensor:
+def impulse_mask(model: JointScore | Density, x_BD: Tensor, shape: Sequence[int], steps: int, jump: float) -> Tensor:
     """Return which entries look like salt or pepper, shape (B, D), boolean, all channels of a pixel together.
 
     Only pixels at 1 or at -1 can be. Every pixel is filled in from the others, a quarter of them at a time together

@@ -1,18 +1,23 @@
 """Gaussian noise removed in a single step (Robbins 1956; Tweedie's formula; AR-CSM, section 5.4)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import LiftedDensity, NoisyScoreModel, ScoreModel
+from scorewise.capabilities import (
+    ConditionalScoreModel,
+    NoisyScoreModel,
+    NormalisedDensity,
+    ScoreModel,
+    UncheckedDensity,
+)
 from scorewise.gradients import log_density_and_score
+from scorewise.roles import CausalNoisyScore
 
 COARSE = 0.35
 """Share of a likelihood's nodes for its gradient, which tolerates fewer: as many as training takes."""
 
 
-def joint_score(model: Any, x_BD: Tensor, sigma: float | None = None) -> Tensor:
+def joint_score(model: ScoreModel | NormalisedDensity, x_BD: Tensor, sigma: float | None = None) -> Tensor:
     """Return grad_x log q(x), shape (B, D): sum_{k>=d} d/dx_d log q(x_k | x_<k) for a model of conditionals.
 
     Args:
@@ -25,12 +30,12 @@ def joint_score(model: Any, x_BD: Tensor, sigma: float | None = None) -> Tensor:
             return model.noisy_score(x_BD, torch.full_like(x_BD[:, 0], sigma))
         if isinstance(model, ScoreModel):
             return model.score(x_BD)
-    if isinstance(model, LiftedDensity):
+    if isinstance(model, UncheckedDensity):
         return log_density_and_score(lambda y_BD: model.unchecked_log_prob(y_BD, COARSE), x_BD)[1]
     return log_density_and_score(model.log_prob, x_BD)[1]
 
 
-def parallel(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
+def parallel(model: ConditionalScoreModel, y_BD: Tensor, sigma: float) -> Tensor:
     """Return y_d + sigma^2 s_d(y_d | y_<d) = E[x_d | y_<=d], all dimensions from one pass, shape (B, D).
 
     The contexts are noisy pixels, so the model must have been trained with this noise on all of them.
@@ -39,7 +44,7 @@ def parallel(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
         return y_BD + sigma**2 * model.conditional_score(y_BD, model.context(y_BD))
 
 
-def sequential(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
+def sequential(model: CausalNoisyScore, y_BD: Tensor, sigma: float) -> Tensor:
     """Return y_d + sigma^2 s_d(y_d | restored x_<d, sigma), one dimension after the other, shape (B, D).
 
     For models whose contexts were trained (nearly) clean while the query had any noise level, see `csm_annealed`.
@@ -56,6 +61,6 @@ def sequential(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
     return x_BD
 
 
-def joint(model: Any, y_BD: Tensor, sigma: float) -> Tensor:
+def joint(model: ScoreModel | NormalisedDensity, y_BD: Tensor, sigma: float) -> Tensor:
     """Return y + sigma^2 grad log q(y) = E[x | y], which sees all of the image, shape (B, D)."""
     return y_BD + sigma**2 * joint_score(model, y_BD, sigma)

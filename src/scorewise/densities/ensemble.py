@@ -3,15 +3,20 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 from torch import Generator, Tensor, nn
 
-from scorewise.capabilities import ClosedFormDensity, NormalisedDensity
+from scorewise.capabilities import ClosedFormDensity, NormalisedDensity, Sampler
 from scorewise.gradients import score_of_log_density
 from scorewise.heads.model import Model
+from scorewise.roles import Density
 from scorewise.store import load
+
+
+class Member(Density, Sampler, Protocol):
+    """What an ensemble asks of a member."""
 
 
 class Ensemble(nn.Module):
@@ -57,10 +62,12 @@ class Ensemble(nn.Module):
         """
         return cls([load(folder, classes) for folder in folders]).eval()
 
+    def _members(self) -> Sequence[Member]:
+        return cast(Sequence[Member], self.members)  # a ModuleList does not say what its modules can do
+
     def member_log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats by every member, shape (M, B)."""
-        members: Any = self.members
-        return torch.stack([member.log_prob(x_BD) for member in members])
+        return torch.stack([member.log_prob(x_BD) for member in self._members()])
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
@@ -86,10 +93,10 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: a member was given no sampler.
         """
-        members: Any = self.members
+        members = self._members()
         device = None if generator is None else generator.device
         chosen_B = torch.randint(len(members), (n,), generator=generator, device=device)
-        x_BD: Tensor = members[0].mean.new_empty(n, self.dims)
+        x_BD = members[0].mean.new_empty(n, self.dims)
         for i, member in enumerate(members):
             mine_B = (chosen_B == i).to(x_BD.device)
             if count := int(mine_B.sum()):

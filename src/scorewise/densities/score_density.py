@@ -1,5 +1,6 @@
 """A density and outlier score for tables, with scikit-learn's interface."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -26,7 +27,7 @@ TAIL = 0.2
 
 @dataclass(frozen=True)
 class Bend:
-    """U = a asinh((z - median) / w) + b for every column, w half its interquartile range.
+    """The map u = a asinh((z - median) / w) + b of every column, w half its interquartile range.
 
     A heavy tail takes logarithmically little of the range that all columns share, so the cosines are where the data is.
 
@@ -136,7 +137,7 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _model(self, z_ND: Tensor) -> Cosine:
         """Return the untrained model."""
-        ordering: Any = self.ordering
+        ordering: str | Sequence[int] = self.ordering
         if ordering == "data_driven":
             from scorewise.ordering import Ordering
 

@@ -14,7 +14,7 @@ TILE = 2**20
 
 
 class KDE:
-    """P(x) = mean_k N(x; x_k, h^2 I), an isotropic Gaussian kernel density estimate.
+    """An isotropic Gaussian kernel density estimate p(x) = mean_k N(x; x_k, h^2 I).
 
     It is a ScoreModel and a NormalisedDensity: its score is the joint one. With Silverman's bandwidth it is the
     KDE column of the poster's table 1.

@@ -16,7 +16,7 @@ from scorewise.ranges import Between, Count, within_ranges
 
 
 class Spectrum(NamedTuple):
-    """What the samples say.
+    """The spectrum of the kernel matrix of M samples.
 
     Args:
         h: bandwidth (..., 1, 1).

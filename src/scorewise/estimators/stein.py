@@ -16,7 +16,7 @@ from scorewise.ranges import Positive, within_ranges
 
 
 class Stein:
-    """- (K + eta I)^-1 <grad, K>: the scores at samples of which only the samples are known.
+    """The scores - (K + eta I)^-1 <grad, K> at samples of which only the samples are known.
 
     It follows from Stein's identity E[k(y, x) grad log p(x) + grad_x k(y, x)] = 0, at every sample y, with a ridge.
     The default eta is the published one. From 100 samples of N(0, I) its error is hardly below that of an estimate of

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.data.source import Source, Split
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table
 from scorewise.plots import grid
-from scorewise.quality import Comparison, describe, draw, eight_bits
+from scorewise.quality import ReferenceImages, describe, draw, eight_bits
 
 SPLIT: Split = "test"
 CHANNELS = ("red", "green", "blue")
@@ -58,7 +58,7 @@ class Fig4(Figure):
             "extractor": extractor.hash,
             "subsets": [self.subsets, self.subset_size],
         }
-        compared = Comparison(extractor, source, SPLIT, self.subsets, self.subset_size, seed=0)
+        compared = ReferenceImages(extractor, source, SPLIT, self.subsets, self.subset_size, seed=0)
         bounds = bench.once("bounds", settings, partial(self._bounds, compared))
         found = {
             name: bench.once(
@@ -94,12 +94,12 @@ class Fig4(Figure):
             },
         )
 
-    def _bounds(self, compared: Comparison) -> dict[str, Any]:
+    def _bounds(self, compared: ReferenceImages) -> dict[str, Any]:
         both = {"floor": compared.floor(self.samples), "pixels": compared.pixels(self.samples)}
         found = {which: {name: _plain(one) for name, one in each.items()} for which, each in both.items()}
         return {"found": found, "colours": _histograms(compared.images_RCHW)}
 
-    def _of(self, run: Run, compared: Comparison, bench: Bench) -> dict[str, Any]:
+    def _of(self, run: Run, compared: ReferenceImages, bench: Bench) -> dict[str, Any]:
         model = run.model
         begun = time.monotonic()
         x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)

@@ -88,7 +88,7 @@ class Fig5SaltPepper(Figure):
         index_B = torch.arange(self.shown)
         clean_BD = source.examples("test", index_B, -1, run.seed)
         y_BD, hit_BD = denoising.salt_and_pepper(clean_BD, self.share, source.shape, Draws.of(run.seed, -1, index_B))
-        found_BD = denoising.outliers(model, y_BD, source.shape, 10, 0.8)
+        found_BD = denoising.impulse_mask(model, y_BD, source.shape, 10, 0.8)
         return {
             "corrupted": y_BD,
             "median filter": denoising.median(y_BD, source.shape),

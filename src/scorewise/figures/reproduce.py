@@ -25,7 +25,7 @@ from scorewise.data.images import cache_root
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.figures.figure import Bench, Figure
-from scorewise.quality import FeatureExtractor, Shelf
+from scorewise.quality import ExtractorStore, FeatureExtractor
 from scorewise.run.folder import RunFolder, claim
 from scorewise.store import import_class, load
 from scorewise.tracking import console
@@ -88,7 +88,7 @@ class FinishedRun:
         """Return a feature extractor for its data set: inception, untrained, or one that is kept beside the runs.
 
         Args:
-            choice: see `Shelf.take`; None: a classifier of the data set, trained where there is none yet.
+            choice: see `ExtractorStore.take`; None: a classifier of the data set, trained where there is none yet.
             epochs: of that training; None: as many as the features command takes.
 
         Raises:
@@ -96,9 +96,9 @@ class FinishedRun:
         """
         source = self.source
         if choice is not None:
-            return Shelf(cache_root(self.config["paths"]["cache"]) / "features").take(choice, source)
+            return ExtractorStore(cache_root(self.config["paths"]["cache"]) / "features").take(choice, source)
         place = self.folder.path.parents[1] / "features"
-        if newest := Shelf(place).newest(source.name):
+        if newest := ExtractorStore(place).newest(source.name):
             return newest
         from scorewise.run import features  # Lightning again
 

@@ -13,7 +13,7 @@ from scorewise.figures.cost import seconds_per_step
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table
 from scorewise.figures.vaes import OBJECTIVES, Paired, bounds, iteration, nll, simulated, stein_identity, widths
 from scorewise.latent import AIS
-from scorewise.quality import Comparison, eight_bits, numbers
+from scorewise.quality import ReferenceImages, eight_bits, metric_values
 
 PAPER: Mapping[str, tuple[float, float]] = {
     "ELBO": (96.74, 91.82),
@@ -243,12 +243,12 @@ class Table2Mnist(Figure):
         """Return FID and KID by method, of other real images, and what all of them depend on."""
         first = bench.runs[names[0]][0]
         extractor = first.extractor(None, self.epochs)
-        against = Comparison(extractor, first.source, "test")
+        against = ReferenceImages(extractor, first.source, "test")
         settings = {"samples": self.samples, "extractor": extractor.hash}
 
         def of(run: Run) -> dict[str, float]:
             x_ND = run.model.sample(self.samples, torch.Generator().manual_seed(0))
-            return numbers(against.of(eight_bits(x_ND, first.source.shape), "mean images"))
+            return metric_values(against.of(eight_bits(x_ND, first.source.shape), "mean images"))
 
         found: dict[str, Any] = {
             name: bench.once(
@@ -258,7 +258,7 @@ class Table2Mnist(Figure):
             )
             for name in names
         }
-        floor = bench.once("real images", settings, lambda: numbers(against.floor(self.samples)))
+        floor = bench.once("real images", settings, lambda: metric_values(against.floor(self.samples)))
         found["caption"] = (
             f"FID and KID: {self.samples} mean images of latents from the prior, grey as they are, against all "
             f"{first.source.count('test')} test images, features of {extractor.name} {extractor.hash} (as many real "

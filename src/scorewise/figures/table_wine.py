@@ -15,7 +15,7 @@ from scorewise.densities.ensemble import equal_mixture
 from scorewise.densities.score_density import ScoreDensity
 from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
 from scorewise.noise import Draws, smoothing_noise
-from scorewise.outliers import detection, numbers, replicates
+from scorewise.outliers import detection, quantities, replicates
 
 INSIDE = {"train": 0, "val": 1, "test": 2}
 GAUSSIANS, KERNELS = "GaussianMixture", "KernelDensity"
@@ -207,7 +207,7 @@ def _ours(bench: Bench) -> dict[str, Method]:
 
 def _of_model(model: Any) -> Scores:
     def log_density(x_ND: Tensor) -> Tensor:
-        return torch.cat([-numbers(model, x_BD.float(), ("nll",))["nll"] for x_BD in x_ND.split(BATCH)])
+        return torch.cat([-quantities(model, x_BD.float(), ("nll",))["nll"] for x_BD in x_ND.split(BATCH)])
 
     return log_density
 

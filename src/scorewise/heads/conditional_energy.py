@@ -9,11 +9,11 @@ from torch.nn import functional
 
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
 from scorewise.gradients import Derivatives, gradient_scope
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import AtLeast, Between, Count, HiddenSizes, within_ranges
 
 
-class ConditionalEnergy(LiftedModel):
+class ConditionalEnergy(NumericallyNormalised):
     """An autoregressive energy machine (Nash and Durkan 2019): ConditionalEnergyModel, ConditionalScoreModel.
 
     - log q(u_d | u_<d) + constant = softplus(net(c_d, u_d)) + u_d^2 / 2, never negative. With the confining term

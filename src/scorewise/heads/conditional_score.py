@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
 from scorewise.heads.forms import FORMS, ScoreForm
 from scorewise.heads.fused_csm import fused_csm
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import Count, HiddenSizes, OneOf, within_ranges
 
 
-class ConditionalScore(LiftedModel):
+class ConditionalScore(NumericallyNormalised):
     """An autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel, FusedCSMModel.
 
     Args:
@@ -83,10 +83,7 @@ class ConditionalScore(LiftedModel):
         Raises:
             ValueError: gradients are wanted and the activation has no second derivative.
         """
-        weights = [self.of_context.weight, self.of_context.bias, self.of_query]
-        for layer in self.rest:
-            if isinstance(layer, nn.Linear):
-                weights += [layer.weight, layer.bias]
+        weights = [self.of_context.weight, self.of_context.bias, self.of_query, *self.rest.parameters()]
         weights += [self.last.weight[0], self.last.bias[0]]
         dtype = torch.promote_types(q_BD.dtype, torch.float32)
         of_net, of_u = self.form.of_net, self.form.of_u

@@ -14,7 +14,9 @@ AT_ONCE = 2**20
 
 
 class Cosine(CausalModel):
-    """Log q(x_d | x_<d) = sum_k a_dk cos(k pi (x_d - low) / (high - low)) - log Z_d: ClosedFormDensity.
+    """Conditionals whose logarithms are cosine series: ClosedFormDensity.
+
+    log q(x_d | x_<d) = sum_k a_dk cos(k pi (x_d - low) / (high - low)) - log Z_d.
 
     Outside [low, high] the series continues as a Gaussian tail, E(edge) - t^2 / (2 tau^2) at the distance t; there the
     slope of the series is 0, so the score is continuous. Z is the midpoint rule on nodes that all conditionals share,

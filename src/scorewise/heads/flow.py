@@ -10,7 +10,7 @@ from scorewise.heads.model import Model
 
 
 class NormalisingFlow(Model):
-    """Log q(x) = log N(z; 0, I) + log |det dz/dx|: FlowDensity, NormalisedDensity, and ScoreModel.
+    """A flow log q(x) = log N(z; 0, I) + log |det dz/dx|: FlowDensity, NormalisedDensity, and ScoreModel.
 
     Args:
         backbone: an invertible map in standard units.

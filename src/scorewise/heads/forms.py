@@ -8,7 +8,7 @@ FORMS = ("auto", "raw", "denoiser", "edm")
 
 
 class ScoreForm:
-    """S_u = a net + b u for data of standard deviation sd with noise sigma, sd^2 + sigma^2 = 1.
+    """The map s_u = a net + b u for data of standard deviation sd with noise sigma, sd^2 + sigma^2 = 1.
 
     * raw: the network is the score.
     * denoiser: the network is the denoised value, s = (net - u) / sigma^2.

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -42,6 +42,8 @@ class Model(Trained, ABC):
         noise: standard deviation of the Gaussian noise in the law that is modelled (0 for none).
     """
 
+    backbone: Any
+    """A module with one of the capabilities in `needs`."""
     needs: ClassVar[tuple[type, ...]]
     tells_runs_apart: ClassVar[bool] = False
     """Whether the name of a run holds the head: several objectives fit it, and nobody expects it of them."""
@@ -50,8 +52,8 @@ class Model(Trained, ABC):
 
     def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
         super().__init__()
-        self.backbone = cast(Any, backbone)
-        self.shape: tuple[int, ...] = tuple(cast(Any, backbone).shape)
+        self.backbone = backbone
+        self.shape: tuple[int, ...] = tuple(self.backbone.shape)
         self.dims = math.prod(self.shape)
         self.noise = noise
         self.register_buffer("mean", torch.tensor(float(mean)))
@@ -73,7 +75,7 @@ class Model(Trained, ABC):
         return Derivatives(0, 0)
 
     def standardise(self, x_BD: Tensor) -> Tensor:
-        """Return x in standard units."""
+        """Return u = (x - mean) / scale, shape of x."""
         return (x_BD - self.mean) / self.scale
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:

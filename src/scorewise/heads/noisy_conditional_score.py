@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import Count, HiddenSizes, within_ranges
 
 
-class NoisyConditionalScore(LiftedModel):
+class NoisyConditionalScore(NumericallyNormalised):
     """Conditional scores at every noise level: NoisyConditionalScoreModel, and ConditionalScoreModel.
 
     In EDM form (Karras et al. 2022, eq. 7, as a score): with y = q - mean and r = sigma^2 + std^2,

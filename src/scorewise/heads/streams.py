@@ -1,32 +1,12 @@
 """Contexts of a causal model, one block of dimensions at a time."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import ContextStream
-from scorewise.ordering import Ordering
-
-
-class GivesContexts(Protocol):
-    """What contexts one at a time need of a model."""
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean of the data."""
-
-    @property
-    def dims(self) -> int:
-        """D."""
-
-    @property
-    def ordering(self) -> Ordering:
-        """The order in which the dimensions come."""
-
-    def context(self, x_BD: Tensor) -> Tensor:
-        """Return the context of every dimension, shape (B, D, F)."""
+from scorewise.roles import Causal
 
 
 class StandardisedStream:
@@ -41,11 +21,11 @@ class StandardisedStream:
         self.standardise, self.features = standardise, features
 
     def start(self, n: int) -> Tensor:
-        """Return the context of the first block for n examples."""
+        """Return the context of the first block for n examples, shape (n, block, F)."""
         return self.features.start(n)
 
     def push(self, x_block: Tensor) -> Tensor:
-        """Return the context of the next block, given the values of the current one."""
+        """Return the context of the next block, shape (n, block, F), given the values (n, block) of the current one."""
         return self.features.push(self.standardise(x_block))
 
 
@@ -56,7 +36,7 @@ class FullPassStream:
         model: gives the contexts of whole examples.
     """
 
-    def __init__(self, model: GivesContexts) -> None:
+    def __init__(self, model: Causal) -> None:
         self.model, self.sequence = model, model.ordering.sequence
         self.position = 0
         self.x_BD = torch.empty(0)

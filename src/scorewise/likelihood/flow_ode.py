@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -15,13 +16,14 @@ from scorewise.likelihood.panels import Panels
 from scorewise.likelihood.quadrature import AT_ONCE
 from scorewise.noise import geometric_ladder
 from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.roles import CausalLadder
 
 WIDE = 6.0
 """How many standard deviations of the law at the largest level its panels cover on each side."""
 
 
-class FlowODE(Likelihood):
-    """Log q(x) by the flow dx/dsigma = - sigma s(x, sigma) of each conditional (Song et al. 2021, eq. 13, 39).
+class FlowODE(Likelihood[CausalLadder]):
+    """Likelihood by the flow dx/dsigma = - sigma s(x, sigma) of each conditional (Song et al. 2021, eq. 13, 39).
 
     Heun steps in log sigma carry x_d from the smallest level to the largest, where q is normalised by quadrature. The
     derivative of the discrete map itself is carried along, so the result is the density of that map's inverse, which is
@@ -51,19 +53,19 @@ class FlowODE(Likelihood):
         Panels(0.0, 1.0, 1 if panels is None else panels, order)
         self.steps, self.panels, self.order = steps, panels, order
 
-    def describe(self, model: Any) -> str:
+    def describe(self, model: CausalLadder) -> str:
         """Return the steps of the flow."""
         return f"by the probability flow of every conditional, {self.steps} Heun steps"
 
-    def top(self, model: Any, c_RF: Tensor, finer: float = 1) -> Conditionals:
-        """Return the normalised conditionals at the largest level."""
+    def top(self, model: CausalLadder, c_RF: Tensor, finer: float = 1) -> Conditionals:
+        """Return the normalised conditionals of R contexts at the largest level, by `finer` times the panels."""
         level = model.levels[0]
         half = WIDE * math.hypot(model.std, level)
         count = math.ceil((self.panels or max(4, math.ceil(2 * half / level))) * finer)
         low = model.mean.to(torch.float64) - half
         return Conditionals.of_score(Panels(low, 2 * half, count, self.order), _at(model, c_RF, level), level)
 
-    def why(self, model: Any) -> str:
+    def why(self, model: CausalLadder) -> str:
         """Return why conditionals with much mass outside the range, or without any, have no likelihood."""
         half = WIDE * math.hypot(model.std, model.levels[0])
         low, high = float(model.mean) - half, float(model.mean) + half
@@ -73,7 +75,7 @@ class FlowODE(Likelihood):
             f"{self.steps}, so this model has no likelihood to report; train it longer, or take more steps"
         )
 
-    def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+    def of_contexts(self, model: CausalLadder, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
         """Return log q(x_d | c_d) and the mass outside the range at the largest level, both (B, D); no gradient."""
         with torch.no_grad():
             rows = zip(c_BDF.flatten(0, 1).split(AT_ONCE // 8), x_BD.flatten().split(AT_ONCE // 8), strict=True)
@@ -81,7 +83,7 @@ class FlowODE(Likelihood):
         log_q_R, outside_R = (torch.cat(part) for part in zip(*parts, strict=True))
         return log_q_R.reshape(x_BD.shape).to(x_BD.dtype), outside_R.reshape(x_BD.shape)
 
-    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+    def _of_rows(self, model: CausalLadder, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
         steps = math.ceil(self.steps * finer)
         y_R, slope_R = _carried(model, c_RF, x_R, steps)
         for halved in (2, 4, 8):
@@ -93,7 +95,7 @@ class FlowODE(Likelihood):
         outside_R = torch.where(slope_R.isnan(), torch.nan, top.outside())
         return top.log_density(y_R) + slope_R.log(), outside_R
 
-    def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+    def quantile(self, model: CausalLadder, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the x_d with q(y_d < x_d | c_d) = u_d, up to the error of the steps, shape (B, D)."""
         with torch.no_grad(), torch.autocast(c_BDF.device.type, enabled=False):
             c_RF = c_BDF.flatten(0, 1)
@@ -101,7 +103,7 @@ class FlowODE(Likelihood):
             x_R = torch.cat([self._down(model, u_r, c_rF) for c_rF, u_r in rows])
         return x_R.reshape(u_BD.shape)
 
-    def _down(self, model: Any, u_R: Tensor, c_RF: Tensor) -> Tensor:
+    def _down(self, model: CausalLadder, u_R: Tensor, c_RF: Tensor) -> Tensor:
         x_R = self.top(model, c_RF).quantile(u_R).to(c_RF.dtype)
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)
         for high, low in itertools.pairwise(ladder):
@@ -109,7 +111,7 @@ class FlowODE(Likelihood):
         return x_R
 
 
-def _at(model: Any, c_RF: Tensor, level: float) -> Any:
+def _at(model: CausalLadder, c_RF: Tensor, level: float) -> Callable[[Tensor], Tensor]:
     """Return the conditional score at a level, for queries (G, R) or (G, 1)."""
 
     def score(q_GR: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ def _at(model: Any, c_RF: Tensor, level: float) -> Any:
     return score
 
 
-def _carried(model: Any, c_RF: Tensor, x_R: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _carried(model: CausalLadder, c_RF: Tensor, x_R: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Return x at the largest level and the slope of that map, NaN where a step is not increasing, shape (R,)."""
     ladder = geometric_ladder(model.levels[0], model.levels[-1], steps + 1)[::-1]
     slope_R = torch.ones_like(x_R, dtype=torch.float64)
@@ -130,7 +132,9 @@ def _carried(model: Any, c_RF: Tensor, x_R: Tensor, steps: int) -> tuple[Tensor,
     return x_R, slope_R
 
 
-def _heun(model: Any, c_RF: Tensor, x_R: Tensor, start: float, end: float, derivative: bool) -> tuple[Tensor, Tensor]:
+def _heun(
+    model: CausalLadder, c_RF: Tensor, x_R: Tensor, start: float, end: float, derivative: bool
+) -> tuple[Tensor, Tensor]:
     """Return one Heun step of dx/dlog sigma = - sigma^2 s, and its derivative in x."""
     h = math.log(end / start)
     k1_R, d1_R = _flow(model, c_RF, x_R, start, derivative)
@@ -139,7 +143,7 @@ def _heun(model: Any, c_RF: Tensor, x_R: Tensor, start: float, end: float, deriv
     return x_R + 0.5 * h * (k1_R + k2_R), factor_R
 
 
-def _flow(model: Any, c_RF: Tensor, x_R: Tensor, level: float, derivative: bool) -> tuple[Tensor, Tensor]:
+def _flow(model: CausalLadder, c_RF: Tensor, x_R: Tensor, level: float, derivative: bool) -> tuple[Tensor, Tensor]:
     def velocity(q_R: Tensor) -> Tensor:
         s_R: Tensor = model.noisy_conditional_score(q_R, c_RF, torch.full_like(q_R, level))
         return -(level**2) * s_R

@@ -1,12 +1,17 @@
 """What every likelihood of one-dimensional conditionals shares: when it is refused, and what it rests on."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from scorewise.ranges import AtLeast, Between, within_ranges
+from scorewise.roles import Contextual
+
+M = TypeVar("M", bound=Contextual, default=Any)
+"""The models that a likelihood normalises."""
 
 Share = Annotated[float, Between(0, 1, "it is a share", without=("low",))]
 Values = Annotated[int, AtLeast(1, "1 tests one example")]
@@ -16,7 +21,7 @@ class TailMass(ValueError):
     """Conditionals hold more mass outside the range of the quadrature than a likelihood may ignore."""
 
 
-class Likelihood(ABC):
+class Likelihood(ABC, Generic[M]):
     """A rule that normalises one-dimensional conditionals, and knows when it cannot.
 
     Everything is in full precision, inside `torch.autocast` too.
@@ -40,31 +45,31 @@ class Likelihood(ABC):
         self.largest_tail, self.values = largest_tail, values
 
     @abstractmethod
-    def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+    def of_contexts(self, model: M, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
         """Return log q(x_d | c_d) and the mass of that conditional outside the range (NaN: undefined), both (B, D)."""
 
     @abstractmethod
-    def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+    def quantile(self, model: M, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D)."""
 
     @abstractmethod
-    def describe(self, model: Any) -> str:
+    def describe(self, model: M) -> str:
         """Return how the numbers come about, for people."""
 
     @abstractmethod
-    def why(self, model: Any) -> str:
+    def why(self, model: M) -> str:
         """Return what a refusal says after the mass: the range, what is wrong and what to do."""
 
     def beyond(self, x_BD: Tensor) -> Tensor:
         """Return how many entries of every example are outside the range, shape (B,)."""
         return torch.zeros_like(x_BD[:, 0])
 
-    def conditional_log_prob(self, model: Any, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
+    def conditional_log_prob(self, model: M, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
         """Return log q(x_d | x_<d) and the mass of every conditional outside the range, both (B, D); never refused."""
         with torch.autocast(x_BD.device.type, enabled=False):
             return self.of_contexts(model, x_BD, model.context(x_BD), finer)
 
-    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+    def log_prob(self, model: M, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,).
 
         Raises:
@@ -81,11 +86,16 @@ class Likelihood(ABC):
         mass_B, worst_B = outside_BD.nan_to_num(nan=torch.inf).max(-1)
         return mass_B, worst_B
 
-    def refuse(self, model: Any, mass_B: Tensor, worst_B: Tensor) -> None:
-        """Return nothing where all mass is inside the range.
+    def refuse(self, model: M, mass_B: Tensor, worst_B: Tensor) -> None:
+        """Refuse conditionals with more mass outside the range than is tolerated.
+
+        Args:
+            model: for the sentence.
+            mass_B: largest mass outside, of every example.
+            worst_B: of which dimension that is.
 
         Raises:
-            TailMass: some of it is not.
+            TailMass: which dimension, how much, and what to do.
         """
         if not len(mass_B):
             return
@@ -94,7 +104,7 @@ class Likelihood(ABC):
         if not mass <= self.largest_tail:
             raise TailMass(f"dimension {int(worst_B[first])}: {_share(mass)} {self.why(model)}")
 
-    def numbers(self, model: Any, x_BD: Tensor) -> dict[str, Tensor]:
+    def numbers(self, model: M, x_BD: Tensor) -> dict[str, Tensor]:
         """Return what a reported likelihood rests on, per example (B,).
 
         nll_quadrature_error: |log q| by the nodes or steps against twice as many, nats; nll_tail: largest mass of a

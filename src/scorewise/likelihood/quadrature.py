@@ -1,7 +1,8 @@
 """Normalised likelihood of autoregressive models whose conditionals have no closed form."""
 
 import math
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -12,13 +13,17 @@ from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
 from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.roles import ConditionalEnergies, ConditionalScores, Scaled
+
+Normalisable = ConditionalScores | ConditionalEnergies
+"""The models whose conditionals a quadrature normalises."""
 
 AT_ONCE = 2**15
 """Evaluations of a head per chunk: the memory of a likelihood, forwards and backwards."""
 
 
-class Quadrature(Likelihood):
-    """Log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
+class Quadrature(Likelihood[Normalisable]):
+    """Likelihood log q(x) = sum_d E_d(x_d) - log int exp E_d by composite Gauss-Legendre quadrature.
 
     E_d is the antiderivative of the conditional score, or minus the conditional energy. The range belongs to the model:
     outside it E_d continues with the slope of the edge (0 for energies) and a curvature of - 1 / tau^2, tau the noise
@@ -56,29 +61,29 @@ class Quadrature(Likelihood):
         self.in_training = in_training
         Panels(self.low, self.high - self.low, 1 if panels is None else panels, order)
 
-    def rule(self, model: Any, finer: float = 1) -> Panels:
-        """Return the panels for a model, so many times finer."""
+    def rule(self, model: Normalisable, finer: float = 1) -> Panels:
+        """Return the panels for a model, `finer` times as many."""
         tau = _tail_width(model)
         count = self.panels or max(4, math.ceil((self.high - self.low) / (2 * tau if model.noise > 0 else tau / 2)))
         low = torch.tensor(self.low, dtype=torch.float64, device=model.mean.device)
         return Panels(low, self.high - self.low, max(1, math.ceil(count * finer - 1e-9)), self.order)
 
-    def nodes(self, model: Any) -> int:
+    def nodes(self, model: Normalisable) -> int:
         """Return G, the nodes per conditional."""
         return self.rule(model).count * self.order
 
-    def describe(self, model: Any) -> str:
+    def describe(self, model: Normalisable) -> str:
         """Return the nodes and the range."""
         return f"by quadrature on {self.nodes(model)} nodes in [{self.low:g}, {self.high:g}]"
 
-    def conditionals(self, model: Any, c_RF: Tensor, finer: float = 1) -> Conditionals:
-        """Return the normalised conditionals of R contexts."""
+    def conditionals(self, model: Normalisable, c_RF: Tensor, finer: float = 1) -> Conditionals:
+        """Return the normalised conditionals of R contexts, by `finer` times the panels."""
         panels, tau = self.rule(model, finer), _tail_width(model)
         if isinstance(model, ConditionalEnergyModel):
             return Conditionals.of_log_density(panels, lambda q: -_rows(model.conditional_energy, q, c_RF), tau)
         return Conditionals.of_score(panels, lambda q: _rows(model.conditional_score, q, c_RF), tau)
 
-    def of_contexts(self, model: Any, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+    def of_contexts(self, model: Normalisable, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
         """Return log q(x_d | c_d), differentiable at bounded memory, and the mass outside the range, both (B, D)."""
         c_RF, x_R = c_BDF.flatten(0, 1), x_BD.flatten()
         graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
@@ -94,7 +99,7 @@ class Quadrature(Likelihood):
         log_q_R, outside_R = (torch.cat(part) for part in zip(*parts, strict=True))
         return log_q_R.reshape(x_BD.shape).to(x_BD.dtype), outside_R.reshape(x_BD.shape).detach()
 
-    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+    def _of_rows(self, model: Normalisable, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
         law = self.conditionals(model, c_RF, finer)
         if isinstance(model, ConditionalEnergyModel):
             inside_R = x_R.clamp(self.low, self.high)
@@ -102,7 +107,7 @@ class Quadrature(Likelihood):
             return energy_R - law.log_z_R, law.outside()
         return law.log_density(x_R), law.outside()
 
-    def why(self, model: Any) -> str:
+    def why(self, model: Normalisable) -> str:
         """Return why conditionals with much mass outside the range have no likelihood."""
         return (
             f"lies outside [{self.low:g}, {self.high:g}], above likelihood.largest_tail={self.largest_tail:g}: its "
@@ -114,18 +119,18 @@ class Quadrature(Likelihood):
         """Return how many entries of every example are outside the range, shape (B,)."""
         return ((x_BD < self.low) | (x_BD > self.high)).sum(-1)
 
-    def cdf(self, model: Any, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
+    def cdf(self, model: Normalisable, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return q(y_d < x_d | c_d), (B, D): with the contexts of x itself the probability integral transform."""
         return self._by_chunks(model, c_BDF, x_BD, "cdf")
 
-    def quantile(self, model: Any, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
+    def quantile(self, model: Normalisable, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D).
 
         By 0.7 times the panels of the likelihood: a draw needs 1e-3 of a noise level, not 1e-5 nats.
         """
         return self._by_chunks(model, c_BDF, u_BD, "quantile", 0.7)
 
-    def _by_chunks(self, model: Any, c_BDF: Tensor, value_BD: Tensor, what: str, finer: float = 1) -> Tensor:
+    def _by_chunks(self, model: Normalisable, c_BDF: Tensor, value_BD: Tensor, what: str, finer: float = 1) -> Tensor:
         chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
         rows = zip(c_BDF.flatten(0, 1).split(chunk), value_BD.flatten().split(chunk), strict=True)
         with torch.no_grad(), torch.autocast(c_BDF.device.type, enabled=False):
@@ -133,12 +138,12 @@ class Quadrature(Likelihood):
         return torch.cat(parts).reshape(value_BD.shape).to(c_BDF.dtype)
 
 
-def _rows(head: Any, q_GR: Tensor, c_RF: Tensor) -> Tensor:
+def _rows(head: Callable[[Tensor, Tensor], Tensor], q_GR: Tensor, c_RF: Tensor) -> Tensor:
     """Return a head's output for queries (G, R) or (G, 1) at the contexts of R rows, shape (G, R)."""
     value_GR: Tensor = head(q_GR.to(c_RF.dtype), c_RF)
     return value_GR.expand(-1, len(c_RF))
 
 
-def _tail_width(model: Any) -> float:
+def _tail_width(model: Scaled) -> float:
     """Return tau: the noise of the law, or the scale of the data where there is none."""
     return float(model.noise) if model.noise > 0 else float(model.scale)

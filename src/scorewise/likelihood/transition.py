@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -13,13 +14,16 @@ from scorewise.likelihood.flow_ode import WIDE, FlowODE
 from scorewise.likelihood.panels import Panels
 from scorewise.noise import geometric_ladder
 from scorewise.ranges import AtLeast, within_ranges
+from scorewise.roles import CausalLadder
 
 ENTRIES_AT_ONCE = 10_000_000
 """How many entries of the operator are held at once."""
 
 
 class Transition:
-    """Log q(x) of draws by `sampling.Annealed`: q_k(y) = int q_k+1(z) p_k(y) N(z; y, spread_k^2) / Z_k(z) dz.
+    """The density of draws by `sampling.Annealed`.
+
+    From level to level q_k(y) = int q_k+1(z) p_k(y) N(z; y, spread_k^2) / Z_k(z) dz.
 
     The operator from each level to the next is a dense matrix between the quadrature nodes of both, so it is a check
     of `FlowODE` for few examples of few dimensions. The two agree where the scores at all levels belong to one law.
@@ -38,11 +42,11 @@ class Transition:
     def __init__(self, levels: Annotated[int, AtLeast(2)] | None = None, order: int = 8) -> None:
         self.levels, self.order = levels, order
 
-    def log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+    def log_prob(self, model: CausalLadder, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,); no gradient flows."""
         return self.conditional_log_prob(model, x_BD).sum(-1)
 
-    def conditional_log_prob(self, model: Any, x_BD: Tensor) -> Tensor:
+    def conditional_log_prob(self, model: CausalLadder, x_BD: Tensor) -> Tensor:
         """Return log q(x_d | x_<d), shape (B, D)."""
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.levels or len(model.levels))
         rules = [self._panels(model, low, math.sqrt(high**2 - low**2)) for high, low in itertools.pairwise(ladder)]
@@ -53,11 +57,13 @@ class Transition:
             log_q_R = torch.cat([self._of_rows(model, x_r, c_rF, ladder, rules) for c_rF, x_r in parts])
         return log_q_R.reshape(x_BD.shape).to(x_BD.dtype)
 
-    def _panels(self, model: Any, level: float, spread: float) -> Panels:
+    def _panels(self, model: CausalLadder, level: float, spread: float) -> Panels:
         half = WIDE * math.hypot(model.std, level)
         return Panels(float(model.mean) - half, 2 * half, math.ceil(2 * half / min(level, spread)), self.order)
 
-    def _of_rows(self, model: Any, x_R: Tensor, c_RF: Tensor, ladder: tuple[float, ...], rules: list[Panels]) -> Tensor:
+    def _of_rows(
+        self, model: CausalLadder, x_R: Tensor, c_RF: Tensor, ladder: tuple[float, ...], rules: list[Panels]
+    ) -> Tensor:
         above = FlowODE().top(model, c_RF, finer=2)
         z_G, log_w_G = above.panels.nodes()[:, 0], _log_weights(above.panels)
         log_q_RG = (above.energy_PmR.flatten(0, 1) - above.log_z_R).T
@@ -80,7 +86,7 @@ def _log_weights(panels: Panels) -> Tensor:
     return (0.5 * panels.width * panels.w_m).log().repeat(panels.count)
 
 
-def _score_at(model: Any, c_RF: Tensor, level: float) -> Any:
+def _score_at(model: CausalLadder, c_RF: Tensor, level: float) -> Callable[[Tensor], Tensor]:
     def score(q_GR: Tensor) -> Tensor:
         q_GR = q_GR.to(c_RF.dtype).expand(-1, len(c_RF))
         s_GR: Tensor = model.noisy_conditional_score(q_GR, c_RF, torch.full_like(q_GR, level))

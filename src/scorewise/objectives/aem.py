@@ -12,8 +12,10 @@ from scorewise.objectives.objective import Objective
 from scorewise.ranges import AtLeast, within_ranges
 
 
-class AEM(Objective):
-    """- sum_d log p_hat(x_d | x_<d) + log r(x_d | x_<d), nats (Autoregressive Energy Machines, section 3).
+class AEM(Objective[ProposalModel]):
+    """Importance-sampled maximum likelihood (Autoregressive Energy Machines, section 3).
+
+    The loss is - sum_d log p_hat(x_d | x_<d) + log r(x_d | x_<d), nats.
 
     log p_hat = - E(x_d) - log Z_hat with Z_hat the mean importance weight w = exp(-E(q)) / r(q) of draws q from
     the proposal r. Draws and their log r are detached there, so the proposal learns from log r(x_d) alone. There
@@ -46,18 +48,18 @@ class AEM(Objective):
         """Return None: the loss holds no scores."""
         return None
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: ProposalModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log p_hat(x) - log r(x) of every example, shape (B,)."""
         c_BDF = model.context(x_BD)
         log_r_B = model.proposal_log_prob(x_BD, c_BDF).sum(-1)
         return -log_p_hat(model, x_BD, c_BDF, draws, self.samples) - log_r_B
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: ProposalModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log p_hat(x) of every example, shape (B,), nats: too small by the bias at `held_out_samples`."""
         return -log_p_hat(model, x_BD, model.context(x_BD), draws, self.held_out_samples)
 
 
-def log_p_hat(model: Any, x_BD: Tensor, c_BDF: Tensor, draws: Draws, samples: int) -> Tensor:
+def log_p_hat(model: ProposalModel, x_BD: Tensor, c_BDF: Tensor, draws: Draws, samples: int) -> Tensor:
     """Return the importance-sampled log-likelihood of every example, shape (B,), nats."""
     draws, shape = draws.fork("aem"), (samples, x_BD.shape[1])
     uniform_MBD = draws.fork("component").uniform(*shape, dtype=x_BD.dtype).movedim(1, 0)

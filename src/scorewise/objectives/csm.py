@@ -1,7 +1,5 @@
 """Composite score matching (Meng et al. 2020)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -9,10 +7,11 @@ from scorewise.capabilities import ConditionalScoreModel, FusedCSMModel
 from scorewise.gradients import elementwise_derivative
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_gain
+from scorewise.roles import Scaled
 
 
-class CSM(Objective):
-    """J_CSM, eq. 5 of Autoregressive Score Matching: sum_d s_d^2 / 2 + d s_d / d x_d.
+class CSM(Objective[ConditionalScoreModel]):
+    """Composite score matching, J_CSM of Autoregressive Score Matching, eq. 5: sum_d s_d^2 / 2 + d s_d / d x_d.
 
     Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
     data with repeated values and no noise.
@@ -22,21 +21,29 @@ class CSM(Objective):
     heads = ("conditional_score",)
     derivatives = 1
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: ConditionalScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return J_CSM of every example, shape (B,), summed over dimensions."""
         c_BDF = model.context(x_BD)
-        if isinstance(model, FusedCSMModel) and not torch.is_grad_enabled():
-            return model.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD[:, 0]))[1]
+        fused = _fused(model)
+        if fused is not None and not torch.is_grad_enabled():
+            return fused.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD[:, 0]))[1]
         s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
         return (0.5 * s_BD.square() + ds_BD).sum(-1)  # eq. 5
 
-    def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
+    def __call__(
+        self, model: ConditionalScoreModel, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None
+    ) -> Loss:
         """Return the loss of a batch, in one fused pass where the model has one; x is data there."""
-        if x_BD.requires_grad or not isinstance(model, FusedCSMModel):
+        fused = _fused(model)
+        if x_BD.requires_grad or fused is None:
             return super().__call__(model, x_BD, draws, weight_B)
         weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
-        return Loss(*model.weighted_csm(x_BD, model.context(x_BD), weight_B))
+        return Loss(*fused.weighted_csm(x_BD, model.context(x_BD), weight_B))
 
-    def gain(self, model: Any) -> float:
-        """Return sigma^2 of the smoothed law."""
+    def gain(self, model: Scaled) -> float:
+        """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)
+
+
+def _fused(model: ConditionalScoreModel) -> FusedCSMModel | None:
+    return model if isinstance(model, FusedCSMModel) else None

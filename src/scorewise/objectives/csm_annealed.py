@@ -14,8 +14,10 @@ from scorewise.ranges import Count, OneOf, PositiveNumber, within_ranges
 TARGETS = ("csm", "dsm")
 
 
-class CSMAnnealed(Multiscale):
-    """Sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d), eq. 5 of the AR-CSM paper at one noise level per dimension.
+class CSMAnnealed(Multiscale[NoisyConditionalScoreModel]):
+    """Composite score matching (eq. 5 of the AR-CSM paper) at one noise level per dimension.
+
+    The loss is sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d).
 
     The context of dimension d is computed from x_<d at the smallest level; the head sees x~_d = x_d + noise at level
     sigma_d and sigma_d itself, so it learns d/dx~_d log p_sigma(x~_d | x_<d) at every level. The weight sigma^2 keeps
@@ -59,7 +61,7 @@ class CSMAnnealed(Multiscale):
         u_BD = draws.fork("level").uniform(dims, dtype=dtype)
         return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u_BD
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: NoisyConditionalScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         dims, dtype = x_BD.shape[1], x_BD.dtype
         sigma_BD = self.sigmas(draws, dims, dtype)

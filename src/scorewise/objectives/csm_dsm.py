@@ -1,16 +1,15 @@
 """The derivative-free twin of composite score matching on smoothed data."""
 
-from typing import Any
-
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.objective import Objective, score_field
+from scorewise.roles import Scaled
 
 
-class CSMDSM(Objective):
-    """Sum_d (s_d(x) + z_d / sigma)^2 / 2, where x = clean + sigma z is the smoothed data itself.
+class CSMDSM(Objective[ConditionalScoreModel]):
+    """Denoising of every conditional: sum_d (s_d(x) + z_d / sigma)^2 / 2 at the smoothed data x = clean + sigma z.
 
     On the law with data.smoothing it differs from CSM (eq. 5 of the AR-CSM paper) by a constant of the data, D / 2
     sigma^2 in expectation, so both have the same minimum; it needs no derivative of the score. Unlike `dsm` it adds
@@ -34,11 +33,11 @@ class CSMDSM(Objective):
             )
         self.smoothing = smoothing
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: ConditionalScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         z_BD = smoothing_noise(draws, x_BD)
         return 0.5 * (score_field(model)(x_BD) + z_BD / self.smoothing).square().sum(-1)
 
-    def gain(self, model: Any) -> float:
+    def gain(self, model: Scaled) -> float:
         """Return sigma^2, which makes the target of order one."""
         return self.smoothing**2

@@ -1,18 +1,23 @@
 """Composite score matching with a short calibration by maximum likelihood at the end."""
 
-from typing import Annotated, Any
+from typing import Annotated, Protocol
 
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel
+from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity
 from scorewise.noise import Draws
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.mle import MLE
 from scorewise.objectives.objective import Loss, Objective
 from scorewise.ranges import Between, within_ranges
+from scorewise.roles import Scaled
 
 
-class CSMMLE(Objective):
+class CalibratedModel(ConditionalScoreModel, NormalisedDensity, Protocol):
+    """Has conditional scores and the density that they are normalised to."""
+
+
+class CSMMLE(Objective[CalibratedModel]):
     """CSM (eq. 5 of Autoregressive Score Matching), then exact maximum likelihood for the last steps.
 
     CSM does not see the relative weight of separated modes; the likelihood of the same model does. Held-out examples
@@ -40,18 +45,18 @@ class CSMMLE(Objective):
         """Change over to maximum likelihood when only the last share of a run is left."""
         self.calibrating = done >= 1 - self.share
 
-    def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
+    def __call__(self, model: CalibratedModel, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
         """Return the loss of a batch by the objective in force."""
         return self.phases[self.calibrating](model, x_BD, draws, weight_B)
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: CalibratedModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return J_CSM or - log q(x) of every example, shape (B,)."""
         return self.phases[self.calibrating].per_example(model, x_BD, draws)
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: CalibratedModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log q(x) of every example in nats, shape (B,)."""
         return self.phases[True].held_out(model, x_BD, draws)
 
-    def gain(self, model: Any) -> float:
-        """Return that of the objective in force."""
+    def gain(self, model: Scaled) -> float:
+        """Return the gain of the objective in force."""
         return self.phases[self.calibrating].gain(model)

@@ -1,17 +1,18 @@
 """Denoising score matching (Vincent 2011)."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from torch import Tensor
 
 from scorewise.noise import Draws
-from scorewise.objectives.objective import FieldObjective
+from scorewise.objectives.objective import FieldModel, FieldObjective
 from scorewise.ranges import Positive, within_ranges
+from scorewise.roles import Scaled
 
 
-class DSM(FieldObjective):
-    """|s(x + sigma z) + z / sigma|^2 / 2, the DSM formula of the slides (its plus sign is right).
+class DSM(FieldObjective[FieldModel]):
+    """Denoising score matching |s(x + sigma z) + z / sigma|^2 / 2, as the slides have it (the plus sign is right).
 
     It learns the score of the data blurred once more by sigma: on a Gaussian of variance v the slope is
     -1 / (v + sigma^2). On conditional scores it learns those of the jointly blurred density.
@@ -33,7 +34,7 @@ class DSM(FieldObjective):
         super().__init__(field)
         self.noise, self.scale = sigma, sigma**sigma_power
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         z_BD = draws.fork("dsm").normal(x_BD.shape[1], dtype=x_BD.dtype)
         s_BD = self.field_of(model)(x_BD + self.noise * z_BD)
@@ -43,6 +44,6 @@ class DSM(FieldObjective):
         """Return the loss in Vincent's scale."""
         return {"loss_unscaled": loss_B / self.scale}
 
-    def gain(self, model: Any) -> float:
-        """Return what makes the target of order one at every sigma, whatever the scale."""
+    def gain(self, model: Scaled) -> float:
+        """Return sigma^2 over the scale of the loss, which makes the target of order one at every sigma."""
         return self.noise**2 / self.scale

@@ -1,7 +1,5 @@
 """Denoising score matching over a ladder of noise levels (Song and Ermon 2019)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,8 +8,10 @@ from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
 
 
-class DSMMultiscale(Multiscale):
-    """Sigma^2 |s(x~, sigma) + (x~ - clean) / sigma^2|^2 / 2 at a rung drawn per example (NCSN, eq. 5 and 6).
+class DSMMultiscale(Multiscale[NoisyScoreModel]):
+    """Denoising score matching at a rung of the ladder drawn per example (NCSN, eq. 5 and 6).
+
+    The loss is sigma^2 |s(x~, sigma) + (x~ - clean) / sigma^2|^2 / 2.
 
     The slides' first line of it has s(x) and q(x, x~) instead of s(x~, sigma) and q(x~ | x). Here x~ = x + extra z is
     made from the smoothed x, and the clean example is recovered from x and the noise that smoothed it, so that x~
@@ -28,20 +28,20 @@ class DSMMultiscale(Multiscale):
     needs = (NoisyScoreModel,)
     heads = ("noisy_score",)
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: NoisyScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example at a rung of its own, shape (B,)."""
         return self._at(self.rungs(draws.fork("level"), dtype=x_BD.dtype), model, x_BD, draws)
 
-    def per_level(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_level(self, model: NoisyScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example at every rung, largest level first, shape (L, B)."""
         sigmas = [torch.full_like(x_BD[:, 0], level) for level in self.levels]
         return torch.stack([self._at(sigma_B, model, x_BD, draws, f"rung {i}") for i, sigma_B in enumerate(sigmas)])
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: NoisyScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the mean over all rungs, shape (B,): the expected loss, less noisy than one rung per example."""
         return self.per_level(model, x_BD, draws).mean(0)
 
-    def _at(self, sigma_B: Tensor, model: Any, x_BD: Tensor, draws: Draws, rung: str = "rung") -> Tensor:
+    def _at(self, sigma_B: Tensor, model: NoisyScoreModel, x_BD: Tensor, draws: Draws, rung: str = "rung") -> Tensor:
         """Return the loss of every example at the given levels, shape (B,)."""
         clean_BD = x_BD - self.smoothing * smoothing_noise(draws, x_BD) if self.smoothing > 0 else x_BD
         z_BD = draws.fork(rung).normal(x_BD.shape[1], dtype=x_BD.dtype)

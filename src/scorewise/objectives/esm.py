@@ -11,10 +11,11 @@ from scorewise.estimators.kernel import check_bandwidth
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective, score_field, score_gain
 from scorewise.ranges import AtLeast, within_ranges
+from scorewise.roles import Scaled
 
 
-class ESM(Objective):
-    """|s(x) - s_KDE(x)|^2 / 2 at x = example + h z, where s_KDE is the score of a KDE of training examples.
+class ESM(Objective[ScoreModel | ClosedFormDensity]):
+    """Explicit score matching |s(x) - s_KDE(x)|^2 / 2 at x = example + h z, with a KDE of training examples.
 
     A KDE has a joint score, so the joint score of the model is fitted, never conditional scores. The optimum is the
     score of the data blurred by h: on a Gaussian of variance v the slope is -1 / (v + h^2). Where the examples are
@@ -43,7 +44,7 @@ class ESM(Objective):
     ) -> None:
         check_bandwidth(bandwidth, RULES)
         self.bandwidth, self.references = bandwidth, references
-        self.noise = 0.0 if isinstance(bandwidth, str) else float(bandwidth)
+        self.noise = 0.0 if bandwidth in RULES else float(bandwidth)
         self._kde: KDE | None = None
 
     @classmethod
@@ -69,7 +70,7 @@ class ESM(Objective):
         """Make the KDE, of examples smoothed as the data are."""
         self._kde = KDE(x_ND.detach(), self.bandwidth)
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: ScoreModel | ClosedFormDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,).
 
         Raises:
@@ -82,6 +83,6 @@ class ESM(Objective):
             target_BD = self.kde.score(blurred_BD)
         return 0.5 * (score_field(model, "joint")(blurred_BD) - target_BD).square().sum(-1)
 
-    def gain(self, model: Any) -> float:
+    def gain(self, model: Scaled) -> float:
         """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)

@@ -9,9 +9,13 @@ from scorewise.noise import Draws
 from scorewise.objectives.objective import score_gain
 from scorewise.objectives.sliced import PROJECTIONS, Sliced
 from scorewise.ranges import Count, OneOf, Positive, within_ranges
+from scorewise.roles import ClosedForm, ConditionalScores, JointScore
+
+ScaledFieldModel = JointScore | ConditionalScores | ClosedForm
+"""The models that have a vector field to fit, and a scale to take the step in."""
 
 
-class FDSSM(Sliced):
+class FDSSM(Sliced[ScaledFieldModel]):
     """Sliced score matching with finite differences for the derivative along v.
 
     v^T (s(x + h v) - s(x - h v)) / 2h + (v^T (s(x + h v) + s(x - h v)) / 2)^2 / 2: two evaluations of the score side by
@@ -46,7 +50,7 @@ class FDSSM(Sliced):
         """Return true: the score at two points is compared."""
         return True
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: ScaledFieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         v_MBD = self.directions(x_BD, draws)
         h = self.step * score_gain(model) ** 0.5

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import LiftedDensity, NormalisedDensity
+from scorewise.capabilities import NormalisedDensity, UncheckedDensity
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 
 
-class MLE(Objective):
+class MLE(Objective[NormalisedDensity]):
     """The negative log-likelihood in nats."""
 
     needs = (NormalisedDensity,)
@@ -22,13 +22,15 @@ class MLE(Objective):
         """Return None: the loss holds no scores."""
         return None
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log q(x) of every example, shape (B,)."""
         log_q_B: Tensor = model.log_prob(x_BD)
         return -log_q_B
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the same, shape (B,), early in training too, when a lifted density may not be reported yet."""
+    def held_out(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
+        """Return - log q(x) of every example, shape (B,), also early in training, where `log_prob` may be refused."""
         with torch.no_grad():
-            log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, LiftedDensity) else model.log_prob)(x_BD)
+            log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, UncheckedDensity) else model.log_prob)(
+                x_BD
+            )
         return -log_q_B

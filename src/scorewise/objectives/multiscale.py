@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from scorewise.noise import Draws, geometric_ladder
-from scorewise.objectives.objective import Objective
+from scorewise.objectives.objective import M, Objective
 from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 
-class Multiscale(Objective, ABC):
+class Multiscale(Objective[M], ABC):
     """An objective that fits scores at a ladder of noise levels.
 
     Levels are the whole noise of the law, the data's own smoothing included: x at level sigma has the smoothing and

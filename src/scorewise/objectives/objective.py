@@ -4,10 +4,11 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from scorewise.capabilities import (
     ClosedFormDensity,
@@ -18,6 +19,12 @@ from scorewise.capabilities import (
 from scorewise.gradients import FIELDS, Derivatives, score_of_log_density
 from scorewise.noise import Draws
 from scorewise.ranges import OneOf, within_ranges
+from scorewise.roles import Scaled
+
+M = TypeVar("M", default=Any)
+"""The models that an objective fits."""
+FieldModel = ScoreModel | ConditionalScoreModel | ClosedFormDensity
+"""The models that have a vector field to fit."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Loss:
     logs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class Objective(ABC):
+class Objective(ABC, Generic[M]):
     """A way of fitting a model to data.
 
     Class attributes:
@@ -111,10 +118,10 @@ class Objective(ABC):
         return False
 
     @abstractmethod
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,), differentiable in the parameters."""
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return what ranks models on held-out examples, shape (B,): the loss itself, where that does."""
         return self.per_example(model, x_BD, draws)
 
@@ -139,11 +146,11 @@ class Objective(ABC):
     def progress(self, done: float) -> None:
         """Tell the objective which share of a run's steps is done, before every step."""
 
-    def gain(self, model: Any) -> float:
+    def gain(self, model: Scaled) -> float:
         """Return the factor that brings the loss per dimension to order one, for clipping at a fixed norm."""
         return 1.0
 
-    def __call__(self, model: Any, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
+    def __call__(self, model: M, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
         """Return the loss of a batch; weights default to 1/B."""
         loss_B = self.per_example(model, x_BD, draws)
         weight_B = torch.full_like(loss_B, 1 / len(loss_B)) if weight_B is None else weight_B
@@ -151,28 +158,35 @@ class Objective(ABC):
         return Loss((weight_B * loss_B).sum(), loss_B.detach(), logs)
 
 
-def score_gain(model: Any) -> float:
+def score_gain(model: Scaled) -> float:
     """Return sigma^2 of the noise in the law, or the variance of the data where there is none."""
     return float(model.noise**2 if model.noise > 0 else model.scale**2)
 
 
-def score_field(model: Any, field: str = "auto") -> Callable[[Tensor], Tensor]:
+def score_field(model: object, field: str = "auto") -> Callable[[Tensor], Tensor]:
     """Return the vector field of a model.
 
     Args:
         model: with conditional scores, a joint score or a density in closed form.
         field: conditional (scores of the one-dimensional conditionals), joint (grad_x log q(x)), or auto:
             conditional scores where the model has them, else the joint score.
+
+    Returns:
+        from (B, D) to (B, D).
+
+    Raises:
+        ValueError: the model has none of them.
     """
     if field != "joint" and isinstance(model, ConditionalScoreModel):
         return lambda x_BD: model.conditional_score(x_BD, model.context(x_BD))
     if isinstance(model, ScoreModel):
         return model.score
-    assert isinstance(model, ClosedFormDensity)
+    if not isinstance(model, ClosedFormDensity):
+        raise ValueError(f"{type(model).__name__} has no score: take a model with score or conditional_score")
     return lambda x_BD: score_of_log_density(model.log_prob, x_BD)
 
 
-class FieldObjective(Objective, ABC):
+class FieldObjective(Objective[M], ABC):
     """An objective that fits a vector field, be it the joint score or the conditional scores.
 
     Args:
@@ -209,6 +223,6 @@ class FieldObjective(Objective, ABC):
         """Return the heads that carry the chosen field."""
         return cls.HEADS.get(field, cls.heads)
 
-    def field_of(self, model: Any) -> Callable[[Tensor], Tensor]:
+    def field_of(self, model: M) -> Callable[[Tensor], Tensor]:
         """Return the vector field that is fitted."""
         return score_field(model, self.field)

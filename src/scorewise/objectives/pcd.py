@@ -1,7 +1,7 @@
 """Persistent contrastive divergence (Tieleman 2008; Du and Mordatch 2019)."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ from scorewise.noise import Draws, step_size
 from scorewise.objectives.objective import Objective
 from scorewise.objectives.sliced import projections
 from scorewise.ranges import AtLeast, Between, Count, Positive, within_ranges
+from scorewise.roles import JointEnergy
 
 
-class PCD(Objective):
-    """E(x) - E(x^-) + l2 (E(x)^2 + E(x^-)^2), x^- from Langevin chains that outlive the step.
+class PCD(Objective[JointEnergy]):
+    """Persistent contrastive divergence: E(x) - E(x^-) + l2 (E(x)^2 + E(x^-)^2), x^- from chains that outlive a step.
 
     The gradient is that of the negative log-likelihood where x^- follows the model; the value is no likelihood
     and ranks nothing. x^- <- x^- + a s(x^-) + sqrt(2 a) z is unadjusted, so on a Gaussian of variance v the
@@ -55,14 +56,14 @@ class PCD(Objective):
         self.chain_ND = torch.empty(0)
         self.used_N = torch.empty(0, dtype=torch.bool)
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: JointEnergy, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,), differentiable in the parameters."""
         with torch.no_grad():
             negative_BD = self._negatives(model, x_BD, draws.fork("pcd"))
         positive_B, negative_B = model.energy(x_BD), model.energy(negative_BD)
         return positive_B - negative_B + self.l2 * (positive_B.square() + negative_B.square())
 
-    def held_out(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: JointEnergy, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return sliced score matching |s|^2 / 2 + v^T (ds/dx) v, shape (B,): a proper score of the energy.
 
         v has entries of +1 and -1, one v per example; the mean over v is |s|^2 / 2 + tr ds/dx (Song et al. 2019,
@@ -80,7 +81,7 @@ class PCD(Objective):
         """Take back what `state` gave."""
         self.chain_ND, self.used_N = state["chain_ND"].clone(), state["used_N"].clone()
 
-    def _negatives(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def _negatives(self, model: JointEnergy, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return one negative example per example, shape (B, D), the ends of chains, which the buffer keeps."""
         chain_ND, used_N = self._chains(x_BD)
         slot_B = (draws.fork("slot").uniform(dtype=torch.float64) * self.buffer).long()
@@ -101,7 +102,7 @@ class PCD(Objective):
             )
         return self.chain_ND.to(x_BD), self.used_N.to(x_BD.device)
 
-    def _langevin(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def _langevin(self, model: JointEnergy, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return where Langevin chains from x end, shape (B, D)."""
         a = step_size(self.step, model)
         for i in range(self.steps):

@@ -2,14 +2,15 @@
 
 import math
 from abc import ABC
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from scorewise.noise import Draws
-from scorewise.objectives.objective import FieldObjective, score_gain
+from scorewise.objectives.objective import FieldObjective, M, score_gain
 from scorewise.ranges import Count, OneOf, within_ranges
+from scorewise.roles import Scaled
 
 PROJECTIONS = ("gaussian", "rademacher", "sphere", "unit_sphere")
 
@@ -32,7 +33,7 @@ def projections(law: str, draws: Draws, count: int, dims: int, dtype: torch.dtyp
     return v_MBD / v_MBD.norm(dim=-1, keepdim=True) * (math.sqrt(dims) if law == "sphere" else 1.0)
 
 
-class Sliced(FieldObjective, ABC):
+class Sliced(FieldObjective[M], ABC):
     """An objective that looks at scores along random directions.
 
     Args:
@@ -64,6 +65,6 @@ class Sliced(FieldObjective, ABC):
         """Return the directions of a batch, shape (M, B, D)."""
         return projections(self.projection, draws.fork("slices"), self.projections, x_BD.shape[1], x_BD.dtype)
 
-    def gain(self, model: Any) -> float:
-        """Return sigma^2 of the smoothed law."""
+    def gain(self, model: Scaled) -> float:
+        """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)

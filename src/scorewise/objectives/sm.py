@@ -6,11 +6,12 @@ from torch import Tensor
 
 from scorewise.gradients import TRACES, exact_trace
 from scorewise.noise import Draws
-from scorewise.objectives.objective import FieldObjective, score_gain
+from scorewise.objectives.objective import FieldModel, FieldObjective, score_gain
 from scorewise.ranges import AtLeast, OneOf, within_ranges
+from scorewise.roles import Scaled
 
 
-class SM(FieldObjective):
+class SM(FieldObjective[FieldModel]):
     """Implicit score matching, J of section 2.2 of Autoregressive Score Matching: |s|^2 / 2 + tr(ds/dx).
 
     On conditional scores the Jacobian is triangular and the value is J_CSM. On an energy it reads
@@ -43,13 +44,13 @@ class SM(FieldObjective):
         """Return whether every tangent has a pass of its own."""
         return trace != "passes"
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return J of every example, shape (B,)."""
         s_BD, trace_B = exact_trace(self.field_of(model), x_BD, self.trace, self.chunk)
         return 0.5 * s_BD.square().sum(-1) + trace_B
 
-    def gain(self, model: Any) -> float:
-        """Return sigma^2 of the smoothed law."""
+    def gain(self, model: Scaled) -> float:
+        """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)
 
     def warning(self, dims: int) -> str | None:

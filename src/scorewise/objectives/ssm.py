@@ -1,15 +1,14 @@
 """Sliced score matching (Song et al. 2019)."""
 
-from typing import Any
-
 from torch import Tensor
 
 from scorewise.gradients import sliced_trace
 from scorewise.noise import Draws
+from scorewise.objectives.objective import FieldModel
 from scorewise.objectives.sliced import Sliced
 
 
-class SSM(Sliced):
+class SSM(Sliced[FieldModel]):
     """Plain sliced score matching: v^T (ds/dx) v + (v^T s)^2 / 2, mean over M projections.
 
     In energies it reads (v^T grad E)^2 / 2 - v^T (Hess E) v: the square of a sum, and a minus (the slides print
@@ -17,7 +16,7 @@ class SSM(Sliced):
     Unit-sphere projections scale the whole objective by 1/D and are legal.
     """
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         v_MBD = self.directions(x_BD, draws)
         s_BD, form_MB = sliced_trace(self.field_of(model), x_BD, v_MBD)

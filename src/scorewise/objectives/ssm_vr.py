@@ -1,15 +1,14 @@
 """Sliced score matching with reduced variance (Song et al. 2019)."""
 
-from typing import Any
-
 from torch import Tensor
 
 from scorewise.gradients import sliced_trace
 from scorewise.noise import Draws
+from scorewise.objectives.objective import FieldModel
 from scorewise.objectives.sliced import Sliced
 
 
-class SSMVR(Sliced):
+class SSMVR(Sliced[FieldModel]):
     """Sliced score matching with reduced variance: v^T (ds/dx) v + |s|^2 / 2, mean over M projections.
 
     It is J_2 of the poster (seed 002), which calls it sliced score matching. It needs E[v v^T] = I; with Rademacher
@@ -18,7 +17,7 @@ class SSMVR(Sliced):
 
     LEGAL = ("gaussian", "rademacher", "sphere")
 
-    def per_example(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         s_BD, form_MB = sliced_trace(self.field_of(model), x_BD, self.directions(x_BD, draws))
         return form_MB.mean(0) + 0.5 * s_BD.square().sum(-1)

@@ -1,28 +1,34 @@
 """Outlier scores of trained models, and how well they tell sets of examples apart."""
 
-from scorewise.outliers.detection import METRICS, Comparison, Estimate, compare, detection, replicates
-from scorewise.outliers.examples import Examiner
+from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
+from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.statistics import (
     MEANINGS,
-    numbers,
-    numbers_behind,
     outlier_scores,
     percentiles,
+    quantities,
+    quantities_behind,
     statistics_of,
 )
+from scorewise.version import renamed
 
 __all__ = [
     "MEANINGS",
     "METRICS",
-    "Comparison",
+    "DetectionResults",
     "Estimate",
     "Examiner",
     "compare",
     "detection",
-    "numbers",
-    "numbers_behind",
     "outlier_scores",
     "percentiles",
+    "quantities",
+    "quantities_behind",
+    "refused_likelihood",
     "replicates",
     "statistics_of",
 ]
+
+__getattr__ = renamed(
+    __name__, {"Comparison": "DetectionResults", "numbers": "quantities", "numbers_behind": "quantities_behind"}
+)

@@ -65,7 +65,7 @@ def _ranked(inside_N: Tensor, outside_N: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def replicates(inside_N: Tensor, outside_N: Tensor, resamples: int, seeds: tuple[int, int]) -> dict[str, Tensor]:
-    """Return the same numbers of resampled examples, each (R,); both sets are drawn with replacement.
+    """Return AUROC, AUPR and FPR of bootstrap resamples, each (R,); both sets are drawn with replacement.
 
     Args:
         inside_N: scores of one set.
@@ -109,7 +109,7 @@ def _of_counts(false_RG: Tensor, true_RG: Tensor) -> dict[str, Tensor]:
     }
 
 
-class Comparison(NamedTuple):
+class DetectionResults(NamedTuple):
     """How well every statistic tells every outlier set from the data.
 
     Args:
@@ -125,8 +125,10 @@ class Comparison(NamedTuple):
     others: Mapping[str, Estimate] | None
 
 
-def compare(inside: Scores, outside: Mapping[str, Scores], choose_on: str, resamples: int, seed: int) -> Comparison:
-    """Return the comparison of outlier sets with the data, statistic by statistic.
+def compare(
+    inside: Scores, outside: Mapping[str, Scores], choose_on: str, resamples: int, seed: int
+) -> DetectionResults:
+    """Return how well every statistic tells every outlier set from the data.
 
     In-distribution examples are resampled alike for all sets, which are resampled by themselves.
 
@@ -161,7 +163,7 @@ def compare(inside: Scores, outside: Mapping[str, Scores], choose_on: str, resam
         for name in inside
     }
     others = [label for label in outside if label != choose_on]
-    return Comparison(estimates, chosen, choose_on, mean(chosen, others) if others else None)
+    return DetectionResults(estimates, chosen, choose_on, mean(chosen, others) if others else None)
 
 
 def _estimate(value: float, drawn_R: Tensor) -> Estimate:

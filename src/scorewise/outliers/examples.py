@@ -1,16 +1,17 @@
-"""The numbers that outlier scores follow from, of the examples of a data set."""
+"""The quantities that outlier scores follow from, of the examples of a data set."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from scorewise.heads.lifted import LiftedModel
+from scorewise.data.source import Source, Split
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood.likelihood import TailMass
 from scorewise.noise import Draws
-from scorewise.outliers.statistics import numbers
+from scorewise.outliers.statistics import numerically_normalised, quantities
+from scorewise.roles import Scaled
 
 BATCH = 100
 
@@ -20,20 +21,26 @@ class Examiner:
     """A model that looks at examples as its law has them: with the noise that it was trained on.
 
     Args:
-        model: see `numbers`.
+        model: see `quantities`.
         noise: standard deviation of the noise that every example gets, whatever set it is from.
         seed: of that noise.
-        likelihoods: of how many examples of a set a numerical likelihood is had, at most; others cost little.
+        likelihoods: of how many examples of a set a numerical likelihood is computed, at most; other quantities cost
+            little.
     """
 
-    model: Any
+    model: Scaled
     noise: float
     seed: int
     likelihoods: int
 
-    def most(self, number: str, images: int) -> int:
-        """Return of how many examples a number is had, at most."""
-        costly = number == "nll" and isinstance(self.model, LiftedModel)
+    @property
+    def normalised(self) -> NumericallyNormalised | None:
+        """The model, if its likelihood is numerical."""
+        return numerically_normalised(self.model)
+
+    def most(self, quantity: str, images: int) -> int:
+        """Return of how many examples a quantity is computed, at most."""
+        costly = quantity == "nll" and self.normalised is not None
         return min(images, self.likelihoods) if costly else images
 
     def noisy(self, x_BD: Tensor, index_B: Tensor, label: str) -> Tensor:
@@ -46,13 +53,13 @@ class Examiner:
     def look(
         self, x_BD: Tensor, index_B: Tensor, label: str, wanted: Collection[str], images: int
     ) -> dict[str, Tensor]:
-        """Return the wanted numbers of one batch of clean examples, see `numbers`; of the first of a set only.
+        """Return the wanted quantities of one batch of clean examples, see `quantities`; of the first of a set only.
 
         Args:
             x_BD: clean examples.
             index_B: their places in the set.
             label: of the set.
-            wanted: names of numbers.
+            wanted: names of quantities.
             images: of the set that are looked at, at most.
         """
         x_BD = self.noisy(x_BD, index_B, label)
@@ -60,11 +67,13 @@ class Examiner:
         for some, most in _together({name: self.most(name, images) for name in wanted}):
             chosen_B = index_B < most
             if bool(chosen_B.any()):
-                found |= numbers(self.model, x_BD[chosen_B], some)
+                found |= quantities(self.model, x_BD[chosen_B], some)
         return found
 
-    def survey(self, source: Any, split: str, label: str, wanted: Collection[str], images: int) -> dict[str, Tensor]:
-        """Return the wanted numbers of the first examples of a split of a data set."""
+    def survey(
+        self, source: Source, split: Split, label: str, wanted: Collection[str], images: int
+    ) -> dict[str, Tensor]:
+        """Return the wanted quantities of the first examples of a split of a data set."""
         parts: dict[str, list[Tensor]] = {}
         device = self.model.mean.device
         for index_B in torch.arange(min(images, source.count(split))).split(BATCH):
@@ -73,17 +82,28 @@ class Examiner:
                 parts.setdefault(name, []).append(value_B.cpu())
         return {name: torch.cat(part) for name, part in parts.items()}
 
-    def refusal(self, found: dict[str, Tensor]) -> str | None:
+    def refusal(self, found: Mapping[str, Tensor]) -> str | None:
         """Return why in-distribution examples have no likelihood to report, or None where they have."""
-        if "outside" not in found:
-            return None
-        try:
-            self.model.lifted().refuse(self.model, found["outside"], torch.zeros_like(found["outside"]))
-        except TailMass as error:
-            return str(error).partition(": ")[2]
+        return refused_likelihood(self.model, found)
+
+
+def refused_likelihood(model: object, found: Mapping[str, Tensor]) -> str | None:
+    """Return why a model has no likelihood to report, or None where it has.
+
+    Args:
+        model: any; only a numerical likelihood can be refused.
+        found: `quantities` of in-distribution examples.
+    """
+    numerical = numerically_normalised(model)
+    if numerical is None or "outside" not in found:
         return None
+    try:
+        numerical.normaliser().refuse(numerical, found["outside"], torch.zeros_like(found["outside"]))
+    except TailMass as error:
+        return str(error).partition(": ")[2]
+    return None
 
 
 def _together(most: dict[str, int]) -> list[tuple[list[str], int]]:
-    """Return the numbers that are had of equally many examples, so that they share a pass."""
+    """Return the quantities that are computed of equally many examples, so that they share a pass."""
     return [([name for name in most if most[name] == count], count) for count in dict.fromkeys(most.values())]

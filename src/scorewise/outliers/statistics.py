@@ -1,13 +1,14 @@
 """Outlier scores of a trained model: larger means odder."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, EnergyModel, NormalisedDensity, ScoreModel
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.objectives.objective import score_field
 
 FIELD = (ConditionalScoreModel, ScoreModel)
 NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -19,7 +20,7 @@ NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "typicality": ("nll", (NormalisedDensity,)),
     "energy": ("energy", (EnergyModel,)),
 }
-"""Every statistic, the number per example that it follows from, and what a model must have, one of these."""
+"""Every statistic, the quantity per example that it follows from, and what a model must have, one of these."""
 MEANINGS: Mapping[str, str] = {
     "minus_h": "-h, h = sum_d s_d (one-sided: high where the scores point down)",
     "h": "h = sum_d s_d (one-sided)",
@@ -37,59 +38,68 @@ def statistics_of(model: type) -> tuple[str, ...]:
     return tuple(name for name, (_, needs) in NEEDS.items() if any(issubclass(model, need) for need in needs))
 
 
-def numbers_behind(statistics: Collection[str]) -> tuple[str, ...]:
-    """Return the numbers per example that statistics follow from."""
+def quantities_behind(statistics: Collection[str]) -> tuple[str, ...]:
+    """Return the quantities per example that statistics follow from."""
     return tuple(dict.fromkeys(NEEDS[name][0] for name in statistics))
 
 
-def numbers(model: Any, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-    """Return numbers per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
+def quantities(model: object, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
+    """Return quantities per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
 
     The scores are the conditional ones where the model has them (AR-CSM, section 5.5), else the joint one; of the
     smallest noise level where it has several. nll is never refused here: where its normaliser is numerical, `outside`
     holds the largest mass of a conditional outside its range.
     """
+    readings: tuple[tuple[set[str], Callable[[Any, Tensor], dict[str, Tensor]]], ...] = (
+        ({"h", "score_norm"}, _of_scores),
+        ({"energy"}, _of_energy),
+        ({"nll"}, _of_likelihood),
+    )
     found: dict[str, Tensor] = {}
     with torch.no_grad():
-        if {"h", "score_norm"} & set(wanted):
-            s_BD = _field(model, x_BD)
-            found |= {"h": s_BD.sum(-1), "score_norm": s_BD.norm(dim=-1)}
-        if "energy" in wanted:
-            found["energy"] = model.energy(x_BD)
-        if "nll" in wanted:
-            found |= _likelihood(model, x_BD)
+        for names, read in readings:
+            if names & set(wanted):
+                found |= read(model, x_BD)
     return {name: value_B.detach().double() for name, value_B in found.items() if name in (*wanted, "outside")}
 
 
-def _field(model: Any, x_BD: Tensor) -> Tensor:
-    if isinstance(model, ConditionalScoreModel):
-        return model.conditional_score(x_BD, model.context(x_BD))
-    s_BD: Tensor = model.score(x_BD)
-    return s_BD
+def numerically_normalised(model: object) -> NumericallyNormalised | None:
+    """Return a model if its likelihood is numerical, so that it can be refused and costs much; else None."""
+    return model if isinstance(model, NumericallyNormalised) else None
 
 
-def _likelihood(model: Any, x_BD: Tensor) -> dict[str, Tensor]:
-    if not isinstance(model, LiftedModel):
+def _of_scores(model: ConditionalScoreModel | ScoreModel, x_BD: Tensor) -> dict[str, Tensor]:
+    s_BD = score_field(model)(x_BD)
+    return {"h": s_BD.sum(-1), "score_norm": s_BD.norm(dim=-1)}
+
+
+def _of_energy(model: EnergyModel, x_BD: Tensor) -> dict[str, Tensor]:
+    return {"energy": model.energy(x_BD)}
+
+
+def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
+    numerical = numerically_normalised(model)
+    if numerical is None:
         return {"nll": -model.log_prob(x_BD)}
-    likelihood = model.lifted()
-    log_q_BD, outside_BD = likelihood.conditional_log_prob(model, x_BD)
+    likelihood = numerical.normaliser()
+    log_q_BD, outside_BD = likelihood.conditional_log_prob(numerical, x_BD)
     return {"nll": -log_q_BD.sum(-1), "outside": likelihood.worst(outside_BD)[0]}
 
 
-def outlier_scores(numbers: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:
-    """Return every statistic that follows from the numbers of examples, by name.
+def outlier_scores(quantities: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:
+    """Return every statistic that follows from the quantities of examples, by name.
 
     Args:
-        numbers: see `numbers`; not all need be there, nor of as many examples.
+        quantities: see `quantities`; not all need be there, nor of as many examples.
         mean_nll: of held-out in-distribution examples, nats; None: no typicality.
     """
     found: dict[str, Tensor] = {}
-    if "h" in numbers:
-        found |= {"minus_h": -numbers["h"], "h": numbers["h"], "abs_h": numbers["h"].abs()}
-    found |= {name: numbers[name] for name in ("score_norm", "nll") if name in numbers}
-    if "nll" in numbers and mean_nll is not None:
-        found["typicality"] = (numbers["nll"] - mean_nll).abs()
-    return found | {name: numbers[name] for name in ("energy",) if name in numbers}
+    if "h" in quantities:
+        found |= {"minus_h": -quantities["h"], "h": quantities["h"], "abs_h": quantities["h"].abs()}
+    found |= {name: quantities[name] for name in ("score_norm", "nll") if name in quantities}
+    if "nll" in quantities and mean_nll is not None:
+        found["typicality"] = (quantities["nll"] - mean_nll).abs()
+    return found | {name: quantities[name] for name in ("energy",) if name in quantities}
 
 
 def percentiles(score_B: Tensor, reference_N: Tensor) -> Tensor:

@@ -2,21 +2,22 @@
 
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.colour import ColourDistance, mean_colour_distance
-from scorewise.quality.comparison import Comparison, meanings, numbers
 from scorewise.quality.distances import Distance, fid, kid
 from scorewise.quality.drawing import describe, draw
 from scorewise.quality.extractor import FeatureExtractor, eight_bits
+from scorewise.quality.extractor_store import ExtractorStore
 from scorewise.quality.inception import InceptionFeatures
-from scorewise.quality.shelf import Shelf
+from scorewise.quality.reference_images import ReferenceImages, meanings, metric_values
+from scorewise.version import renamed
 
 __all__ = [
     "ClassifierFeatures",
     "ColourDistance",
-    "Comparison",
     "Distance",
+    "ExtractorStore",
     "FeatureExtractor",
     "InceptionFeatures",
-    "Shelf",
+    "ReferenceImages",
     "describe",
     "draw",
     "eight_bits",
@@ -24,5 +25,9 @@ __all__ = [
     "kid",
     "mean_colour_distance",
     "meanings",
-    "numbers",
+    "metric_values",
 ]
+
+__getattr__ = renamed(
+    __name__, {"Comparison": "ReferenceImages", "Shelf": "ExtractorStore", "numbers": "metric_values"}
+)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+CHANNELS = ("red", "green", "blue")
 RESAMPLES = 200
 """Of the bootstrap."""
 
@@ -36,6 +37,11 @@ class ColourDistance:
         """Return the number and all facts."""
         shift = " ".join(f"{channel:+.1f}" for channel in self.shift)
         return f"mean colour {self.value:.3g} (s.e. {self.error:.2g}; means differ by {shift}): {self.facts()}"
+
+    def by_metric(self, name: str) -> dict[str, float]:
+        """Return the distance under a name and its error under <name>_se, and the shifts of the samples themselves."""
+        shifts = {f"shift_{channel}": by for channel, by in zip(CHANNELS, self.shift, strict=True)}
+        return {name: self.value, f"{name}_se": self.error, **(shifts if name == "mean_colour" else {})}
 
     def facts(self) -> str:
         """Return what the number depends on."""

@@ -123,6 +123,10 @@ class Distance:
         spread = "" if self.spread is None else f" (s.d. {self.spread:.2g})"
         return f"{self.name} {self.value:.4g}{spread}: {self.facts()}"
 
+    def by_metric(self, name: str) -> dict[str, float]:
+        """Return the distance under a name and its spread, where it has one, under <name>_sd."""
+        return {name: self.value, **({} if self.spread is None else {f"{name}_sd": self.spread})}
+
     def facts(self) -> str:
         """Return what the number depends on."""
         subsets = "" if self.spread is None else f"; mean over {self.subsets} subsets of {self.subset_size:,}"

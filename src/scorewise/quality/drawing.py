@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from scorewise.capabilities import Sampler
 from scorewise.errors import UserError
 from scorewise.noise import Draws
+from scorewise.roles import Smoothed
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel
@@ -17,7 +19,25 @@ AT_ONCE = 100
 """Samples that are denoised at a time; a full pass holds the features of all dimensions."""
 
 
-def draw(model: Any, count: int, batch: int, seed: int, denoise: bool, rank: int = 0, world_size: int = 1) -> Tensor:
+class Sampled(Smoothed, Sampler, Protocol):
+    """What is asked of a model whose samples are judged."""
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of the data, on the model's device."""
+
+    @property
+    def dims(self) -> int:
+        """D."""
+
+    @property
+    def sampler(self) -> object:
+        """The rule that draws the samples."""
+
+
+def draw(
+    model: Sampled, count: int, batch: int, seed: int, denoise: bool, rank: int = 0, world_size: int = 1
+) -> Tensor:
     """Return samples of a model, shape (count, D); each process draws some, and those of the others are zero here.
 
     Args:
@@ -33,20 +53,21 @@ def draw(model: Any, count: int, batch: int, seed: int, denoise: bool, rank: int
         UserError: samples that are not finite.
     """
     sampler = model.sampler
-    watch = sampler.watch if isinstance(sampler, Ancestral | Parallel) else None
+    watched = sampler if isinstance(sampler, Ancestral | Parallel) else None
+    watch = None if watched is None else watched.watch
     x_BD = model.mean.new_zeros(count, model.dims)
     for chunk, rows in enumerate(torch.arange(count).split(batch)):
         if chunk % world_size != rank:
             continue
-        if watch is not None:
-            sampler.watch = partial(_tell, watch, int(rows[0]) / count, len(rows) / count)
+        if watched is not None and watch is not None:
+            watched.watch = partial(_tell, watch, int(rows[0]) / count, len(rows) / count)
         key = Draws.of(seed, -1, torch.tensor([chunk])).fork("samples").key_B.item()
         drawn_BD = model.sample(len(rows), torch.Generator().manual_seed(int(key)))
         if denoise and model.noise:
             drawn_BD = torch.cat([tweedie(model, part_BD) for part_BD in drawn_BD.split(AT_ONCE)])
         x_BD[rows.to(x_BD.device)] = drawn_BD.detach()
-    if watch is not None:
-        sampler.watch = watch
+    if watched is not None and watch is not None:
+        watched.watch = watch
     if bad := int((~x_BD.isfinite()).any(1).sum()):
         raise UserError(
             f"{bad} of {len(x_BD)} samples by {type(sampler).__name__} are not finite, so nothing was compared: look "
@@ -59,7 +80,7 @@ def _tell(watch: Callable[[float], None], done: float, part: float, share: float
     watch(done + part * share)
 
 
-def describe(model: Any, denoise: bool) -> str:
+def describe(model: Smoothed, denoise: bool) -> str:
     """Return what samples of a model are, for a report."""
     if not model.noise:
         how = "as drawn from a model of clean images"

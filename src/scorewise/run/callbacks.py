@@ -2,8 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, WeightAveraging
-from lightning.pytorch.loops.loop import _Loop
 from torch import Tensor
 
 from scorewise.data.datamodule import Batches
 from scorewise.errors import Stopped
+from scorewise.run.lightning_internals import batch_completed, begin_epoch, logged_step
 from scorewise.tasks.task import Task
 from scorewise.tracking.metrics_table import MetricsTable
 from scorewise.tracking.tracker import Tracker
@@ -38,33 +37,6 @@ class Averaging(WeightAveraging):
             torch._foreach_lerp_(list(averaged), list(current), weight)
 
         super().__init__(use_buffers=False, multi_avg_fn=average)
-
-
-@contextmanager
-def _batch_completed(trainer: Trainer) -> Iterator[None]:
-    """Return the trainer's progress with the current batch counted, which Lightning does only after its hooks.
-
-    Without it a run that is resumed inside an epoch would be one batch behind its own data.
-    """
-    loop = trainer.fit_loop.epoch_loop
-    loop.batch_progress.increment_completed()
-    loop._batches_that_stepped += 1
-    try:
-        yield
-    finally:
-        loop._batches_that_stepped -= 1
-        loop.batch_progress.current.completed -= 1
-        loop.batch_progress.total.completed -= 1
-
-
-def _begin_epoch(trainer: Trainer) -> None:
-    """Let a run that was saved at the end of an epoch begin the next one.
-
-    With max_steps Lightning takes every resumed run for one inside an epoch, and would count that epoch twice.
-    """
-    loop = trainer.fit_loop
-    _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
-    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
 
 
 class ResumePoint(Checkpoint):
@@ -112,7 +84,7 @@ class ResumePoint(Checkpoint):
         assert isinstance(loader, Batches)
         loader.load_state_dict({"position": done if done < trainer.num_training_batches else 0})
         if done and done >= trainer.num_training_batches:
-            _begin_epoch(trainer)
+            begin_epoch(trainer)
         self.table.rewind(trainer.global_step - 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -136,7 +108,7 @@ class ResumePoint(Checkpoint):
         # Several processes hear of a signal at different steps, so they agree on it at the regular saves only.
         asked = self.asked is not None and trainer.world_size == 1
         if inside and (asked or trainer.global_step % self.every_n_steps == 0):
-            with _batch_completed(trainer):
+            with batch_completed(trainer):
                 self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -250,8 +222,3 @@ class Reports(Callback):
 def trackers(trainer: Trainer) -> list[Tracker]:
     """Return the loggers that show pictures and histograms."""
     return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]
-
-
-def logged_step(trainer: Trainer) -> int:
-    """Return the step under which Lightning logs what it logs now."""
-    return trainer.fit_loop.epoch_loop._batches_that_stepped

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from scorewise.errors import UserError
+from scorewise.run.lightning_internals import logged_step_of
 
 
 def refuse_unreadable(checkpoint: Path) -> None:
@@ -34,5 +35,4 @@ def refuse_unreadable(checkpoint: Path) -> None:
 
 def steps_made(checkpoint: Path) -> int:
     """Return the number of the next step after a checkpoint, as it is logged."""
-    loops = torch.load(checkpoint, weights_only=True, mmap=True)["loops"]
-    return int(loops["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
+    return logged_step_of(torch.load(checkpoint, weights_only=True, mmap=True))

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from scorewise.capabilities import DiscreteDensity
 from scorewise.data.source import Source
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.trained import Trained
 
 
 def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:
     """Return what each metric means, for people and for summary.json."""
-    lifted = isinstance(model, LiftedModel) and model.likelihood is not None
-    how = f", {model.lifted().describe(model)}" if lifted and isinstance(model, LiftedModel) else ""
+    normalised = isinstance(model, NumericallyNormalised) and model.likelihood is not None
+    how = f", {model.normaliser().describe(model)}" if normalised and isinstance(model, NumericallyNormalised) else ""
     law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
     if isinstance(model, DiscreteDensity):
         how = ", as a density that is constant around every level"

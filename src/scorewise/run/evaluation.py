@@ -17,7 +17,7 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.data.tables import Table, place_of
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
-from scorewise.heads.lifted import LiftedModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_panels, watched
 from scorewise.run.stopping import stoppable
@@ -75,8 +75,8 @@ def finished(config: dict[str, Any]) -> Finished:
     _find_table(stored, (config.get("data") or {}).get("path"))
     parts = build(stored, int(stored["seed"]))
     refuse_another_table(model.recipe, parts.recipe)
-    if isinstance(model, LiftedModel) and model.likelihood is None:
-        model.likelihood = cast(LiftedModel, parts.model).likelihood
+    if isinstance(model, NumericallyNormalised) and model.likelihood is None:
+        model.likelihood = cast(NumericallyNormalised, parts.model).likelihood
     parts = parts._replace(model=model)
     task = build_task(stored, parts, int(stored["seed"]))
     settings = {key: value for key, value in config["trainer"].items() if key not in (*OURS, "max_epochs")}

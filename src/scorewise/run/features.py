@@ -13,7 +13,7 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.data.images import cache_root
 from scorewise.data.source import Labelled
 from scorewise.quality.classifier import ClassifierFeatures
-from scorewise.quality.shelf import Shelf
+from scorewise.quality.extractor_store import ExtractorStore
 from scorewise.run.callbacks import Averaging
 from scorewise.run.stopping import stoppable
 from scorewise.run.training import OURS, TRAINER_SETTINGS, quieten
@@ -75,8 +75,8 @@ def run(config: dict[str, Any], place: Path | None = None) -> Trained:
         "optim": {key: value for key, value in config["optim"].items() if key != "_target_"},
         "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
     }
-    shelf = Shelf(place or cache_root(config["paths"]["cache"]) / "features")
-    return Trained(network.cpu().finished(), accuracy, count, shelf.put(source.name, network, facts))
+    store = ExtractorStore(place or cache_root(config["paths"]["cache"]) / "features")
+    return Trained(network.cpu().finished(), accuracy, count, store.put(source.name, network, facts))
 
 
 def _trainer(config: dict[str, Any], ema_decay: float) -> Trainer:

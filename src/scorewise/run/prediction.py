@@ -18,7 +18,7 @@ from scorewise.data.left_out import LeftOut, sentence_of
 from scorewise.errors import UserError, printable
 from scorewise.files import write
 from scorewise.noise import Draws
-from scorewise.outliers import Examiner, numbers, percentiles
+from scorewise.outliers import percentiles, quantities, refused_likelihood
 from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import BATCH, Named, folder_of_images, output_names, rows_of_table, takes_rows, write_image
 from scorewise.store import import_class, local_folder
@@ -135,7 +135,7 @@ def _densities(done: Finished, config: dict[str, Any]) -> Predicted:
     model.to(done.trainer.strategy.root_device)
     some = torch.arange(min(REFERENCE, source.count("train")))
     reference = _numbers(model, source.examples("train", some, -1, int(done.stored["seed"])))
-    if reason := Examiner(model, 0.0, 0, REFERENCE).refusal(reference):
+    if reason := refused_likelihood(model, reference):
         raise UserError(
             f"log-densities need a likelihood, which this model has none of to report: {reason}; use task=ood "
             "task.statistic=abs_h."
@@ -169,12 +169,12 @@ def _densities(done: Finished, config: dict[str, Any]) -> Predicted:
 
 def _beyond(model: Any, found: dict[str, Tensor]) -> int:
     """Return how many examples have a likelihood that rests on mass outside its range."""
-    return int((found["outside"] > model.lifted().largest_tail).sum()) if "outside" in found else 0
+    return int((found["outside"] > model.normaliser().largest_tail).sum()) if "outside" in found else 0
 
 
 def _numbers(model: Any, x_ND: Tensor) -> dict[str, Tensor]:
     """Return nll of examples, nats, float64, and where its normaliser is numerical the mass outside its range."""
-    parts = [numbers(model, x_BD.to(model.mean.device), ("nll",)) for x_BD in x_ND.split(BATCH)]
+    parts = [quantities(model, x_BD.to(model.mean.device), ("nll",)) for x_BD in x_ND.split(BATCH)]
     return {name: torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}
 
 

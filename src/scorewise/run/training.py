@@ -29,7 +29,6 @@ from scorewise.run.callbacks import (
     ResumePoint,
     SampleGrids,
     ScoreHistograms,
-    logged_step,
     trackers,
 )
 from scorewise.run.checkpoint import refuse_unreadable, steps_made
@@ -37,6 +36,7 @@ from scorewise.run.code_version import code_version
 from scorewise.run.compiler import compile_step
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
+from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import draw_panels, draw_samples, watched
 from scorewise.run.stopping import stoppable
 from scorewise.store import read_config
@@ -217,9 +217,8 @@ class Training:
             )
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
         # Both hold the averaged weights; a run that ended before its first validation has no best.
-        loop = self.trainer.fit_loop.epoch_loop
-        if not loop._batches_that_stepped and self.folder.last.is_file():  # forked processes made the steps
-            loop._batches_that_stepped = steps_made(self.folder.last)
+        if not logged_step(self.trainer) and self.folder.last.is_file():  # forked processes made the steps
+            set_logged_step(self.trainer, steps_made(self.folder.last))
         self._catch_up()
         kept = self.folder.best if self.folder.best.is_file() else self.folder.last
         self.task.load_state_dict(torch.load(kept, weights_only=True, map_location="cpu")["state_dict"])

@@ -2,16 +2,21 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic
 
 from torch import Generator, Tensor
+from typing_extensions import TypeVar
 
 from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel
 from scorewise.noise import normal_like, step_size
 from scorewise.ranges import Count, PositiveNumber, within_ranges
+from scorewise.roles import Causal, CausalSampler, CausalScore
+
+M = TypeVar("M", bound=Causal, default=Any)
+"""The models that a sampler draws from."""
 
 
-class Ancestral(ABC):
+class Ancestral(ABC, Generic[M]):
     """A sampler that draws x_d given x_<d for every d, with one context evaluation per dimension.
 
     Attributes:
@@ -21,14 +26,14 @@ class Ancestral(ABC):
     watch: Callable[[float], None] | None = None
 
     @abstractmethod
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+    def draw_block(self, model: M, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return a draw of the dimensions with the given contexts, shape (n, block)."""
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: M, n: int, generator: Generator | None) -> Tensor:
         """Return n examples, shape (n, D)."""
         return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)
 
-    def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
+    def complete(self, model: M, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
         """Return the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
         x_BD, stream, done = x_BD.clone(), model.context_stream(), 0
         c_BDF = stream.start(len(x_BD))
@@ -48,18 +53,18 @@ class Ancestral(ABC):
             self.watch(share)
 
 
-class Exact(Ancestral):
+class Exact(Ancestral[CausalSampler]):
     """Exact draws from conditionals that can be drawn from in closed form."""
 
     needs = (ConditionalSampler,)
 
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """Return one exact draw per context."""
+    def draw_block(self, model: CausalSampler, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """Return one exact draw per context, shape (n, block)."""
         x_BD: Tensor = model.conditional_sample(c_BDF, generator)
         return x_BD
 
 
-class Langevin1d(Ancestral):
+class Langevin1d(Ancestral[CausalScore]):
     """One-dimensional Langevin dynamics per dimension (AR-CSM, section 4.2).
 
     Inside the loop x <- x + a s_d(c_d, x) + sqrt(2 a) z only the head runs.
@@ -75,8 +80,8 @@ class Langevin1d(Ancestral):
     def __init__(self, steps: Count = 200, step: PositiveNumber = 0.2) -> None:
         self.steps, self.step = steps, step
 
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
-        """Return the end of one chain per context, started from a Gaussian with the moments of the data."""
+    def draw_block(self, model: CausalScore, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+        """Return the end of one chain per context (n, block), started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + model.scale * normal_like(q_BD, generator)

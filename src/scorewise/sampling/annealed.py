@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor
@@ -13,11 +13,14 @@ from scorewise.likelihood.flow_ode import FlowODE
 from scorewise.likelihood.panels import Panels
 from scorewise.noise import geometric_ladder, uniform_like
 from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 
 
-class Annealed(Ancestral):
-    """Y_K ~ q_K, then y_k ~ q_k(y) N(y_k+1; y, sigma_k+1^2 - sigma_k^2) down the ladder, by quadrature.
+class Annealed(Ancestral[CausalLadder]):
+    """Exact draws down the ladder of noise levels, by quadrature.
+
+    y_K ~ q_K, then y_k ~ q_k(y) N(y_k+1; y, sigma_k+1^2 - sigma_k^2).
 
     Each step removes noise by the exact posterior of the model's own law at that level, of which only the score near
     y_k+1 is used, so the weights of separated modes come from the large levels, where they are learned.
@@ -38,7 +41,7 @@ class Annealed(Ancestral):
     def __init__(self, levels: Annotated[int, AtLeast(2)] | None = None, panels: Count = 4) -> None:
         self.levels, self.panels = levels, panels
 
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+    def draw_block(self, model: CausalLadder, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return one draw per context from the law with the smallest noise, shape (n, block)."""
         c_RF = c_BDF.flatten(0, 1)
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.levels or len(model.levels))
@@ -48,7 +51,7 @@ class Annealed(Ancestral):
             z_R = self._posterior(model, c_RF, z_R, low, spread).quantile(uniform_like(c_RF[:, 0], generator))
         return z_R.to(c_BDF.dtype).reshape(c_BDF.shape[:2])
 
-    def _posterior(self, model: Any, c_RF: Tensor, z_R: Tensor, level: float, spread: float) -> Conditionals:
+    def _posterior(self, model: CausalLadder, c_RF: Tensor, z_R: Tensor, level: float, spread: float) -> Conditionals:
         """Return q_level(y) N(z; y, spread^2), normalised over y."""
 
         def score(q_GR: Tensor) -> Tensor:

@@ -1,16 +1,17 @@
 """Langevin dynamics on all dimensions at once, from the largest noise level to the smallest."""
 
-from typing import Any
-
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyScoreModel
 from scorewise.noise import normal_like
 from scorewise.ranges import Count, PositiveNumber, within_ranges
+from scorewise.roles import JointNoisyScore
 
 
 class AnnealedLangevin:
-    """X <- x + a s(x, sigma) + sqrt(2 a) z at every level in turn, a = step sigma^2 (NCSN, algorithm 1).
+    """Annealed Langevin dynamics x <- x + a s(x, sigma) + sqrt(2 a) z (NCSN, algorithm 1).
+
+    It runs at every level in turn, from the largest to the smallest, with a = step sigma^2.
 
     A returned sample is of the law at the smallest level, with `tweedie` for a denoised copy. A step of 0.2
     makes whatever is as narrow as the noise 5.4 % too wide: the variance of N(0, v) becomes
@@ -27,7 +28,7 @@ class AnnealedLangevin:
     def __init__(self, steps: Count = 100, step: PositiveNumber = 0.1) -> None:
         self.steps, self.step = steps, step
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: JointNoisyScore, n: int, generator: Generator | None) -> Tensor:
         """Return n examples (n, D), started from a Gaussian with the moments of the data at the largest level."""
         x_BD = model.mean.expand(n, model.dims).clone()
         start = (model.scale**2 - model.noise**2 + model.levels[0] ** 2).sqrt()

@@ -1,17 +1,16 @@
 """One-dimensional annealed Langevin dynamics, one dimension after the other."""
 
-from typing import Any
-
 import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.noise import normal_like
 from scorewise.ranges import Count, PositiveNumber, within_ranges
+from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 
 
-class AnnealedLangevin1d(Ancestral):
+class AnnealedLangevin1d(Ancestral[CausalLadder]):
     """Annealed Langevin dynamics per dimension (AR-CSM, section 4.2; Song and Ermon 2019, algorithm 1).
 
     For each level from the largest to the smallest, steps of x <- x + a s + sqrt(2 a) z with a = step sigma^2; only
@@ -28,7 +27,7 @@ class AnnealedLangevin1d(Ancestral):
     def __init__(self, steps: Count = 30, step: PositiveNumber = 0.2) -> None:
         self.steps, self.step = steps, step
 
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+    def draw_block(self, model: CausalLadder, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return the end of one annealed chain per context, shape (n, block)."""
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + (model.std**2 + model.levels[0] ** 2) ** 0.5 * normal_like(q_BD, generator)

@@ -1,14 +1,13 @@
 """The last step of sampling from a smoothed law: a denoised copy."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, ScoreModel
+from scorewise.objectives.objective import score_field
+from scorewise.roles import Smoothed
 
 
-def tweedie(model: Any, x_BD: Tensor) -> Tensor:
+def tweedie(model: Smoothed, x_BD: Tensor) -> Tensor:
     """Return x + sigma^2 s(x) (Robbins 1956), the posterior mean of the clean value; x itself without noise.
 
     With a joint score it is E[clean x | x]. With conditional scores entry d is E[clean x_d | x_<=d], which
@@ -18,10 +17,5 @@ def tweedie(model: Any, x_BD: Tensor) -> Tensor:
         ValueError: the model has no score.
     """
     with torch.no_grad():
-        if isinstance(model, ConditionalScoreModel):
-            s_BD = model.conditional_score(x_BD, model.context(x_BD))
-        elif isinstance(model, ScoreModel):
-            s_BD = model.score(x_BD)
-        else:
-            raise ValueError(f"{type(model).__name__} has no score to denoise with")
+        s_BD = score_field(model)(x_BD)
         return x_BD + model.noise**2 * s_BD

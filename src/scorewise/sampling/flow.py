@@ -1,17 +1,16 @@
 """Deterministic draws from noise-conditional models by the probability flow of every conditional."""
 
-from typing import Any
-
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.likelihood.flow_ode import FlowODE
 from scorewise.noise import uniform_like
 from scorewise.ranges import Count, within_ranges
+from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 
 
-class Flow(Ancestral):
+class Flow(Ancestral[CausalLadder]):
     """An exact draw at the largest level, carried to the smallest by dx/dsigma = - sigma s(x, sigma).
 
     Args:
@@ -25,6 +24,6 @@ class Flow(Ancestral):
         self.steps = steps
         self.flow = FlowODE(steps)
 
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+    def draw_block(self, model: CausalLadder, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return one draw per context, shape (n, block)."""
         return self.flow.quantile(model, uniform_like(c_BDF[..., 0], generator), c_BDF)

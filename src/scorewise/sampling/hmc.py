@@ -71,7 +71,7 @@ def hmc(
     target: float = TARGET,
     jitter: float = 0.2,
 ) -> Chains:
-    """Return leapfrog trajectories from fresh momenta, each accepted or rejected (Neal 2011).
+    """Run leapfrog trajectories from fresh momenta, each accepted or rejected (Neal 2011).
 
     Args:
         log_density: from (B, D) to (B,), up to a constant; differentiable.

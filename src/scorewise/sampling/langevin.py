@@ -1,13 +1,13 @@
 """Langevin dynamics on all dimensions at once."""
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ScoreModel
 from scorewise.noise import normal_like, step_size
 from scorewise.ranges import Count, PositiveNumber, within_ranges
+from scorewise.roles import JointScore
 
 
 def langevin(
@@ -35,7 +35,7 @@ class Langevin:
     def __init__(self, steps: Count = 500, step: PositiveNumber = 0.1) -> None:
         self.steps, self.step = steps, step
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: JointScore, n: int, generator: Generator | None) -> Tensor:
         """Return n examples (n, D), started from a Gaussian with the moments of the data."""
         a = step_size(self.step, model)
         x_BD = model.mean.expand(n, model.dims).clone()

@@ -19,7 +19,7 @@ def mala(
     warmup: int = 0,
     target: float = TARGET,
 ) -> Chains:
-    """Return Langevin steps y = x + a s(x) + sqrt(2 a) z, each accepted or rejected (Roberts and Tweedie 1996).
+    """Run Langevin steps y = x + a s(x) + sqrt(2 a) z, each accepted or rejected (Roberts and Tweedie 1996).
 
     Args:
         log_density: from (B, D) to (B,), up to a constant; differentiable.

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from scorewise.capabilities import EnergyModel
 from scorewise.gradients import log_density_and_score
 from scorewise.noise import normal_like, step_size, uniform_like
+from scorewise.roles import JointEnergy
 
 LogDensity = Callable[[Tensor], Tensor]
 """From (B, D) to (B,), up to a constant."""
@@ -78,7 +79,7 @@ def metropolis(
     warmup: int,
     target: float,
 ) -> Chains:
-    """Return B chains after so many steps with one step size, and as many before that as the warm-up finds it in.
+    """Run B chains: warm-up steps that find the step size, then so many steps with it.
 
     During warm-up the log of the step moves by 2 k^-.6 (mean acceptance - target), where k counts the times that it
     has turned round (Kesten 1958: big moves until the target is passed). It is fixed from then on, since a step that
@@ -120,7 +121,7 @@ class Metropolis(ABC):
     def chains(self, log_density: LogDensity, x_BD: Tensor, a: float, generator: Generator | None) -> Chains:
         """Return the end of one chain per row of x, with the Langevin step a to begin with."""
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: JointEnergy, n: int, generator: Generator | None) -> Tensor:
         """Return n examples (n, D), started from a Gaussian with the moments of the data."""
         x_BD = model.mean.expand(n, model.dims).clone()
         x_BD = x_BD + model.scale * normal_like(x_BD, generator)

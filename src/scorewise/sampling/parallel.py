@@ -1,7 +1,7 @@
 """Parallel sampling: all dimensions at once, repeated until they agree."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor
@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from scorewise.capabilities import QuantileModel
 from scorewise.noise import uniform_like
 from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.roles import CausalQuantile
 
 
 class Parallel:
@@ -37,11 +38,11 @@ class Parallel:
         self.watch: Callable[[float], None] | None = None
         """Called with the share of the positions that is settled, for a progress bar."""
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: CausalQuantile, n: int, generator: Generator | None) -> Tensor:
         """Return n examples, shape (n, D)."""
         return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)
 
-    def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
+    def complete(self, model: CausalQuantile, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
         """Return the examples with all but the first `known` positions of the order drawn, shape (n, D)."""
         if known == model.dims:
             return x_BD.clone()
@@ -50,7 +51,7 @@ class Parallel:
         u_BD = torch.nn.functional.pad(u_BD, (known, 0))
         return self.settle(model, x_BD.clone(), u_BD, known)
 
-    def settle(self, model: Any, x_BD: Tensor, u_BD: Tensor, start: int) -> Tensor:
+    def settle(self, model: CausalQuantile, x_BD: Tensor, u_BD: Tensor, start: int) -> Tensor:
         """Return the examples with the positions from `start` on drawn from the uniforms u, ordered by position."""
         sequence = torch.tensor(model.ordering.sequence, device=x_BD.device)
         block = self.block or model.dims

@@ -1,11 +1,10 @@
 """Draws of a normalising flow."""
 
-from typing import Any
-
 from torch import Generator, Tensor
 
 from scorewise.capabilities import FlowDensity
 from scorewise.noise import normal_like
+from scorewise.roles import Pushed
 
 
 class Pushforward:
@@ -13,7 +12,7 @@ class Pushforward:
 
     needs = (FlowDensity,)
 
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
+    def draw(self, model: Pushed, n: int, generator: Generator | None) -> Tensor:
         """Return n examples, shape (n, D)."""
         x_BD: Tensor = model.example_of(normal_like(model.mean.expand(n, model.dims), generator))
         return x_BD

@@ -1,6 +1,6 @@
 """Sampling-importance-resampling, dimension by dimension."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor
@@ -8,10 +8,11 @@ from torch import Generator, Tensor
 from scorewise.capabilities import ProposalModel
 from scorewise.noise import normal_like, uniform_like
 from scorewise.ranges import AtLeast, within_ranges
+from scorewise.roles import CausalProposal
 from scorewise.sampling.ancestral import Ancestral
 
 
-class Resampling(Ancestral):
+class Resampling(Ancestral[CausalProposal]):
     """Draws from unnormalised conditionals: of many values from the proposal r, keep one (Rubin 1988).
 
     A value is kept with probability proportional to exp(-E) / r; the draw is exact as the number of proposals
@@ -30,7 +31,7 @@ class Resampling(Ancestral):
     def __init__(self, proposals: Annotated[int, AtLeast(1, "one of them becomes the draw")] = 100) -> None:
         self.proposals = proposals
 
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+    def draw_block(self, model: CausalProposal, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return one of the proposals per context, shape (n, block)."""
         like_MBD = c_BDF.new_empty(1).expand(self.proposals, *c_BDF.shape[:2])
         q_MBD = model.proposal_sample(c_BDF, uniform_like(like_MBD, generator), normal_like(like_MBD, generator))

@@ -1,7 +1,6 @@
 """One-dimensional reverse diffusion, one dimension after the other."""
 
 import itertools
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -9,11 +8,12 @@ from torch import Generator, Tensor
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.noise import geometric_ladder, normal_like
 from scorewise.ranges import Count, Whole, within_ranges
+from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.langevin import langevin
 
 
-class ReverseDiffusion1d(Ancestral):
+class ReverseDiffusion1d(Ancestral[CausalLadder]):
     """The reverse of adding noise, per dimension (ancestral sampling of Song et al. 2021, appendix F).
 
     From the largest level to the smallest in many small steps,
@@ -36,7 +36,7 @@ class ReverseDiffusion1d(Ancestral):
     def __init__(self, steps: Count = 200, settle: Whole = 50) -> None:
         self.steps, self.settle = steps, settle
 
-    def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
+    def draw_block(self, model: CausalLadder, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return one draw per context from the law with the smallest noise, shape (n, block)."""
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()

@@ -20,8 +20,8 @@ from scorewise.capabilities import (
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
 from scorewise.denoising.filters import median_of_known
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 from scorewise.tasks.optimisation import Optimisation
@@ -64,8 +64,8 @@ def ssim(x_BD: Tensor, clean_BD: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def has_joint_score(head: type) -> bool:
     """Return whether models of a head have grad log q, by themselves or by a density that can be differentiated."""
-    lifted = issubclass(head, LiftedModel) and not issubclass(head, NoisyConditionalScoreModel)
-    return lifted or issubclass(head, ScoreModel) or issubclass(head, ClosedFormDensity)
+    numerical = issubclass(head, NumericallyNormalised) and not issubclass(head, NoisyConditionalScoreModel)
+    return numerical or issubclass(head, ScoreModel) or issubclass(head, ClosedFormDensity)
 
 
 @final
@@ -217,16 +217,21 @@ class Denoising(ScoreTask):
             y_BD: corrupted images.
             known_BD: which entries salt and pepper did not hit; None: they are found.
         """
+        model: Any = self.model
         if self.corruption == "gaussian":
-            ways = {"parallel": denoising.parallel, "sequential": denoising.sequential, "joint": denoising.joint}
-            return ways[self.mode](self.model, y_BD, self.sigma).clamp(-1, 1)
+            ways: dict[str, Any] = {
+                "parallel": denoising.parallel,
+                "sequential": denoising.sequential,
+                "joint": denoising.joint,
+            }
+            return ways[self.mode](model, y_BD, self.sigma).clamp(-1, 1)
         shape = self.source.shape
         if known_BD is None:
-            known_BD = ~denoising.outliers(self.model, y_BD, shape, self.steps, self.jump)
+            known_BD = ~denoising.impulse_mask(model, y_BD, shape, self.steps, self.jump)
         if self.mode == "joint":
-            return denoising.infill(self.model, y_BD, known_BD, shape, self.steps)
+            return denoising.infill(model, y_BD, known_BD, shape, self.steps)
         generator = torch.Generator().manual_seed(self.seed)
-        return denoising.infill_in_order(self.model, y_BD, known_BD, self.draws, generator).clamp(-1, 1)
+        return denoising.infill_in_order(model, y_BD, known_BD, self.draws, generator).clamp(-1, 1)
 
     def on_test_start(self) -> None:
         """Forget an earlier test."""
@@ -250,7 +255,8 @@ class Denoising(ScoreTask):
             y_BD, hit_BD = denoising.salt_and_pepper(clean_BD, self.share, shape, draws)
             known_BD = ~hit_BD
             if self.mask == "blind":
-                found_BD = denoising.outliers(self.model, y_BD, shape, self.steps, self.jump)
+                model: Any = self.model
+                found_BD = denoising.impulse_mask(model, y_BD, shape, self.steps, self.jump)
                 changed_BD = y_BD != clean_BD
                 self.report("wrongly_kept", (changed_BD & ~found_BD).double().mean(-1))
                 self.report("wrongly_taken", (~changed_BD & found_BD).double().mean(-1))

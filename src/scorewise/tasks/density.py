@@ -18,8 +18,8 @@ from scorewise.capabilities import (
     ScoreModel,
 )
 from scorewise.data.datamodule import Batch
-from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import CausalModel
+from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood.likelihood import Likelihood, TailMass
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
@@ -71,7 +71,7 @@ class DensityEstimation(ScoreTask):
             self.report(name, value_B)
             if name == "fisher_error":
                 self.report("fisher_error_clean", self.fisher_error(batch.x_BD, 0.0))
-        if isinstance(self.model, LiftedModel) and self.model.likelihood is not None:
+        if isinstance(self.model, NumericallyNormalised) and self.model.likelihood is not None:
             self._report_likelihood(self.model.likelihood, x_BD)
         elif batch_idx == 0 and isinstance(self.model, NumericalDensity):
             self.report("nll_quadrature_error", self.model.quadrature_error(x_BD[:ERROR_OF]))
@@ -103,7 +103,7 @@ class DensityEstimation(ScoreTask):
 
     def on_test_epoch_end(self) -> None:
         """Log every number that may be reported; the others of a test are good where a likelihood is not."""
-        likelihood = self.model.likelihood if isinstance(self.model, LiftedModel) else None
+        likelihood = self.model.likelihood if isinstance(self.model, NumericallyNormalised) else None
         if likelihood is not None and "nll_tail" in self.held_out:
             try:
                 # Of all processes, so that all of them come to the same end.

@@ -15,7 +15,7 @@ from scorewise.data.source import Source
 from scorewise.latent import AIS, SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_conditionals
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
-from scorewise.quality import Comparison, Shelf, eight_bits, meanings, numbers
+from scorewise.quality import ExtractorStore, ReferenceImages, eight_bits, meanings, metric_values
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.task import NotFinite, Task
 
@@ -55,7 +55,7 @@ class ImplicitVAE(Task):
         shown: images in the picture.
         rough: see `AIS`.
         samples: mean images of latents from the prior whose FID and KID against all test images are taken; None: none.
-        features: of those, see `Shelf.take`.
+        features: of those, see `ExtractorStore.take`.
         cache: folder that holds features/ with extractors; None: $SCOREWISE_CACHE or the user's cache folder.
 
     Raises:
@@ -129,9 +129,9 @@ class ImplicitVAE(Task):
         self.val_ais = replace(self.ais, temperatures=val_temperatures, chains=val_chains)
         self.samples, self._comparison = samples, None
         if samples is not None:
-            shelf = Shelf(cache_root(cache) / "features")
+            store = ExtractorStore(cache_root(cache) / "features")
             # Not a module of this one: it is no part of what is trained and saved.
-            self._comparison = Comparison(shelf.take(features, source), source, "test", seed=seed)
+            self._comparison = ReferenceImages(store.take(features, source), source, "test", seed=seed)
             self._comparison.warn_if_few(samples)
         self.automatic_optimization = False
         self.watch: Callable[[float], None] | None = None
@@ -222,7 +222,7 @@ class ImplicitVAE(Task):
         self._comparison.extractor.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         images = eight_bits(self.model.sample(self.samples, generator), self.source.shape)
-        for name, value in numbers(self._comparison.bounded(images, SAMPLES)).items():
+        for name, value in metric_values(self._comparison.bounded(images, SAMPLES)).items():
             self.log(f"test/{name}", value, rank_zero_only=True)
 
     def _observed(self, batch: Batch) -> tuple[Tensor, Draws]:

@@ -90,7 +90,7 @@ class OODScoring(ScoreTask):
         self.statistics = outliers.statistics_of(type(model))
         self._inside: dict[str, CatMetric] = {}
         self._scores: dict[str, dict[str, Tensor]] = {}
-        self._found: outliers.Comparison | None = None
+        self._found: outliers.DetectionResults | None = None
         self._reference: Tensor | None = None
         self._mean_nll: float | None = None
 
@@ -133,7 +133,7 @@ class OODScoring(ScoreTask):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the numbers of in-distribution examples, of as many as are wanted."""
-        wanted = outliers.numbers_behind(self.statistics)
+        wanted = outliers.quantities_behind(self.statistics)
         for name, value_B in self.examiner.look(batch.x_BD, batch.index_B, INSIDE, wanted, self.images).items():
             self._inside.setdefault(name, CatMetric().to(self.device)).update(value_B)
 
@@ -141,7 +141,7 @@ class OODScoring(ScoreTask):
         """Compare every outlier set with the in-distribution examples, and log how well they are told apart."""
         inside = {name: _whole(metric) for name, metric in self._inside.items()}
         mean_nll, statistics = self._held_out_mean(self.statistics, inside)
-        wanted = outliers.numbers_behind(statistics)
+        wanted = outliers.quantities_behind(statistics)
         found = {INSIDE: inside}
         for label, source in self.out.items():
             found[label] = self.examiner.survey(source, "test", label, wanted, self.images)
@@ -177,9 +177,10 @@ class OODScoring(ScoreTask):
         return self.examiner.survey(self.source, split, split, wanted, self.images)
 
     def _warn_of_tails(self, label: str, found: Mapping[str, Tensor]) -> None:
-        if "outside" not in found:
+        model = self.examiner.normalised
+        if model is None or "outside" not in found:
             return
-        likelihood: Any = self.examiner.model.lifted()
+        likelihood = model.normaliser()
         beyond = int((found["outside"] > likelihood.largest_tail).sum())
         if beyond:
             warnings.warn(
@@ -236,9 +237,9 @@ class OODScoring(ScoreTask):
                 "why): use task.statistic=abs_h."
             )
         self.statistic, self._mean_nll = name, mean_nll
-        self._reference = outliers.outlier_scores(self._survey_reference(outliers.numbers_behind((name,))), mean_nll)[
-            name
-        ]
+        self._reference = outliers.outlier_scores(
+            self._survey_reference(outliers.quantities_behind((name,))), mean_nll
+        )[name]
 
     def _chosen(self) -> str | None:
         """Return the statistic that tells one outlier set best from held-out examples; None where none is named."""
@@ -247,7 +248,7 @@ class OODScoring(ScoreTask):
         label, source = self.choose_on, self.out[self.choose_on]
         _prepare(label, source)
         mean_nll, statistics = self._held_out_mean(self.statistics)
-        wanted = outliers.numbers_behind(statistics)
+        wanted = outliers.quantities_behind(statistics)
         inside, outside = (
             outliers.outlier_scores(found, mean_nll)
             for found in (
@@ -262,7 +263,7 @@ class OODScoring(ScoreTask):
         """Return the outlier score of every example, shape (B,)."""
         assert self.statistic is not None
         x_BD = self.examiner.noisy(batch.x_BD, batch.index_B, "predict")
-        numbers = outliers.numbers(self.model, x_BD, outliers.numbers_behind((self.statistic,)))
+        numbers = outliers.quantities(self.model, x_BD, outliers.quantities_behind((self.statistic,)))
         return outliers.outlier_scores(numbers, self._mean_nll)[self.statistic]
 
     def percentiles(self, score_B: Tensor) -> Tensor:
@@ -296,7 +297,7 @@ def _that_are_numbers(statistics: Sequence[str], scores: Mapping[str, Mapping[st
     return tuple(usable)
 
 
-def _flat(found: outliers.Comparison) -> dict[str, outliers.Estimate]:
+def _flat(found: outliers.DetectionResults) -> dict[str, outliers.Estimate]:
     """Return every number as metric/statistic/set."""
     flat = {
         f"{metric}/{name}/{label}": by_set[label][metric]

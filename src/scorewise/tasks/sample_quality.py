@@ -11,7 +11,7 @@ from scorewise.data.images import cache_root
 from scorewise.data.source import SPLITS, Source, Split
 from scorewise.heads.model import Model
 from scorewise.objectives.objective import Objective
-from scorewise.quality import Comparison, Shelf, describe, draw, eight_bits, meanings, numbers
+from scorewise.quality import ExtractorStore, ReferenceImages, describe, draw, eight_bits, meanings, metric_values
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.score_task import ScoreTask
 
@@ -30,7 +30,7 @@ class SampleQuality(ScoreTask):
         samples: how many.
         batch: how many are drawn together.
         split: whose images are the reference.
-        extractor: see `Shelf.take`.
+        extractor: see `ExtractorStore.take`.
         denoise: whether the noise of the modelled law is taken away by x + sigma^2 s(x); of models of clean images
             there is none.
         subsets: of KID.
@@ -71,9 +71,9 @@ class SampleQuality(ScoreTask):
         if denoise and model.noise and not isinstance(model, ConditionalScoreModel | ScoreModel):
             raise ValueError(f"{type(model).__name__} has no score to denoise with: use task.denoise=false")
         self.samples, self.batch, self.denoise, self.shown = samples, batch, denoise, shown
-        network = Shelf(cache_root(cache) / "features").take(extractor, source)
+        network = ExtractorStore(cache_root(cache) / "features").take(extractor, source)
         # Not a module of this one: it is no part of what is trained and saved.
-        self._comparison = Comparison(network, source, split, subsets, subset_size, seed)
+        self._comparison = ReferenceImages(network, source, split, subsets, subset_size, seed)
         self._kind = describe(model, denoise)
         self._shown: dict[str, Tensor] = {}
         self._comparison.warn_if_few(samples)
@@ -102,7 +102,7 @@ class SampleQuality(ScoreTask):
         self._comparison.extractor.to(self.device)
         x_BD = self._drawn()
         found = self._comparison.bounded(eight_bits(x_BD, self.source.shape), self._kind)
-        for name, value in numbers(found).items():
+        for name, value in metric_values(found).items():
             self.log(f"test/{name}", value, sync_dist=True)
         index_B = torch.arange(min(self.shown, self.source.count(self._comparison.split)))
         self._shown = {

@@ -11,7 +11,7 @@ from scorewise.quality.extractor import FeatureExtractor
 from scorewise.quality.inception import InceptionFeatures, find_weights
 
 
-class Shelf:
+class ExtractorStore:
     """A folder of feature extractors, each in a folder <data>-<hash> of its own.
 
     Args:

@@ -11,19 +11,18 @@ from torch import Tensor
 
 from scorewise.data.source import Source, Split
 from scorewise.noise import Draws
-from scorewise.quality.colour import ColourDistance, mean_colour_distance
+from scorewise.quality.colour import CHANNELS, ColourDistance, mean_colour_distance
 from scorewise.quality.distances import Distance, fid, kid
 from scorewise.quality.extractor import FeatureExtractor, eight_bits
 
 CHUNK = 2_000
 """Images that are read at a time."""
-CHANNELS = ("red", "green", "blue")
 SHIFT = "mean of the samples minus mean of the images, in levels of 256"
 PIXELS = "images of independent Gaussian pixels"
-Found = dict[str, Distance | ColourDistance]
+Distances = dict[str, Distance | ColourDistance]
 
 
-class Comparison:
+class ReferenceImages:
     """The images of one split with their features, for any samples to be compared with.
 
     Nothing is read before it is needed.
@@ -52,12 +51,12 @@ class Comparison:
 
     @cached_property
     def images_RCHW(self) -> Tensor:
-        """The images that samples are compared with, as bytes."""
+        """The images that samples are compared with, as bytes, shape (R, C, H, W)."""
         return self._images(self.split, torch.arange(self.source.count(self.split)))
 
     @cached_property
     def features_RF(self) -> Tensor:
-        """Their features."""
+        """The features of these images, shape (R, F), float64."""
         return self.extractor.features(self.images_RCHW)
 
     @cached_property
@@ -85,7 +84,7 @@ class Comparison:
                 stacklevel=3,
             )
 
-    def of(self, images_BCHW: Tensor, kind: str) -> Found:
+    def of(self, images_BCHW: Tensor, kind: str) -> Distances:
         """Return fid and kid of images as bytes and, where they are RGB, mean_colour.
 
         Args:
@@ -97,7 +96,7 @@ class Comparison:
         colour = mean_colour_distance(images_BCHW, self.images_RCHW, self.seed) if self.rgb else None
         return self._distances(count, kind, Values(fid(features_BF, against_RF), moments, colour))
 
-    def bounded(self, images_BCHW: Tensor, kind: str) -> Found:
+    def bounded(self, images_BCHW: Tensor, kind: str) -> Distances:
         """Return `of` of samples, and the same of `floor` and `pixels` under names with _floor and _pixels."""
         count = len(images_BCHW)
         return _together({"": self.of(images_BCHW, kind), "_floor": self.floor(count), "_pixels": self.pixels(count)})
@@ -109,12 +108,12 @@ class Comparison:
         found = _together({which: self._distances(n, what, nothing) for which, (n, what) in kinds.items()})
         return {name: one.facts() for name, one in found.items()}
 
-    def floor(self, count: int) -> Found:
+    def floor(self, count: int) -> Distances:
         """Return the same of as many real images of another split: what samples of the data's own law would get."""
         index_B = self._some(self.other, count)
         return self.of(self._images(self.other, index_B), self._floor)
 
-    def pixels(self, count: int) -> Found:
+    def pixels(self, count: int) -> Distances:
         """Return the same of as many images of independent Gaussian pixels with the data's mean and s.d. per pixel."""
         x_BD = self._images("train", self._some("train", CHUNK)).flatten(1).double() / 127.5 - 1
         draws = Draws.of(self.seed, -1, torch.arange(count)).fork("independent pixels")
@@ -135,7 +134,7 @@ class Comparison:
         generator = torch.Generator().manual_seed(self.seed)
         return torch.randperm(self.source.count(split), generator=generator)[:count]
 
-    def _distances(self, count: int, kind: str, values: "Values") -> Found:
+    def _distances(self, count: int, kind: str, values: "Values") -> Distances:
         facts: dict[str, Any] = {
             "samples": count,
             "kind": kind,
@@ -149,7 +148,7 @@ class Comparison:
         }
         of_subsets: dict[str, Any] = {"subsets": self.subsets, "subset_size": self._size(count)}
         mean, spread = values.kid
-        found: Found = {
+        found: Distances = {
             "fid": Distance("FID", values.fid, **facts, **network),
             "kid": Distance("KID", mean, **facts, **network, spread=spread, **of_subsets),
         }
@@ -167,26 +166,20 @@ class Values(NamedTuple):
     colour: tuple[float, float, list[float]] | None
 
 
-def _together(found: dict[str, Found]) -> Found:
+def _together(found: dict[str, Distances]) -> Distances:
     return {f"{name}{which}": one for which, each in found.items() for name, one in each.items()}
 
 
-def numbers(found: Found) -> dict[str, float]:
+def metric_values(found: Distances) -> dict[str, float]:
     """Return every number that was found, by the name of its metric."""
     named: dict[str, float] = {}
     for name, one in found.items():
-        named[name] = one.value
-        if isinstance(one, ColourDistance):
-            named[f"{name}_se"] = one.error
-            if name == "mean_colour":
-                named |= {f"shift_{channel}": by for channel, by in zip(CHANNELS, one.shift, strict=True)}
-        elif one.spread is not None:
-            named[f"{name}_sd"] = one.spread
+        named |= one.by_metric(name)
     return named
 
 
 def meanings(texts: Mapping[str, str]) -> dict[str, str]:
-    """Return what every one of these `numbers` means, from what the distances depend on."""
+    """Return what every one of these `metric_values` means, from what the distances depend on."""
     return {
         **texts,
         **{f"{name}_sd": f"standard deviation over the subsets of {name}, which overlap" for name in texts},

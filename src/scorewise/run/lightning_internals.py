@@ -1,0 +1,54 @@
+"""The private attributes of Lightning that a run needs, all of them; tests/test_lightning_internals.py watches them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.loops.loop import _Loop
+
+
+def logged_step(trainer: Trainer) -> int:
+    """Return the step under which Lightning logs what it logs now."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped
+
+
+def set_logged_step(trainer: Trainer, step: int) -> None:
+    """Let Lightning log under a step from now on."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = step
+
+
+def logged_step_of(checkpoint: Mapping[str, Any]) -> int:
+    """Return the step under which Lightning logs first when a run goes on from a checkpoint.
+
+    Args:
+        checkpoint: what Lightning saved, loaded.
+    """
+    return int(checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
+
+
+@contextmanager
+def batch_completed(trainer: Trainer) -> Iterator[None]:
+    """Count the current batch as completed inside of this, which Lightning does only after its hooks.
+
+    Without it a run that is resumed inside an epoch would be one batch behind its own data.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    loop.batch_progress.increment_completed()
+    loop._batches_that_stepped += 1
+    try:
+        yield
+    finally:
+        loop._batches_that_stepped -= 1
+        loop.batch_progress.current.completed -= 1
+        loop.batch_progress.total.completed -= 1
+
+
+def begin_epoch(trainer: Trainer) -> None:
+    """Let a run that was saved at the end of an epoch begin the next one.
+
+    With max_steps Lightning takes every resumed run for one inside an epoch, and would count that epoch twice.
+    """
+    loop = trainer.fit_loop
+    _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
+    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
