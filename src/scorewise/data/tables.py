@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scorewise.data.images import data_root
-from scorewise.data.left_out import LeftOut, sentence_of
+from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, FixedSource, Split, split_at_random
 from scorewise.data.tabular.columns import Columns, moments
 from scorewise.data.tabular.file import Dialect, TableFile
@@ -182,20 +182,18 @@ class Table(Tabular):
             rows = read_table(self.path, self._columns, self.dialect)
         else:
             rows = self._own(file)
-        if rows.left_out:
-            _warn(
-                f"{len(rows.left_out)} of {rows.total} rows of {file.label} are not used: {sentence_of(rows.left_out)}."
-            )
+        if rows.skipped:
+            _warn(f"{len(rows.skipped)} of {rows.total} rows of {file.label} are not used: {reasons_of(rows.skipped)}.")
         index = self._split(rows.raw_ND)
         self._numbers = {split: rows.number_N[index_N] for split, index_N in index.items()}
         raw = {split: rows.raw_ND[index_N] for split, index_N in index.items()}
-        left_out = list(rows.left_out)
+        skipped = list(rows.skipped)
         if self._columns is None:
-            raw = self._described(file, raw, left_out)
+            raw = self._described(file, raw, skipped)
             if self._index is not None:
                 self._remarks["index"] = self._index or "column 1, which has no name"
         reasons: dict[str, int] = {}
-        for one in left_out:
+        for one in skipped:
             reasons[one.reason] = reasons.get(one.reason, 0) + 1
         self._remarks["left_out"] = reasons
         return raw
@@ -222,12 +220,12 @@ class Table(Tabular):
             )
         if missing := [n for n, count in zip(self._numeric, rows.missing_D, strict=True) if count == rows.total]:
             raise UserError(f"column {names_of(missing)} of {file.label} has no value: {typed('data.drop', missing)}.")
-        if 2 * len(rows.left_out) > rows.total:
+        if 2 * len(rows.skipped) > rows.total:
             worst = self._numeric[int(rows.missing_D.argmax())] if len(self._numeric) and rows.missing_D.any() else None
             hint = f": {printable(worst)} lacks most numbers, so {typed('data.drop', [worst])}" if worst else ""
             raise UserError(
-                f"{len(rows.left_out)} of {rows.total} rows of {file.label} cannot be used "
-                f"({sentence_of(rows.left_out)}), which is more than half{hint}."
+                f"{len(rows.skipped)} of {rows.total} rows of {file.label} cannot be used "
+                f"({reasons_of(rows.skipped)}), which is more than half{hint}."
             )
         if len(rows.number_N) < LEAST:
             raise UserError(
@@ -253,7 +251,7 @@ class Table(Tabular):
         first, second = cut(self.test), cut(self.test + self.val)
         return {"test": order_N[:first], "val": order_N[first:second], "train": order_N[second:]}
 
-    def _described(self, file: TableFile, raw: dict[Split, Tensor], left_out: list[LeftOut]) -> dict[Split, Tensor]:
+    def _described(self, file: TableFile, raw: dict[Split, Tensor], skipped: list[Skipped]) -> dict[Split, Tensor]:
         """Return the splits without the columns that are constant in training, once the others are described.
 
         Held-out rows with a category that training lacks are left out, as they are in prediction.
@@ -274,7 +272,7 @@ class Table(Tabular):
             raise UserError(f"every column of {file.label} has one value only in training, which has no density.")
         if constant:
             _warn(f"columns of {file.label} with one value only in training are not used: {names_of(constant)}.")
-            raw = self._without_unknown(file, raw, dict(zip(names, varies_D.tolist(), strict=True)), left_out)
+            raw = self._without_unknown(file, raw, dict(zip(names, varies_D.tolist(), strict=True)), skipped)
         raw = {split: raw_ND[:, varies_D].contiguous() for split, raw_ND in raw.items()} if constant else raw
         mean_D, scale_D = moments(raw["train"])
         self._columns = Columns(
@@ -299,7 +297,7 @@ class Table(Tabular):
         return raw
 
     def _without_unknown(
-        self, file: TableFile, raw: dict[Split, Tensor], varies: Mapping[str, bool], left_out: list[LeftOut]
+        self, file: TableFile, raw: dict[Split, Tensor], varies: Mapping[str, bool], skipped: list[Skipped]
     ) -> dict[Split, Tensor]:
         place, found = {name: d for d, name in enumerate(varies)}, []
         for column, values in self._categories.items():
@@ -309,12 +307,12 @@ class Table(Tabular):
             for split, raw_ND in raw.items():
                 unknown_N = raw_ND[:, lost].any(1)
                 found += [
-                    LeftOut(f"row {number}", unknown(column)) for number in self._numbers[split][unknown_N].tolist()
+                    Skipped(f"row {number}", unknown(column)) for number in self._numbers[split][unknown_N].tolist()
                 ]
                 self._numbers[split], raw[split] = self._numbers[split][~unknown_N], raw_ND[~unknown_N]
         if found:
-            _warn(f"{len(found)} held-out rows of {file.label} are not used: {sentence_of(found)}.")
-            left_out += found
+            _warn(f"{len(found)} held-out rows of {file.label} are not used: {reasons_of(found)}.")
+            skipped += found
         return raw
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorewise.data.left_out import LeftOut
+from scorewise.data.skipped import Skipped
 from scorewise.data.tabular.cells import category_of
 from scorewise.data.tabular.columns import Columns
 from scorewise.data.tabular.file import Dialect, TableFile
@@ -28,7 +28,7 @@ class Rows(NamedTuple):
         raw_ND: numbers and indicators, float64, in the columns' own units.
         id_column: the one that names the rows, None where there is none.
         ids: what that says.
-        left_out: rows that cannot be used, with the reason.
+        skipped: rows that cannot be used, with the reason.
         missing_D: how many rows lack a number, by column of numbers.
     """
 
@@ -36,13 +36,13 @@ class Rows(NamedTuple):
     raw_ND: Tensor
     id_column: str | None
     ids: list[str]
-    left_out: list[LeftOut]
+    skipped: list[Skipped]
     missing_D: Tensor
 
     @property
     def total(self) -> int:
         """How many rows the table has."""
-        return len(self.number_N) + len(self.left_out)
+        return len(self.number_N) + len(self.skipped)
 
 
 def read_rows(
@@ -67,7 +67,7 @@ def read_rows(
     coders = {name: {value: i for i, value in enumerate(values)} for name, values in categories.items()}
     growing = {name for name, values in categories.items() if not values}
     numbers, kept, codes, ids = [], [], [], []
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     missing_D = np.zeros(len(numeric), dtype=np.int64)
     for piece in file.pieces(numeric, [*categories, *([index] if index is not None else [])]):
         if strict and file.not_numbers:
@@ -88,7 +88,7 @@ def read_rows(
         for i in np.flatnonzero(~fine_N):
             row = int(piece.row_N[i])
             bad[row] = _reason(file, row, piece.number_ND[i], code_NC[i], list(categories))
-        left_out += [LeftOut(f"row {row}", bad[row]) for row in sorted(bad)]
+        skipped += [Skipped(f"row {row}", bad[row]) for row in sorted(bad)]
         numbers.append(piece.number_ND[fine_N])
         kept.append(piece.row_N[fine_N])
         codes.append(code_NC[fine_N])
@@ -105,7 +105,7 @@ def read_rows(
         raw_ND = np.concatenate([raw_ND, (code_NC[:, c, None] == wanted_K).astype(np.float64)], axis=1)
         categories[name] = tuple(values)
     number_N = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
-    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, left_out, torch.from_numpy(missing_D))
+    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, skipped, torch.from_numpy(missing_D))
 
 
 def _coded(cells: Sequence[str], coder: dict[str, int], growing: bool) -> list[int]:
