@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
 FLOORS = (
-    {"version", "capabilities", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog"},
+    {"version", "capabilities", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog", "values"},
     {"backbones", "objectives", "estimators", "likelihood", "data", "tracking", "trained", "denoising"},
     {"heads"},
     {"sampling", "store"},

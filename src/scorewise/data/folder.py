@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from scorewise.data.decoding import Undecodable, decode
-from scorewise.data.images import EightBitImages, cache_root, make_cache
+from scorewise.data.eight_bit import EightBitImages
 from scorewise.data.pixels import PixelFile
+from scorewise.data.roots import cache_root, make_cache
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split
 from scorewise.errors import UserError, printable
+from scorewise.values import is_share, is_whole
 
 READERS = 4
 """Threads that decode; each may hold one large image."""
@@ -101,12 +103,12 @@ class ImageFolder(EightBitImages):
         super().__init__()
         if path is None or not str(path):
             raise UserError("data=images needs a folder: data.path=<folder of images>.")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not is_whole(size, 1):
             raise UserError(f"data.size={size} must be a whole number of pixels, at least 1.")
         if channels not in (1, 3):
             raise UserError(f"data.channels={channels} must be 1 (grey) or 3 (RGB).")
         for name, share in (("val", val), ("test", test)):
-            if not isinstance(share, int | float) or not 0 <= share <= 1:
+            if not is_share(share):
                 raise UserError(f"data.{name}={share} must be a share of the images, 0 to 1.")
         if val + test > 1:
             raise UserError(f"data.val={val} and data.test={test} must be at most 1 together.")

@@ -10,6 +10,7 @@ from torch import Tensor
 from scorewise.data.source import SampledSource
 from scorewise.errors import UserError
 from scorewise.noise import Draws
+from scorewise.values import are_whole
 
 
 class UniformLevels(SampledSource):
@@ -35,10 +36,9 @@ class UniformLevels(SampledSource):
         fresh: bool = True,
     ) -> None:
         super().__init__(examples_per_epoch, held_out, fresh)
-        given = shape if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
-        if len(given) != 3 or not all(isinstance(side, int) and side > 0 for side in given):
+        if not are_whole(shape, 1) or len(shape) != 3:
             raise UserError(f"data.shape={shape} must be channels, rows and columns: [1,28,28], say.")
-        self.shape = tuple(given)
+        self.shape = tuple(shape)
 
     def extent(self, seed: int) -> tuple[float, float]:
         """Return the ends of the scale, -1 and 1."""

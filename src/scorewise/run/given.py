@@ -15,10 +15,11 @@ from scorewise.config.identity import is_vae
 from scorewise.data.datamodule import Batch
 from scorewise.data.folder import ImageFolder
 from scorewise.data.skipped import Skipped, reasons_of
-from scorewise.data.tables import Table, Tabular
+from scorewise.data.tables import Table
 from scorewise.data.tabular.columns import Columns
 from scorewise.data.tabular.file import Dialect
 from scorewise.data.tabular.rows import read_table
+from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError, printable
 from scorewise.run.evaluation import Finished
 from scorewise.store import read_config, refuse_unknown

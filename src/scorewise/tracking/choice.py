@@ -11,7 +11,7 @@ from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable
 from scorewise.tracking.tracker import Label, Tracker
 
 
-def tracker(settings: Mapping[str, Any], folder: Path, label: Label) -> Tracker | None:
+def chosen_tracker(settings: Mapping[str, Any], folder: Path, label: Label) -> Tracker | None:
     """Return the chosen tracker beside metrics.csv, or None; it opens nothing yet.
 
     Raises:
