@@ -22,9 +22,9 @@ import torch
 from conftest import Outcome
 from test_resume import Killed, at_step, kill
 
-from scorewise.comparison.compared import compare
+from scorewise.comparison.compared import compare_records
 from scorewise.comparison.curves import panels
-from scorewise.comparison.record import read
+from scorewise.comparison.record import read_record
 from scorewise.errors import UserError
 from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable, numbers, read_metrics
 from scorewise.tracking.tensorboard import TensorBoard
@@ -338,7 +338,7 @@ def test_tensorboard_has_the_names_of_the_table(command: Command, monkeypatch: p
     assert ended.status == 0, ended.err
     events = EventAccumulator(str(ended.run / "tensorboard"), {"histograms": 0}).Reload()
     curves = read_metrics(ended.run / "metrics.csv")
-    drawn = [panel.metric.name for panel in panels(compare([read(ended.run, "a run")]))]
+    drawn = [panel.metric.name for panel in panels(compare_records([read_record(ended.run, "a run")]))]
     assert sorted(drawn) == ["bits_per_dim", "fisher_error", "loss", "nll"], "the copy of a loss gets no panel there"
     assert set(events.Tags()["scalars"]) == {*curves, "epoch"}
     for name, points in curves.items():

@@ -169,7 +169,7 @@ def compare(arguments: list[str]) -> int:
         console.say(comparison.USAGE)
         return 0
     try:
-        made = comparison.run(arguments)
+        made = comparison.compare_folders(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code

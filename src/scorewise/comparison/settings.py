@@ -13,7 +13,7 @@ LEFT_OUT = ("identity", "model", "name", "tags", "train", "test", "rerun", "resu
 Settings = dict[str, Any]
 
 
-def settings(record: Record) -> Settings:
+def settings_of(record: Record) -> Settings:
     """Return what a run computes, by dotted names: `backbone` is its option, `backbone.hidden` a setting of it."""
     found: Settings = {}
     vae = is_vae(record.config)
@@ -45,7 +45,7 @@ def as_key(found: Mapping[str, Any]) -> str:
 
 def same_but_seed(record: Record) -> str:
     """Return a text that runs share that differ in the seed only."""
-    return as_key(_counted(settings(record)))
+    return as_key(_counted(settings_of(record)))
 
 
 def differing(records: Sequence[Record]) -> list[str]:
@@ -53,7 +53,7 @@ def differing(records: Sequence[Record]) -> list[str]:
 
     A setting that only one of two options has does not differ: that the option differs says it.
     """
-    counted = [_counted(settings(record)) for record in records]
+    counted = [_counted(settings_of(record)) for record in records]
     names = dict.fromkeys(name for found in counted for name in found)
     sections = dict.fromkeys(section for record in records for section in record.config)
     order = {section: place for place, section in enumerate(sections)}

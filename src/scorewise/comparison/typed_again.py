@@ -35,7 +35,7 @@ def follows(group: str, key: str, value: Any, config: Config) -> bool:
     return any("${" in str(one) and _same(_resolved(one, config), value) for one in typed)
 
 
-def command(config: Config) -> str:
+def retyped(config: Config) -> str:
     """Return the shortest `python src/train.py ...` that computes a stored config again.
 
     Raises:
