@@ -23,6 +23,7 @@ from rich.console import Console
 
 from scorewise import comparison
 from scorewise.commands.commands import compare
+from scorewise.comparison.columns import FACTS
 from scorewise.comparison.compared import compare_records
 from scorewise.comparison.curves import panels, thinned
 from scorewise.comparison.finding import find_runs
@@ -162,6 +163,8 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     at = page.tables["runs"][0].index("nll")
     assert page.values["runs"][1][at] == "296.138"
     assert page.column("runs", "minutes")[0] == "1.5"
+    assert {fact.name for fact in FACTS} <= set(rows[0])
+    assert {fact.column.name for fact in FACTS if fact.column} <= set(page.tables["runs"][0])
     assert "../runs/a/1" in {(given.get("href") or "")[2:] for tag, given in page.elements if tag == "a"}
     assert "nats per example, of data + N(0, 0.3^2)" in page.texts
 
@@ -191,6 +194,11 @@ def test_seeds_are_taken_together_with_a_known_interval(tmp_path: Path) -> None:
     assert mean_of([5.0])[0] == 5
     assert math.isnan(mean_of([5.0]).low)
     assert math.isnan(mean_of([1.0, math.inf]).mean)
+
+
+def test_the_earlier_name_of_the_command_is_found_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match=r"comparison\.run is scorewise\.comparison\.compare_folders now"):
+        assert comparison.run is comparison.compare_folders
 
 
 EVIL = (

@@ -25,6 +25,7 @@ import scorewise
 from scorewise import files
 from scorewise.config import compatibility
 from scorewise.config.build import build
+from scorewise.config.outlier_sets import outside_sources
 from scorewise.data import Table
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import Columns, moments, refuse_another_table
@@ -290,6 +291,8 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
         (("data.val=0", "data.test=1"), "no row left for training"),
         (("data.decimal=x",), "data.decimal=x must be a point or a comma"),
         (("data.encoding=klingon",), "data.encoding=klingon is unknown"),
+        (("data.header=5",), "data.header=5 must be true or false or null."),
+        (("+data.headr=true",), "unexpected keyword argument 'headr'"),
     ):
         with pytest.raises(UserError) as refused:
             build(settled("data=table", f"data.path={path}", "objective=mle", *words), 0)
@@ -299,6 +302,16 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
         compatibility.refuse_incompatible(
             settled("data=table", f"data.path={path}", "objective=mle", "data.split_seed=x")
         )
+
+
+def test_the_dialect_of_a_table_of_outliers_is_a_setting_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("a;b\n" + "".join(f"{i},5;{i}\n" for i in range(20)))
+    entry, columns = {"data": "table", "path": str(path), "decimal": ","}, AB.plain()
+    found = outside_sources([entry], (2,), {"data": str(tmp_path), "cache": str(tmp_path)}, columns)
+    assert float(found["table"].examples("test", torch.tensor([0]), -1, 0)[0, 0]) % 1 == 0.5
+    with pytest.raises(UserError, match=r"batch_size is no setting of table: there are path, .*, decimal, encoding"):
+        outside_sources([{**entry, "batch_size": 3}], (2,), {"data": str(tmp_path), "cache": str(tmp_path)}, columns)
 
 
 @pytest.mark.parametrize(

@@ -153,10 +153,10 @@ def dashboard(cfg: DictConfig) -> None:
     warnings.showwarning = _show_warning
     from scorewise.config.identity import plain
     from scorewise.tracking import console
-    from scorewise.tracking import dashboard as layout
+    from scorewise.tracking.dashboard import build_dashboard
 
     known = sorted(catalog.options("objective"))
-    console.show_paths({"dashboard": layout.run(plain(cfg), known)})
+    console.show_paths({"dashboard": build_dashboard(plain(cfg), known)})
 
 
 def compare(arguments: list[str]) -> int:

@@ -21,7 +21,7 @@ OF_A_RANGE = {"low", "high", "log", "step"}
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers between two ends, both included.
+    """A range of numbers, both ends included.
 
     Args:
         low, high: whole numbers where both are.

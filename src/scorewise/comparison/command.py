@@ -21,7 +21,7 @@ out= is by default the folder that all of them share, or comparison/ where that 
 
 
 class Asked(NamedTuple):
-    """What was asked for.
+    """What the arguments ask for.
 
     Args:
         folders: to look in.
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What was made.
+    """What the command has made.
 
     Args:
         compared: runs side by side.
@@ -45,7 +45,7 @@ class Made(NamedTuple):
 
 
 def asked(arguments: Sequence[str]) -> Asked:
-    """Return what arguments ask for; a folder may have = in its name.
+    """Parse the arguments; a folder may have = in its name.
 
     Raises:
         UserError: none, an unknown setting, or an out= that cannot be.
@@ -84,7 +84,7 @@ def _default_out(folders: Sequence[Path]) -> Path:
 
 
 def compare_folders(arguments: Sequence[str]) -> Made:
-    """Compare runs and write the files.
+    """Compare the runs of folders and write the files.
 
     Raises:
         UserError: see `asked`; there is no run, or a file cannot be written.

@@ -18,7 +18,7 @@ NAMED = 3
 
 
 class Compared(NamedTuple):
-    """Runs side by side.
+    """Runs side by side, with everything that terminal, CSV files and page show of them.
 
     Args:
         records: runs whose config could be read.
@@ -73,7 +73,7 @@ class Compared(NamedTuple):
 
 
 def compare_records(records: Sequence[Record]) -> Compared:
-    """Return runs side by side."""
+    """Compare runs; those whose config could not be read are set aside."""
     known = [record for record in records if record.comparable]
     return Compared(
         records=known,
@@ -95,7 +95,7 @@ def _command(record: Record) -> str:
 
 
 def short_list(labels: Sequence[str], most: int = NAMED) -> str:
-    """Return labels as a list that stays short."""
+    """Return the first labels in one text, and how many more there are."""
     more = len(labels) - most
     return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
 

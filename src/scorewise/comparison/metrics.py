@@ -28,7 +28,7 @@ class Metric(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What a column of it is called."""
+        """The title of its column."""
         return f"{self.name} ({self.objective})" if self.objective else self.name
 
     def of(self, record: Record) -> float | None:

@@ -53,12 +53,12 @@ def link(path: Path, start: Path) -> str:
 
 
 def page(compared: Compared, folder: Path, command: str) -> str:
-    """Return the page.
+    """Return the HTML of a comparison.
 
     Args:
         compared: runs.
         folder: where it will be, which its links start from.
-        command: that makes it.
+        command: the one that makes it.
     """
     parts = Environment(
         loader=PackageLoader("scorewise.comparison", "page"),

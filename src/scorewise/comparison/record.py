@@ -64,7 +64,7 @@ class Record:
 
     @property
     def seed(self) -> int | str:
-        """The seed."""
+        """The seed that its config states; empty where it has none."""
         return self.config.get("seed", "")
 
     @property
@@ -84,7 +84,7 @@ class Record:
 
     @property
     def conventions(self) -> dict[str, str]:
-        """What they mean."""
+        """What its metrics mean, by their names."""
         return _texts(self.summary.get("conventions")) | {
             f"{test}: {name}": text
             for test, found in self.later.items()
@@ -100,7 +100,7 @@ class Record:
 
 
 def number(value: Any) -> float | None:
-    """Return a value as a number, or None where it is none."""
+    """Return a number as a float, and None for any other value and where no float holds it."""
     try:
         return float(value) if is_number(value) else None
     except OverflowError:

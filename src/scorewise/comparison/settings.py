@@ -39,12 +39,12 @@ def _counted(found: Settings) -> Settings:
 
 
 def as_key(found: Mapping[str, Any]) -> str:
-    """Return a text that is the same for the same settings."""
+    """Return a text that equal settings share."""
     return json.dumps(sorted((name, repr(value)) for name, value in found.items()))
 
 
 def same_but_seed(record: Record) -> str:
-    """Return a text that runs share that differ in the seed only."""
+    """Return a text that runs share which differ in the seed only."""
     return as_key(_counted(settings_of(record)))
 
 

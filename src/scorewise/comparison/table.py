@@ -14,7 +14,7 @@ BY_SEEDS = f"in [ ] the {INTERVAL}; in rows with one value, as for single runs, 
 
 
 class Row(NamedTuple):
-    """A row.
+    """A row of a table.
 
     Args:
         group: place of the group that it is of.

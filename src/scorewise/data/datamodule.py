@@ -97,7 +97,7 @@ class Batches:
 
 
 class ScoreData(LightningDataModule):
-    """A data set as Lightning wants it.
+    """A data set as a LightningDataModule.
 
     Args:
         source: the data set.

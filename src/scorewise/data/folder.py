@@ -45,7 +45,7 @@ class ImageFile(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """One image.
+    """One decoded image.
 
     Args:
         digest: SHA-256 of the file, hexadecimal.
@@ -213,7 +213,7 @@ class ImageFolder(EightBitImages):
             return Skipped(one.name, f"not readable ({error.strerror})")
 
     def _files(self) -> tuple[list[ImageFile], list[Skipped]]:
-        """Return every file below the folder, by name, and what is none.
+        """Return the files below the folder, and what is no file, both by name.
 
         Raises:
             UserError: no folder, or nothing in it.

@@ -61,7 +61,7 @@ class Cifar10Subset(EightBitImages):
         self.root, self.whole = data_root(root), Cifar10(root, cache)
 
     def prepare(self) -> None:
-        """Make sure that the sheets are there, or else CIFAR-10.
+        """Fetch CIFAR-10 where the sheets are not there.
 
         Raises:
             UserError: neither is there or to be downloaded.

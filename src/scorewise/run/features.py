@@ -1,4 +1,4 @@
-"""Training the classifier whose features FID and KID compare."""
+"""The training of the classifier whose features FID and KID compare."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -39,7 +39,7 @@ class TrainedExtractor(NamedTuple):
 
 
 def train_extractor(config: dict[str, Any], place: Path | None = None) -> TrainedExtractor:
-    """Return a feature extractor, trained on the clean images of a labelled data set and saved.
+    """Train a feature extractor on the clean images of a labelled data set, save it, and return it.
 
     Args:
         config: data, extractor, optim, trainer, seed and paths.

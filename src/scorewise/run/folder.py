@@ -74,7 +74,7 @@ class RunFolder:
         os.replace(partial, self.path / "summary.json")
 
     def write_config(self, config: Config) -> None:
-        """Write our resolved config.yaml."""
+        """Write the resolved config as config.yaml, whole or not at all."""
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / "config.yaml.partial"
         partial.write_text(yaml.safe_dump({**config, "identity": self.identity}, sort_keys=False))

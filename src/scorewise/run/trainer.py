@@ -17,7 +17,7 @@ OURS = ("_target_", "compile")
 
 
 def quieten() -> None:
-    """Silence what a user cannot act on."""
+    """Silence the messages that a user cannot act on."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (

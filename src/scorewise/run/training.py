@@ -185,8 +185,8 @@ class TrainingRun:
         for tracker in trackers(self.trainer):
             tracker.end(exit_code)
 
-    def take_finished_weights(self) -> None:
-        """Take the weights of the finished run instead of training.
+    def load_finished_weights(self) -> None:
+        """Load the weights of the finished run instead of training.
 
         Raises:
             UserError: it is not finished.
@@ -197,7 +197,7 @@ class TrainingRun:
         self.task.model.load_state_dict(load_file(weights))
 
     def test(self) -> dict[str, float]:
-        """Return the held-out numbers by name."""
+        """Test the model and return its held-out numbers by name."""
         self.table.reload()
         if (bar := self.trainer.progress_bar_callback) and isinstance(self.task, ImplicitVAE):
             bar.disable()  # annealing shows its own
@@ -275,7 +275,7 @@ def train_run(config: Config, stored: Config, folder: RunFolder, name: str, watc
                 if config["train"]:
                     training.fit()
                 else:
-                    training.take_finished_weights()
+                    training.load_finished_weights()
                 seconds = training.resume_point.seconds
                 metrics = training.test() if config["test"] else {}
                 training.finish(metrics, seconds)

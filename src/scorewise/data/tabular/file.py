@@ -103,7 +103,7 @@ class TableFile(ABC):
 
     @property
     def label(self) -> str:
-        """The file in messages."""
+        """The path of the file as messages show it."""
         return printable(str(self.path))
 
     @property
@@ -116,7 +116,7 @@ class TableFile(ABC):
         """Return all rows, with columns of numbers and columns of text in the order asked for."""
 
     def where(self, columns: Sequence[str]) -> list[int]:
-        """Return the places of columns.
+        """Return the positions of columns in the file.
 
         Raises:
             UserError: two have one name.
