@@ -4,27 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 
-def is_whole(value: Any, least: float = float("-inf")) -> TypeGuard[int]:
+def is_whole(value: object, least: float = float("-inf")) -> TypeGuard[int]:
     """Return whether a value is a whole number of at least `least`; true and false are none."""
     return type(value) is int and value >= least
 
 
-def are_whole(values: Any, least: float = float("-inf")) -> TypeGuard[Sequence[int]]:
+def are_whole(values: object, least: float = float("-inf")) -> TypeGuard[Sequence[int]]:
     """Return whether values are a list or tuple of whole numbers of at least `least`."""
     return isinstance(values, list | tuple) and all(is_whole(value, least) for value in values)
 
 
-def is_number(value: Any) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value is a number, NaN and infinity included; true and false are none."""
     return type(value) in (int, float)
 
 
-def is_share(value: Any) -> TypeGuard[float]:
+def is_share(value: object) -> TypeGuard[float]:
     """Return whether a value is a number from 0 to 1."""
     return is_number(value) and 0 <= value <= 1
 
 
-def has_shape(value: Any, shape: type | Mapping[str, Any]) -> bool:
+def has_shape(value: object, shape: type | Mapping[str, Any]) -> bool:
     """Return whether a value is of a type, or a mapping with entries of such shapes and perhaps others.
 
     Args:
@@ -36,6 +36,6 @@ def has_shape(value: Any, shape: type | Mapping[str, Any]) -> bool:
     return isinstance(value, Mapping) and all(key in value and has_shape(value[key], shape[key]) for key in shape)
 
 
-def mapping_in(value: Any) -> Mapping[Any, Any]:
+def mapping_in(value: object) -> Mapping[Any, Any]:
     """Return a value that is a mapping, and an empty one in place of any other."""
     return value if isinstance(value, Mapping) else {}

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -18,7 +17,7 @@ from scorewise.errors import UserError
 from scorewise.run.folder import RunFolder, claim, is_rank_zero
 
 
-def commands() -> dict[str, Callable[[DictConfig], Any]]:
+def commands() -> dict[str, Callable[[DictConfig], Path | None]]:
     """Return every command by name."""
     return {
         "train": train,
@@ -42,7 +41,7 @@ def _importing() -> Iterator[None]:
         gc.enable()
 
 
-def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+def _show_warning(message: object, *_: object, **__: object) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 

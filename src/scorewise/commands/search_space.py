@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from optuna.trial import Trial
 
@@ -95,7 +94,7 @@ Space = dict[str, Range | Choices]
 """What a study chooses: ranges and choices by the dotted name of their setting."""
 
 
-def space_of(tree: Any, path: str = "") -> Space:
+def space_of(tree: object, path: str = "") -> Space:
     """Return the settings that a study chooses, by dotted name.
 
     Args:
@@ -106,28 +105,29 @@ def space_of(tree: Any, path: str = "") -> Space:
         UserError: which setting's range or choices are wrong, or which cannot be compared.
     """
     here = f"study.space.{path}" if path else "study.space"
-    if not mapping_in(tree):
+    below = mapping_in(tree)
+    if not below:
         raise UserError(f"{here}={tree} is no search space: give ranges {{low, high}} or {{choices}} of settings.")
-    if not {"low", "high", "choices"} & set(tree):
-        return {name: part for key, below in tree.items() for name, part in space_of(below, _join(path, key)).items()}
+    if not {"low", "high", "choices"} & set(below):
+        return {name: found for key, part in below.items() for name, found in space_of(part, _join(path, key)).items()}
     if not any(path == known or path.startswith(f"{known}.") for known in COMPARABLE):
         raise UserError(
             f"{here} changes what the monitored number measures, so that trials could not be compared: "
             f"choose among settings of {', '.join(COMPARABLE)}."
         )
     try:
-        if set(tree) == {"choices"} and isinstance(tree["choices"], list):
-            return {path: Choices(tuple(map(_typed, tree["choices"])))}
-        if not {"low", "high"} <= set(tree) <= OF_A_RANGE:
+        if set(below) == {"choices"} and isinstance(below["choices"], list):
+            return {path: Choices(tuple(map(_typed, below["choices"])))}
+        if not {"low", "high"} <= set(below) <= OF_A_RANGE:
             raise ValueError("a range has low and high, and log or step; choices are a list by themselves")
-        return {path: Range(**tree)}
+        return {path: Range(**below)}
     except (ValueError, TypeError) as error:
         raise UserError(f"{here}: {error}.") from error
 
 
-def _join(path: str, key: Any) -> str:
+def _join(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _typed(value: Any) -> str:
+def _typed(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)

@@ -19,7 +19,13 @@ from scorewise.errors import printable
 
 
 class Drawn(NamedTuple):
-    """A panel as the page shows it."""
+    """A panel as the page shows it.
+
+    Args:
+        title: above it.
+        svg: the drawing.
+        notes: what must be known about it.
+    """
 
     title: str
     svg: Markup
@@ -27,7 +33,15 @@ class Drawn(NamedTuple):
 
 
 class Key(NamedTuple):
-    """An entry of the legend."""
+    """An entry of the legend.
+
+    Args:
+        group: place of the group that its curves are of.
+        label: of the group.
+        law: its letter, empty where all runs share one.
+        colour: of the curves, as hexadecimal.
+        dashes: of the curves, as SVG has them.
+    """
 
     group: int
     label: str
@@ -37,7 +51,15 @@ class Key(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A run with its samples."""
+    """A run with its samples.
+
+    Args:
+        label: of the run.
+        link: to its folder.
+        picture: its samples, made small.
+        file: link to them as they are.
+        others: names of the run's other pictures and links to them.
+    """
 
     label: str
     link: str

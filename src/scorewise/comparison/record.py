@@ -68,7 +68,7 @@ class Record:
         return self.config.get("seed", "")
 
     @property
-    def results(self) -> Any:
+    def results(self) -> object:
         """The generation of numbers that it belongs to: `identity.RESULTS` when it was finished, or now."""
         versions = self.summary.get("versions")
         return mapping_in(versions).get("results", 1) if has_shape(versions, {}) else RESULTS
@@ -99,7 +99,7 @@ class Record:
         return "finished" if self.finished else "unfinished"
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """Return a number as a float, and None for any other value and where no float holds it."""
     try:
         return float(value) if is_number(value) else None
@@ -107,13 +107,13 @@ def number(value: Any) -> float | None:
         return None
 
 
-def _numbers(values: Any) -> dict[str, float]:
+def _numbers(values: object) -> dict[str, float]:
     """Return those values of a mapping that are numbers."""
     found = {str(name): number(value) for name, value in mapping_in(values).items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _texts(values: Any) -> dict[str, str]:
+def _texts(values: object) -> dict[str, str]:
     return {str(name): str(text) for name, text in mapping_in(values).items()}
 
 
@@ -183,7 +183,7 @@ def _config(path: Path, problems: list[str]) -> dict[str, Any]:
     return config
 
 
-def leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: object, name: str = "") -> Iterator[tuple[str, object]]:
     """Return the settings of a config with dotted names; a list is one setting."""
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -192,7 +192,7 @@ def leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, node
 
 
-def _too_many(config: Any) -> bool:
+def _too_many(config: object) -> bool:
     """Return whether a config has more than LEAVES values, without unfolding all of them."""
     waiting, count = [config], 0
     while waiting and count <= LEAVES:

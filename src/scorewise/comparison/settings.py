@@ -38,7 +38,7 @@ def _counted(found: Settings) -> Settings:
     return {name: value for name, value in found.items() if name not in later or later[name] != value}
 
 
-def as_key(found: Mapping[str, Any]) -> str:
+def as_key(found: Mapping[str, object]) -> str:
     """Return a text that equal settings share."""
     return json.dumps(sorted((name, repr(value)) for name, value in found.items()))
 
@@ -71,7 +71,7 @@ def _differs(name: str, counted: Sequence[Settings]) -> bool:
     return lacking or len({as_key({name: found[name]}) for found in having}) > 1
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a setting as it is typed."""
     match value:
         case None:

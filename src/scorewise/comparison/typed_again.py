@@ -29,7 +29,7 @@ def option_or_class(group: str, target: str) -> str:
     return catalog.option_name(group, target).rpartition(".")[2]
 
 
-def follows(group: str, key: str, value: Any, config: Config) -> bool:
+def follows(group: str, key: str, value: object, config: Config) -> bool:
     """Return whether a setting is another one by default, and has that one's value, as trainer.max_epochs has."""
     typed = (option[key] for option in catalog.options(group).values() if key in option)
     return any("${" in str(one) and _same(_resolved(one, config), value) for one in typed)
@@ -77,7 +77,7 @@ def _changed(group: str, part: Config, option: Config, config: Config) -> list[s
     return words
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     both_nan = one != one and other != other
     return both_nan or (type(one) is type(other) and one == other) or _number(one) == _number(other) is not None
 
@@ -105,7 +105,7 @@ def _resolved(value: Any, config: Config) -> Any:
     return node
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     """Return a value as Hydra reads it on a command line."""
     match value:
         case None:

@@ -98,7 +98,7 @@ def show_cells(rows: Sequence[Mapping[str, Any]], title: str) -> None:
             console.print(f"{row['status']}: {which}: {row['sentence']}", markup=False, soft_wrap=True)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

@@ -45,7 +45,7 @@ def build_dashboard(config: dict[str, Any], known: Sequence[str]) -> str:
     return str(made.url)
 
 
-def _chosen(asked: Any, known: Sequence[str]) -> list[str]:
+def _chosen(asked: object, known: Sequence[str]) -> list[str]:
     """Return the objectives that were asked for, one or a list; none where that is left to the group's runs.
 
     Raises:
