@@ -9,7 +9,7 @@ from scorewise.comparison.record import Record
 from scorewise.comparison.seeds import Group, groups_of
 from scorewise.comparison.settings import Settings, differing, settings_of, shown
 from scorewise.comparison.typed_again import NotTyped, retyped
-from scorewise.errors import printable
+from scorewise.errors import names_of, printable
 
 CHOICES = 2
 """Settings that are added to the name of a run whose folder is called by its hash only."""
@@ -94,12 +94,6 @@ def _command(record: Record) -> str:
         return f"not known: {printable(str(reason))}"
 
 
-def short_list(labels: Sequence[str], most: int = NAMED) -> str:
-    """Return the first labels in one text, and how many more there are."""
-    more = len(labels) - most
-    return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
-
-
 class Caveat(NamedTuple):
     """What must be known before two numbers are compared.
 
@@ -126,7 +120,7 @@ def caveats(compared: Compared, most: int = NAMED) -> list[Caveat]:
             "and errors are not of the same thing: compare only runs of the same letter."
         )
         labels = {law: [compared.records[place].label for place in law.members] for law in compared.laws}
-        parts = [f"{law.letter}: {printable(law.text)}: {short_list(labels[law], most)}" for law in labels]
+        parts = [f"{law.letter}: {printable(law.text)}: {names_of(labels[law], most)}" for law in labels]
         found.append(Caveat(sentence, parts))
     sentences = [*_scales(compared), *other_examples(compared.records)]
     found += [Caveat(sentence, []) for sentence in sentences]

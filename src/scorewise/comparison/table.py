@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from scorewise.comparison.columns import FACTS, Cell, Column, number_cell, text_cell, whole_cell
-from scorewise.comparison.compared import Compared, short_list
+from scorewise.comparison.compared import Compared
 from scorewise.comparison.metrics import Metric, meanings, of_run, with_interval
 from scorewise.comparison.record import number
 from scorewise.comparison.seeds import INTERVAL, Group, Mean, mean_of
-from scorewise.errors import printable
+from scorewise.errors import names_of, printable
 
 BY_EXAMPLES = "in ( ) the standard error, in [ ] the 95 % interval, both over test examples"
 BY_SEEDS = f"in [ ] the {INTERVAL}; in rows with one value, as for single runs, {BY_EXAMPLES}"
@@ -48,7 +48,7 @@ def _setting(compared: Compared, place: int, name: str) -> Cell:
 def _metric_column(compared: Compared, metric: Metric) -> Column:
     found = meanings(metric, compared.records)
     texts = [
-        printable(text) if len(found) == 1 else f"{printable(text)} [{short_list(labels, 3)}]"
+        printable(text) if len(found) == 1 else f"{printable(text)} [{names_of(labels, 3)}]"
         for text, labels in found.items()
     ]
     return Column(printable(metric.title), "; or: ".join(texts), "metric")
@@ -129,7 +129,7 @@ def table_of_groups(compared: Compared) -> ComparisonTable:
             text_cell(compared.label_of(group)),
             *([text_cell(compared.law_of(first).letter)] if lettered else []),
             whole_cell(len(group.members)),
-            Cell(short_list(seeds, 10), number(compared.records[first].seed)),
+            Cell(names_of(seeds, 10), number(compared.records[first].seed)),
             *(_mean(compared, group, metric) for metric in compared.metrics),
             *(_setting(compared, first, name) for name in compared.differing),
         ]
