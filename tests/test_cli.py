@@ -146,7 +146,7 @@ def test_an_unexpected_error_keeps_its_traceback(command: Command, monkeypatch: 
     def bug(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(scorewise.run.training, "run", bug)
+    monkeypatch.setattr(scorewise.run.training, "train_run", bug)
     with pytest.raises(ZeroDivisionError):
         command("debug=tiny")
 

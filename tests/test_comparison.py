@@ -23,16 +23,17 @@ from rich.console import Console
 
 from scorewise import comparison
 from scorewise.commands.commands import compare
-from scorewise.comparison.compared import compare as compared_of
+from scorewise.comparison.columns import FACTS
+from scorewise.comparison.compared import compare_records
 from scorewise.comparison.curves import panels, thinned
-from scorewise.comparison.finding import find
+from scorewise.comparison.finding import find_runs
 from scorewise.comparison.law import other_examples
 from scorewise.comparison.metrics import Metric, meanings
-from scorewise.comparison.record import Record, read
+from scorewise.comparison.record import Record, read_record
 from scorewise.comparison.seeds import mean_of
 from scorewise.comparison.settings import differing
 from scorewise.comparison.spreadsheet import safe
-from scorewise.comparison.typed_again import command
+from scorewise.comparison.typed_again import retyped
 from scorewise.config.identity import identity, without_plumbing
 from scorewise.errors import UserError
 
@@ -76,7 +77,7 @@ def make(folder: Path, metrics: dict[str, float] | None = None, curve: str = "",
 
 
 def found(*folders: Path) -> list[Record]:
-    return [read(path, path.name) for path in find(folders).runs]
+    return [read_record(path, path.name) for path in find_runs(folders).runs]
 
 
 class Page(HTMLParser):
@@ -126,7 +127,7 @@ class Page(HTMLParser):
 
 
 def made(tmp_path: Path, *folders: Path) -> tuple[Page, str]:
-    comparison.run([*map(str, folders), f"out={tmp_path / 'out'}"])
+    comparison.compare_folders([*map(str, folders), f"out={tmp_path / 'out'}"])
     text = (tmp_path / "out" / "comparison.html").read_text()
     return Page(text), text
 
@@ -162,6 +163,8 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     at = page.tables["runs"][0].index("nll")
     assert page.values["runs"][1][at] == "296.138"
     assert page.column("runs", "minutes")[0] == "1.5"
+    assert {fact.name for fact in FACTS} <= set(rows[0])
+    assert {fact.column.name for fact in FACTS if fact.column} <= set(page.tables["runs"][0])
     assert "../runs/a/1" in {(given.get("href") or "")[2:] for tag, given in page.elements if tag == "a"}
     assert "nats per example, of data + N(0, 0.3^2)" in page.texts
 
@@ -193,6 +196,11 @@ def test_seeds_are_taken_together_with_a_known_interval(tmp_path: Path) -> None:
     assert math.isnan(mean_of([1.0, math.inf]).mean)
 
 
+def test_the_earlier_name_of_the_command_is_found_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match=r"comparison\.run is scorewise\.comparison\.compare_folders now"):
+        assert comparison.run is comparison.compare_folders
+
+
 EVIL = (
     '"><img src=x onerror=alert(1)>',
     "<script>alert(1)<",
@@ -216,7 +224,7 @@ def test_names_are_only_names(tmp_path: Path) -> None:
         (tmp_path / "r" / name / "config.yaml").chmod(0o600)
     make(tmp_path / "r/zz/<script>alert(2)</script>", {"nll": 3.0}, seed="<img src=x onerror=alert(3)>", tags=["<b>"])
     console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    ended = comparison.run([str(tmp_path / "r"), f"out={tmp_path / 'out'}"])
+    ended = comparison.compare_folders([str(tmp_path / "r"), f"out={tmp_path / 'out'}"])
     comparison.show(ended.compared, console)
     said = console.export_text()
     assert "[red]x[" in said
@@ -339,7 +347,7 @@ def test_numbers_of_different_laws_are_marked_and_not_on_one_axis(
         assert words in told, words
         assert words in said, words
     assert page.column("runs", "law") == ["A", "B", "A", "C", "A", "A"]
-    drawn = panels(compared_of(found(tmp_path / "r")))
+    drawn = panels(compare_records(found(tmp_path / "r")))
     assert [(panel.metric.title, panel.law[:1], len(panel.lines)) for panel in drawn] == [
         *(("nll", "A", 4), ("nll", "B", 1), ("nll", "C", 1)),
         *(("loss (csm)", "A", 4), ("loss (csm)", "B", 2), ("loss (csm)", "C", 2), ("loss (dsm)", "A", 4)),
@@ -360,7 +368,7 @@ def test_vaes_and_other_curves(tmp_path: Path) -> None:
     pcd = {"_target_": "scorewise.objectives.pcd.PCD", "chains": 4}
     make(tmp_path / "r/pcd", {"loss": 1.0}, "step,epoch,train/acceptance,val/loss\n1,0,0.5,2\n", objective=pcd)
     page, _ = made(tmp_path, tmp_path / "r")
-    titles = [panel.title for panel in panels(compared_of(found(tmp_path / "r")))]
+    titles = [panel.title for panel in panels(compare_records(found(tmp_path / "r")))]
     assert [title.partition(",")[0] for title in titles] == ["ais", "neg_elbo", "loss (pcd)", "acceptance"]
     assert page.column("runs", "ais") == ["88", "", "89"]
     assert page.column("runs", "latent.method") == ["elbo", "", "stein"]
@@ -389,7 +397,7 @@ def test_numbers_of_later_tests_are_told_apart_like_those_of_the_run(tmp_path: P
         for test, metrics in later.items():
             content = {"task": {}, "metrics": metrics, "conventions": texts}
             (folder / f"{test}.json").write_text(json.dumps(content))
-    compared = compared_of(found(tmp_path / "r"))
+    compared = compare_records(found(tmp_path / "r"))
     assert [metric.title for metric in compared.metrics] == [
         *("nll", "density: nll", "loss (csm)", "loss (mle)", "density: loss (csm)", "density: loss (mle)"),
         *("own", "ood: auroc/joint/black", "density: nll_tail"),
@@ -475,7 +483,7 @@ def test_a_run_can_be_typed_again(typed: str, changes: dict[str, Any]) -> None:
     stored["task"] = without_plumbing("task", config["task"])
     if "epochs" in changes:
         stored["trainer"] = {**config["trainer"], "max_epochs": changes["epochs"]}
-    words = shlex.split(command(stored))
+    words = shlex.split(retyped(stored))
     assert words[:2] == ["python", "src/train.py"]
     assert len(words) <= 2 + len(typed.split()) + len(changes) + 3, words  # and what auto came to
     again = settled(*words[2:])
@@ -487,7 +495,7 @@ def test_devices_loggers_and_pictures_are_not_typed_again() -> None:
     from test_compose import settled
 
     words = ("trainer=gpu", "trainer.devices=4", "callbacks.progress=false", "callbacks.save_every_n_steps=7")
-    assert command(settled(*words, "logger=wandb", "data=gaussian", "seed=3")) == command(
+    assert retyped(settled(*words, "logger=wandb", "data=gaussian", "seed=3")) == retyped(
         settled("data=gaussian", "seed=3")
     )
 
@@ -532,9 +540,9 @@ def test_where_the_files_go_by_default(tmp_path: Path, monkeypatch: pytest.Monke
         (["runs", "elsewhere"], "comparison"),
         (["."], "comparison"),
     ):
-        assert (tmp_path / comparison.run(arguments).files["page"]).parent == tmp_path / out
+        assert (tmp_path / comparison.compare_folders(arguments).files["page"]).parent == tmp_path / out
     with pytest.raises(UserError, match="neither a folder nor a setting"):
-        comparison.run(["runs", "sigma=0.1"])
+        comparison.compare_folders(["runs", "sigma=0.1"])
 
 
 @pytest.mark.parametrize("width", [40, 80, 300])
@@ -543,7 +551,7 @@ def test_the_terminal_folds(width: int, tmp_path: Path) -> None:
         name = f"a-rather-long-name-of-a-run-that-does-not-fit-beside-its-numbers-in-eighty-columns-{i}"
         make(tmp_path / name, {"nll": 1.0 + i, "csm": -2.0}, optim__lr=0.1 + i)
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    comparison.show(compared_of(found(tmp_path)), console)
+    comparison.show(compare_records(found(tmp_path)), console)
     said = console.export_text()
     assert max(map(len, said.splitlines())) <= width
     assert ("┃" in said) == (width == 300)

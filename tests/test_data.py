@@ -15,7 +15,7 @@ from conftest import Outcome
 
 from scorewise.data import TOYS, Cifar10, Digits, FashionMnist, GaussianData, Mixture1d, Mnist, Svhn, Toy2d, Wine
 from scorewise.data.datamodule import Batches, ScoreData
-from scorewise.data.images import data_root
+from scorewise.data.roots import data_root
 from scorewise.errors import UserError
 
 

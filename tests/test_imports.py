@@ -10,7 +10,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
 FLOORS = (
-    {"version", "capabilities", "roles", "errors", "gradients", "ordering", "noise", "files", "plots", "catalog"},
+    {
+        "version",
+        "capabilities",
+        "roles",
+        "errors",
+        "gradients",
+        "ordering",
+        "noise",
+        "files",
+        "plots",
+        "catalog",
+        "values",
+    },
     {"backbones", "objectives", "estimators", "likelihood", "data", "tracking", "trained", "denoising"},
     {"heads"},
     {"sampling", "store"},

@@ -141,14 +141,14 @@ def test_a_run_that_ends_after_its_best_epoch_keeps_those_weights(
 def test_a_run_that_was_stopped_early_trains_no_further_when_it_is_continued(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scorewise.run.training import Training
+    from scorewise.run.training import TrainingRun
 
     the_second_epoch_is_best(monkeypatch)
     settings = (*RARELY, "callbacks.patience=1", "trainer.max_epochs=6")
     assert command(*settings, "hydra.run.dir=whole").status == 0
     assert len(read_metrics(Path("whole/metrics.csv"))["val/loss"]) == 3
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "test", lambda _: kill())
+        patch.setattr(TrainingRun, "test", lambda _: kill())
         with pytest.raises(Killed):
             command(*settings, "hydra.run.dir=parts")
     with monkeypatch.context() as patch:
@@ -260,7 +260,7 @@ def test_a_run_killed_after_training_keeps_the_averaged_weights(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With and without a validation: debug=tiny ends before its first one."""
-    from scorewise.run.training import Training
+    from scorewise.run.training import TrainingRun
 
     def killed(self: Any) -> Any:
         raise Killed
@@ -268,7 +268,7 @@ def test_a_run_killed_after_training_keeps_the_averaged_weights(
     for settings in (SMALL, ("debug=tiny",)):
         assert command(*settings, "hydra.run.dir=whole", "rerun=true", f"name={len(settings)}").status == 0
         with monkeypatch.context() as patch:
-            patch.setattr(Training, "test", killed)
+            patch.setattr(TrainingRun, "test", killed)
             with pytest.raises(Killed):
                 command(*settings, "hydra.run.dir=parts")
         ended = command(*settings, "hydra.run.dir=parts")
@@ -347,12 +347,12 @@ def test_all_processes_of_a_rerun_start_anew(command: Command, monkeypatch: pyte
     assert first.status == 0
     found: list[object] = []
 
-    def fit(self: training.Training) -> None:
+    def fit(self: training.TrainingRun) -> None:
         found.extend((self.resume, self.checkpoints))
         raise UserError("seen")
 
     monkeypatch.setattr(training, "is_rank_zero", lambda: False)  # of a process that looks before the first has cleared
-    monkeypatch.setattr(training.Training, "fit", fit)
+    monkeypatch.setattr(training.TrainingRun, "fit", fit)
     assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 1
     assert found == [None, []]
     assert (first.folder / "here/checkpoints/last.ckpt").is_file()

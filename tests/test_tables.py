@@ -25,6 +25,7 @@ import scorewise
 from scorewise import files
 from scorewise.config import compatibility
 from scorewise.config.build import build
+from scorewise.config.outlier_sets import outside_sources
 from scorewise.data import Table
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import Columns, moments, refuse_another_table
@@ -64,7 +65,7 @@ def test_rows_are_found_by_the_names_of_their_columns(tmp_path: Path) -> None:
     table = read_table(path, AB)
     assert table.number_N.tolist() == [1, 6]
     assert table.raw_ND.tolist() == [[1, 2], [-8, 100]]
-    assert [tuple(one) for one in table.left_out] == [
+    assert [tuple(one) for one in table.skipped] == [
         ("row 2", "a number missing"),
         ("row 3", "text for a number"),
         ("row 4", "4 cells instead of 3"),
@@ -251,7 +252,7 @@ def test_text_becomes_indicators_by_request(tmp_path: Path) -> None:
     path.write_text("colour,c,a\nblue,1,2\npink,1,2\n,1,2\n")
     rows = read_table(path, source.table)
     assert rows.raw_ND.tolist() == [[2, 1, 1, 0, 0]]
-    assert [one.reason for one in rows.left_out] == ["a value of colour that training did not have", "a value missing"]
+    assert [one.reason for one in rows.skipped] == ["a value of colour that training did not have", "a value missing"]
     path.write_text("a,name\n" + "".join(f"{i},n{i}\n" for i in range(80)))
     with pytest.raises(UserError, match="more than 50 values, too many for indicators"):
         Table(str(path), one_hot=["name"]).prepare()
@@ -290,6 +291,8 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
         (("data.val=0", "data.test=1"), "no row left for training"),
         (("data.decimal=x",), "data.decimal=x must be a point or a comma"),
         (("data.encoding=klingon",), "data.encoding=klingon is unknown"),
+        (("data.header=5",), "data.header=5 must be true or false or null."),
+        (("+data.headr=true",), "unexpected keyword argument 'headr'"),
     ):
         with pytest.raises(UserError) as refused:
             build(settled("data=table", f"data.path={path}", "objective=mle", *words), 0)
@@ -299,6 +302,16 @@ def test_settings_of_a_table_are_one_sentence(tmp_path: Path) -> None:
         compatibility.refuse_incompatible(
             settled("data=table", f"data.path={path}", "objective=mle", "data.split_seed=x")
         )
+
+
+def test_the_dialect_of_a_table_of_outliers_is_a_setting_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("a;b\n" + "".join(f"{i},5;{i}\n" for i in range(20)))
+    entry, columns = {"data": "table", "path": str(path), "decimal": ","}, AB.plain()
+    found = outside_sources([entry], (2,), {"data": str(tmp_path), "cache": str(tmp_path)}, columns)
+    assert float(found["table"].examples("test", torch.tensor([0]), -1, 0)[0, 0]) % 1 == 0.5
+    with pytest.raises(UserError, match=r"batch_size is no setting of table: there are path, .*, decimal, encoding"):
+        outside_sources([{**entry, "batch_size": 3}], (2,), {"data": str(tmp_path), "cache": str(tmp_path)}, columns)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +405,7 @@ def test_categories_are_the_same_in_every_kind_of_file(tmp_path: Path) -> None:
     words = pyarrow.table({"x_1": [1.0, 2.0, 3.0], "x_2": ["NA", "b ", "1.0"]})
     parquet.write_table(words, tmp_path / "w.parquet")
     rows = read_table(tmp_path / "w.parquet", sources[0].table)
-    assert [one.reason for one in rows.left_out] == ["a value missing", "a value of x_2 that training did not have"]
+    assert [one.reason for one in rows.skipped] == ["a value missing", "a value of x_2 that training did not have"]
     assert rows.raw_ND.tolist() == [[3, 1, 0]]
 
 
@@ -444,7 +457,7 @@ def test_a_blank_line_of_a_single_column_is_a_missing_value(tmp_path: Path) -> N
     path.write_text("a\n1\n\n3\n\n\n")
     rows = read_table(path, Columns(("a",), {}, (0.0,), (1.0,)))
     assert rows.number_N.tolist() == [1, 3]
-    assert [tuple(one) for one in rows.left_out] == [("row 2", "a number missing")]
+    assert [tuple(one) for one in rows.skipped] == [("row 2", "a number missing")]
 
 
 def test_held_out_rows_of_a_category_that_training_lacks_are_left_out(tmp_path: Path) -> None:

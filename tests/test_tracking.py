@@ -22,11 +22,11 @@ import torch
 from conftest import Outcome
 from test_resume import Killed, at_step, kill
 
-from scorewise.comparison.compared import compare
+from scorewise.comparison.compared import compare_records
 from scorewise.comparison.curves import panels
-from scorewise.comparison.record import read
+from scorewise.comparison.record import read_record
 from scorewise.errors import UserError
-from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable, numbers, read_metrics
+from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable, measured, read_metrics
 from scorewise.tracking.tensorboard import TensorBoard
 from scorewise.tracking.tracker import Label
 from scorewise.tracking.wandb_run import WandbRun
@@ -44,7 +44,7 @@ OWN_PANELS = {"train/loss/csm", "val/loss/csm"}
 
 def table_of(run: Path) -> dict[int, dict[str, float]]:
     with (run / "metrics.csv").open(newline="") as file:
-        return {int(row["step"]): numbers(row) for row in csv.DictReader(file)}
+        return {int(row["step"]): measured(row) for row in csv.DictReader(file)}
 
 
 def warnings_of(ended: Outcome) -> list[str]:
@@ -338,7 +338,7 @@ def test_tensorboard_has_the_names_of_the_table(command: Command, monkeypatch: p
     assert ended.status == 0, ended.err
     events = EventAccumulator(str(ended.run / "tensorboard"), {"histograms": 0}).Reload()
     curves = read_metrics(ended.run / "metrics.csv")
-    drawn = [panel.metric.name for panel in panels(compare([read(ended.run, "a run")]))]
+    drawn = [panel.metric.name for panel in panels(compare_records([read_record(ended.run, "a run")]))]
     assert sorted(drawn) == ["bits_per_dim", "fisher_error", "loss", "nll"], "the copy of a loss gets no panel there"
     assert set(events.Tags()["scalars"]) == {*curves, "epoch"}
     for name, points in curves.items():
@@ -545,4 +545,4 @@ def test_the_panels_of_a_group_are_those_of_its_objectives(command: Command, mon
 
 
 def test_sentences_end_with_what_the_table_leaves_out() -> None:
-    assert numbers({"step": "3", "epoch": "1", "a": "2.5", "b": "", "a" + WHAT_IT_IS: "twice a"}) == {"a": 2.5}
+    assert measured({"step": "3", "epoch": "1", "a": "2.5", "b": "", "a" + WHAT_IT_IS: "twice a"}) == {"a": 2.5}

@@ -64,9 +64,9 @@ def test_a_killed_study_ends_as_if_it_had_not_been(command: Command, monkeypatch
 def test_a_trial_that_ends_with_a_bug_is_recorded_and_the_study_goes_on(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scorewise.run.training import Training
+    from scorewise.run.training import TrainingRun
 
-    original, begun = Training.fit, []
+    original, begun = TrainingRun.fit, []
 
     def fit(self: Any) -> None:
         begun.append(1)
@@ -74,7 +74,7 @@ def test_a_trial_that_ends_with_a_bug_is_recorded_and_the_study_goes_on(
             raise torch.OutOfMemoryError("out of memory")
         original(self)
 
-    monkeypatch.setattr(Training, "fit", fit)
+    monkeypatch.setattr(TrainingRun, "fit", fit)
     ended = command(*STUDY, "study.trials=2", name="tune")
     assert ended.status == 0, ended.err
     rows = trials(ended.folder)

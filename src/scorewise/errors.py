@@ -2,8 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -34,11 +33,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def names_of(columns: Sequence[str] | Mapping[str, Any], most: int = 5) -> str:
-    """Return the first names of columns in a sentence, and how many more there are."""
-    names = [printable(name) for name in columns]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+def names_of(names: Iterable[str], most: int = 5) -> str:
+    """Return the first names as they can stand in a sentence, and how many more there are."""
+    shown = [printable(name) for name in names]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return f"{', '.join(shown[:most])}{more}"
 
 
 def typed(setting: str, value: str | Sequence[str]) -> str:

@@ -18,7 +18,7 @@ COMMAND = "SCOREWISE_COMMAND"
 
 
 def console() -> None:
-    """Return the command scorewise: scorewise train objective=csm is python src/train.py objective=csm."""
+    """Run the command `scorewise`: scorewise train objective=csm is python src/train.py objective=csm."""
     if "LOCAL_RANK" in os.environ and COMMAND in os.environ:  # started by Lightning with the words of another process
         run(os.environ[COMMAND])
     known, typed = ", ".join((*commands(), "compare")), sys.argv[1] if len(sys.argv) > 1 else ""
@@ -44,7 +44,7 @@ def run(command: str) -> None:
 
 
 def main(command: str) -> int:
-    """Return a command's exit status; what it has to say is printed."""
+    """Run a command, print what it has to say, and return its exit status."""
     conf, task = catalog.folder(), commands()[command]
     job.failed.clear()
     sweeps.announced.clear()
@@ -83,7 +83,7 @@ def _refuse_several_sweeps(arguments: list[str]) -> None:
 
 
 def _show_sweep(sweep: sweeps.Sweep) -> bool:
-    """End a sweep with its table, and say whether a cell is missing in it."""
+    """End a sweep with its table, and return whether a cell is missing in it."""
     from scorewise.tracking import console
 
     rows = sweep.end()

@@ -6,17 +6,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from scorewise import catalog
+from scorewise.catalog import Config
 from scorewise.commands import job
 from scorewise.errors import UserError
+from scorewise.run.folder import RunFolder, claim, is_rank_zero
 
 
-def commands() -> dict[str, Callable[[DictConfig], Any]]:
+def commands() -> dict[str, Callable[[DictConfig], Path | None]]:
     """Return every command by name."""
     return {
         "train": train,
@@ -40,7 +41,7 @@ def _importing() -> Iterator[None]:
         gc.enable()
 
 
-def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+def _show_warning(message: object, *_: object, **__: object) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
@@ -51,7 +52,6 @@ def train(cfg: DictConfig) -> Path:
         from scorewise.config import compatibility
         from scorewise.config.identity import plain, storable
         from scorewise.config.settle import names, settle
-        from scorewise.run.folder import claim, is_rank_zero
         from scorewise.tracking import console
 
     config, stored = (settle(view(cfg)) for view in (plain, storable))
@@ -72,7 +72,7 @@ def train(cfg: DictConfig) -> Path:
         console.show_config(stored, f"{name}/{folder.identity}")
         resuming = config["train"] and folder.last.is_file() and not folder.finished
         console.say(f"{'resuming' if resuming else 'run folder'}: {folder.path}")
-    training.run(config, stored, folder, name)
+    training.train_run(config, stored, folder, name)
     if is_rank_zero():
         _show(folder, "")
     return folder.path
@@ -128,9 +128,9 @@ def tune(cfg: DictConfig) -> None:
     if job.sweeping():
         raise UserError("a study is one command by itself: leave out -m and sweep=, its settings are study.space.")
     with _importing():
-        from scorewise.commands import tuning
+        from scorewise.commands.study import run_study
 
-    tuning.run(cfg, HydraConfig.get().overrides.task)
+    run_study(cfg, HydraConfig.get().overrides.task)
 
 
 def features(cfg: DictConfig) -> None:
@@ -141,7 +141,7 @@ def features(cfg: DictConfig) -> None:
         from scorewise.run import features as extractors
         from scorewise.tracking import console
 
-    trained = extractors.run(plain(cfg))
+    trained = extractors.train_extractor(plain(cfg))
     console.say(f"held-out accuracy: {100 * trained.accuracy:.1f} % of {trained.images:,} test images")
     console.say(f"{trained.extractor.num_features} features of {trained.extractor.name}, hash {trained.extractor.hash}")
     console.show_paths({"extractor": trained.folder})
@@ -152,10 +152,10 @@ def dashboard(cfg: DictConfig) -> None:
     warnings.showwarning = _show_warning
     from scorewise.config.identity import plain
     from scorewise.tracking import console
-    from scorewise.tracking import dashboard as layout
+    from scorewise.tracking.dashboard import build_dashboard
 
     known = sorted(catalog.options("objective"))
-    console.show_paths({"dashboard": layout.run(plain(cfg), known)})
+    console.show_paths({"dashboard": build_dashboard(plain(cfg), known)})
 
 
 def compare(arguments: list[str]) -> int:
@@ -168,7 +168,7 @@ def compare(arguments: list[str]) -> int:
         console.say(comparison.USAGE)
         return 0
     try:
-        made = comparison.run(arguments)
+        made = comparison.compare_folders(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -177,7 +177,7 @@ def compare(arguments: list[str]) -> int:
     return 0
 
 
-def _place(config: dict[str, Any], name: str) -> Path:
+def _place(config: Config, name: str) -> Path:
     """Return where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or multirun/<sweep>/<hash8>."""
     from scorewise.config.identity import identity
 
@@ -189,26 +189,25 @@ def _place(config: dict[str, Any], name: str) -> Path:
     return Path(config["paths"]["runs"]).absolute() / name / identity(config)
 
 
-def _refuse_another_table(config: dict[str, Any], folder: Any) -> None:
+def _refuse_another_table(config: Config, folder: RunFolder) -> None:
     """Refuse to show the results of a table that has changed since; where it is gone they are shown.
 
     Raises:
         UserError: it has changed.
     """
-    if config["data"]["_target_"] != "scorewise.data.tables.Table":
-        return
     with _importing():
         from scorewise import store
         from scorewise.config import choices
+        from scorewise.data.tables import Table
         from scorewise.data.tabular import columns
 
-    source: Any = choices.build_source(config)
-    if source.path.is_file():
+    source = choices.build_source(config)
+    if isinstance(source, Table) and source.path.is_file():
         trained = store.read_config(folder.path, lambda _: None)["model"]
         columns.refuse_another_table(trained, {"columns": source.table.plain()})
 
 
-def _refuse_impossible_launch(config: dict[str, Any]) -> None:
+def _refuse_impossible_launch(config: Config) -> None:
     """Refuse what starts the whole command again, once per process, inside a sweep.
 
     Raises:
@@ -227,7 +226,7 @@ def _refuse_impossible_launch(config: dict[str, Any]) -> None:
         )
 
 
-def _show(folder: Any, sentence: str) -> None:
+def _show(folder: RunFolder, sentence: str) -> None:
     from scorewise.tracking import console
 
     if sentence:

@@ -27,7 +27,7 @@ announced: list["Sweep"] = []
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended.
+    """The end of a cell: its run, or why it failed.
 
     Args:
         folder: of its run, or empty where none was found.
@@ -88,12 +88,12 @@ class Sweep:
 
 
 def note_of(place: Path, cell: Sequence[str]) -> Path:
-    """Return the note of the run for which so much was chosen, in whatever order its sweep takes it."""
+    """Return the file in which a cell notes how it ended, the same in whatever order its sweep takes it."""
     return place / NOTES / f"{hashlib.sha256(json.dumps(list(cell)).encode()).hexdigest()[:16]}.json"
 
 
 def row_of(choices: dict[str, str], outcome: Outcome | None) -> Row:
-    """Return a cell's row."""
+    """Return the row of a cell; one without an outcome did not end."""
     from scorewise.run.folder import RunFolder  # torch takes seconds, and a command that is refused needs none
 
     told = outcome or Outcome(sentence="it did not end: the same command goes on with it")
@@ -113,7 +113,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 class Notes(Callback):
-    """Told by Hydra when a sweep starts, and when one of its runs ends, in whatever process that is."""
+    """Hydra's callback that announces a sweep and notes how each of its runs ended, in whatever process that is."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Announce the sweep."""
@@ -134,7 +134,10 @@ class Notes(Callback):
 
 
 def cells_of(config: DictConfig) -> tuple[tuple[str, ...], ...]:
-    """Return what Hydra's sweeper makes of a sweep's settings and of what was typed, which wins."""
+    """Return the overrides of every cell, as Hydra's sweeper makes them of a sweep's settings and of what was typed.
+
+    What was typed wins.
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]

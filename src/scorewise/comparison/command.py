@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scorewise.comparison import spreadsheet
-from scorewise.comparison.compared import Compared, compare
-from scorewise.comparison.finding import find, is_run
-from scorewise.comparison.record import Record, read
+from scorewise.comparison.compared import Compared, compare_records
+from scorewise.comparison.finding import find_runs, is_run
+from scorewise.comparison.record import Record, read_record
+from scorewise.comparison.spreadsheet import runs_csv, seeds_csv
 from scorewise.errors import UserError, printable
 
 USAGE = """usage: python src/compare.py FOLDER [FOLDER ...] [out=FOLDER]
@@ -21,7 +21,7 @@ out= is by default the folder that all of them share, or comparison/ where that 
 
 
 class Asked(NamedTuple):
-    """What was asked for.
+    """What the arguments ask for.
 
     Args:
         folders: to look in.
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What was made.
+    """What the command has made.
 
     Args:
         compared: runs side by side.
@@ -45,7 +45,7 @@ class Made(NamedTuple):
 
 
 def asked(arguments: Sequence[str]) -> Asked:
-    """Return what arguments ask for; a folder may have = in its name.
+    """Parse the arguments; a folder may have = in its name.
 
     Raises:
         UserError: none, an unknown setting, or an out= that cannot be.
@@ -83,28 +83,28 @@ def _default_out(folders: Sequence[Path]) -> Path:
     return shared if shared != here and shared.is_relative_to(here) and not is_run(shared) else Path("comparison")
 
 
-def run(arguments: Sequence[str]) -> Made:
-    """Compare runs and write the files.
+def compare_folders(arguments: Sequence[str]) -> Made:
+    """Compare the runs of folders and write the files.
 
     Raises:
         UserError: see `asked`; there is no run, or a file cannot be written.
     """
     folders, out = asked(arguments)
-    found = find(folders)
+    found = find_runs(folders)
     above = Path(os.path.commonpath([path.absolute().parent for path in found.runs])) if found.runs else Path.cwd()
-    records = [read(path, printable(os.path.relpath(path.absolute(), above))) for path in found.runs]
+    records = [read_record(path, printable(os.path.relpath(path.absolute(), above))) for path in found.runs]
     records += [
         Record(path, printable(str(path)), problems=(f"cannot be opened ({reason})",))
         for path, reason in found.unreadable.items()
     ]
-    compared = compare(records)
+    compared = compare_records(records)
     from scorewise.comparison.page import page  # matplotlib takes a second, which a wrong argument need not wait for
 
     command = " ".join(["python src/compare.py", *map(shlex.quote, arguments)])
     contents = {
         "page": ("comparison.html", page(compared, out, printable(command))),
-        "runs": ("comparison.csv", spreadsheet.of_runs(compared)),
-        "seeds": ("comparison_seeds.csv", spreadsheet.of_groups(compared)),
+        "runs": ("comparison.csv", runs_csv(compared)),
+        "seeds": ("comparison_seeds.csv", seeds_csv(compared)),
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scorewise.comparison import law as laws_of
-from scorewise.comparison.law import Law
+from scorewise.comparison.law import Law, laws_of, other_examples
 from scorewise.comparison.metrics import Metric, metrics_of, objective_of
 from scorewise.comparison.record import Record
-from scorewise.comparison.seeds import Group, groups
-from scorewise.comparison.settings import Settings, differing, settings, shown
-from scorewise.comparison.typed_again import NotTyped, command
-from scorewise.errors import printable
+from scorewise.comparison.seeds import Group, groups_of
+from scorewise.comparison.settings import Settings, differing, settings_of, shown
+from scorewise.comparison.typed_again import NotTyped, retyped
+from scorewise.errors import names_of, printable
 
 CHOICES = 2
 """Settings that are added to the name of a run whose folder is called by its hash only."""
@@ -19,11 +18,11 @@ NAMED = 3
 
 
 class Compared(NamedTuple):
-    """Runs side by side.
+    """Runs side by side, with everything that terminal, CSV files and page show of them.
 
     Args:
         records: runs whose config could be read.
-        left_out: run folders whose config could not be read.
+        unreadable: run folders whose config could not be read.
         settings: of every run.
         differing: names of the settings in which runs differ.
         groups: runs that differ in the seed only.
@@ -33,7 +32,7 @@ class Compared(NamedTuple):
     """
 
     records: list[Record]
-    left_out: list[Record]
+    unreadable: list[Record]
     settings: list[Settings]
     differing: list[str]
     groups: list[Group]
@@ -73,16 +72,16 @@ class Compared(NamedTuple):
         return printable(shown(self.settings[place][name])) if name in self.settings[place] else ""
 
 
-def compare(records: Sequence[Record]) -> Compared:
-    """Return runs side by side."""
+def compare_records(records: Sequence[Record]) -> Compared:
+    """Compare runs; those whose config could not be read are set aside."""
     known = [record for record in records if record.comparable]
     return Compared(
         records=known,
-        left_out=[record for record in records if not record.comparable],
-        settings=[settings(record) for record in known],
+        unreadable=[record for record in records if not record.comparable],
+        settings=[settings_of(record) for record in known],
         differing=differing(known),
-        groups=groups(known),
-        laws=laws_of.laws(known),
+        groups=groups_of(known),
+        laws=laws_of(known),
         metrics=metrics_of(known),
         commands=[_command(record) for record in known],
     )
@@ -90,18 +89,12 @@ def compare(records: Sequence[Record]) -> Compared:
 
 def _command(record: Record) -> str:
     try:
-        return command(record.config)
+        return retyped(record.config)
     except NotTyped as reason:
         return f"not known: {printable(str(reason))}"
 
 
-def names(labels: Sequence[str], most: int = NAMED) -> str:
-    """Return labels as a list that stays short."""
-    more = len(labels) - most
-    return ", ".join(labels[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-class Warned(NamedTuple):
+class Caveat(NamedTuple):
     """What must be known before two numbers are compared.
 
     Args:
@@ -113,7 +106,7 @@ class Warned(NamedTuple):
     parts: list[str]
 
 
-def warnings(compared: Compared, most: int = NAMED) -> list[Warned]:
+def caveats(compared: Compared, most: int = NAMED) -> list[Caveat]:
     """Return what must be known before two numbers are compared.
 
     Args:
@@ -127,13 +120,12 @@ def warnings(compared: Compared, most: int = NAMED) -> list[Warned]:
             "and errors are not of the same thing: compare only runs of the same letter."
         )
         labels = {law: [compared.records[place].label for place in law.members] for law in compared.laws}
-        found.append(
-            Warned(sentence, [f"{law.letter}: {printable(law.text)}: {names(labels[law], most)}" for law in labels])
-        )
-    sentences = [*_scales(compared), *laws_of.other_examples(compared.records)]
-    found += [Warned(sentence, []) for sentence in sentences]
+        parts = [f"{law.letter}: {printable(law.text)}: {names_of(labels[law], most)}" for law in labels]
+        found.append(Caveat(sentence, parts))
+    sentences = [*_scales(compared), *other_examples(compared.records)]
+    found += [Caveat(sentence, []) for sentence in sentences]
     if repeated := _repeated(compared):
-        found.append(Warned("Runs have the settings and the seed of others, and are counted once.", repeated))
+        found.append(Caveat("Runs have the settings and the seed of others, and are counted once.", repeated))
     return found
 
 

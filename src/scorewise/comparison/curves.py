@@ -72,7 +72,7 @@ class Panel(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What is above it."""
+        """The title above the panel."""
         return printable(self.metric.title + (f", law {self.law}" if self.law else ""))
 
 

@@ -13,8 +13,8 @@ INSIDE = ("checkpoints", "tensorboard", "wandb", "predictions")
 """Folders of a run folder, which hold no runs."""
 
 
-class Found(NamedTuple):
-    """What was found.
+class RunFolders(NamedTuple):
+    """Run folders below some folders.
 
     Args:
         runs: run folders, each once, in order.
@@ -30,13 +30,13 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
-def find(folders: Sequence[Path]) -> Found:
+def find_runs(folders: Sequence[Path]) -> RunFolders:
     """Return the run folders among folders and below them; a link to a folder is followed once.
 
     Raises:
         UserError: a folder is missing, or there is no run.
     """
-    found = Found([], {})
+    found = RunFolders([], {})
     seen: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
@@ -50,7 +50,7 @@ def find(folders: Sequence[Path]) -> Found:
     return found
 
 
-def _descend(folder: Path, found: Found, seen: set[Path]) -> None:
+def _descend(folder: Path, found: RunFolders, seen: set[Path]) -> None:
     try:
         place = folder.resolve()
         if place in seen:

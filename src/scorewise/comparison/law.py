@@ -8,6 +8,7 @@ from scorewise.comparison.record import Record, number
 from scorewise.comparison.settings import as_key, shown
 from scorewise.comparison.typed_again import option_or_class
 from scorewise.config.identity import PLUMBING
+from scorewise.values import is_whole, mapping_in
 
 NOT_THE_LAW = (
     *("_target_", "smoothing", "batch_size", "epochs", "fresh", "examples_per_epoch", "held_out"),
@@ -35,14 +36,14 @@ def _key(config: Mapping[str, Any]) -> dict[str, Any]:
     key = {f"data.{name}": value for name, value in data.items() if name not in NOT_THE_LAW}
     smoothing = data.get("smoothing")
     key |= {"data": data["_target_"], "smoothing": smoothing if number(smoothing) is None else number(smoothing)}
-    latent = config.get("latent")
-    if isinstance(latent, Mapping):
+    latent = mapping_in(config.get("latent"))
+    if latent:
         binary = latent.get("likelihood") == "bernoulli"  # images are drawn black and white; else dequantised
         key |= {f"latent.{name}": latent.get(name) for name in ("likelihood", *(() if binary else ("log_std",)))}
     return key
 
 
-def laws(records: Sequence[Record]) -> list[Law]:
+def laws_of(records: Sequence[Record]) -> list[Law]:
     """Return the laws of runs, in the order in which they first come."""
     keys = [_key(record.config) for record in records]
     members: dict[str, list[int]] = {}
@@ -82,7 +83,8 @@ def other_examples(records: Sequence[Record]) -> list[str]:
             same = len({shown(record.config["trainer"].get(key)) for record in records}) == 1
             name = f"trainer.{key} x data.batch_size" if same else f"trainer.{key}"
             found.append(f"Runs differ in {name}: they {consequence}.")
-    if any(len({shown(records[i].config["data"].get("held_out")) for i in law.members}) > 1 for law in laws(records)):
+    held_out = [shown(record.config["data"].get("held_out")) for record in records]
+    if any(len({held_out[place] for place in law.members}) > 1 for law in laws_of(records)):
         found.append(f"Runs differ in data.held_out: they {tested}.")
     return found
 
@@ -91,6 +93,6 @@ def _share(config: Mapping[str, Any], key: str) -> str:
     """Return how many examples a limit of the trainer lets through: a whole number counts batches, another a share."""
     limit = config["trainer"].get(key)
     batches, size = number(limit), number(config["data"].get("batch_size"))
-    if isinstance(limit, int) and batches is not None and size is not None:
+    if is_whole(limit) and batches is not None and size is not None:
         return f"{batches * size:.0f} examples"
     return shown(limit)

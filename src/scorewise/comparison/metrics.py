@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from scorewise.comparison.record import COMPANIONS, Record
 from scorewise.comparison.typed_again import option_or_class
+from scorewise.values import mapping_in
 
 OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo")
 """Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
@@ -26,7 +27,7 @@ class Metric(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What a column of it is called."""
+        """The title of its column."""
         return f"{self.name} ({self.objective})" if self.objective else self.name
 
     def of(self, record: Record) -> float | None:
@@ -37,8 +38,8 @@ class Metric(NamedTuple):
 
 def objective_of(record: Record) -> str:
     """Return the objective that a run minimises; of a VAE with an entropy of another kind its method."""
-    latent = record.config.get("latent")
-    if isinstance(latent, dict) and latent.get("method") != "score":
+    latent = mapping_in(record.config.get("latent"))
+    if latent and latent.get("method") != "score":
         return str(latent.get("method"))
     return option_or_class("objective", record.config["objective"]["_target_"])
 
@@ -114,7 +115,7 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 
 def of_run(metric: Metric, record: Record) -> str:
-    """Return a run's number as it is option_or_class: with its standard error in ( ) or its interval in [ ]."""
+    """Return a run's number as it is shown: with its standard error in ( ) or its interval in [ ]."""
     value = metric.of(record)
     if value is None:
         return ""

@@ -11,15 +11,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from scorewise.comparison import curves
-from scorewise.comparison.compared import Compared, warnings
+from scorewise.comparison.compared import Compared, caveats
 from scorewise.comparison.pictures import FEW, MOST, NARROW, WIDTH, Picture, picture
 from scorewise.comparison.record import Record
-from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Table, footnotes, of_groups, of_runs
+from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, ComparisonTable, footnotes, table_of_groups, table_of_runs
 from scorewise.errors import printable
 
 
 class Drawn(NamedTuple):
-    """A panel as the page shows it."""
+    """A panel as the page shows it.
+
+    Args:
+        title: above it.
+        svg: the drawing.
+        notes: what must be known about it.
+    """
 
     title: str
     svg: Markup
@@ -27,7 +33,15 @@ class Drawn(NamedTuple):
 
 
 class Key(NamedTuple):
-    """An entry of the legend."""
+    """An entry of the legend.
+
+    Args:
+        group: place of the group that its curves are of.
+        label: of the group.
+        law: its letter, empty where all runs share one.
+        colour: of the curves, as hexadecimal.
+        dashes: of the curves, as SVG has them.
+    """
 
     group: int
     label: str
@@ -37,7 +51,15 @@ class Key(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A run with its samples."""
+    """A run with its samples.
+
+    Args:
+        label: of the run.
+        link: to its folder.
+        picture: its samples, made small.
+        file: link to them as they are.
+        others: names of the run's other pictures and links to them.
+    """
 
     label: str
     link: str
@@ -53,12 +75,12 @@ def link(path: Path, start: Path) -> str:
 
 
 def page(compared: Compared, folder: Path, command: str) -> str:
-    """Return the page.
+    """Return the HTML of a comparison.
 
     Args:
         compared: runs.
         folder: where it will be, which its links start from.
-        command: that makes it.
+        command: the one that makes it.
     """
     parts = Environment(
         loader=PackageLoader("scorewise.comparison", "page"),
@@ -71,14 +93,14 @@ def page(compared: Compared, folder: Path, command: str) -> str:
     style, script = (parts.loader.get_source(parts, name)[0] for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     panels, styles = curves.panels(compared), curves.styles(compared)
-    runs = of_runs(compared)
+    runs = table_of_runs(compared)
     return parts.get_template("page.html").render(
         style=Markup(style),
         script=Markup(script),
         script_hash=digest,
         command=command,
         compared=compared,
-        warnings=warnings(compared, most=1_000),
+        caveats=caveats(compared, most=1_000),
         troubled=[(one.label, link(one.path, folder), one.problems) for one in _troubled(compared)],
         panels=[_drawn(panel, i, styles) for i, panel in enumerate(panels[: curves.PANELS])],
         panels_left_out=[panel.title for panel in panels[curves.PANELS :]],
@@ -92,11 +114,11 @@ def page(compared: Compared, folder: Path, command: str) -> str:
 
 
 def _troubled(compared: Compared) -> list[Record]:
-    return [record for record in (*compared.left_out, *compared.records) if record.problems]
+    return [record for record in (*compared.unreadable, *compared.records) if record.problems]
 
 
-def _tables(compared: Compared, runs: Table) -> list[tuple[str, str, Table]]:
-    together = [("seeds", "Seeds together", of_groups(compared))] if compared.seeds_repeat else []
+def _tables(compared: Compared, runs: ComparisonTable) -> list[tuple[str, str, ComparisonTable]]:
+    together = [("seeds", "Seeds together", table_of_groups(compared))] if compared.seeds_repeat else []
     return [*together, ("runs", "Runs", runs)] if compared.records else []
 
 

@@ -41,8 +41,9 @@ def picture(path: Path, width: int = WIDTH) -> Picture:
         small.thumbnail((width, 4 * width))
         file = io.BytesIO()
         small.save(file, format="WEBP", quality=80, method=2)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "it is damaged" if not isinstance(error, FileNotFoundError) else "there is none"
-        return Picture("", problem=f"{path.name}: {reason}")
+    except FileNotFoundError:
+        return Picture("", problem=f"{path.name}: there is none")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return Picture("", problem=f"{path.name}: it is damaged")
     data = base64.b64encode(file.getvalue()).decode()
     return Picture(f"data:image/webp;base64,{data}", small.width, small.height)

@@ -14,6 +14,7 @@ import yaml
 from scorewise.catalog import updated
 from scorewise.config.identity import CHANGES_RESULTS, RESULTS
 from scorewise.errors import printable
+from scorewise.values import has_shape, is_number, mapping_in
 
 LARGEST = 4_000_000
 """Bytes of a config or a summary; what is larger was not written by a run."""
@@ -63,27 +64,27 @@ class Record:
 
     @property
     def seed(self) -> int | str:
-        """The seed."""
+        """The seed that its config states; empty where it has none."""
         return self.config.get("seed", "")
 
     @property
-    def results(self) -> Any:
+    def results(self) -> object:
         """The generation of numbers that it belongs to: `identity.RESULTS` when it was finished, or now."""
         versions = self.summary.get("versions")
-        return versions.get("results", 1) if isinstance(versions, dict) else RESULTS
+        return mapping_in(versions).get("results", 1) if has_shape(versions, {}) else RESULTS
 
     @property
     def metrics(self) -> dict[str, float]:
         """Its held-out numbers, standard errors and ends of intervals included."""
-        return numbers(self.summary.get("metrics")) | {
+        return _numbers(self.summary.get("metrics")) | {
             f"{test}: {name}": value
             for test, found in self.later.items()
-            for name, value in numbers(found["metrics"]).items()
+            for name, value in _numbers(found["metrics"]).items()
         }
 
     @property
     def conventions(self) -> dict[str, str]:
-        """What they mean."""
+        """What its metrics mean, by their names."""
         return _texts(self.summary.get("conventions")) | {
             f"{test}: {name}": text
             for test, found in self.later.items()
@@ -98,34 +99,31 @@ class Record:
         return "finished" if self.finished else "unfinished"
 
 
-def number(value: Any) -> float | None:
-    """Return a value as a number, or None where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
+def number(value: object) -> float | None:
+    """Return a number as a float, and None for any other value and where no float holds it."""
     try:
-        return float(value)
+        return float(value) if is_number(value) else None
     except OverflowError:
         return None
 
 
-def numbers(values: Any) -> dict[str, float]:
+def _numbers(values: object) -> dict[str, float]:
     """Return those values of a mapping that are numbers."""
-    if not isinstance(values, Mapping):
-        return {}
-    return {str(name): found for name, value in values.items() if (found := number(value)) is not None}
+    found = {str(name): number(value) for name, value in mapping_in(values).items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _texts(values: Any) -> dict[str, str]:
-    return {str(name): str(text) for name, text in values.items()} if isinstance(values, Mapping) else {}
+def _texts(values: object) -> dict[str, str]:
+    return {str(name): str(text) for name, text in mapping_in(values).items()}
 
 
-def read(path: Path, label: str) -> Record:
+def read_record(path: Path, label: str) -> Record:
     """Return the run of a folder; what cannot be read is among its problems, and nothing is raised."""
     problems: list[str] = []
     config = _config(path / "config.yaml", problems)
     summary = _json(path / "summary.json", problems)
     later = {file.stem: _json(file, problems) for file in sorted(path.glob("*.json")) if file.name != "summary.json"}
-    later = {test: found for test, found in later.items() if isinstance(found.get("metrics"), dict)}
+    later = {test: found for test, found in later.items() if has_shape(found, {"metrics": dict})}
     curves = _curves(path / "metrics.csv", problems)
     if config and not summary and not problems:
         steps = max((points[-1][0] for points in curves.values()), default=None)
@@ -146,10 +144,11 @@ def _text(path: Path, problems: list[str]) -> str | None:
             problems.append(f"{printable(path.name)} has {path.stat().st_size:,} bytes: no run writes such a file")
             return None
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
-        problems.append(f"{printable(path.name)} cannot be read ({reason})")
-        return None
+    except OSError as error:
+        problems.append(f"{printable(path.name)} cannot be read ({error.strerror})")
+    except UnicodeDecodeError:
+        problems.append(f"{printable(path.name)} cannot be read (no UTF-8 text)")
+    return None
 
 
 def _config(path: Path, problems: list[str]) -> dict[str, Any]:
@@ -161,7 +160,7 @@ def _config(path: Path, problems: list[str]) -> dict[str, Any]:
         return {}
     try:
         config = yaml.load(text, Loader=_Loader)
-        if not isinstance(config, dict):
+        if not has_shape(config, {}):
             raise ValueError("no mapping")
         if _too_many(config):
             raise ValueError(f"more than {LEAVES:,} settings")
@@ -170,24 +169,21 @@ def _config(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"config.yaml is damaged ({reason})")
         return {}
     config = {str(section): part for section, part in updated(config).items()}
-    missing = [
-        section
-        for section in CHANGES_RESULTS
-        if not ((section == "seed" and section in config) or isinstance(config.get(section), dict))
-    ]
+    kinds = dict.fromkeys(CHANGES_RESULTS, dict) | {"seed": object}
+    missing = [section for section, kind in kinds.items() if not has_shape(config, {section: kind})]
     if missing:
         problems.append(
             f"no run: its config.yaml has no {', '.join(missing)} (a saved model and a feature extractor have none)"
         )
         return {}
-    nameless = [section for section in CHOSEN if not isinstance(config[section].get("_target_"), str)]
+    nameless = [section for section in CHOSEN if not has_shape(config[section], {"_target_": str})]
     if nameless:
         problems.append(f"config.yaml is damaged (no _target_ in {', '.join(nameless)})")
         return {}
     return config
 
 
-def leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: object, name: str = "") -> Iterator[tuple[str, object]]:
     """Return the settings of a config with dotted names; a list is one setting."""
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -196,7 +192,7 @@ def leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, node
 
 
-def _too_many(config: Any) -> bool:
+def _too_many(config: object) -> bool:
     """Return whether a config has more than LEAVES values, without unfolding all of them."""
     waiting, count = [config], 0
     while waiting and count <= LEAVES:
@@ -216,7 +212,7 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         problems.append(f"{printable(path.name)} is damaged ({printable(str(error)).splitlines()[0]})")
         return {}
-    if not isinstance(found, dict):
+    if not has_shape(found, {}):
         problems.append(f"{printable(path.name)} is damaged (no mapping)")
         return {}
     return found

@@ -56,7 +56,7 @@ def mean_of(values: Sequence[float]) -> Mean:
     return Mean(mean, mean - half, mean + half, n)
 
 
-def groups(records: Sequence[Record]) -> list[Group]:
+def groups_of(records: Sequence[Record]) -> list[Group]:
     """Return runs grouped by all their settings but the seed, in the order in which they first come."""
     by_key: dict[str, list[int]] = {}
     for place, record in enumerate(records):

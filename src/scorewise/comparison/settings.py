@@ -13,7 +13,7 @@ LEFT_OUT = ("identity", "model", "name", "tags", "train", "test", "rerun", "resu
 Settings = dict[str, Any]
 
 
-def settings(record: Record) -> Settings:
+def settings_of(record: Record) -> Settings:
     """Return what a run computes, by dotted names: `backbone` is its option, `backbone.hidden` a setting of it."""
     found: Settings = {}
     for section, part in record.config.items():
@@ -37,14 +37,14 @@ def _counted(found: Settings) -> Settings:
     return {name: value for name, value in found.items() if name not in later or later[name] != value}
 
 
-def as_key(found: Mapping[str, Any]) -> str:
-    """Return a text that is the same for the same settings."""
+def as_key(found: Mapping[str, object]) -> str:
+    """Return a text that equal settings share."""
     return json.dumps(sorted((name, repr(value)) for name, value in found.items()))
 
 
 def same_but_seed(record: Record) -> str:
-    """Return a text that runs share that differ in the seed only."""
-    return as_key(_counted(settings(record)))
+    """Return a text that runs share which differ in the seed only."""
+    return as_key(_counted(settings_of(record)))
 
 
 def differing(records: Sequence[Record]) -> list[str]:
@@ -52,7 +52,7 @@ def differing(records: Sequence[Record]) -> list[str]:
 
     A setting that only one of two options has does not differ: that the option differs says it.
     """
-    counted = [_counted(settings(record)) for record in records]
+    counted = [_counted(settings_of(record)) for record in records]
     names = dict.fromkeys(name for found in counted for name in found)
     sections = dict.fromkeys(section for record in records for section in record.config)
     order = {section: place for place, section in enumerate(sections)}
@@ -70,7 +70,7 @@ def _differs(name: str, counted: Sequence[Settings]) -> bool:
     return lacking or len({as_key({name: found[name]}) for found in having}) > 1
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a setting as it is typed."""
     match value:
         case None:

@@ -4,13 +4,12 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from scorewise.comparison.columns import FACTS, Value
 from scorewise.comparison.compared import Compared
-from scorewise.comparison.record import Record, number
-from scorewise.comparison.table import means
+from scorewise.comparison.record import number
+from scorewise.comparison.table import mean_over_seeds
 from scorewise.errors import printable
 from scorewise.files import harmless
-
-Value = str | float | int | None
 
 
 def safe(value: Value) -> str:
@@ -32,16 +31,15 @@ def _write(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
 
 def _setting(compared: Compared, place: int, name: str) -> Value:
     value = compared.settings[place].get(name)
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if plain else compared.setting(place, name)
+    return compared.setting(place, name) if number(value) is None else value
 
 
-def of_runs(compared: Compared) -> str:
+def runs_csv(compared: Compared) -> str:
     """Return comparison.csv; damaged folders are rows as well."""
     metrics = list(dict.fromkeys(name for record in compared.records for name in record.metrics))
     header = [
         *("run", "status", "problems", "group", "law", "seed", *compared.differing, *metrics),
-        *("objective", "steps", "seconds", "parameters", "command"),
+        *(fact.name for fact in FACTS),
     ]
     rows: list[list[Value]] = []
     for place, record in enumerate(compared.records):
@@ -54,21 +52,15 @@ def of_runs(compared: Compared) -> str:
                 record.seed if seed is not None else str(record.seed),
                 *(_setting(compared, place, name) for name in compared.differing),
                 *(record.metrics.get(name) for name in metrics),
-                str(compared.settings[place].get("objective", "")),
-                *(_known(record, name) for name in ("steps", "seconds", "parameters")),
-                compared.commands[place],
+                *(fact.of(compared, place) for fact in FACTS),
             ]
         )
-    for record in compared.left_out:
+    for record in compared.unreadable:
         rows.append([record.label, record.status, "; ".join(record.problems), *[None] * (len(header) - 3)])
     return _write(header, rows)
 
 
-def _known(record: Record, name: str) -> Value:
-    return number(record.summary.get(name))
-
-
-def of_groups(compared: Compared) -> str:
+def seeds_csv(compared: Compared) -> str:
     """Return comparison_seeds.csv: for every metric mean, ends of its 95 % interval, and number of seeds."""
     endings = ("mean", "low", "high", "n")
     titles = [f"{metric.title} {ending}" for metric in compared.metrics for ending in endings]
@@ -78,7 +70,7 @@ def of_groups(compared: Compared) -> str:
         first = group.members[0]
         found: list[Value] = []
         for metric in compared.metrics:
-            mean = means(compared, group, metric)
+            mean = mean_over_seeds(compared, group, metric)
             found += (
                 [None, None, None, 0]
                 if mean is None

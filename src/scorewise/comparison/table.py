@@ -2,44 +2,19 @@
 
 from typing import NamedTuple
 
-from scorewise.comparison.compared import Compared, names
-from scorewise.comparison.metrics import Metric, meanings, of_run, plain, with_interval
+from scorewise.comparison.columns import FACTS, Cell, Column, number_cell, text_cell, whole_cell
+from scorewise.comparison.compared import Compared
+from scorewise.comparison.metrics import Metric, meanings, of_run, with_interval
 from scorewise.comparison.record import number
 from scorewise.comparison.seeds import INTERVAL, Group, Mean, mean_of
-from scorewise.errors import printable
+from scorewise.errors import names_of, printable
 
 BY_EXAMPLES = "in ( ) the standard error, in [ ] the 95 % interval, both over test examples"
 BY_SEEDS = f"in [ ] the {INTERVAL}; in rows with one value, as for single runs, {BY_EXAMPLES}"
 
 
-class Column(NamedTuple):
-    """A column.
-
-    Args:
-        name: above it.
-        note: what it is.
-        kind: name, fact, setting, metric.
-    """
-
-    name: str
-    note: str
-    kind: str
-
-
-class Cell(NamedTuple):
-    """A cell.
-
-    Args:
-        shown: for people.
-        value: what it is sorted by; None where nothing is known.
-    """
-
-    shown: str = ""
-    value: float | str | None = None
-
-
 class Row(NamedTuple):
-    """A row.
+    """A row of a table.
 
     Args:
         group: place of the group that it is of.
@@ -52,25 +27,16 @@ class Row(NamedTuple):
     cells: list[Cell]
 
 
-class Table(NamedTuple):
-    """A table."""
+class ComparisonTable(NamedTuple):
+    """A table of runs, or of groups of runs.
+
+    Args:
+        columns: what its cells are.
+        rows: one per run or group.
+    """
 
     columns: list[Column]
     rows: list[Row]
-
-
-def _text(shown: str) -> Cell:
-    return Cell(shown, shown or None)
-
-
-def _number(value: object, shown: str | None = None) -> Cell:
-    found = number(value)
-    return Cell() if found is None else Cell(plain(found) if shown is None else shown, found)
-
-
-def _whole(value: object) -> Cell:
-    found = number(value)
-    return Cell() if found is None else Cell(f"{found:,.0f}", found)
 
 
 def _setting(compared: Compared, place: int, name: str) -> Cell:
@@ -82,7 +48,7 @@ def _setting(compared: Compared, place: int, name: str) -> Cell:
 def _metric_column(compared: Compared, metric: Metric) -> Column:
     found = meanings(metric, compared.records)
     texts = [
-        printable(text) if len(found) == 1 else f"{printable(text)} [{names(labels, 3)}]"
+        printable(text) if len(found) == 1 else f"{printable(text)} [{names_of(labels, 3)}]"
         for text, labels in found.items()
     ]
     return Column(printable(metric.title), "; or: ".join(texts), "metric")
@@ -94,7 +60,7 @@ def _shared(compared: Compared) -> tuple[list[Column], list[Column]]:
     return settings, [_metric_column(compared, metric) for metric in compared.metrics]
 
 
-def of_runs(compared: Compared) -> Table:
+def table_of_runs(compared: Compared) -> ComparisonTable:
     """Return the table of runs."""
     settings, metrics = _shared(compared)
     lettered = len(compared.laws) > 1
@@ -103,34 +69,28 @@ def of_runs(compared: Compared) -> Table:
         Column("run", "its folder", "name"),
         *(law if lettered else []),
         Column("status", "finished: it has written its summary", "fact"),
-        Column("seed", "of all random numbers of the run", "fact"),
+        Column("seed", "of all random numbers of the run", "fact", "where it differs"),
         *metrics,
         *settings,
-        Column("steps", "of the optimiser", "fact"),
-        Column("minutes", "of training; of a resumed run those of its last start only", "fact"),
-        Column("parameters", "of the model", "fact"),
+        *(fact.column for fact in FACTS if fact.column),
     ]
     rows = []
     for place, record in enumerate(compared.records):
-        summary = record.summary
-        seconds = number(summary.get("seconds"))
         seed = number(record.seed)
         cells = [
-            _text(record.label),
-            *([_text(compared.law_of(place).letter)] if lettered else []),
-            _text(record.status),
-            _text(printable(str(record.seed))) if seed is None else Cell(str(record.seed), seed),
-            *(_number(metric.of(record), of_run(metric, record)) for metric in compared.metrics),
+            text_cell(record.label),
+            *([text_cell(compared.law_of(place).letter)] if lettered else []),
+            text_cell(record.status),
+            text_cell(printable(str(record.seed))) if seed is None else Cell(str(record.seed), seed),
+            *(number_cell(metric.of(record), of_run(metric, record)) for metric in compared.metrics),
             *(_setting(compared, place, name) for name in compared.differing),
-            _whole(summary.get("steps")),
-            _number(None if seconds is None else seconds / 60, None if seconds is None else f"{seconds / 60:.1f}"),
-            _whole(summary.get("parameters")),
+            *(fact.cell(fact.of(compared, place)) for fact in FACTS if fact.column),
         ]
         rows.append(Row(compared.group_of(place), (place,), cells))
-    return Table(columns, rows)
+    return ComparisonTable(columns, rows)
 
 
-def means(compared: Compared, group: Group, metric: Metric) -> Mean | None:
+def mean_over_seeds(compared: Compared, group: Group, metric: Metric) -> Mean | None:
     """Return the mean of a metric over the finished seeds of a group, or None where none has it."""
     values = [metric.of(compared.records[place]) for place in group.members]
     known = [value for value in values if value is not None]
@@ -138,7 +98,7 @@ def means(compared: Compared, group: Group, metric: Metric) -> Mean | None:
 
 
 def _mean(compared: Compared, group: Group, metric: Metric) -> Cell:
-    found = means(compared, group, metric)
+    found = mean_over_seeds(compared, group, metric)
     if found is None:
         return Cell()
     count = "" if found.n == len(group.members) else f", n={found.n}"
@@ -148,7 +108,7 @@ def _mean(compared: Compared, group: Group, metric: Metric) -> Cell:
     return Cell(with_interval(found.mean, found.low, found.high) + count, found.mean)
 
 
-def of_groups(compared: Compared) -> Table:
+def table_of_groups(compared: Compared) -> ComparisonTable:
     """Return the table of runs taken together that differ in the seed only."""
     settings, metrics = _shared(compared)
     lettered = len(compared.laws) > 1
@@ -156,7 +116,7 @@ def of_groups(compared: Compared) -> Table:
     columns = [
         Column("runs", "that differ in the seed only", "name"),
         *(law if lettered else []),
-        Column("n", "how many seeds", "fact"),
+        Column("n", "how many seeds", "fact", "where it differs"),
         Column("seeds", "which", "fact"),
         *metrics,
         *settings,
@@ -166,18 +126,18 @@ def of_groups(compared: Compared) -> Table:
         first = group.members[0]
         seeds = [printable(str(compared.records[place].seed)) for place in group.members]
         cells = [
-            _text(compared.label_of(group)),
-            *([_text(compared.law_of(first).letter)] if lettered else []),
-            _whole(len(group.members)),
-            Cell(names(seeds, 10), number(compared.records[first].seed)),
+            text_cell(compared.label_of(group)),
+            *([text_cell(compared.law_of(first).letter)] if lettered else []),
+            whole_cell(len(group.members)),
+            Cell(names_of(seeds, 10), number(compared.records[first].seed)),
             *(_mean(compared, group, metric) for metric in compared.metrics),
             *(_setting(compared, first, name) for name in compared.differing),
         ]
         rows.append(Row(i, group.members, cells))
-    return Table(columns, rows)
+    return ComparisonTable(columns, rows)
 
 
-def footnotes(table: Table) -> list[tuple[str, str]]:
+def footnotes(table: ComparisonTable) -> list[tuple[str, str]]:
     """Return what the metrics of a table are; those of one table (metric/row/column) that say the same are one."""
     found: dict[tuple[str, str], list[str]] = {}
     for column in table.columns:

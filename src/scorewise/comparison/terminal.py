@@ -4,12 +4,13 @@ from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
-from rich.table import Table as RichTable
+from rich.table import Table
 from rich.text import Text
 
-from scorewise.comparison.compared import Compared, warnings
+from scorewise.comparison.columns import Column
+from scorewise.comparison.compared import Compared, caveats
 from scorewise.comparison.metrics import LAST, of_which_test
-from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, Column, Row, Table, of_groups, of_runs
+from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, ComparisonTable, Row, table_of_groups, table_of_runs
 
 MOST = 60
 """Rows that are printed; the files hold all."""
@@ -19,20 +20,20 @@ PARTS = 12
 
 def show(compared: Compared, console: Console) -> None:
     """Print warnings, what is wrong with which folder, and the table; nothing in it is markup."""
-    for warned in warnings(compared):
-        console.print(Text(f"warning: {warned.sentence}", style="yellow"))
-        for part in warned.parts[:PARTS]:
+    for caveat in caveats(compared):
+        console.print(Text(f"warning: {caveat.sentence}", style="yellow"))
+        for part in caveat.parts[:PARTS]:
             console.print(Padding(Text(part, style="yellow"), (0, 0, 0, 2)))
-        if len(warned.parts) > PARTS:
-            console.print(Text(f"  ... and {len(warned.parts) - PARTS} more, on the page", style="yellow"))
-    troubled = [record for record in (*compared.records, *compared.left_out) if record.problems]
+        if len(caveat.parts) > PARTS:
+            console.print(Text(f"  ... and {len(caveat.parts) - PARTS} more, on the page", style="yellow"))
+    troubled = [record for record in (*compared.records, *compared.unreadable) if record.problems]
     for record in troubled[:MOST]:
         console.print(Text(f"{record.label}: {'; '.join(record.problems)}", style="yellow"))
     if len(troubled) > MOST:
         console.print(Text(f"... and {len(troubled) - MOST} more folders with problems", style="yellow"))
     if not compared.records:
         return
-    table = of_groups(compared) if compared.seeds_repeat else of_runs(compared)
+    table = table_of_groups(compared) if compared.seeds_repeat else table_of_runs(compared)
     columns = [i for i, column in enumerate(table.columns) if _worth_it(column, table, i)]
     rows = table.rows[:MOST]
     drawn = _drawn(table, columns, rows)
@@ -45,18 +46,18 @@ def show(compared: Compared, console: Console) -> None:
     console.print(Text(BY_SEEDS if compared.seeds_repeat else BY_EXAMPLES, style="dim"))
 
 
-def _worth_it(column: Column, table: Table, place: int) -> bool:
+def _worth_it(column: Column, table: ComparisonTable, place: int) -> bool:
     """Return whether a column is shown: not metric/row/column, and not what says nothing."""
     if column.kind == "metric":
         return "/" not in column.name and of_which_test(column.name)[1] not in LAST
     texts = {row.cells[place].shown for row in table.rows}
-    if column.name in ("steps", "minutes", "parameters"):
+    if column.in_terminal == "never" or (column.in_terminal == "where it differs" and len(texts) == 1):
         return False
-    return texts != {"finished"} and texts != {""} and not (column.name in ("seed", "n") and len(texts) == 1)
+    return texts not in ({"finished"}, {""})
 
 
-def _drawn(table: Table, columns: list[int], rows: list[Row]) -> RichTable:
-    drawn = RichTable()
+def _drawn(table: ComparisonTable, columns: list[int], rows: list[Row]) -> Table:
+    drawn = Table()
     for i in columns:
         column = table.columns[i]
         drawn.add_column(Text(column.name), justify="right" if column.kind == "metric" else "left", overflow="fold")
@@ -65,7 +66,7 @@ def _drawn(table: Table, columns: list[int], rows: list[Row]) -> RichTable:
     return drawn
 
 
-def _folded(table: Table, columns: list[int], rows: list[Row]) -> Group:
+def _folded(table: ComparisonTable, columns: list[int], rows: list[Row]) -> Group:
     """Return the table with every row as a few lines: its name, its settings, its numbers."""
     lines: list[RenderableType] = []
     for row in rows:

@@ -1,6 +1,5 @@
-"""How a stored run is typed again."""
+"""The command that computes a stored run again."""
 
-import math
 import re
 import shlex
 from collections.abc import Mapping
@@ -9,7 +8,9 @@ from typing import Any
 import yaml
 
 from scorewise import catalog
+from scorewise.catalog import Config
 from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING
+from scorewise.values import has_shape
 
 GROUPS = (
     *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),
@@ -17,7 +18,6 @@ GROUPS = (
 )
 """In the order in which a person would type them."""
 UNTYPED = ("identity", "model", "rerun", "resume", "train", "paths")
-Config = Mapping[str, Any]
 
 
 class NotTyped(Exception):
@@ -25,30 +25,30 @@ class NotTyped(Exception):
 
 
 def option_or_class(group: str, target: str) -> str:
-    """Return the option of a target as it is shown; the class's own name for a class of the user's."""
+    """Return the option that a target belongs to, and for a class of the user's its own name."""
     return catalog.option_name(group, target).rpartition(".")[2]
 
 
-def follows(group: str, key: str, value: Any, config: Config) -> bool:
+def follows(group: str, key: str, value: object, config: Config) -> bool:
     """Return whether a setting is another one by default, and has that one's value, as trainer.max_epochs has."""
     typed = (option[key] for option in catalog.options(group).values() if key in option)
     return any("${" in str(one) and _same(_resolved(one, config), value) for one in typed)
 
 
-def command(config: Config) -> str:
+def retyped(config: Config) -> str:
     """Return the shortest `python src/train.py ...` that computes a stored config again.
 
     Raises:
         NotTyped: it holds what this version has no option for.
     """
     defaults, main = catalog.default_options("train"), catalog.settings_beside_groups("train")
-    skipped = {"sampler", "likelihood"} if "latent" in config else set()
+    vae = "latent" in config
+    skipped = {"sampler", "likelihood"} if vae else set()
     words: list[str] = []
     for group in GROUPS:
-        part = config.get(group)
-        if group in skipped or not isinstance(part, Mapping) or ("latent" in config and dict(part) == catalog.NONE):
-            continue
-        words += _group(group, part, defaults.get(group, ""), config)
+        given = group not in skipped and has_shape(config, {group: {}})
+        if given and not (vae and config[group] == catalog.NONE):
+            words += _group(group, config[group], defaults.get(group, ""), config)
     for key, value in main.items():
         if key not in UNTYPED and key in config and config[key] != value:
             words.append(f"{key}={_word(config[key])}")
@@ -77,14 +77,14 @@ def _changed(group: str, part: Config, option: Config, config: Config) -> list[s
     return words
 
 
-def _same(one: Any, other: Any) -> bool:
-    both_nan = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+def _same(one: object, other: object) -> bool:
+    both_nan = one != one and other != other
     return both_nan or (type(one) is type(other) and one == other) or _number(one) == _number(other) is not None
 
 
 def _number(value: Any) -> float | None:
     """Return a number, also one that YAML 1.1 takes for a text, such as 1e-4."""
-    if isinstance(value, bool) or value is None:
+    if type(value) is bool or value is None:
         return None
     try:
         return float(value)
@@ -99,13 +99,13 @@ def _resolved(value: Any, config: Config) -> Any:
         return value
     node: Any = config
     for key in match[1].split("."):
-        if not isinstance(node, Mapping) or key not in node:
+        if not has_shape(node, {key: object}):
             return yaml.safe_load(match[2]) if match[2] else value
         node = node[key]
     return node
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     """Return a value as Hydra reads it on a command line."""
     match value:
         case None:

@@ -9,7 +9,7 @@ from scorewise.catalog import Config, option_name
 from scorewise.config.choices import build_source, built, class_of
 from scorewise.config.outlier_sets import entries_of, outside_sources
 from scorewise.data.source import Source
-from scorewise.data.tables import Tabular
+from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised

@@ -1,15 +1,15 @@
 """Sets of outliers: other data in the shape of a model's own."""
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
 from scorewise.catalog import Config, settings_of, targets
-from scorewise.config.choices import build_source
+from scorewise.config.choices import BATCHING, build_source
 from scorewise.config.settings import refuse_settings
 from scorewise.data.source import Source
+from scorewise.data.tables import Table
 from scorewise.errors import UserError, either
 from scorewise.store import import_class
 
@@ -68,9 +68,8 @@ def outside_sources(
                 f"task.out names {name} twice: give one of them another name, {{data: {option}, name: ...}}."
             )
         part = settings_of("data", option)
-        accepted = inspect.signature(import_class(part["_target_"])).parameters
-        if unknown := sorted(set(settings) - (set(part) & set(accepted))):
-            known = [key for key in part if key in accepted]
+        known = [key for key in part if key not in ("_target_", *BATCHING)]
+        if unknown := sorted(set(settings) - set(known)):
             raise UserError(
                 f"task.out: {unknown[0]} is no setting of {option}: there are {', '.join(known) or 'none'}."
             )
@@ -78,7 +77,7 @@ def outside_sources(
         fitted |= {"val": 0, "test": 1}  # of a folder, all images
         fitted |= {"channels": shape[0], "size": shape[-1]} if len(shape) == 3 else {"dims": shape[0]}
         part |= {key: value for key, value in fitted.items() if key in part} | settings
-        if columns is not None and "columns" in accepted:
+        if columns is not None and issubclass(import_class(part["_target_"]), Table):
             part["columns"] = columns
         try:
             refuse_settings({"data": part}, "data")

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.data.images import EightBitImages, cache_root, data_root, make_cache
+from scorewise.data.eight_bit import EightBitImages
 from scorewise.data.pixels import PixelFile
+from scorewise.data.roots import cache_root, data_root, make_cache
 from scorewise.data.source import Split
 from scorewise.errors import UserError
 

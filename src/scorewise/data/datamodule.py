@@ -39,6 +39,15 @@ class Batches:
 
     A global batch is cut into equal parts, one per process; held-out splits are dealt out without repeating any
     example.
+
+    Args:
+        source: the data set.
+        split: of it.
+        batch_size: examples per global batch.
+        seed: of the order of training examples.
+        rank: of this process.
+        world_size: number of processes.
+        frozen: whether every epoch is the first one again, as `overfit_batches` asks for.
     """
 
     def __init__(
@@ -97,7 +106,7 @@ class Batches:
 
 
 class ScoreData(LightningDataModule):
-    """A data set as Lightning wants it.
+    """A data set as a LightningDataModule.
 
     Args:
         source: the data set.

@@ -1,6 +1,6 @@
 """One image file as the bytes of its pixels."""
 
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ def decode(file: BinaryIO, size: int, channels: int) -> Tensor:
     return pixels_of(fitted)
 
 
-def pixels_of(image: Any) -> Tensor:
+def pixels_of(image: Image.Image) -> Tensor:
     """Return the bytes of a grey or RGB Pillow image, flat in the order channel, row, column."""
     levels = torch.from_numpy(np.array(image, dtype=np.uint8))
     return (levels if levels.ndim == 2 else levels.permute(2, 0, 1)).reshape(-1)

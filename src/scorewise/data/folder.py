@@ -4,7 +4,6 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +12,13 @@ import torch
 from torch import Tensor
 
 from scorewise.data.decoding import Undecodable, decode
-from scorewise.data.images import EightBitImages, cache_root, make_cache
-from scorewise.data.left_out import LeftOut, sentence_of
+from scorewise.data.eight_bit import EightBitImages
 from scorewise.data.pixels import PixelFile
+from scorewise.data.roots import cache_root, make_cache
+from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split
 from scorewise.errors import UserError, printable
+from scorewise.values import is_share, is_whole
 
 READERS = 4
 """Threads that decode; each may hold one large image."""
@@ -27,8 +28,8 @@ SETTINGS = "pixels 1"
 """What decoding means, for the fingerprint of decoded pixels: count it up when that changes."""
 
 
-class Found(NamedTuple):
-    """A file of the folder.
+class ImageFile(NamedTuple):
+    """A file of the folder that may be an image.
 
     Args:
         name: its path below the folder.
@@ -44,7 +45,7 @@ class Found(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """One image.
+    """One decoded image.
 
     Args:
         digest: SHA-256 of the file, hexadecimal.
@@ -102,19 +103,19 @@ class ImageFolder(EightBitImages):
         super().__init__()
         if path is None or not str(path):
             raise UserError("data=images needs a folder: data.path=<folder of images>.")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not is_whole(size, 1):
             raise UserError(f"data.size={size} must be a whole number of pixels, at least 1.")
         if channels not in (1, 3):
             raise UserError(f"data.channels={channels} must be 1 (grey) or 3 (RGB).")
         for name, share in (("val", val), ("test", test)):
-            if not isinstance(share, int | float) or not 0 <= share <= 1:
+            if not is_share(share):
                 raise UserError(f"data.{name}={share} must be a share of the images, 0 to 1.")
         if val + test > 1:
             raise UserError(f"data.val={val} and data.test={test} must be at most 1 together.")
         self.path, self.cache = Path(str(path)).expanduser().absolute(), cache_root(cache)
         self.shape, self.val, self.test = (channels, size, size), val, test
         self._names: dict[Split, list[str]] = {}
-        self._left_out: list[LeftOut] = []
+        self._skipped: list[Skipped] = []
 
     def prepare(self) -> None:
         """Decode every image into one file of the cache, unless it is there.
@@ -132,12 +133,12 @@ class ImageFolder(EightBitImages):
         """
         contents = self._contents()
         self._names = contents["names"]
-        self._left_out = [LeftOut(*one) for one in contents["left_out"]]
-        if self._left_out:
-            total = len(self._left_out) + sum(len(names) for names in self._names.values())
+        self._skipped = [Skipped(*one) for one in contents["left_out"]]
+        if self._skipped:
+            total = len(self._skipped) + sum(len(names) for names in self._names.values())
             warnings.warn(
-                f"{len(self._left_out)} of {total} files below {printable(str(self.path))} are not used: "
-                f"{sentence_of(self._left_out)}.",
+                f"{len(self._skipped)} of {total} files below {printable(str(self.path))} are not used: "
+                f"{reasons_of(self._skipped)}.",
                 stacklevel=2,
             )
         pixels: dict[Split, Tensor] = contents["pixels"]
@@ -151,22 +152,24 @@ class ImageFolder(EightBitImages):
     def remarks(self) -> dict[str, Any]:
         """Return how many images each split has, and every file that is not used, with its reason."""
         counts = {split: self.count(split) for split in SPLITS}
-        return {"images": counts, "left_out": {printable(one.name): one.reason for one in self._left_out}}
+        return {"images": counts, "left_out": {printable(one.name): one.reason for one in self._skipped}}
 
     def _contents(self) -> dict[str, Any]:
-        found, left_out = self._files()
+        found, skipped = self._files()
         settings = (SETTINGS, self.shape, self.val, self.test, str(self.path))
-        listing = repr((settings, [(one.name, one.size, one.changed) for one in found], left_out))
+        listing = repr(
+            (settings, [(one.name, one.size, one.changed) for one in found], [tuple(one) for one in skipped])
+        )
         name = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
         fingerprint = hashlib.sha256(listing.encode(errors="surrogatepass")).hexdigest()
         file = PixelFile(make_cache(self.cache) / f"images-{name}.pt", fingerprint)
         contents = file.read()
         if contents is None:
-            contents = self._decoded(found, left_out)
+            contents = self._decoded(found, skipped)
             file.write(contents)
         return contents
 
-    def _decoded(self, found: list[Found], left_out: list[LeftOut]) -> dict[str, Any]:
+    def _decoded(self, found: list[ImageFile], skipped: list[Skipped]) -> dict[str, Any]:
         if len(found) > TAKES_LONG:
             warnings.warn(f"{len(found)} files are decoded into {self.cache}: this takes a while, once.", stacklevel=2)
         images: dict[Split, list[Decoded]] = {split: [] for split in SPLITS}
@@ -174,22 +177,22 @@ class ImageFolder(EightBitImages):
             warnings.simplefilter("ignore")  # Pillow's, about what is then left out
             try:
                 for one in readers.map(self._read_file, found):
-                    if isinstance(one, LeftOut):
-                        left_out.append(one)
+                    if isinstance(one, Skipped):
+                        skipped.append(one)
                     else:
                         images[split_of(one.digest, self.val, self.test)].append(one)
             finally:
                 readers.shutdown(cancel_futures=True)  # Ctrl-C waits for no other file
         if not any(images.values()):
             raise UserError(
-                f"data.path={printable(str(self.path))} has no image that can be used: {sentence_of(left_out)}."
+                f"data.path={printable(str(self.path))} has no image that can be used: {reasons_of(skipped)}."
             )
         for split in SPLITS:
             images[split].sort(key=lambda one: (one.digest, one.name))
         return {
             "pixels": {split: self._stacked(images[split]) for split in SPLITS},
             "names": {split: [one.name for one in images[split]] for split in SPLITS},
-            "left_out": [list(one) for one in sorted(left_out)],
+            "left_out": [list(one) for one in sorted(skipped)],
         }
 
     def _stacked(self, images: list[Decoded]) -> Tensor:
@@ -197,7 +200,7 @@ class ImageFolder(EightBitImages):
             torch.stack([one.pixels_D for one in images]) if images else torch.empty((0, self.dims), dtype=torch.uint8)
         )
 
-    def _read_file(self, one: Found) -> Decoded | LeftOut:
+    def _read_file(self, one: ImageFile) -> Decoded | Skipped:
         channels, size, _ = self.shape
         try:
             with open(one.path, "rb") as file:
@@ -205,12 +208,12 @@ class ImageFolder(EightBitImages):
                 file.seek(0)
                 return Decoded(hashlib.file_digest(file, "sha256").hexdigest(), one.name, pixels_D)
         except Undecodable as error:
-            return LeftOut(one.name, str(error))
+            return Skipped(one.name, str(error))
         except OSError as error:
-            return LeftOut(one.name, f"not readable ({error.strerror})")
+            return Skipped(one.name, f"not readable ({error.strerror})")
 
-    def _files(self) -> tuple[list[Found], list[LeftOut]]:
-        """Return every file below the folder, by name, and what is none.
+    def _files(self) -> tuple[list[ImageFile], list[Skipped]]:
+        """Return the files below the folder, and what is no file, both by name.
 
         Raises:
             UserError: no folder, or nothing in it.
@@ -218,15 +221,8 @@ class ImageFolder(EightBitImages):
         if not self.path.is_dir():
             kind = "a file" if self.path.exists() else "not there"
             raise UserError(f"data.path={printable(str(self.path))} is {kind}: give a folder of images.")
-        found: list[Found] = []
-        left_out: list[LeftOut] = []
-        for one in self._walk():
-            (found if isinstance(one, Found) else left_out).append(one)  # type: ignore[arg-type]
-        if not found and not left_out:
-            raise UserError(f"data.path={printable(str(self.path))} is empty: give a folder of images.")
-        return sorted(found), sorted(left_out)
-
-    def _walk(self) -> Iterator[Found | LeftOut]:
+        found: list[ImageFile] = []
+        skipped: list[Skipped] = []
         unreadable: list[OSError] = []
         entered = {_identity(self.path)}
         for folder, folders, files in os.walk(self.path, onerror=unreadable.append, followlinks=True):
@@ -234,22 +230,29 @@ class ImageFolder(EightBitImages):
                 path = os.path.join(folder, name)
                 if _identity(path) in entered:
                     folders.remove(name)
-                    yield LeftOut(self._below(path), "a folder that is read already")
+                    skipped.append(Skipped(self._below(path), "a folder that is read already"))
                 else:
                     entered.add(_identity(path))
             folders.sort()
-            yield from (self._file(os.path.join(folder, name)) for name in files)
-        yield from (LeftOut(self._below(error.filename), f"not readable ({error.strerror})") for error in unreadable)
+            for name in files:
+                self._sort_in(os.path.join(folder, name), found, skipped)
+        skipped += [Skipped(self._below(error.filename), f"not readable ({error.strerror})") for error in unreadable]
+        if not found and not skipped:
+            raise UserError(f"data.path={printable(str(self.path))} is empty: give a folder of images.")
+        return sorted(found), sorted(skipped)
 
-    def _file(self, path: str) -> Found | LeftOut:
+    def _sort_in(self, path: str, found: list[ImageFile], skipped: list[Skipped]) -> None:
+        """Add a path to the files that may be images, or to what is none."""
         name = self._below(path)
         try:
             about = os.stat(path)
         except OSError:
-            return LeftOut(name, "a link to nothing")
-        if not stat.S_ISREG(about.st_mode):
-            return LeftOut(name, "no regular file")
-        return Found(name, path, about.st_size, about.st_mtime_ns)
+            skipped.append(Skipped(name, "a link to nothing"))
+            return
+        if stat.S_ISREG(about.st_mode):
+            found.append(ImageFile(name, path, about.st_size, about.st_mtime_ns))
+        else:
+            skipped.append(Skipped(name, "no regular file"))
 
     def _below(self, path: str) -> str:
         return os.path.relpath(path, self.path)

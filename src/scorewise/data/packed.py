@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from scorewise.data.decoding import pixels_of
-from scorewise.data.images import Cifar10, EightBitImages, cache_root, data_root, make_cache
+from scorewise.data.eight_bit import EightBitImages
+from scorewise.data.images import Cifar10
+from scorewise.data.roots import cache_root, data_root, make_cache
 from scorewise.data.source import Split, split_at_random
 from scorewise.errors import UserError
+from scorewise.values import is_whole
 
 
 def refuse_damaged(path: Path, md5: str) -> None:
@@ -58,7 +61,7 @@ class Cifar10Subset(EightBitImages):
         self.root, self.whole = data_root(root), Cifar10(root, cache)
 
     def prepare(self) -> None:
-        """Make sure that the sheets are there, or else CIFAR-10.
+        """Fetch CIFAR-10 where the sheets are not there.
 
         Raises:
             UserError: neither is there or to be downloaded.
@@ -146,7 +149,7 @@ class OmniglotSmall(EightBitImages):
 
     def __init__(self, root: str | None = None, cache: str | None = None, size: int = 28) -> None:
         super().__init__()
-        if not isinstance(size, int) or not 1 <= size <= 105:
+        if not is_whole(size, 1) or size > 105:
             raise UserError(f"data.size={size} must be a whole number of pixels, 1 to 105.")
         self.root, self.cache, self.shape = data_root(root), cache_root(cache), (1, size, size)
 

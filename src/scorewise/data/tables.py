@@ -1,7 +1,6 @@
 """Tables: every column standardised by its training examples."""
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,62 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.data.images import data_root
-from scorewise.data.left_out import LeftOut, sentence_of
-from scorewise.data.source import SPLITS, FixedSource, Split, split_at_random
+from scorewise.data.roots import data_root
+from scorewise.data.skipped import Skipped, reasons_of
+from scorewise.data.source import SPLITS, Split, split_at_random
 from scorewise.data.tabular.columns import Columns, moments
 from scorewise.data.tabular.file import Dialect, TableFile
 from scorewise.data.tabular.formats import open_table
-from scorewise.data.tabular.rows import Rows, read_rows, read_table, refuse_missing, unknown
-from scorewise.errors import UserError, names_of, printable, typed
-from scorewise.noise import Draws
+from scorewise.data.tabular.rows import read_table, unknown
+from scorewise.data.tabular.selection import Selected, Selection
+from scorewise.data.tabular.source import Tabular
+from scorewise.data.tabular.splits import split_rows
+from scorewise.errors import UserError, names_of, typed
+from scorewise.values import is_share
 
-LEAST = 10
-"""Rows that a density needs."""
 STEPS, LEAST_BATCH = 5, 8
 """A small table makes so many steps an epoch, by batches of no fewer rows than that."""
 EXACT = 2.0**53
 """Beyond this not every whole number is one of float64."""
-
-
-class Tabular(FixedSource, ABC):
-    """Rows of a table; models see every column with mean 0 and standard deviation 1 over the training rows."""
-
-    mean, std = 0.0, 1.0
-    unit = "the columns' own units"
-
-    @property
-    @abstractmethod
-    def table(self) -> Columns:
-        """The columns."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What the D numbers of an example are called."""
-        return self.table.names
-
-    @property
-    def column_mean(self) -> Tensor:
-        """The mean of every column, shape (D,), in its own units."""
-        return self.table.mean_D
-
-    @property
-    def column_scale(self) -> Tensor:
-        """The standard deviation of every column, shape (D,), in its own units."""
-        return self.table.scale_D
-
-    @property
-    def log_volume(self) -> float:
-        """The sum of the log column scales, nats."""
-        return self.table.log_volume
-
-    def scaled(self, raw_BD: Tensor) -> Tensor:
-        """Return rows in their own units, standardised."""
-        return self.table.standardised(raw_BD)
-
-    def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
-        """Return clean examples (B, D), standardised; the same in every epoch."""
-        return self.scaled(self.raw(split)[index_B]).to(torch.get_default_dtype())
 
 
 class Table(Tabular):
@@ -79,12 +39,12 @@ class Table(Tabular):
         drop: columns that are not used: a label, say.
         one_hot: columns of text that are turned into an indicator per value.
         index: the column that names the rows; None: the first one, where that alone has no name.
-        header, decimal, encoding: of a CSV table, see `Dialect`.
         val: share of the rows for validation.
         test: share of the rows for testing.
         split_seed: of the split.
         root: folder of data sets; None: $SCOREWISE_DATA or data/.
         columns: those of another table, as `Columns.plain` has them; then names and scales are theirs.
+        dialect: header, decimal and encoding of a CSV table, see `Dialect`.
 
     Raises:
         UserError: a setting is out of range.
@@ -96,14 +56,12 @@ class Table(Tabular):
         drop: Sequence[str] | None = None,
         one_hot: Sequence[str] | None = None,
         index: str | None = None,
-        header: bool | None = None,
-        decimal: str = ".",
-        encoding: str = "utf-8",
         val: float = 0.1,
         test: float = 0.1,
         split_seed: int = 0,
         root: str | None = None,
         columns: Mapping[str, Any] | None = None,
+        **dialect: Any,
     ) -> None:
         super().__init__()
         if path is None or not str(path):
@@ -113,15 +71,17 @@ class Table(Tabular):
                 wanted = typed(f"data.{name}", [str(listed)])
                 raise UserError(f"data.{name}={listed} must be a list of columns: {wanted}.")
         for name, share in (("val", val), ("test", test)):
-            if not isinstance(share, int | float) or not 0 <= share <= 1:
+            if not is_share(share):
                 raise UserError(f"data.{name}={share} must be a share of the rows, 0 to 1.")
         if val + test > 1:
             raise UserError(f"data.val={val} and data.test={test} must be at most 1 together.")
-        given = Path(str(path)).expanduser()
-        self.path = place_of(given, root)
-        self.drop, self.one_hot = [str(name) for name in drop or ()], [str(name) for name in one_hot or ()]
-        self.index = None if index is None else str(index)
-        self.dialect = Dialect(header, str(decimal), str(encoding))
+        self.path = place_of(Path(str(path)).expanduser(), root)
+        self.selection = Selection(
+            [str(name) for name in drop or ()],
+            [str(name) for name in one_hot or ()],
+            None if index is None else str(index),
+        )
+        self.dialect = Dialect(prefix="data.", **dialect)
         self.val, self.test, self.split_seed = val, test, split_seed
         self._columns = None if columns is None else Columns.of(columns)
         self._fixed = columns is not None
@@ -179,81 +139,29 @@ class Table(Tabular):
         file = open_table(self.path, self.dialect)
         if self._fixed:
             assert self._columns is not None
-            rows = read_table(self.path, self._columns, self.dialect)
+            rows, selected = read_table(self.path, self._columns, self.dialect), None
         else:
-            rows = self._own(file)
-        if rows.left_out:
-            _warn(
-                f"{len(rows.left_out)} of {rows.total} rows of {file.label} are not used: {sentence_of(rows.left_out)}."
-            )
-        index = self._split(rows.raw_ND)
+            selected = self.selection.read(file)
+            rows = selected.rows
+        if rows.skipped:
+            _warn(f"{len(rows.skipped)} of {rows.total} rows of {file.label} are not used: {reasons_of(rows.skipped)}.")
+        index = split_rows(rows.raw_ND, self.val, self.test, self.split_seed)
         self._numbers = {split: rows.number_N[index_N] for split, index_N in index.items()}
         raw = {split: rows.raw_ND[index_N] for split, index_N in index.items()}
-        left_out = list(rows.left_out)
-        if self._columns is None:
-            raw = self._described(file, raw, left_out)
-            if self._index is not None:
-                self._remarks["index"] = self._index or "column 1, which has no name"
+        skipped = list(rows.skipped)
+        if selected is not None:
+            raw = self._described(file, selected, raw, skipped)
+            if selected.index is not None:
+                self._remarks["index"] = selected.index or "column 1, which has no name"
         reasons: dict[str, int] = {}
-        for one in left_out:
+        for one in skipped:
             reasons[one.reason] = reasons.get(one.reason, 0) + 1
         self._remarks["left_out"] = reasons
         return raw
 
-    def _own(self, file: TableFile) -> Rows:
-        """Return the rows of the columns that the settings ask for."""
-        refuse_missing(file, [*self.drop, *self.one_hot, *([self.index] if self.index else [])], "the settings name")
-        self._index = self.index if self.index is not None else file.unnamed
-        aside = {*self.drop, *self.one_hot, self._index}
-        self._numeric = [name for name in file.names if name not in aside]
-        if unnamed := [place for place, name in enumerate(file.names, 1) if not name and name not in aside]:
-            raise UserError(f"column {unnamed[0]} of {file.label} has no name: give it one.")
-        if any("${" in name for name in file.names):
-            raise UserError(f"a column of {file.label} has ${{ in its name, which no config may hold: rename it.")
-        if not self._numeric and not self.one_hot:
-            raise UserError(f"{file.label} has no column left: data.drop={self.drop} names all of them.")
-        self._categories: dict[str, tuple[str, ...]] = dict.fromkeys(self.one_hot, ())
-        rows = read_rows(file, self._numeric, self._categories, strict=True)
-        if not rows.total:
-            raise UserError(f"{file.label} names its columns and has no row: add some.")
-        if unsafe := [name for name, values in self._categories.items() if any("${" in value for value in values)]:
-            raise UserError(
-                f"column {names_of(unsafe)} of {file.label} has a value with ${{, which no config may hold: rename it."
-            )
-        if missing := [n for n, count in zip(self._numeric, rows.missing_D, strict=True) if count == rows.total]:
-            raise UserError(f"column {names_of(missing)} of {file.label} has no value: {typed('data.drop', missing)}.")
-        if 2 * len(rows.left_out) > rows.total:
-            worst = self._numeric[int(rows.missing_D.argmax())] if len(self._numeric) and rows.missing_D.any() else None
-            hint = f": {printable(worst)} lacks most numbers, so {typed('data.drop', [worst])}" if worst else ""
-            raise UserError(
-                f"{len(rows.left_out)} of {rows.total} rows of {file.label} cannot be used "
-                f"({sentence_of(rows.left_out)}), which is more than half{hint}."
-            )
-        if len(rows.number_N) < LEAST:
-            raise UserError(
-                f"{file.label} has {len(rows.number_N)} row{'s' if len(rows.number_N) != 1 else ''} that can be used, "
-                f"and a density needs at least {LEAST}: add some."
-            )
-        return rows
-
-    def _split(self, raw_ND: Tensor) -> dict[Split, Tensor]:
-        """Return the rows of every split: in the order of a hash of their values, cut where the shares end."""
-        key_N = torch.zeros(len(raw_ND), dtype=torch.int64)
-        for column_N in raw_ND.T:
-            bits_N = (column_N.contiguous() + 0.0).view(torch.int64)  # without the sign of zero
-            key_N = Draws.of(self.split_seed, key_N, bits_N).key_B
-        ordered_N, order_N = key_N.sort(stable=True)
-
-        def cut(share: float) -> int:
-            place = round(share * len(order_N))
-            while 0 < place < len(order_N) and ordered_N[place] == ordered_N[place - 1]:
-                place += 1  # equal rows stay together
-            return place
-
-        first, second = cut(self.test), cut(self.test + self.val)
-        return {"test": order_N[:first], "val": order_N[first:second], "train": order_N[second:]}
-
-    def _described(self, file: TableFile, raw: dict[Split, Tensor], left_out: list[LeftOut]) -> dict[Split, Tensor]:
+    def _described(
+        self, file: TableFile, selected: Selected, raw: dict[Split, Tensor], skipped: list[Skipped]
+    ) -> dict[Split, Tensor]:
         """Return the splits without the columns that are constant in training, once the others are described.
 
         Held-out rows with a category that training lacks are left out, as they are in prediction.
@@ -267,26 +175,30 @@ class Table(Tabular):
                 f"{file.label} has no row left for training (equal rows are in the same split): make data.val and "
                 "data.test smaller."
             )
-        names = [*self._numeric, *(f"{c}={value}" for c in self._categories for value in self._categories[c])]
+        names = selected.names
         varies_D = train_ND.amin(0) < train_ND.amax(0)
         constant = [name for name, varies in zip(names, varies_D, strict=True) if not varies]
         if not bool(varies_D.any()):
             raise UserError(f"every column of {file.label} has one value only in training, which has no density.")
         if constant:
             _warn(f"columns of {file.label} with one value only in training are not used: {names_of(constant)}.")
-            raw = self._without_unknown(file, raw, dict(zip(names, varies_D.tolist(), strict=True)), left_out)
+            raw, unknown_rows = self._without_unknown(selected, raw, {*constant})
+            if unknown_rows:
+                what = f"{len(unknown_rows)} held-out rows of {file.label} are not used"
+                _warn(f"{what}: {reasons_of(unknown_rows)}.")
+                skipped += unknown_rows
         raw = {split: raw_ND[:, varies_D].contiguous() for split, raw_ND in raw.items()} if constant else raw
         mean_D, scale_D = moments(raw["train"])
         self._columns = Columns(
-            tuple(name for name in self._numeric if name not in constant),
+            tuple(name for name in selected.numeric if name not in constant),
             {
                 column: left
-                for column, values in self._categories.items()
+                for column, values in selected.categories.items()
                 if (left := tuple(value for value in values if f"{column}={value}" not in constant))
             },
             tuple(mean_D.tolist()),
             tuple(scale_D.tolist()),
-            self._index,
+            selected.index,
             len(file.names),
         )
         largest_D = raw["train"].abs().amax(0)
@@ -299,23 +211,20 @@ class Table(Tabular):
         return raw
 
     def _without_unknown(
-        self, file: TableFile, raw: dict[Split, Tensor], varies: Mapping[str, bool], left_out: list[LeftOut]
-    ) -> dict[Split, Tensor]:
-        place, found = {name: d for d, name in enumerate(varies)}, []
-        for column, values in self._categories.items():
-            lost = [place[f"{column}={value}"] for value in values if not varies[f"{column}={value}"]]
+        self, selected: Selected, raw: dict[Split, Tensor], constant: set[str]
+    ) -> tuple[dict[Split, Tensor], list[Skipped]]:
+        """Return the splits without the held-out rows of a category that training lacks, and those rows."""
+        place, found, kept = {name: d for d, name in enumerate(selected.names)}, [], dict(raw)
+        for column, values in selected.categories.items():
+            lost = [place[name] for name in (f"{column}={value}" for value in values) if name in constant]
             if len(lost) in (0, len(values)):  # what a column that is not used says is of no matter
                 continue
-            for split, raw_ND in raw.items():
+            for split, raw_ND in kept.items():
                 unknown_N = raw_ND[:, lost].any(1)
-                found += [
-                    LeftOut(f"row {number}", unknown(column)) for number in self._numbers[split][unknown_N].tolist()
-                ]
-                self._numbers[split], raw[split] = self._numbers[split][~unknown_N], raw_ND[~unknown_N]
-        if found:
-            _warn(f"{len(found)} held-out rows of {file.label} are not used: {sentence_of(found)}.")
-            left_out += found
-        return raw
+                numbers = self._numbers[split][unknown_N].tolist()
+                found += [Skipped(f"row {number}", unknown(column)) for number in numbers]
+                self._numbers[split], kept[split] = self._numbers[split][~unknown_N], raw_ND[~unknown_N]
+        return kept, found
 
 
 def place_of(path: Path, root: str | None) -> Path:

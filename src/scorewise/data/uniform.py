@@ -10,6 +10,7 @@ from torch import Tensor
 from scorewise.data.source import SampledSource
 from scorewise.errors import UserError
 from scorewise.noise import Draws
+from scorewise.values import are_whole
 
 
 class UniformLevels(SampledSource):
@@ -35,29 +36,28 @@ class UniformLevels(SampledSource):
         fresh: bool = True,
     ) -> None:
         super().__init__(examples_per_epoch, held_out, fresh)
-        given = shape if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
-        if len(given) != 3 or not all(isinstance(side, int) and side > 0 for side in given):
+        if not are_whole(shape, 1) or len(shape) != 3:
             raise UserError(f"data.shape={shape} must be channels, rows and columns: [1,28,28], say.")
-        self.shape = tuple(given)
+        self.shape = tuple(shape)
 
     def extent(self, seed: int) -> tuple[float, float]:
         """Return the ends of the scale, -1 and 1."""
         return -1.0, 1.0
 
     @abstractmethod
-    def places(self, draws: Draws) -> Tensor:
+    def uniforms(self, draws: Draws) -> Tensor:
         """Return one number in (0, 1) per entry, shape (B, D), or per example, shape (B, 1)."""
 
     def sample(self, draws: Draws) -> Tensor:
         """Return one image per draw, shape (B, D)."""
-        u_BD = self.places(draws)
+        u_BD = self.uniforms(draws)
         return ((u_BD * self.levels).floor() / 127.5 - 1).expand(-1, self.dims)
 
 
 class Uniform(UniformLevels):
     """Images whose entries are independent."""
 
-    def places(self, draws: Draws) -> Tensor:
+    def uniforms(self, draws: Draws) -> Tensor:
         """Return one number in (0, 1) per entry, shape (B, D)."""
         return draws.uniform(self.dims, dtype=torch.float64)
 
@@ -65,7 +65,7 @@ class Uniform(UniformLevels):
 class ConstUniform(UniformLevels):
     """Images of one level each, in all channels."""
 
-    def places(self, draws: Draws) -> Tensor:
+    def uniforms(self, draws: Draws) -> Tensor:
         """Return one number in (0, 1) per example, shape (B, 1)."""
         return draws.uniform(1, dtype=torch.float64)
 
@@ -95,7 +95,7 @@ class Const(UniformLevels):
             raise UserError(f"data.value={value} must be a level from -1 (black) to 1 (white).")
         self.value = value
 
-    def places(self, draws: Draws) -> Tensor:
+    def uniforms(self, draws: Draws) -> Tensor:
         """Return the middle of the cell of the level, shape (B, 1)."""
         level = round((self.value + 1) * 127.5)
         return torch.full((len(draws), 1), (level + 0.5) / self.levels, dtype=torch.float64)

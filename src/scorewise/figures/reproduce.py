@@ -21,7 +21,7 @@ from scorewise import catalog
 from scorewise.config import choices, compatibility
 from scorewise.config.identity import generation, identity, plain, storable
 from scorewise.config.settle import settle
-from scorewise.data.images import cache_root
+from scorewise.data.roots import cache_root
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.figures.figure import Bench, Figure
@@ -107,7 +107,7 @@ class FinishedRun:
         config["data"] |= {key: self.config["data"][key] for key in ("root", "cache") if key in self.config["data"]}
         if epochs is not None:
             config["trainer"]["max_epochs"] = epochs
-        made = features.run(config, place)
+        made = features.train_extractor(config, place)
         console.say(f"  {made.folder}: {100 * made.accuracy:.1f} % of {made.images:,} test images")
         return made.extractor
 
@@ -146,7 +146,7 @@ def trained(asked: Training, place: Path) -> FinishedRun:
         from scorewise.run import training  # Lightning takes seconds, and some figures train nothing
 
         compatibility.refuse_incompatible(config)
-        training.run(config, stored, folder, asked.name)
+        training.train_run(config, stored, folder, asked.name)
     return FinishedRun(asked.seed, folder, config)
 
 

@@ -40,7 +40,7 @@ class Averaging(WeightAveraging):
 
 
 class ResumePoint(Checkpoint):
-    """Last.ckpt, from which a run continues: saved every n steps, after every epoch and when asked to stop.
+    """The checkpoint from which a run continues, last.ckpt: saved every n steps, after every epoch and at a stop.
 
     Ctrl-C or SIGTERM finish the batch, save and end the run; a second Ctrl-C ends it at once.
 
@@ -62,11 +62,11 @@ class ResumePoint(Checkpoint):
         return self.earlier + time.monotonic() - self.started
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the seconds of the run so far."""
+        """Return the seconds that the run has taken so far."""
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the seconds of the run so far."""
+        """Restore the seconds that the run had taken when it was saved."""
         self.earlier = float(state_dict["seconds"])
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -74,7 +74,7 @@ class ResumePoint(Checkpoint):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the signals and put loader and table where the run continues from."""
+        """Handle SIGINT and SIGTERM, and put loader and table where the run continues from."""
         try:
             self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:  # not in the main thread: signals belong to somebody else
@@ -88,14 +88,14 @@ class ResumePoint(Checkpoint):
         self.table.rewind(trainer.global_step - 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the signals back."""
-        self._give_back()
+        """Restore the handlers of the signals."""
+        self._restore_handlers()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
-        self._give_back()
+        """Restore the handlers of the signals."""
+        self._restore_handlers()
 
-    def _give_back(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
@@ -131,7 +131,7 @@ class ResumePoint(Checkpoint):
 
 
 class Best(ModelCheckpoint):
-    """Best.ckpt, by the task's monitor; it keeps its record when the run folder has been moved.
+    """The checkpoint best.ckpt, by the task's monitor; it keeps its record when the run folder has been moved.
 
     Args:
         path: the file.
@@ -166,7 +166,7 @@ class Patience(EarlyStopping):
         super().__init__(monitor, patience=patience, check_on_train_epoch_end=False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take no further step where the run that is continued had none left."""
+        """Stop at once where the run that is continued had no patience left."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
@@ -174,7 +174,7 @@ class SampleGrids(Callback):
     """Pictures of samples, samples.png, every few epochs while training.
 
     Args:
-        draw: draws the picture of the model as it is, and is where.
+        draw: draws samples of the model as it is, and returns the path of the picture.
         every_n_epochs: 0 for never.
     """
 
@@ -194,7 +194,7 @@ class ScoreHistograms(Callback):
     """Histograms of how the model's scores at validation examples are distributed, where a tracker shows histograms."""
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the averaged weights: it stands before `Averaging`, like `SampleGrids`."""
+        """Log histograms with the averaged weights: it stands before `Averaging`, like `SampleGrids`."""
         if not (isinstance(pl_module, Task) and trainer.is_global_zero and (shown := trackers(trainer))):
             return
         for name, values in pl_module.scores().items():
@@ -203,22 +203,22 @@ class ScoreHistograms(Callback):
 
 
 class Reports(Callback):
-    """Telling somebody the monitored number after every validation; they end the run by raising.
+    """Reports of the monitored number after every validation.
 
     Args:
         monitor: name of the metric.
-        tell: takes its value and the number of validations before it.
+        tell: takes its value and the number of validations before it, and ends the run by raising.
     """
 
     def __init__(self, monitor: str, tell: Callable[[float, int], None]) -> None:
         self.monitor, self.tell = monitor, tell
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell it; of the averaged weights, where there are any."""
+        """Report the number, which is of the averaged weights where there are any."""
         every = trainer.check_val_every_n_epoch or 1
         self.tell(float(trainer.callback_metrics[self.monitor]), (trainer.current_epoch + 1) // every - 1)
 
 
 def trackers(trainer: Trainer) -> list[Tracker]:
-    """Return the loggers that show pictures and histograms."""
+    """Return the trackers among a trainer's loggers."""
     return [logger for logger in trainer.loggers if isinstance(logger, Tracker)]

@@ -5,15 +5,16 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-from typing import Any
 
 from scorewise.capabilities import FusedCSMModel
 from scorewise.errors import UserError
 from scorewise.objectives.csm import CSM
+from scorewise.objectives.objective import Objective
+from scorewise.trained import Trained
 
 
-def compile_step(model: Any, objective: Any) -> None:
-    """Let the model compute its fused step with torch.compile from now on.
+def compile_step(model: Trained, objective: Objective | None) -> None:
+    """Make the model compute its fused CSM step with torch.compile from now on.
 
     Raises:
         UserError: there is no such step, or no compiler.

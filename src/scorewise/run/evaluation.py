@@ -21,7 +21,7 @@ from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_panels, watched
 from scorewise.run.stopping import stoppable
-from scorewise.run.training import OURS, TRAINER_SETTINGS, quieten
+from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.sample_quality import SampleQuality

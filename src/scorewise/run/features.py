@@ -1,4 +1,4 @@
-"""Training the classifier whose features FID and KID compare."""
+"""The training of the classifier whose features FID and KID compare."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -10,19 +10,19 @@ from lightning.pytorch.callbacks import RichProgressBar
 from scorewise.config import choices, compatibility
 from scorewise.config.build import build_optimisation
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.images import cache_root
+from scorewise.data.roots import cache_root
 from scorewise.data.source import Labelled
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.extractor_store import ExtractorStore
 from scorewise.run.callbacks import Averaging
 from scorewise.run.stopping import stoppable
-from scorewise.run.training import OURS, TRAINER_SETTINGS, quieten
+from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.tasks.classification import Classification
 from scorewise.tracking import console
 from scorewise.version import __version__
 
 
-class Trained(NamedTuple):
+class TrainedExtractor(NamedTuple):
     """A trained feature extractor, and what there is to say about it.
 
     Args:
@@ -38,8 +38,8 @@ class Trained(NamedTuple):
     folder: Path
 
 
-def run(config: dict[str, Any], place: Path | None = None) -> Trained:
-    """Return a feature extractor, trained on the clean images of a labelled data set and saved.
+def train_extractor(config: dict[str, Any], place: Path | None = None) -> TrainedExtractor:
+    """Train a feature extractor on the clean images of a labelled data set, save it, and return it.
 
     Args:
         config: data, extractor, optim, trainer, seed and paths.
@@ -76,7 +76,7 @@ def run(config: dict[str, Any], place: Path | None = None) -> Trained:
         "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
     }
     store = ExtractorStore(place or cache_root(config["paths"]["cache"]) / "features")
-    return Trained(network.cpu().finished(), accuracy, count, store.put(source.name, network, facts))
+    return TrainedExtractor(network.cpu().finished(), accuracy, count, store.put(source.name, network, facts))
 
 
 def _trainer(config: dict[str, Any], ema_decay: float) -> Trainer:

@@ -15,6 +15,7 @@ import yaml
 from scorewise.catalog import Config
 from scorewise.config.identity import CHANGES_RESULTS, differences, identity, what_counts
 from scorewise.errors import Held, UserError
+from scorewise.values import has_shape, mapping_in
 
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 """Where launchers say which of several processes this is; 0 in all that there are is the first."""
@@ -64,8 +65,7 @@ class RunFolder:
 
     def section(self, name: str) -> Config:
         """Return a section of the run's config.yaml, or nothing."""
-        found = yaml.safe_load((self.path / "config.yaml").read_text()).get(name)
-        return found if isinstance(found, dict) else {}
+        return dict(mapping_in(yaml.safe_load((self.path / "config.yaml").read_text()).get(name)))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole or not at all."""
@@ -74,7 +74,7 @@ class RunFolder:
         os.replace(partial, self.path / "summary.json")
 
     def write_config(self, config: Config) -> None:
-        """Write our resolved config.yaml."""
+        """Write the resolved config as config.yaml, whole or not at all."""
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / "config.yaml.partial"
         partial.write_text(yaml.safe_dump({**config, "identity": self.identity}, sort_keys=False))
@@ -139,7 +139,7 @@ def _is_of_a_test(file: Path) -> bool:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and {"task", "metrics"} <= found.keys()
+    return has_shape(found, {"task": object, "metrics": object})
 
 
 def claim(config: Config, stored: Config, path: Path, resume: str | None) -> RunFolder:
@@ -186,5 +186,5 @@ def _trusting_own(config: Config) -> Callable[[str], None]:
     """Return a check that passes Scorewise's classes and those that the user's own command names."""
     from scorewise.store import refuse_unknown
 
-    named = {part["_target_"] for part in config.values() if isinstance(part, dict) and "_target_" in part}
+    named = {part["_target_"] for part in config.values() if has_shape(part, {"_target_": str})}
     return lambda target: None if target in named else refuse_unknown(target)

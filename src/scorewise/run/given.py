@@ -13,11 +13,12 @@ from torch import Tensor
 
 from scorewise.data.datamodule import Batch
 from scorewise.data.folder import ImageFolder
-from scorewise.data.left_out import LeftOut, sentence_of
-from scorewise.data.tables import Table, Tabular
+from scorewise.data.skipped import Skipped, reasons_of
+from scorewise.data.tables import Table
 from scorewise.data.tabular.columns import Columns
 from scorewise.data.tabular.file import Dialect
 from scorewise.data.tabular.rows import read_table
+from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError, printable
 from scorewise.run.evaluation import Finished
 from scorewise.store import read_config, refuse_unknown
@@ -78,7 +79,7 @@ class GivenRows(NamedTuple):
     id_column: tuple[str, ...]
     ids: Sequence[tuple[str, ...]]
     x_ND: Tensor
-    left_out: list[LeftOut]
+    left_out: list[Skipped]
 
 
 def rows_of_table(path: Path, done: Finished, config: dict[str, Any]) -> GivenRows:
@@ -94,13 +95,13 @@ def rows_of_table(path: Path, done: Finished, config: dict[str, Any]) -> GivenRo
     )
     x_ND = source.scaled(table.raw_ND).to(torch.get_default_dtype())
     fine_N = x_ND.isfinite().all(-1)
-    far = [LeftOut(f"row {number}", "too large a number") for number in table.number_N[~fine_N].tolist()]
-    left_out = table.left_out + far
+    far = [Skipped(f"row {number}", "too large a number") for number in table.number_N[~fine_N].tolist()]
+    left_out = table.skipped + far
     if not bool(fine_N.any()):
-        raise UserError(f"{printable(str(path))} has no row that can be used: {sentence_of(left_out)}.")
+        raise UserError(f"{printable(str(path))} has no row that can be used: {reasons_of(left_out)}.")
     if left_out:
         warnings.warn(
-            f"{len(left_out)} of {table.total} rows of {path} are left out: {sentence_of(left_out)}.", stacklevel=2
+            f"{len(left_out)} of {table.total} rows of {path} are left out: {reasons_of(left_out)}.", stacklevel=2
         )
     places = fine_N.nonzero()[:, 0].tolist()
     ids = [(table.ids[i],) if table.id_column is not None else () for i in places]

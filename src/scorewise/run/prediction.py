@@ -14,7 +14,7 @@ from scorewise.catalog import settings_of
 from scorewise.config.outlier_sets import only_for_choosing
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.folder import ImageFolder
-from scorewise.data.left_out import LeftOut, sentence_of
+from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.errors import UserError, printable
 from scorewise.files import write
 from scorewise.noise import Draws
@@ -99,15 +99,15 @@ def _scored(done: Finished, config: dict[str, Any]) -> Predicted:
         images = folder_of_images(done, config, target)
         index_N = torch.arange(images.count("test"))
         names, x_ND = images.names("test"), images.examples("test", index_N, -1, 0)
-        left_out = [LeftOut(name, reason) for name, reason in images.remarks()["left_out"].items()]
+        left_out = [Skipped(name, reason) for name, reason in images.remarks()["left_out"].items()]
     else:
         rows = rows_of_table(given, done, config)
         names, x_ND, left_out = [str(number) for number in rows.numbers], rows.x_ND, rows.left_out
     scores_N = torch.cat([torch.as_tensor(part) for part in done.trainer.predict(task, Named(names, x_ND)) or []])
     scores_N = scores_N.double().cpu()
-    unknown = [LeftOut(name, "no number for a score") for name, s in zip(names, scores_N, strict=True) if s.isnan()]
+    unknown = [Skipped(name, "no number for a score") for name, s in zip(names, scores_N, strict=True) if s.isnan()]
     if unknown:
-        warnings.warn(f"{len(unknown)} of {len(names)} examples have no score: {sentence_of(unknown)}.", stacklevel=2)
+        warnings.warn(f"{len(unknown)} of {len(names)} examples have no score: {reasons_of(unknown)}.", stacklevel=2)
     scored = [(name, float(s)) for name, s in zip(names, scores_N, strict=True) if not s.isnan()]
     places = task.percentiles(torch.tensor([score for _, score in scored], dtype=torch.float64)).tolist()
     path = target / OUTLIERS
@@ -157,10 +157,10 @@ def _densities(done: Finished, config: dict[str, Any]) -> Predicted:
         if math.isfinite(one)
     ]
     unknown = [
-        LeftOut(f"row {n}", "no number") for n, one in zip(rows.numbers, log_q, strict=True) if not math.isfinite(one)
+        Skipped(f"row {n}", "no number") for n, one in zip(rows.numbers, log_q, strict=True) if not math.isfinite(one)
     ]
     if unknown:
-        warnings.warn(f"{len(unknown)} of {len(log_q)} rows have no density: {sentence_of(unknown)}.", stacklevel=2)
+        warnings.warn(f"{len(unknown)} of {len(log_q)} rows have no density: {reasons_of(unknown)}.", stacklevel=2)
     taken = ("row", "log_density", "percentile")
     id_column = tuple(f"{name}_given" if name in taken else name for name in rows.id_column)
     write(target, (taken[0], *id_column, *taken[1:]), lines, digits=DIGITS)

@@ -1,4 +1,4 @@
-"""Ending a run with a sentence when it is asked to stop."""
+"""The end of a run that is asked to stop, with a sentence."""
 
 import signal
 import threading

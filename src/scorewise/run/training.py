@@ -1,10 +1,8 @@
 """One training run in its folder: fit, test, pictures, summary."""
 
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
@@ -36,53 +34,20 @@ from scorewise.run.code_version import code_version
 from scorewise.run.compiler import compile_step
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
+from scorewise.run.label import label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import draw_panels, draw_samples, watched
 from scorewise.run.stopping import stoppable
+from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import read_config
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import NotFinite, Task
-from scorewise.tracking.choice import log_sentences, tracker
+from scorewise.tracking.choice import chosen_tracker, log_sentences
 from scorewise.tracking.metrics_table import MetricsTable, curves_of
-from scorewise.tracking.tracker import Label
 from scorewise.trained import Trained
 
-TRAINER_SETTINGS: dict[str, Any] = {
-    "inference_mode": False,  # evaluation differentiates the score
-    "use_distributed_sampler": False,  # our loader deals out its own examples
-    "num_sanity_val_steps": 0,
-    "enable_model_summary": False,
-    "log_every_n_steps": 10,
-}
 
-OF_THIS_COMMAND = ("train", "test", "rerun", "resume", "logger")
-"""Settings that say nothing about a run."""
-OURS = ("_target_", "compile")
-"""Settings of the trainer group that are not lightning.Trainer's."""
-
-
-def quieten() -> None:
-    """Silence what a user cannot act on."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
-        ".*LeafSpec.*",
-        ".*litlogger.*",
-        ".*torch.jit.script.*",
-        ".*The number of training batches.*",
-        ".*GPU available but not used.*",
-        ".*have no `validation_step`.*",  # a feature extractor keeps its last weights
-        ".*lr_scheduler.step\\(\\).*before.*optimizer.step.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*WeightAveraging callback.*",
-        ".*could not find the monitored key.*",  # a run that ends before its first validation keeps its last weights
-    ):
-        warnings.filterwarnings("ignore", message=message)
-
-
-class Training:
+class TrainingRun:
     """One run: the parts, the trainer and the folder.
 
     Args:
@@ -141,8 +106,9 @@ class Training:
         settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}
         loggers: list[Logger] = []
         if self.config["train"]:
-            extra = tracker(self.config["logger"], self.folder.path, self._label(name))
-            loggers = [self.table, *([extra] if extra else [])]
+            label = label_of(self.config, self.stored, self.folder, name, self.code)
+            tracker = chosen_tracker(self.config["logger"], self.folder.path, label)
+            loggers = [self.table, *([tracker] if tracker else [])]
         if settings["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
         try:
@@ -156,21 +122,6 @@ class Training:
             )
         except (TypeError, ValueError) as error:
             raise UserError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
-
-    def _label(self, name: str) -> Label:
-        chosen = choices.chosen(self.config)
-        data = str(self.config["data"].get("name", chosen["data"]))
-        settings = {key: value for key, value in self.stored.items() if key not in OF_THIS_COMMAND}
-        return Label(
-            name=f"{name}/{self.folder.identity}",
-            identity=self.folder.identity,
-            group=str(self.config["logger"].get("group") or data),
-            kind=name,
-            tags=tuple(
-                dict.fromkeys([*map(str, self.stored["tags"]), *(one for one in chosen.values() if one != "none")])
-            ),
-            config={**settings, "choices": chosen, "identity": self.folder.identity, "code": self.code},
-        )
 
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
@@ -205,8 +156,8 @@ class Training:
         """
         for checkpoint in self.checkpoints:
             refuse_unreadable(checkpoint)
-        for one in trackers(self.trainer):
-            one.begin(steps_made(self.resume) if self.resume else 0)
+        for tracker in trackers(self.trainer):
+            tracker.begin(steps_made(self.resume) if self.resume else 0)
         try:
             self.trainer.fit(self.task, self.data, ckpt_path=self.resume, weights_only=True)
         except NotFinite as error:
@@ -225,16 +176,16 @@ class Training:
 
     def _catch_up(self) -> None:
         self.table.reload()
-        for one in trackers(self.trainer):
-            one.catch_up(self.table.rows)
+        for tracker in trackers(self.trainer):
+            tracker.catch_up(self.table.rows)
 
     def close(self, exit_code: int) -> None:
         """End what a run leaves open, or the next run of a sweep would log into it."""
-        for one in trackers(self.trainer):
-            one.end(exit_code)
+        for tracker in trackers(self.trainer):
+            tracker.end(exit_code)
 
-    def take_finished_weights(self) -> None:
-        """Take the weights of the finished run instead of training.
+    def load_finished_weights(self) -> None:
+        """Load the weights of the finished run instead of training.
 
         Raises:
             UserError: it is not finished.
@@ -245,7 +196,7 @@ class Training:
         self.task.model.load_state_dict(load_file(weights))
 
     def test(self) -> dict[str, float]:
-        """Return the held-out numbers by name."""
+        """Test the model and return its held-out numbers by name."""
         self.table.reload()
         if (bar := self.trainer.progress_bar_callback) and isinstance(self.task, ImplicitVAE):
             bar.disable()  # annealing shows its own
@@ -274,10 +225,10 @@ class Training:
         title = self.task.name if objective == "none" else f"objective={objective}"
         plots.loss_curves(curves, self.folder.path / "curves.png", title, self.task.curves, self.task.axis)
         pictures = {"samples": self._draw(model), self.task.name: draw_panels(self.task, self.folder.path)}
-        for one in trackers(self.trainer):
+        for tracker in trackers(self.trainer):
             for shown, path in pictures.items():
                 if path:
-                    one.log_picture(shown, path, logged_step(self.trainer))
+                    tracker.log_picture(shown, path, logged_step(self.trainer))
         before = self.folder.summary()  # of the training whose weights are only tested again
         summary = {
             "finished": True,
@@ -297,8 +248,15 @@ class Training:
         self.folder.write_summary(summary)
 
 
-def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()) -> None:
-    """Return one run from start to end; `watching` are further callbacks.
+def train_run(config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()) -> None:
+    """Train, test and draw one run in its folder, or test a finished one again where `train` is false.
+
+    Args:
+        config: settled, plain, with the paths of this machine.
+        stored: the same as it is written to the folder.
+        folder: claimed for it.
+        name: of the run, for loggers.
+        watching: further callbacks.
 
     Raises:
         UserError: what the user can mend.
@@ -312,11 +270,11 @@ def run(config: Config, stored: Config, folder: RunFolder, name: str, watching: 
             folder.clear()
         try:
             with stoppable():
-                training = Training(config, stored, folder, name, watching, again)
+                training = TrainingRun(config, stored, folder, name, watching, again)
                 if config["train"]:
                     training.fit()
                 else:
-                    training.take_finished_weights()
+                    training.load_finished_weights()
                 seconds = training.resume_point.seconds
                 metrics = training.test() if config["test"] else {}
                 training.finish(metrics, seconds)

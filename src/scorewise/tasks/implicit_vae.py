@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from scorewise.data.datamodule import Batch
-from scorewise.data.images import cache_root
+from scorewise.data.roots import cache_root
 from scorewise.data.source import Source
 from scorewise.latent import AIS, SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_conditionals
 from scorewise.noise import Draws

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.data.datamodule import Batch
-from scorewise.data.images import cache_root
+from scorewise.data.roots import cache_root
 from scorewise.data.source import SPLITS, Source, Split
 from scorewise.heads.model import Model
 from scorewise.objectives.objective import Objective

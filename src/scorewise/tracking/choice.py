@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lightning.pytorch.loggers import Logger
 
 from scorewise.errors import UserError
-from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable
+from scorewise.tracking.metrics_table import WHAT_IT_IS
 from scorewise.tracking.tracker import Label, Tracker
 
 
-def tracker(settings: Mapping[str, Any], folder: Path, label: Label) -> Tracker | None:
+def chosen_tracker(settings: Mapping[str, Any], folder: Path, label: Label) -> Tracker | None:
     """Return the chosen tracker beside metrics.csv, or None; it opens nothing yet.
 
     Raises:
@@ -36,6 +36,14 @@ def tracker(settings: Mapping[str, Any], folder: Path, label: Label) -> Tracker 
             raise UserError(f"logger._target_={target} is no logger: use logger=csv, tensorboard or wandb.")
 
 
+@runtime_checkable
+class TakesSentences(Protocol):
+    """A logger that takes sentences beside numbers."""
+
+    def log_sentence(self, name: str, text: str, step: int) -> None:
+        """Add a sentence."""
+
+
 def log_sentences(loggers: Iterable[Logger], sentences: Mapping[str, str], step: int) -> None:
     """Log what metrics are beside the metrics: a number without its conventions says little.
 
@@ -46,7 +54,5 @@ def log_sentences(loggers: Iterable[Logger], sentences: Mapping[str, str], step:
     """
     for name, text in sentences.items():
         for logger in loggers:
-            if isinstance(logger, MetricsTable):
-                logger.log_text(name + WHAT_IT_IS, text)
-            elif isinstance(logger, Tracker):
+            if isinstance(logger, TakesSentences):
                 logger.log_sentence(name + WHAT_IT_IS, text, step)

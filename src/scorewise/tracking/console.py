@@ -18,15 +18,13 @@ MOST_NUMBERS = 5
 def show_config(config: Mapping[str, Any], title: str) -> None:
     """Print a config as a tree, one branch per group."""
     tree = Tree(title)
-    for section, value in config.items():
-        if isinstance(value, Mapping):
-            name = str(value.get("_target_", "")).rpartition(".")[2]
-            branch = tree.add(f"{section}: {name}" if name else section)
-            if settings := [f"{key}={setting}" for key, setting in value.items() if key != "_target_"]:
-                branch.add("  ".join(settings), style="dim")
-    tree.add(
-        "  ".join(f"{key}={value}" for key, value in config.items() if not isinstance(value, Mapping)), style="dim"
-    )
+    groups = {section: value for section, value in config.items() if isinstance(value, Mapping)}
+    for section, value in groups.items():
+        name = str(value.get("_target_", "")).rpartition(".")[2]
+        branch = tree.add(f"{section}: {name}" if name else section)
+        if settings := [f"{key}={setting}" for key, setting in value.items() if key != "_target_"]:
+            branch.add("  ".join(settings), style="dim")
+    tree.add("  ".join(f"{key}={value}" for key, value in config.items() if key not in groups), style="dim")
     console.print(tree, markup=False)
 
 
@@ -100,7 +98,7 @@ def show_cells(rows: Sequence[Mapping[str, Any]], title: str) -> None:
             console.print(f"{row['status']}: {which}: {row['sentence']}", markup=False, soft_wrap=True)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

@@ -12,7 +12,7 @@ COMPARABLE = ("fisher_error", "nll", "bits_per_dim")
 """Numbers that mean the same for every objective."""
 
 
-def run(config: dict[str, Any], known: Sequence[str]) -> str:
+def build_dashboard(config: dict[str, Any], known: Sequence[str]) -> str:
     """Make the workspace in W&B, or write its layout to a file, and return where it is.
 
     Args:
@@ -45,7 +45,7 @@ def run(config: dict[str, Any], known: Sequence[str]) -> str:
     return str(made.url)
 
 
-def _chosen(asked: Any, known: Sequence[str]) -> list[str]:
+def _chosen(asked: object, known: Sequence[str]) -> list[str]:
     """Return the objectives that were asked for, one or a list; none where that is left to the group's runs.
 
     Raises:
@@ -89,7 +89,7 @@ def workspace(config: dict[str, Any], entity: str, objectives: Sequence[str]) ->
     """Return the layout: what compares objectives first, then a panel per objective's loss, then pictures.
 
     Args:
-        config: see `run`.
+        config: see `build_dashboard`.
         entity: user or team.
         objectives: each gets a panel, because their losses have different scales.
     """

@@ -20,7 +20,7 @@ WHAT_IT_IS = "/what it is"
 
 
 class MetricsTable(Logger):
-    """Metrics.csv: one row per logged step, one column per metric, continued when a run is resumed.
+    """The table metrics.csv: one row per logged step, one column per metric, continued when a run is resumed.
 
     Args:
         path: the file; its folder exists.
@@ -35,7 +35,7 @@ class MetricsTable(Logger):
         self.reload()
 
     def reload(self) -> None:
-        """Take the rows that are in the file, which another process may have written.
+        """Read the rows of the file again, which another process may have written.
 
         Raises:
             UserError: it is damaged.
@@ -57,8 +57,8 @@ class MetricsTable(Logger):
         """Do nothing: config.yaml holds the settings."""
 
     @rank_zero_only
-    def log_text(self, name: str, text: str) -> None:
-        """Add a sentence to the last row."""
+    def log_sentence(self, name: str, text: str, step: int) -> None:
+        """Add a sentence to the last row, whatever its step."""
         if self.rows:
             self.rows[-1][name] = text
 
@@ -121,7 +121,7 @@ def _rows_of(path: Path) -> list[dict[str, Any]]:
         for row in rows:
             row.pop(None, None)  # cells beyond the last column
             int(row["step"])
-            numbers(row)
+            measured(row)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         told = {KeyError: "no column step", TypeError: "a row without a step"}
         reason = told.get(type(error), _line(error))
@@ -142,12 +142,12 @@ def curves_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[int, fl
     """Return (step, value) pairs by metric name, from the rows of a metrics.csv."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
-        for name, value in numbers(row).items():
+        for name, value in measured(row).items():
             curves.setdefault(name, []).append((int(row["step"]), value))
     return curves
 
 
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def measured(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the metrics of a row, without its sentences and what was not measured."""
     shown = {name: value for name, value in row.items() if name not in ("step", "epoch") and value not in ("", None)}
     return {name: float(value) for name, value in shown.items() if not name.endswith(WHAT_IT_IS)}

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from scorewise.errors import UserError
-from scorewise.tracking.metrics_table import numbers
+from scorewise.tracking.metrics_table import measured
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Tracker(Logger, ABC):
     def catch_up(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add the rows of metrics.csv that are later than what it has: those of forked processes."""
         for row in rows:
-            if int(row["step"]) > self.last and (values := numbers(row)):
+            if int(row["step"]) > self.last and (values := measured(row)):
                 self.log_metrics(values, int(row["step"]))
 
 

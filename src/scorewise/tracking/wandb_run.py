@@ -63,8 +63,10 @@ class WandbRun(Tracker):
 
         try:
             self._start(self.mode, step)
+        except UserError:  # asked to stop
+            raise
         except Exception as error:
-            if self.mode == "offline" or isinstance(error, UserError):
+            if self.mode == "offline":
                 raise
             wandb.teardown()
             self.mode = "offline"

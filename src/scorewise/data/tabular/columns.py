@@ -103,7 +103,7 @@ class Columns:
         return (*self.numeric, *self.categories)
 
     def plain(self) -> dict[str, Any]:
-        """Return the same as lists and mappings, for a recipe."""
+        """Return the columns as plain lists and mappings, for a recipe."""
         return {
             "numeric": list(self.numeric),
             "categories": [{"column": name, "values": list(values)} for name, values in self.categories.items()],

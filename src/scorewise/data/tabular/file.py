@@ -27,7 +27,7 @@ class Dialect:
         prefix: what stands before the names of these settings in a command.
 
     Raises:
-        UserError: another decimal, or no such encoding.
+        UserError: another header or decimal, or no such encoding.
     """
 
     header: bool | None = None
@@ -36,13 +36,16 @@ class Dialect:
     prefix: str = "data."
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "encoding", str(self.encoding))  # 8859 is a number on a command line
+        if not isinstance(self.header, bool | None):
+            raise UserError(f"{self.prefix}header={self.header} must be true or false or null.")
         if self.decimal not in (".", ","):
             raise UserError(
                 f"{self.prefix}decimal={self.decimal} must be a point or a comma: "
                 f"{typed(f'{self.prefix}decimal', ',')} say."
             )
         try:
-            "".encode(str(self.encoding))
+            "".encode(self.encoding)
         except LookupError as error:
             raise UserError(f"{self.prefix}encoding={self.encoding} is unknown: use utf-8 or latin-1, say.") from error
 
@@ -100,7 +103,7 @@ class TableFile(ABC):
 
     @property
     def label(self) -> str:
-        """The file in messages."""
+        """The path of the file as messages show it."""
         return printable(str(self.path))
 
     @property
@@ -113,7 +116,7 @@ class TableFile(ABC):
         """Return all rows, with columns of numbers and columns of text in the order asked for."""
 
     def where(self, columns: Sequence[str]) -> list[int]:
-        """Return the places of columns.
+        """Return the positions of columns in the file.
 
         Raises:
             UserError: two have one name.

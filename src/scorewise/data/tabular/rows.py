@@ -3,21 +3,20 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from scorewise.data.left_out import LeftOut
+from scorewise.data.skipped import Skipped
+from scorewise.data.tabular.categories import CATEGORIES, NEW, WITHOUT_VALUE, Coder
 from scorewise.data.tabular.cells import category_of
 from scorewise.data.tabular.columns import Columns
-from scorewise.data.tabular.file import Dialect, TableFile
+from scorewise.data.tabular.file import Dialect, Piece, TableFile
 from scorewise.data.tabular.formats import open_table
 from scorewise.errors import UserError, names_of, printable, typed
-
-CATEGORIES = 50
-"""Values of a column that is turned into indicators, at most."""
 
 
 class Rows(NamedTuple):
@@ -28,7 +27,7 @@ class Rows(NamedTuple):
         raw_ND: numbers and indicators, float64, in the columns' own units.
         id_column: the one that names the rows, None where there is none.
         ids: what that says.
-        left_out: rows that cannot be used, with the reason.
+        skipped: rows that cannot be used, with the reason.
         missing_D: how many rows lack a number, by column of numbers.
     """
 
@@ -36,13 +35,13 @@ class Rows(NamedTuple):
     raw_ND: Tensor
     id_column: str | None
     ids: list[str]
-    left_out: list[LeftOut]
+    skipped: list[Skipped]
     missing_D: Tensor
 
     @property
     def total(self) -> int:
         """How many rows the table has."""
-        return len(self.number_N) + len(self.left_out)
+        return len(self.number_N) + len(self.skipped)
 
 
 def read_rows(
@@ -64,67 +63,71 @@ def read_rows(
     Raises:
         UserError: it cannot be read, or columns have no numbers.
     """
-    coders = {name: {value: i for i, value in enumerate(values)} for name, values in categories.items()}
-    growing = {name for name, values in categories.items() if not values}
+    coders = [Coder(name, values) for name, values in categories.items()]
     numbers, kept, codes, ids = [], [], [], []
-    left_out: list[LeftOut] = []
+    skipped: list[Skipped] = []
     missing_D = np.zeros(len(numeric), dtype=np.int64)
     for piece in file.pieces(numeric, [*categories, *([index] if index is not None else [])]):
         if strict and file.not_numbers:
             raise UserError(_text_sentence(file))
-        bad = {row: f"{cells} cells instead of {len(file.names)}" for row, cells in piece.ragged}
         missing_D += np.isnan(piece.number_ND).sum(0)
-        cells = {name: [category_of(cell) for cell in piece.text[name]] for name in categories}
-        code_NC = np.array([_coded(cells[name], coders[name], name in growing) for name in categories]).T
-        code_NC = code_NC.reshape(len(piece.row_N), len(categories))
-        for name in growing:
-            if len(coders[name]) > CATEGORIES:
-                raise UserError(
-                    f"column {printable(name)!r} of {file.label} has more than {CATEGORIES} values, too many for "
-                    f"indicators: leave it out by {typed('data.drop', [name])}, or name the rows by it: "
-                    f"{typed('data.index', name)}."
-                )
-        fine_N = np.isfinite(piece.number_ND).all(1) & (code_NC >= 0).all(1)
-        for i in np.flatnonzero(~fine_N):
-            row = int(piece.row_N[i])
-            bad[row] = _reason(file, row, piece.number_ND[i], code_NC[i], list(categories))
-        left_out += [LeftOut(f"row {row}", bad[row]) for row in sorted(bad)]
+        code_NC = _codes(file, piece, coders)
+        fine_N = np.logical_and(np.isfinite(piece.number_ND).all(1), (code_NC >= 0).all(1))
+        skipped += _skipped(file, piece, code_NC, fine_N, list(categories))
         numbers.append(piece.number_ND[fine_N])
         kept.append(piece.row_N[fine_N])
         codes.append(code_NC[fine_N])
         if index is not None:
             ids += [piece.text[index][i] for i in np.flatnonzero(fine_N)]
-    raw_ND, code_NC = (
-        np.concatenate(parts) if parts else np.empty((0, width))
-        for parts, width in ((numbers, len(numeric)), (codes, len(categories)))
-    )
+    raw_ND = np.concatenate(numbers) if numbers else np.empty((0, len(numeric)))
+    code_of_all_NC = np.concatenate(codes) if codes else np.empty((0, len(categories)), dtype=np.int64)
     numbers.clear()
-    order = {name: sorted(coders[name]) if name in growing else list(categories[name]) for name in categories}
-    for c, (name, values) in enumerate(order.items()):
-        wanted_K = np.array([coders[name][value] for value in values])
-        raw_ND = np.concatenate([raw_ND, (code_NC[:, c, None] == wanted_K).astype(np.float64)], axis=1)
-        categories[name] = tuple(values)
+    for c, coder in enumerate(coders):
+        raw_ND = np.concatenate([raw_ND, coder.indicators(code_of_all_NC[:, c])], axis=1)
+        categories[coder.name] = coder.values
     number_N = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
-    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, left_out, torch.from_numpy(missing_D))
+    return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, skipped, torch.from_numpy(missing_D))
 
 
-def _coded(cells: Sequence[str], coder: dict[str, int], growing: bool) -> list[int]:
-    """Return the code of every cell, -1 for one without a value, -2 for a new value."""
-    if growing:
-        for cell in dict.fromkeys(cells):
-            if cell and len(coder) <= CATEGORIES:
-                coder.setdefault(cell, len(coder))
-    return [coder.get(cell, -2) if cell else -1 for cell in cells]
+def _codes(file: TableFile, piece: Piece, coders: Sequence[Coder]) -> NDArray[np.int64]:
+    """Return the codes of the categories of rows, shape (N, C).
+
+    Raises:
+        UserError: a column has too many values for indicators.
+    """
+    code_CN = []
+    for coder in coders:
+        code_CN.append(coder.codes([category_of(cell) for cell in piece.text[coder.name]]))
+        if coder.too_many:
+            raise UserError(
+                f"column {printable(coder.name)!r} of {file.label} has more than {CATEGORIES} values, too many for "
+                f"indicators: leave it out by {typed('data.drop', [coder.name])}, or name the rows by it: "
+                f"{typed('data.index', coder.name)}."
+            )
+    return np.array(code_CN, dtype=np.int64).T.reshape(len(piece.row_N), len(coders))
 
 
-def _reason(file: TableFile, row: int, number_D: Any, code_C: Any, categories: Sequence[str]) -> str:
+def _skipped(
+    file: TableFile, piece: Piece, code_NC: NDArray[np.int64], fine_N: NDArray[np.bool_], categories: Sequence[str]
+) -> list[Skipped]:
+    """Return the rows of a piece that cannot be used, in order."""
+    reasons = {row: f"{cells} cells instead of {len(file.names)}" for row, cells in piece.ragged}
+    for i in np.flatnonzero(~fine_N):
+        row = int(piece.row_N[i])
+        reasons[row] = _reason(file, row, piece.number_ND[i], code_NC[i], categories)
+    return [Skipped(f"row {row}", reasons[row]) for row in sorted(reasons)]
+
+
+def _reason(
+    file: TableFile, row: int, number_D: NDArray[np.float64], code_C: NDArray[np.int64], categories: Sequence[str]
+) -> str:
     if row in file.wrong:
         return "text for a number"
     if np.isinf(number_D).any():
         return "a number that is not finite"
-    if np.isnan(number_D).any() or (code_C == -1).any():
+    if np.isnan(number_D).any() or (code_C == WITHOUT_VALUE).any():
         return "a number missing" if np.isnan(number_D).any() else "a value missing"
-    return unknown(categories[int((code_C == -2).argmax())])
+    return unknown(categories[int((code_C == NEW).argmax())])
 
 
 def unknown(column: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import Any, final
+from typing import TextIO, final
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class TextTable(TableFile):
         cells = [cell for cell in self.names if cell]  # a blank one may be a missing value as well as no name
         return not all(map(self._is_number, cells))
 
-    def _open(self) -> Any:
+    def _open(self) -> TextIO:
         encoding = "utf-8-sig" if self.dialect.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else None
         return self.path.open(newline="", encoding=encoding or self.dialect.encoding)
 

@@ -1,25 +1,25 @@
-"""Tuning: a study of Optuna's whose trials are ordinary runs, judged by what their task monitors in validation."""
+"""A study of Optuna's whose trials are ordinary runs, judged by what their task monitors in validation."""
 
 import hashlib
 import json
-import math
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 import optuna
 from hydra import compose as hydra_compose
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from scorewise import catalog
+from scorewise.catalog import Config
+from scorewise.commands.search_space import space_of
 from scorewise.commands.sweeps import Row, write_table
 from scorewise.config import compatibility
 from scorewise.config.identity import differences, identity, plain, storable
@@ -28,132 +28,12 @@ from scorewise.config.settle import names, settle
 from scorewise.errors import Held, Stopped, UserError
 from scorewise.run.folder import RunFolder, claim
 from scorewise.tracking import console
+from scorewise.values import is_whole
 
-Config = dict[str, Any]
 STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-COMPARABLE = (
-    *("backbone", "head", "optim", "callbacks"),
-    *("trainer.max_epochs", "trainer.max_steps", "trainer.accumulate_grad_batches", "trainer.precision"),
-    *("data.batch_size", "data.epochs", "objective.projection", "objective.projections", "objective.share"),
-)
-"""Settings under which the monitored number still measures the same."""
-OF_A_RANGE = {"low", "high", "log", "step"}
 
 
-@dataclass(frozen=True)
-class Range:
-    """Numbers between two ends, both included.
-
-    Args:
-        low, high: whole numbers where both are.
-        log: even in the logarithm.
-        step: between neighbours; None: any number (whole ones: 1).
-
-    Raises:
-        ValueError: what is wrong with them.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-
-    def __post_init__(self) -> None:
-        numbers = [self.low, self.high, *([] if self.step is None else [self.step])]
-        if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
-            raise ValueError("low, high and step are numbers")
-        if not isinstance(self.log, bool):
-            raise ValueError(f"log={self.log} is neither true nor false")
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"low={self.low} is not below high={self.high}")
-        if self.log and not self.low > 0:
-            raise ValueError(f"log needs a positive range, and low={self.low}")
-        if self.step is not None and (self.log or not 0 < self.step <= self.high - self.low):
-            raise ValueError(f"step={self.step} needs a range without log that is at least as wide")
-        if self.whole and self.step is not None and not isinstance(self.step, int):
-            raise ValueError(f"step={self.step} is not whole, and low={self.low} and high={self.high} are")
-
-    @property
-    def whole(self) -> bool:
-        """Whether its numbers are whole."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    @property
-    def ends(self) -> tuple[str, ...]:
-        """What is tried before a study begins: does it compose?"""
-        return str(self.low), str(self.high)
-
-    def suggest(self, trial: Trial, name: str) -> str:
-        """Return a trial's value, as it is typed."""
-        if self.whole:
-            return str(trial.suggest_int(name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log))
-        return repr(trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log))
-
-
-@dataclass(frozen=True)
-class Choices:
-    """A list of values, as they are typed.
-
-    Args:
-        ends: all of them.
-
-    Raises:
-        ValueError: fewer than two.
-    """
-
-    ends: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if len(set(self.ends)) < 2:
-            raise ValueError("choices are two values at least")
-
-    def suggest(self, trial: Trial, name: str) -> str:
-        """Return a trial's value, as it is typed."""
-        return str(trial.suggest_categorical(name, self.ends))
-
-
-Space = dict[str, Range | Choices]
-
-
-def space_of(tree: Any, path: str = "") -> Space:
-    """Return the settings that a study chooses, by dotted name.
-
-    Args:
-        tree: study.space, a mapping that is nested as the config is, with ranges or choices as its leaves.
-        path: of the tree.
-
-    Raises:
-        UserError: which setting's range or choices are wrong, or which cannot be compared.
-    """
-    here = f"study.space.{path}" if path else "study.space"
-    if not isinstance(tree, Mapping) or not tree:
-        raise UserError(f"{here}={tree} is no search space: give ranges {{low, high}} or {{choices}} of settings.")
-    if not {"low", "high", "choices"} & set(tree):
-        return {name: part for key, below in tree.items() for name, part in space_of(below, _join(path, key)).items()}
-    if not any(path == known or path.startswith(f"{known}.") for known in COMPARABLE):
-        raise UserError(
-            f"{here} changes what the monitored number measures, so that trials could not be compared: "
-            f"choose among settings of {', '.join(COMPARABLE)}."
-        )
-    try:
-        if set(tree) == {"choices"} and isinstance(tree["choices"], list):
-            return {path: Choices(tuple(map(_typed, tree["choices"])))}
-        if not {"low", "high"} <= set(tree) <= OF_A_RANGE:
-            raise ValueError("a range has low and high, and log or step; choices are a list by themselves")
-        return {path: Range(**tree)}
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{here}: {error}.") from error
-
-
-def _join(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else str(key)
-
-
-def _typed(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def run(cfg: Any, typed: Sequence[str]) -> Path:
+def run_study(cfg: DictConfig, typed: Sequence[str]) -> Path:
     """Begin a study, or go on with it, and return its table.
 
     Args:
@@ -165,7 +45,7 @@ def run(cfg: Any, typed: Sequence[str]) -> Path:
         Stopped: by Ctrl-C or SIGTERM; the same command goes on.
     """
     study = Study(plain(cfg), [word for word in typed if not re.match(r"[+~]*(study[.=]|hydra[./]|study$)", word)])
-    rows = study.run()
+    rows = study.run_trials()
     path = study.place / "trials.csv"
     console.show_cells(rows, f"{len(rows)} trials: {study.monitor} is the smallest of a trial, on validation data")
     if best := study.best():
@@ -192,7 +72,7 @@ class Study:
         self.space = space_of(self.settings["space"])
         for name in ("trials", "startup", "warmup", "seed"):
             least = 1 if name == "trials" else 0
-            if type(self.settings[name]) is not int or self.settings[name] < least:
+            if not is_whole(self.settings[name], least):
                 raise UserError(f"study.{name}={self.settings[name]} must be a whole number from {least} on.")
         if config["resume"] or config["rerun"] or not config["train"]:
             raise UserError("a study trains, and finds its own runs again: leave resume, rerun and train as they are.")
@@ -275,7 +155,7 @@ class Study:
             case other:
                 raise UserError(f"study.sampler={other} is none of tpe, random.")
 
-    def run(self) -> list[Row]:
+    def run_trials(self) -> list[Row]:
         """Run the trials that are missing, the one first that was killed, and return the table."""
         for number in range(self.settings["trials"]):
             if number < len(self.study.trials) and self.study.trials[number].state.is_finished():
@@ -301,16 +181,18 @@ class Study:
             raise
         except optuna.TrialPruned:
             self.study.tell(trial, state=TrialState.PRUNED)
+        except UserError as error:
+            console.say(str(error))
+            self._note_failure(trial, str(error))
         except Exception as error:
-            if isinstance(error, UserError):
-                console.say(str(error))
-            else:
-                traceback.print_exc()  # and the other trials go on
-            sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            trial.set_user_attr("sentence", sentence)
-            self.study.tell(trial, state=TrialState.FAIL)
+            traceback.print_exc()  # and the other trials go on
+            self._note_failure(trial, f"{type(error).__name__}: {error}")
         else:
             self.study.tell(trial, value)
+
+    def _note_failure(self, trial: Trial, sentence: str) -> None:
+        trial.set_user_attr("sentence", sentence)
+        self.study.tell(trial, state=TrialState.FAIL)
 
     def _trained(self, trial: Trial, chosen: Mapping[str, str]) -> float:
         """Return the smallest monitored number of a trial, whose run is found finished, resumed, or run now."""
@@ -329,7 +211,7 @@ class Study:
         trial.set_user_attr("folder", folder.path.name)
         if not folder.finished:
             compatibility.refuse_incompatible(config)
-            training.run(config, stored, folder, self.name, [Reports(self.monitor, report)])
+            training.train_run(config, stored, folder, self.name, [Reports(self.monitor, report)])
         values = [value for _, value in read_metrics(folder.path / "metrics.csv").get(self.monitor, [])]
         if not values:
             raise UserError(f"it ended before its first validation, so it has no {self.monitor}: train longer.")

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from scorewise.errors import printable
 
 NAMED = 3
-"""How many of those that are left out for one reason are named in a sentence."""
+"""How many of those that are skipped for one reason are named in a sentence."""
 
 
-class LeftOut(NamedTuple):
+class Skipped(NamedTuple):
     """A file, or a row of a table, that is not used.
 
     Args:
@@ -22,10 +22,10 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-def sentence_of(left_out: Sequence[LeftOut]) -> str:
-    """Return what was left out and why, with the first names: 'damaged: 1 (a.png); no readable image: 1 (b.txt)'."""
+def reasons_of(skipped: Sequence[Skipped]) -> str:
+    """Return every reason with its count and first names: 'damaged: 1 (a.png); no readable image: 1 (b.txt)'."""
     parts = []
-    for reason, count in Counter(one.reason for one in left_out).most_common():
-        names = [printable(one.name) for one in left_out if one.reason == reason]
+    for reason, count in Counter(one.reason for one in skipped).most_common():
+        names = [printable(one.name) for one in skipped if one.reason == reason]
         parts.append(f"{reason}: {count} ({', '.join(names[:NAMED])}{', ...' if count > NAMED else ''})")
     return "; ".join(parts)

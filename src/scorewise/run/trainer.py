@@ -1,0 +1,37 @@
+"""Lightning's trainer: the settings that every run gives it, and its silence."""
+
+import logging
+import warnings
+from typing import Any
+
+TRAINER_SETTINGS: dict[str, Any] = {
+    "inference_mode": False,  # evaluation differentiates the score
+    "use_distributed_sampler": False,  # our loader deals out its own examples
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+    "log_every_n_steps": 10,
+}
+
+OURS = ("_target_", "compile")
+"""Settings of the trainer group that are not lightning.Trainer's."""
+
+
+def quieten() -> None:
+    """Silence the messages that a user cannot act on."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+        ".*LeafSpec.*",
+        ".*litlogger.*",
+        ".*torch.jit.script.*",
+        ".*The number of training batches.*",
+        ".*GPU available but not used.*",
+        ".*have no `validation_step`.*",  # a feature extractor keeps its last weights
+        ".*lr_scheduler.step\\(\\).*before.*optimizer.step.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*WeightAveraging callback.*",
+        ".*could not find the monitored key.*",  # a run that ends before its first validation keeps its last weights
+    ):
+        warnings.filterwarnings("ignore", message=message)
