@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from fitting import draws, fit, relative_error
 from laws import gaussian_law
-from test_objectives import draws, fit, relative_error
 from torch import Tensor
 
 from scorewise.backbones import MADE

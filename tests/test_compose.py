@@ -2,14 +2,26 @@
 
 import itertools
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from composition import (
+    BACKBONES,
+    HEADS,
+    SAMPLERS,
+    backbones_with,
+    refusal,
+    refusal_of_auto,
+    refusal_of_sampler,
+    taken,
+)
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from test_objectives import TABLE
 
 from scorewise import catalog
 from scorewise.config import compatibility
@@ -23,7 +35,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 
 def options(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    return sorted(catalog.options(group))
 
 
 def config_of(*overrides: str, command: str = "train") -> dict[str, Any]:
@@ -41,89 +53,28 @@ def head_of(*overrides: str) -> str:
     return catalog.option_name("head", settled(*overrides)["head"]["_target_"])
 
 
-CAUSAL = "needs a backbone with causal features; backbone={} has none. Use backbone=made, pixelcnnpp or transformer."
-FEATURES = "needs a backbone with features of the whole example; backbone={} has none. Use backbone=convnet or mlp."
-NOISY = "needs a backbone with noise-conditional features; backbone={} has none. Use backbone=noisy_mlp or unet."
-EITHER = (
-    "needs a backbone with features of the whole example or causal features; backbone={} has none. "
-    "Use backbone=convnet, made, mlp, pixelcnnpp or transformer."
+@pytest.mark.parametrize(
+    ("group", "table"), [("objective", TABLE), ("backbone", BACKBONES), ("head", HEADS), ("sampler", SAMPLERS)]
 )
-INVERTIBLE = (
-    "needs a backbone with causal features or an invertible map; backbone={} has none. "
-    "Use backbone=glow, made, pixelcnnpp or transformer."
-)
-CAUSAL_BACKBONES = ("made", "pixelcnnpp", "transformer")
+def test_every_option_has_its_row(group: str, table: Mapping[str, Any]) -> None:
+    assert sorted(table) == [name for name in options(group) if name != "auto"]
 
 
-def on_causal(head: str, **others: str) -> dict[str, str]:
-    return {**dict.fromkeys(CAUSAL_BACKBONES, head), **others}
+def smooth(objective: str, backbone: str) -> tuple[str, ...]:
+    """Return what takes the kinks out of a backbone that the objective differentiates through."""
+    return ("backbone.activation=silu",) if backbone in TABLE[objective].kinks else ()
 
 
-HEAD_OF = {
-    "aem": (on_causal("conditional_energy"), CAUSAL),
-    "csm": (on_causal("conditional_score"), CAUSAL),
-    "csm_annealed": (on_causal("noisy_conditional_score"), CAUSAL),
-    "csm_dsm": (on_causal("conditional_score"), CAUSAL),
-    "csm_mle": (on_causal("conditional_score"), CAUSAL),
-    "dsm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
-    "dsm_multiscale": ({"noisy_mlp": "noisy_score", "unet": "noisy_score"}, NOISY),
-    "esm": (on_causal("mixture", convnet="score", mlp="score"), EITHER),
-    "fd_ssm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
-    "mle": (on_causal("mixture", glow="flow"), INVERTIBLE),
-    "pcd": ({"mlp": "energy", "convnet": "energy"}, FEATURES),
-    "sm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
-    "ssm": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
-    "ssm_vr": (on_causal("conditional_score", convnet="score", mlp="score"), EITHER),
-}
-"""What head=auto takes on every backbone, and the sentence on all others."""
-
-
-SMOOTH = {("esm", "made"): ("backbone.activation=silu",)}
-"""Where the joint score goes through a backbone that has kinks by default."""
-
-
-@pytest.mark.parametrize(("objective", "backbone"), itertools.product(options("objective"), options("backbone")))
+@pytest.mark.parametrize(("objective", "backbone"), itertools.product(TABLE, BACKBONES))
 def test_three_choices(objective: str, backbone: str) -> None:
-    heads, refusal = HEAD_OF[objective]
     choice = (f"objective={objective}", f"backbone={backbone}")
-    if backbone in heads:
-        assert head_of(*choice, *SMOOTH.get((objective, backbone), ())) == heads[backbone]
+    head = taken(TABLE[objective], backbone)
+    if head is not None:
+        assert head_of(*choice, *smooth(objective, backbone)) == head
         return
     with pytest.raises(IncompatibleChoice) as refused:
         settled(*choice)
-    assert str(refused.value) == f"objective={objective} {refusal.format(backbone)}"
-
-
-CONDITIONAL = {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"}
-NEEDS = {
-    **{backbone: {*CONDITIONAL, "discretised_mixture", "noisy_conditional_score"} for backbone in CAUSAL_BACKBONES},
-    "convnet": {"score", "energy"},
-    "glow": {"flow"},
-    "mlp": {"score", "energy"},
-    "noisy_mlp": {"noisy_score"},
-    "unet": {"noisy_score"},
-}
-FIELDS = {*CONDITIONAL, "score", "energy", "flow"}
-FITS = {
-    "aem": {"conditional_energy"},
-    "csm": CONDITIONAL,
-    "csm_annealed": {"noisy_conditional_score"},
-    "csm_dsm": CONDITIONAL,
-    "dsm": FIELDS,
-    "dsm_multiscale": {"noisy_score"},
-    "esm": {"score", "energy", "flow", "cosine", "gaussian", "mixture"},
-    "fd_ssm": FIELDS,
-    "csm_mle": {"conditional_score", "conditional_energy", "cosine", "gaussian", "mixture"},
-    "mle": {*CONDITIONAL, "discretised_mixture", "flow"},
-    "pcd": {"energy"},
-    "sm": FIELDS,
-    "ssm": FIELDS,
-    "ssm_vr": FIELDS,
-}
-CLEAN = {"discretised_mixture": ("data.smoothing=0",)}
-"""What heads of clean data need beside the choice."""
-HEADS = [name for name in options("head") if name != "auto"]
-MATRIX = list(itertools.product(options("objective"), options("backbone"), HEADS))
+    assert str(refused.value) == refusal_of_auto(objective, backbone)
 
 
 @cache
@@ -131,40 +82,37 @@ def composed(*overrides: str) -> dict[str, Any]:
     return config_of(*overrides)
 
 
-def cell(objective: str, backbone: str, head: str) -> dict[str, Any]:
-    """Return the config of three choices, from one composition per option: the matrix has hundreds of cells."""
-    overrides = CLEAN.get(head, ())
+def cell(objective: str, backbone: str, head: str, sampler: str = "auto") -> dict[str, Any]:
+    """Return the config of four choices, from one composition per option: the matrix has hundreds of cells."""
+    overrides = ("data.smoothing=0",) if HEADS[head].clean else ()
     sections = {
         "objective": composed(f"objective={objective}", *overrides)["objective"],
-        "backbone": composed(f"backbone={backbone}", *SMOOTH.get((objective, backbone), ()))["backbone"],
+        "backbone": composed(f"backbone={backbone}", *smooth(objective, backbone))["backbone"],
         "head": composed(f"head={head}")["head"],
+        "sampler": composed(f"sampler={sampler}")["sampler"],
     }
     return {**composed(*overrides), **sections}
 
 
-@pytest.mark.parametrize(("objective", "backbone", "head"), MATRIX)
-def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
-    config = cell(objective, backbone, head)
-    if head in NEEDS[backbone] and head in FITS[objective]:
-        config = settle(config)
-        compatibility.refuse_incompatible(config)
-        assert catalog.option_name("head", config["head"]["_target_"]) == head
+def assert_composes_or_is_refused(config: dict[str, Any], sentence: str | None) -> None:
+    if sentence is None:
+        compatibility.refuse_incompatible(settle(config))
         return
     with pytest.raises(IncompatibleChoice) as refused:
         compatibility.refuse_incompatible(settle(config))
-    sentence = str(refused.value)
-    assert "\n" not in sentence
-    assert sentence.endswith(".")
-    if "ladder of noise levels" in sentence:
-        assert head.startswith("noisy")
-        assert objective not in ("csm_annealed", "dsm_multiscale")
-        assert sentence.endswith("Use objective=csm_annealed or dsm_multiscale.")
-    elif head not in NEEDS[backbone]:
-        assert sentence.startswith(f"head={head} needs a backbone with")
-        assert f"backbone={backbone} has none. Use backbone=" in sentence
-    else:
-        assert sentence.startswith(f"objective={objective} needs a model with")
-        assert all(name in sentence.split("Use head=")[1] for name in FITS[objective])
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(("objective", "backbone", "head"), itertools.product(TABLE, BACKBONES, HEADS))
+def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
+    assert_composes_or_is_refused(cell(objective, backbone, head), refusal(objective, backbone, head))
+
+
+@pytest.mark.parametrize(("sampler", "head"), itertools.product(SAMPLERS, HEADS))
+def test_every_sampler_on_every_head(sampler: str, head: str) -> None:
+    backbone = backbones_with([HEADS[head].on])[0]
+    objective = next(name for name in TABLE if refusal(name, backbone, head) is None)
+    assert_composes_or_is_refused(cell(objective, backbone, head, sampler), refusal_of_sampler(sampler, head))
 
 
 @pytest.mark.parametrize(
@@ -190,19 +138,6 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [
-        (
-            ("sampler=exact",),
-            "sampler=exact needs a model with exact draws from its conditionals; head=conditional_score",
-        ),
-        (("sampler=langevin",), "sampler=langevin needs a model with a joint score; head=conditional_score has none"),
-        (
-            ("sampler=mala",),
-            "sampler=mala needs a model with an energy; head=conditional_score has none. Use head=energy.",
-        ),
-        (
-            ("objective=dsm", "backbone=mlp", "sampler=hmc"),
-            "sampler=hmc needs a model with an energy; head=score has none. Use head=energy.",
-        ),
         (
             ("objective=sm", "backbone=mlp", "backbone.activation=relu"),
             "backbone.activation=relu has no second derivative",
@@ -236,7 +171,7 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         ),
         (
             ("objective=mle", "head=discretised_mixture", "data=toy2d", "data.smoothing=0"),
-            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=black, celeba, cifar10,",
+            "needs data on a grid of levels in [-1, 1]; data=toy2d has none. Use data=black,",
         ),
         (
             ("objective=fd_ssm", "backbone=pixelcnnpp", "backbone.dropout=0.2"),
@@ -352,7 +287,7 @@ def test_kinks_are_fine_where_nothing_is_differentiated() -> None:
 
 
 def test_every_option_of_every_group_composes() -> None:
-    for group in ("data", "backbone", "head", "sampler", "optim", "trainer", "logger", "callbacks", "debug"):
+    for group in (*catalog.default_options("train"), "debug"):
         for option in options(group):
             config = config_of(f"{group}={option}")
             assert config["seed"] == 0

@@ -6,17 +6,22 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from composition import taken
 from conftest import Outcome
-from test_compose import HEAD_OF, SMOOTH, options
+from test_compose import smooth
+from test_objectives import TABLE
 
 import scorewise
 
+OF_TWO_NUMBERS = ("made", "mlp", "noisy_mlp")
+"""The backbones that take toy2d; every objective composes with one of them."""
 
-@pytest.mark.parametrize("objective", options("objective"))
+
+@pytest.mark.parametrize("objective", TABLE)
 def test_it_trains_tests_loads_and_samples(objective: str, command: Callable[..., Outcome]) -> None:
-    backbone = next(iter(HEAD_OF[objective][0]))
-    smooth = SMOOTH.get((objective, backbone), ())
-    words = (*smooth, "data=toy2d", "data.held_out=64", "debug=tiny", f"objective={objective}", f"backbone={backbone}")
+    backbone = next(one for one in OF_TWO_NUMBERS if taken(TABLE[objective], one))
+    choice = (*smooth(objective, backbone), f"objective={objective}", f"backbone={backbone}")
+    words = ("data=toy2d", "data.held_out=64", "debug=tiny", *choice)
     ended = command(*words)
     assert ended.status == 0, ended.err
     metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from composition import DENSITY, ENERGY, HEADS, JOINT, SCORES
 from conftest import Outcome
 from PIL import Image
-from test_compose import CONF, options, settled
+from test_compose import CONF, settled
 from test_denoising import KnownGaussian
 from torch import Tensor
 
@@ -185,19 +186,17 @@ def test_a_far_point_is_odder_wherever_a_statistic_claims_a_direction(statistic:
 
 
 OF_SCORES = ("minus_h", "h", "abs_h", "score_norm")
-HAS = {
-    "discretised_mixture": ("nll", "typicality"),
-    "energy": (*OF_SCORES, "energy"),
-    "noisy_score": OF_SCORES,
-    "score": OF_SCORES,
-}
-"""The statistics of every head; of all others those of scores and of a density."""
 
 
-@pytest.mark.parametrize("head", [name for name in options("head") if name != "auto"])
+@pytest.mark.parametrize("head", HEADS)
 def test_statistics_by_head(head: str) -> None:
-    found = outliers.statistics_of(import_class(catalog.targets("head")[head]))
-    assert found == HAS.get(head, (*OF_SCORES, "nll", "typicality"))
+    has = HEADS[head].has
+    expected = (
+        *(OF_SCORES if JOINT in has or SCORES in has else ()),
+        *(("nll", "typicality") if DENSITY in has else ()),
+        *(("energy",) if ENERGY in has else ()),
+    )
+    assert outliers.statistics_of(import_class(catalog.targets("head")[head])) == expected
 
 
 def test_noise_is_that_of_the_example_and_its_set() -> None:

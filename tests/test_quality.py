@@ -430,7 +430,7 @@ def test_the_features_command(command: Command, cached: str) -> None:
     [
         (
             ("data=wine",),
-            "data=wine has no labels that a classifier could learn: use data=cifar10, cifar10_subset,",
+            "data=wine has no labels that a classifier could learn: use data=cifar10,",
         ),
         (("trainer.devices=2",), "trains on one device: use trainer=cpu or trainer=gpu."),
         (("extractor.channels=0",), "extractor.channels=0 must be a whole number of at least 1."),

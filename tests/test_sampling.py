@@ -106,7 +106,7 @@ def test_sampling_follows_the_order_of_the_model() -> None:
     law = gaussian_law(3, 1.0, 0.8)
     model = Gaussian(MADE((3,), 2, (32,), "tanh", "random", 1))
     assert model.ordering.sequence != (0, 1, 2)
-    from test_objectives import fit
+    from fitting import fit
 
     from scorewise.noise import Draws
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from fitting import draws, fit, relative_error
 from laws import TrueConditionals, gaussian_law
-from test_objectives import draws, fit, relative_error
 from torch import Tensor
 
 from scorewise.backbones import MADE, MLP

@@ -1,0 +1,142 @@
+"""The tables of backbones, heads and samplers, and what follows for every composition of them.
+
+A new option is one row here; a new objective is one row in `test_objectives.TABLE`. Capabilities are in the words of a
+refusal.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from test_objectives import TABLE, Row
+
+from scorewise.errors import either
+
+WHOLE = "features of the whole example"
+CAUSAL = "causal features"
+NOISY = "noise-conditional features"
+MAP = "an invertible map"
+
+BACKBONES: Mapping[str, str] = {
+    "convnet": WHOLE,
+    "glow": MAP,
+    "made": CAUSAL,
+    "mlp": WHOLE,
+    "noisy_mlp": NOISY,
+    "pixelcnnpp": CAUSAL,
+    "transformer": CAUSAL,
+    "unet": NOISY,
+}
+"""What every backbone has."""
+
+JOINT, SCORES, DENSITY = "a joint score", "conditional scores", "a normalised density"
+CLOSED, QUANTILES, DRAWS = (
+    "a density in closed form",
+    "quantiles of its conditionals",
+    "exact draws from its conditionals",
+)
+ENERGY, ENERGIES, PROPOSAL = "an energy", "conditional energies", "conditional energies and a proposal"
+EVERY_LEVEL, JOINT_AT_EVERY_LEVEL = "conditional scores at every noise level", "a joint score at every noise level"
+FROM_NORMAL = "an invertible map from normal numbers"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head.
+
+    Args:
+        on: what it needs of a backbone.
+        has: the capabilities of its models.
+        ladder: it wants an objective with noise levels.
+        clean: it models clean data only.
+    """
+
+    on: str
+    has: tuple[str, ...]
+    ladder: bool = False
+    clean: bool = False
+
+
+HEADS: Mapping[str, Head] = {
+    "conditional_energy": Head(CAUSAL, (SCORES, DENSITY, QUANTILES, ENERGIES, PROPOSAL)),
+    "conditional_score": Head(CAUSAL, (SCORES, DENSITY, QUANTILES)),
+    "cosine": Head(CAUSAL, (SCORES, DENSITY, CLOSED, QUANTILES, ENERGIES)),
+    "discretised_mixture": Head(CAUSAL, (DENSITY, QUANTILES, DRAWS), clean=True),
+    "energy": Head(WHOLE, (JOINT, ENERGY)),
+    "flow": Head(MAP, (JOINT, DENSITY, FROM_NORMAL)),
+    "gaussian": Head(CAUSAL, (SCORES, DENSITY, CLOSED, QUANTILES, DRAWS)),
+    "mixture": Head(CAUSAL, (SCORES, DENSITY, CLOSED, DRAWS)),
+    "noisy_conditional_score": Head(CAUSAL, (SCORES, DENSITY, QUANTILES, EVERY_LEVEL), ladder=True),
+    "noisy_score": Head(NOISY, (JOINT, JOINT_AT_EVERY_LEVEL), ladder=True),
+    "score": Head(WHOLE, (JOINT,)),
+}
+
+SAMPLERS: Mapping[str, str] = {
+    "annealed": EVERY_LEVEL,
+    "annealed_langevin": JOINT_AT_EVERY_LEVEL,
+    "annealed_langevin_1d": EVERY_LEVEL,
+    "exact": DRAWS,
+    "flow_ode": EVERY_LEVEL,
+    "hmc": ENERGY,
+    "inverse_cdf": QUANTILES,
+    "langevin": JOINT,
+    "langevin_1d": SCORES,
+    "mala": ENERGY,
+    "parallel": QUANTILES,
+    "pushforward": FROM_NORMAL,
+    "resampling": PROPOSAL,
+    "reverse_diffusion_1d": EVERY_LEVEL,
+}
+"""What every sampler needs of a model."""
+
+
+def heads_with(needs: Iterable[str]) -> list[str]:
+    """Return the heads that have at least one of the capabilities."""
+    return [name for name, head in HEADS.items() if {*needs} & {*head.has}]
+
+
+def backbones_with(needs: Iterable[str]) -> list[str]:
+    """Return the backbones that have one of the capabilities."""
+    return [name for name, has in BACKBONES.items() if has in needs]
+
+
+def taken(row: Row, backbone: str) -> str | None:
+    """Return what head=auto takes on a backbone, None where nothing fits."""
+    return next((head for head in row.heads if HEADS[head].on == BACKBONES[backbone]), None)
+
+
+def refusal_of_auto(objective: str, backbone: str) -> str:
+    """Return the sentence where nothing fits."""
+    needs = list(dict.fromkeys(HEADS[head].on for head in TABLE[objective].heads))
+    return (
+        f"objective={objective} needs a backbone with {' or '.join(needs)}; backbone={backbone} has none. "
+        f"Use backbone={either(backbones_with(needs))}."
+    )
+
+
+def refusal(objective: str, backbone: str, head: str) -> str | None:
+    """Return the sentence that refuses three choices, None where they compose."""
+    row, on = TABLE[objective], HEADS[head].on
+    if on != BACKBONES[backbone]:
+        return (
+            f"head={head} needs a backbone with {on}; backbone={backbone} has none. "
+            f"Use backbone={either(backbones_with([on]))}."
+        )
+    if not {*row.needs} & {*HEADS[head].has}:
+        return (
+            f"objective={objective} needs a model with {' or '.join(row.needs)}; head={head} has none. "
+            f"Use head={either(heads_with(row.needs))}."
+        )
+    if HEADS[head].ladder and not row.ladder:
+        return (
+            f"head={head} learns scores at a ladder of noise levels, and objective={objective} has none. "
+            f"Use objective={either(name for name, row in TABLE.items() if row.ladder)}."
+        )
+    return None
+
+
+def refusal_of_sampler(sampler: str, head: str) -> str | None:
+    """Return the sentence that refuses a sampler, None where it draws from the head's models."""
+    need = SAMPLERS[sampler]
+    if need in HEADS[head].has:
+        return None
+    return f"sampler={sampler} needs a model with {need}; head={head} has none. Use head={either(heads_with([need]))}."
