@@ -157,7 +157,8 @@ GOLDEN = {"csm": 863.16623, "sm": 863.16623, "dsm": 1049.2173, "mle": 9.383703}
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_losses(name: str) -> None:
     """One number per objective that must not change by accident: fixed weights, fixed data."""
-    objective: Objective = {"csm": CSM(), "sm": SM(), "dsm": DSM(0.5), "mle": MLE()}[name]
+    objectives: dict[str, Objective] = {"csm": CSM(), "sm": SM(), "dsm": DSM(0.5), "mle": MLE()}
+    objective = objectives[name]
     made = MADE((5,), 30 if name == "mle" else 4, (8,))
     model = Mixture(made) if name == "mle" else ConditionalScore(made, noise=0.5)
     generator = torch.Generator().manual_seed(3)

@@ -11,12 +11,49 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 P = ParamSpec("P")
 T = TypeVar("T")
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 """Types that are checked, and how a sentence calls them."""
+
+
+def is_whole(value: object, least: float = float("-inf")) -> TypeGuard[int]:
+    """Return whether a value is a whole number of at least `least`; true and false are none."""
+    return type(value) is int and value >= least
+
+
+def are_whole(values: object, least: float = float("-inf")) -> TypeGuard[Sequence[int]]:
+    """Return whether values are a list or tuple of whole numbers of at least `least`."""
+    return isinstance(values, list | tuple) and all(is_whole(value, least) for value in values)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number, NaN and infinity included; true and false are none."""
+    return type(value) in (int, float)
+
+
+def is_share(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number from 0 to 1."""
+    return is_number(value) and 0 <= value <= 1
+
+
+def has_shape(value: object, shape: type | Mapping[str, Any]) -> bool:
+    """Return whether a value is of a type, or a mapping with entries of such shapes and perhaps others.
+
+    Args:
+        value: plain.
+        shape: a type, or a mapping of keys to shapes.
+    """
+    if isinstance(shape, type):
+        return isinstance(value, shape)
+    return isinstance(value, Mapping) and all(key in value and has_shape(value[key], shape[key]) for key in shape)
+
+
+def mapping_in(value: object) -> Mapping[Any, Any]:
+    """Return a value that is a mapping, and an empty one in place of any other."""
+    return value if isinstance(value, Mapping) else {}
 
 
 class Range(ABC):
@@ -136,8 +173,7 @@ class Sizes(Range):
 
     def admits(self, value: Any) -> bool:
         """Return whether the value is such a list."""
-        fine = isinstance(value, Sequence) and all(type(one) is int and one > 0 for one in value)
-        return fine and (self.may_be_empty or len(value) > 0)
+        return are_whole(value, 1) and (self.may_be_empty or len(value) > 0)
 
     def words(self, kind: str) -> str:
         """Return what a value must be."""

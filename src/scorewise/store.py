@@ -13,7 +13,7 @@ from scorewise import catalog
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
-from scorewise.trained import Trained
+from scorewise.heads.trained import Trained
 
 FindClass = Callable[[str], type]
 

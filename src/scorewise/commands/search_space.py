@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from optuna.trial import Trial
 
 from scorewise.errors import UserError
-from scorewise.values import is_number, is_whole, mapping_in
+from scorewise.ranges import is_number, is_whole, mapping_in
 
 COMPARABLE = (
     *("backbone", "head", "optim", "callbacks"),

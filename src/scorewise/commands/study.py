@@ -26,9 +26,9 @@ from scorewise.config.identity import differences, identity, plain, storable
 from scorewise.config.refusals import one_sentence
 from scorewise.config.settle import names, settle
 from scorewise.errors import Held, Stopped, UserError
+from scorewise.ranges import is_whole
 from scorewise.run.folder import RunFolder, claim
 from scorewise.tracking import console
-from scorewise.values import is_whole
 
 STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 

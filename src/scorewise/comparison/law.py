@@ -8,7 +8,7 @@ from scorewise.comparison.record import Record, number
 from scorewise.comparison.settings import as_key, shown
 from scorewise.comparison.typed_again import option_or_class
 from scorewise.config.identity import PLUMBING
-from scorewise.values import is_whole, mapping_in
+from scorewise.ranges import is_whole, mapping_in
 
 NOT_THE_LAW = (
     *("_target_", "smoothing", "batch_size", "epochs", "fresh", "examples_per_epoch", "held_out"),

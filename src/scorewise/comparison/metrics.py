@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from scorewise.comparison.record import COMPANIONS, Record
 from scorewise.comparison.typed_again import option_or_class
-from scorewise.values import mapping_in
+from scorewise.ranges import mapping_in
 
 OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo")
 """Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""

@@ -14,7 +14,7 @@ import yaml
 from scorewise.catalog import updated
 from scorewise.config.identity import CHANGES_RESULTS, RESULTS
 from scorewise.errors import printable
-from scorewise.values import has_shape, is_number, mapping_in
+from scorewise.ranges import has_shape, is_number, mapping_in
 
 LARGEST = 4_000_000
 """Bytes of a config or a summary; what is larger was not written by a run."""

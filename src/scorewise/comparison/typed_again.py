@@ -10,7 +10,7 @@ import yaml
 from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING
-from scorewise.values import has_shape
+from scorewise.ranges import has_shape
 
 GROUPS = (
     *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),

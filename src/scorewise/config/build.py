@@ -13,12 +13,12 @@ from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.trained import Trained
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
-from scorewise.trained import Trained
 
 if TYPE_CHECKING:  # tasks import Lightning, which takes seconds
     from scorewise.tasks.optimisation import Optimisation

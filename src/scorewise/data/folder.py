@@ -18,7 +18,7 @@ from scorewise.data.roots import cache_root, make_cache
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split
 from scorewise.errors import UserError, printable
-from scorewise.values import is_share, is_whole
+from scorewise.ranges import is_share, is_whole
 
 READERS = 4
 """Threads that decode; each may hold one large image."""

@@ -17,7 +17,7 @@ from scorewise.data.images import Cifar10
 from scorewise.data.roots import cache_root, data_root, make_cache
 from scorewise.data.source import Split, split_at_random
 from scorewise.errors import UserError
-from scorewise.values import is_whole
+from scorewise.ranges import is_whole
 
 
 def refuse_damaged(path: Path, md5: str) -> None:

@@ -20,7 +20,7 @@ from scorewise.data.tabular.selection import Selected, Selection
 from scorewise.data.tabular.source import Tabular
 from scorewise.data.tabular.splits import split_rows
 from scorewise.errors import UserError, names_of, typed
-from scorewise.values import is_share
+from scorewise.ranges import is_share
 
 STEPS, LEAST_BATCH = 5, 8
 """A small table makes so many steps an epoch, by batches of no fewer rows than that."""

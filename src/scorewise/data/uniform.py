@@ -10,7 +10,7 @@ from torch import Tensor
 from scorewise.data.source import SampledSource
 from scorewise.errors import UserError
 from scorewise.noise import Draws
-from scorewise.values import are_whole
+from scorewise.ranges import are_whole
 
 
 class UniformLevels(SampledSource):

@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 from scorewise.capabilities import CausalFeatures, ContextStream, StreamsFeatures
 from scorewise.gradients import Derivatives
 from scorewise.heads.streams import FullPassStream, StandardisedStream
+from scorewise.heads.trained import Trained
 from scorewise.ordering import Ordering
-from scorewise.trained import Trained
 
 
 class DrawsSamples(Protocol):

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from scorewise.capabilities import ConditionalScoreModel
 from scorewise.estimators import Spectral, Stein
 from scorewise.heads.model import Model
+from scorewise.heads.trained import Trained
 from scorewise.latent.ais import AIS, Annealed, log_prior
 from scorewise.latent.encoders import ENCODERS, AutoregressiveEncoder, Encoder, GaussianEncoder
 from scorewise.latent.iwae import iwae
@@ -21,7 +22,6 @@ from scorewise.latent.pairing import METHODS, encoder_for
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_field
-from scorewise.trained import Trained
 
 MakeScore = Callable[[int, int], Model]
 """From D of z and the number of features of x to the model of the score of q(z|x)."""

@@ -8,9 +8,9 @@ import sysconfig
 
 from scorewise.capabilities import FusedCSMModel
 from scorewise.errors import UserError
+from scorewise.heads.trained import Trained
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import Objective
-from scorewise.trained import Trained
 
 
 def compile_step(model: Trained, objective: Objective | None) -> None:

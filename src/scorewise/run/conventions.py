@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from scorewise.capabilities import DiscreteDensity
 from scorewise.data.source import Source
 from scorewise.heads.numerically_normalised import NumericallyNormalised
-from scorewise.trained import Trained
+from scorewise.heads.trained import Trained
 
 
 def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:

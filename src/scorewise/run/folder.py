@@ -15,7 +15,7 @@ import yaml
 from scorewise.catalog import Config
 from scorewise.config.identity import CHANGES_RESULTS, differences, identity, what_counts
 from scorewise.errors import Held, UserError
-from scorewise.values import has_shape, mapping_in
+from scorewise.ranges import has_shape, mapping_in
 
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 """Where launchers say which of several processes this is; 0 in all that there are is the first."""

@@ -8,13 +8,13 @@ import torch
 
 from scorewise.data.source import Source
 from scorewise.heads.model import Model
+from scorewise.heads.trained import Trained
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel
 from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import Task
 from scorewise.tracking import console
-from scorewise.trained import Trained
 
 
 @contextmanager

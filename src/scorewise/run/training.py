@@ -20,6 +20,7 @@ from scorewise.config.identity import RESULTS
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError
+from scorewise.heads.trained import Trained
 from scorewise.run.callbacks import (
     Averaging,
     Best,
@@ -44,7 +45,6 @@ from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import NotFinite, Task
 from scorewise.tracking.choice import chosen_tracker, log_sentences
 from scorewise.tracking.metrics_table import MetricsTable, curves_of
-from scorewise.trained import Trained
 
 
 class TrainingRun:

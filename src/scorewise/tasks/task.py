@@ -10,8 +10,8 @@ from torchmetrics import CatMetric
 
 from scorewise.data.source import Source
 from scorewise.errors import UserError
+from scorewise.heads.trained import Trained
 from scorewise.tasks.optimisation import Optimisation
-from scorewise.trained import Trained
 
 
 class NotFinite(UserError):
