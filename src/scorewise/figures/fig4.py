@@ -53,11 +53,7 @@ class Fig4(Figure):
     def measure(self, bench: Bench) -> Results:
         """Return FID and KID of every model, of other real images and of independent pixels, and what they show."""
         source, extractor = bench.first.source, bench.first.extractor(self.extractor, self.epochs)
-        settings = {
-            "samples": self.samples,
-            "extractor": extractor.hash,
-            "subsets": [self.subsets, self.subset_size],
-        }
+        settings = {"samples": self.samples, "extractor": extractor.hash, "subsets": [self.subsets, self.subset_size]}
         compared = Comparison(extractor, source, SPLIT, self.subsets, self.subset_size, seed=0)
         bounds = bench.once("bounds", settings, partial(self._bounds, compared))
         found = {

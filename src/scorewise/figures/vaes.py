@@ -12,10 +12,7 @@ from scorewise.latent import AIS, VAE
 from scorewise.noise import Draws
 from scorewise.objectives import CSM, SSMVR, Objective
 
-OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
-    "csm": CSM,
-    "ssm_vr": lambda: SSMVR(projection="gaussian"),
-}
+OBJECTIVES: Mapping[str, Callable[[], Objective]] = {"csm": CSM, "ssm_vr": lambda: SSMVR(projection="gaussian")}
 SEED = 0
 """Of the draws of test images: every method sees the same binarisation."""
 
