@@ -19,7 +19,7 @@ from scorewise.figures.bench import Bench
 from scorewise.figures.cost import peak_bytes, seconds_per_step
 from scorewise.figures.orders import compared
 from scorewise.figures.reproduce import listed
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import Paired, mean_and_spread, thinned
 from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
 
@@ -209,7 +209,7 @@ def test_fields_are_filled_by_what_was_found_and_by_the_settings() -> None:
     notes = {"each": "{name}.", "always": "{n} rows", "seldom": "{kind}"}
     text = Text("title", tables, claims, notes, {})
     found = Results(
-        [Table("sizes", [[1, 2.0]]), Table("sizes", [[3, 4.0]], ("x", "y"), {"kind": "b"})],
+        [ResultTable("sizes", [[1, 2.0]]), ResultTable("sizes", [[3, 4.0]], ("x", "y"), {"kind": "b"})],
         [Claim("less", True, {"name": "one"}), Claim("less", False, {"name": "two"})],
         {"n": 2, "kind": "a", "size": {"a": 0.25}},
         {"each": [{"name": "p"}, {"name": "q"}], "seldom": []},

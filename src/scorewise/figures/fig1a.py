@@ -12,7 +12,7 @@ from scorewise.backbones.mlp import MLP
 from scorewise.figures.bench import Bench
 from scorewise.figures.cost import peak_bytes, seconds_per_step, training_step
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.heads.conditional_score import ConditionalScore
 from scorewise.heads.score import Score
 from scorewise.objectives.csm import CSM
@@ -73,7 +73,10 @@ class Fig1a(Figure):
         growth = {name: last[name]["seconds"] / first[name]["seconds"] for name in METHODS}
         times = at["SM"]["seconds"] / at["CSM"]["seconds"]
         return Results(
-            [Table("seconds", _rows(costs, "seconds", 1e3, 2)), Table("bytes", _rows(costs, "bytes", 1 / MEBIBYTE, 1))],
+            [
+                ResultTable("seconds", _rows(costs, "seconds", 1e3, 2)),
+                ResultTable("bytes", _rows(costs, "bytes", 1 / MEBIBYTE, 1)),
+            ],
             [Claim("cheaper", times >= self.ratio), Claim("growth", growth["SM"] > 2 * growth["CSM"])],
             {
                 "clock": "processor time" if self.device.type == "cpu" else "wall time",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.backbones.made import MADE
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.heads.gaussian import Gaussian
 from scorewise.noise import Draws
 from scorewise.objectives.csm import CSM
@@ -66,7 +66,7 @@ class Fig1b(Figure):
         plain, reduced = (found[f"{name} Rademacher"]["std"] / found["CSM"]["std"] for name in ("SSM", "SSM-VR"))
         worst, root = max(ratios, key=lambda name: abs(ratios[name] - 1)), self.dims**0.5
         return Results(
-            [Table("values", rows)],
+            [ResultTable("values", rows)],
             [
                 Claim("closed_form", abs(ratios[worst] - 1) < self.tolerance),
                 Claim("plain", abs(plain / root - 1) < self.tolerance),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.cost import seconds_per_step, training_step
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import thinned
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.dsm import DSM
@@ -69,7 +69,7 @@ class Fig2(Figure):
         small, wide = (f"DSM sigma={sigma:g}" for sigma in (min(sigmas), max(sigmas)))
         bias = self._bias(wide) / zero
         return Results(
-            [Table("runs", [self._row(name, run, zero, seconds[name]) for name, run in runs.items()])],
+            [ResultTable("runs", [self._row(name, run, zero, seconds[name]) for name, run in runs.items()])],
             [
                 Claim("lowest", ends["CSM"] < ends[best]),
                 Claim(

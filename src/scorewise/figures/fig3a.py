@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import thinned
 
 FLOOR = "MLE"
@@ -29,7 +29,7 @@ class Fig3a(Figure):
         ]
         facts = {"csm": matching["CSM"], "best": best, "other": matching[best], "floor": found[FLOOR]["nll"]}
         return Results(
-            [Table("nll", rows)],
+            [ResultTable("nll", rows)],
             [Claim("lowest", matching["CSM"] < matching[best]), Claim("floor", found[FLOOR]["nll"] < least)],
             {**facts, "least": least, "first": bench.first.summary},
             data={"curves": {name: thinned(run.curves["val/nll"]) for name, run in bench.firsts.items()}},

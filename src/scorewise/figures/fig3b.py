@@ -12,7 +12,7 @@ from torch import Tensor
 from scorewise.figures import toys
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread, with_spread
 from scorewise.figures.toys import SMOOTHING, ByModel, wins_and_ties
 from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
@@ -93,10 +93,14 @@ class Fig3b(Figure):
         columns = ("density", "data vs data", *(f"{name} ({sizes[name]:,})" for name in SAMPLED))
         return Results(
             [
-                Table("swd", _rows(swd, 3), columns),
-                Table("mmd", _rows(_scaled(mmd, 1e3), 2), columns),
-                Table("nll", _rows(nll, 3), ("density", "entropy", *(f"{n} ({sizes[n]:,})" for n in LIKELIHOODS))),
-                Table("two_ways", [[toy, *(f"{each:.3f}" for each in by.values())] for toy, by in two_ways.items()]),
+                ResultTable("swd", _rows(swd, 3), columns),
+                ResultTable("mmd", _rows(_scaled(mmd, 1e3), 2), columns),
+                ResultTable(
+                    "nll", _rows(nll, 3), ("density", "entropy", *(f"{n} ({sizes[n]:,})" for n in LIKELIHOODS))
+                ),
+                ResultTable(
+                    "two_ways", [[toy, *(f"{each:.3f}" for each in by.values())] for toy, by in two_ways.items()]
+                ),
             ],
             [*_of_sizes(sizes), *_of_distances(swd, iterations), *_of_likelihoods(nll, sizes)],
             {

@@ -14,14 +14,14 @@ from torch import Tensor
 from scorewise.data.source import Source, Split
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.plots import grid
 from scorewise.quality import Comparison, describe, draw, eight_bits
 
 SPLIT: Split = "test"
 BOUNDS = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
 CHANNELS = ("red", "green", "blue")
-Found = Mapping[str, Any]
+Quality = Mapping[str, Any]
 
 
 @final
@@ -106,8 +106,10 @@ class Fig4(Figure):
             "shown": images_BCHW[: self.shown].tolist(),
         }
 
-    def _table(self, found: Mapping[str, Found], bounds: Mapping[str, Found], bench: Bench, rgb: bool) -> Table:
-        def quality(of: Found) -> list[Any]:
+    def _table(
+        self, found: Mapping[str, Quality], bounds: Mapping[str, Quality], bench: Bench, rgb: bool
+    ) -> ResultTable:
+        def quality(of: Quality) -> list[Any]:
             colour = [f"{of['mean_colour']['value']:.3g} ({of['mean_colour']['error']:.2g})"] if rgb else []
             return [round(of["fid"]["value"], 2), f"{of['kid']['value']:.4f} ({of['kid']['spread']:.4f})", *colour]
 
@@ -117,7 +119,7 @@ class Fig4(Figure):
             trained = [f"{summary['parameters']:,}", f"{summary['steps']:,}", round(each["seconds"] / 60, 1)]
             rows.append([name, *quality(each["found"]), f"{each['noise']:g}", each["sampler"], *trained])
         rows += [[BOUNDS[which], *quality(each), *([""] * 5)] for which, each in bounds.items()]
-        return Table("quality_rgb" if rgb else "quality", rows)
+        return ResultTable("quality_rgb" if rgb else "quality", rows)
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw samples of every model beside test images and, of RGB images, how mean colours are distributed."""
@@ -160,7 +162,7 @@ def _first(source: Source, count: int) -> np.ndarray:
     return eight_bits(source.examples(SPLIT, index_B, -1, 0), source.shape).numpy()
 
 
-def counts(fid: Found) -> str:
+def counts(fid: Quality) -> str:
     """Return what FID and KID depend on."""
     return (
         f"{fid['samples']:,} samples against {fid['references']:,} clean images of the {fid['split']} split, "
@@ -168,21 +170,21 @@ def counts(fid: Found) -> str:
     )
 
 
-def claims(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -> list[Claim]:
+def claims(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
     """Return what FID, KID and mean colours by training show, beside those of other real images and of pixels."""
     return [*_of_objectives(measured, bounds), *_of_backbones(measured), _of_pixels(measured, bounds)]
 
 
-def _parts(measured: Mapping[str, Found], place: int) -> list[str]:
+def _parts(measured: Mapping[str, Quality], place: int) -> list[str]:
     """Return the backbones (0) or the objectives (1) of the trainings, each once."""
     return list(dict.fromkeys(name.split(", ")[place] for name in measured))
 
 
-def _lower(name: str, low: Found, high: Found, **facts: Any) -> Claim:
+def _lower(name: str, low: Quality, high: Quality, **facts: Any) -> Claim:
     return Claim(name, low["fid"]["value"] < high["fid"]["value"], {"low": low, "high": high, **facts})
 
 
-def _of_objectives(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -> list[Claim]:
+def _of_objectives(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
     """Return, for every backbone, whether CSM is better than maximum likelihood."""
     found = []
     for backbone in _parts(measured, 0):
@@ -196,7 +198,7 @@ def _of_objectives(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -
     return found
 
 
-def _of_backbones(measured: Mapping[str, Found]) -> list[Claim]:
+def _of_backbones(measured: Mapping[str, Quality]) -> list[Claim]:
     """Return, for every objective, whether the deep backbone is better than the shallow one."""
     pairs = {
         objective: [measured.get(f"{backbone}, {objective}") for backbone in ("PixelCNN++", "MADE")]
@@ -205,7 +207,7 @@ def _of_backbones(measured: Mapping[str, Found]) -> list[Claim]:
     return [_lower("deep", a, b, objective=objective) for objective, (a, b) in pairs.items() if a and b]
 
 
-def _of_pixels(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -> Claim:
+def _of_pixels(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> Claim:
     values = [each["fid"]["value"] for each in measured.values()]
     pixels, floor = (bounds[which]["fid"]["value"] for which in ("pixels", "floor"))
     facts = {"least": min(values), "most": max(values), "pixels": pixels, "floor": floor}

@@ -13,7 +13,7 @@ from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
 from scorewise.figures.image_rows import image_rows
 from scorewise.figures.restored import quality_of, steps_of
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws
 
 WAYS = {
@@ -54,7 +54,7 @@ class Fig5SaltPepper(Figure):
             known, blind = tested["mask known, joint score"], tested["mask blind, joint score"]
             rows = [[label, *quality_of(known, key)] for key, label in FILTERS.items()]
             rows += [[way, *quality_of(found, "restored")] for way, found in tested.items()]
-            tables.append(Table("quality", rows, facts={"name": name, "percent": 100 * self.share}))
+            tables.append(ResultTable("quality", rows, facts={"name": name, "percent": 100 * self.share}))
             gain, gap = (blind["psnr_restored"] - blind[f"psnr_{other}"] for other in ("corrupted", "median"))
             above = known["psnr_restored"] > known["psnr_median_at_lost"]
             claims += [

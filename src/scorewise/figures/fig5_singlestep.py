@@ -14,7 +14,7 @@ from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
 from scorewise.figures.image_rows import image_rows
 from scorewise.figures.restored import quality_of, steps_of
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws
 from scorewise.tasks.denoising import psnr
 
@@ -81,7 +81,7 @@ class Fig5SingleStep(Figure):
             *([WAYS[mode], *quality_of(found, "restored")] for mode, found in tested.items()),
         ]
         return Results(
-            [Table("quality", rows)],
+            [ResultTable("quality", rows)],
             [
                 Claim("linear", parallel > causal),
                 Claim("wiener", parallel > wiener),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.data.source import Source
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.heads.noisy_score import NoisyScore
 from scorewise.noise import Draws
 from scorewise.objectives.dsm_multiscale import DSMMultiscale
@@ -56,7 +56,7 @@ class NcsnMnist(Figure):
         bright = float((denoised_BD > 0).float().mean())
         of_data = float((source.examples("test", torch.arange(self.images), -1, self.seed) > 0).float().mean())
         return Results(
-            [Table("levels", rows)],
+            [ResultTable("levels", rows)],
             [
                 Claim("one_scale", max(losses) / min(losses) < 10),
                 Claim("better", better == len(losses)),

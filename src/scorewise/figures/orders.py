@@ -14,7 +14,7 @@ from scorewise.densities.ensemble import Ensemble, equal_mixture
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
 from scorewise.figures.noisy_copies import noisy_copies
-from scorewise.figures.results import Claim, Facts, Results, Table, Text
+from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread, with_spread
 
 FIRST = "raster"
@@ -34,7 +34,7 @@ class Orders(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return the NLL of every order and of mixtures, and whether mixing orders pays."""
-        tables: list[Table] = []
+        tables: list[ResultTable] = []
         claims: list[Claim] = []
         data: dict[str, Any] = {}
         for name in bench.groups:
@@ -128,7 +128,7 @@ def _paired(better_SCN: Tensor, worse_SCN: Tensor) -> dict[str, Any]:
     }
 
 
-def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any]) -> Table:
+def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any]) -> ResultTable:
     first, seeds = found["orders"][0], found["seeds"]
     rows = []
     for row, values in found["nll"].items():
@@ -137,7 +137,7 @@ def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any]) -> T
         paired = "" if row == first else f"{-against['gain']:+.2f} ({against['se']:.2f})"
         rows.append([row, with_spread(values, 2), round(bits, 3), paired])
     several = f"{seeds} seeds" if seeds > 1 else "one seed"
-    return Table("nll", rows, facts={"name": name, "run": summary, "first": first, "seeds": several})
+    return ResultTable("nll", rows, facts={"name": name, "run": summary, "first": first, "seeds": several})
 
 
 def _standing(name: str, found: Mapping[str, Any]) -> Facts:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from scorewise.figures.results import Claim, Facts, Table
+from scorewise.figures.results import Claim, Facts, ResultTable
 from scorewise.outliers import MEANINGS, METRICS
 
 OURS = "AR-CSM"
@@ -62,7 +62,7 @@ class OutlierScores:
             for name in statistics_of(auroc):
                 yield model, name, f"{name} *" if name == self.chosen[model] else name
 
-    def table(self) -> Table:
+    def table(self) -> ResultTable:
         """Return AUROC of every statistic, of the chosen one on the other sets, and the paper's."""
         sets = self.columns[2:]
         rows: list[list[Any]] = []
@@ -80,16 +80,16 @@ class OutlierScores:
                 shown = {**paper, "mean": of_all}
                 cells = ["" if shown.get(each) is None else f"{shown[each]:.2f}" for each in sets]
                 rows.append([f"{model}, paper", f"{statistic} (CIFAR-10 in)", *cells])
-        return Table("auroc", rows, self.columns, {"inside": self.inside})
+        return ResultTable("auroc", rows, self.columns, {"inside": self.inside})
 
-    def other_metrics(self) -> Table:
+    def other_metrics(self) -> ResultTable:
         """Return AUPR and FPR of every statistic."""
         rows = []
         for model, name, label in self._labelled():
             found = [self.found[model][metric][name] for metric in METRICS[1:]]
             pairs = [[each[label_of][0] for each in found] for label_of in self.columns[2:]]
             rows.append([model, label, *(f"{aupr:.3f} / {fpr:.3f}" for aupr, fpr in pairs)])
-        return Table("others", rows, self.columns, {"inside": self.inside})
+        return ResultTable("others", rows, self.columns, {"inside": self.inside})
 
     def claims(self) -> list[Claim]:
         """Return what the paper says of the statistics, as far as these models and sets show it."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws, smoothing_noise
 
 SIDE = 4.5
@@ -64,7 +64,7 @@ class PosterFig1(Figure):
                 Claim("near", distance < self.near, {"name": name, "distance": distance, "apart": apart[toy]})
             )
         return Results(
-            [Table("distances", rows)],
+            [ResultTable("distances", rows)],
             claims,
             {"side": SIDE, "noise": bench.first.model.noise},
             data={"distances": distances},

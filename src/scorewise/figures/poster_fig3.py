@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Facts, Results, Table, Text
+from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread, thinned
 from scorewise.figures.vaes import gradient_noise
 
@@ -56,7 +56,7 @@ class PosterFig3(Figure):
         }
         quiet = all(value > noises[GAUSSIAN] for name, value in noises.items() if name != GAUSSIAN)
         data = {"curves": curves, "minimised": minimised, "noises": noises}
-        return Results([Table("ends", rows)], [Claim("noisier", quiet)], facts, data=data)
+        return Results([ResultTable("ends", rows)], [Claim("noisier", quiet)], facts, data=data)
 
     def _gradient_noise(self, bench: Bench, name: str, run: Run) -> dict[str, float]:
         settings = {"identity": run.summary["identity"], "images": self.images, "draws": self.draws}

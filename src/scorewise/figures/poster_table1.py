@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.estimators.kde import KDE
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread
 
 PUBLISHED = {2: (0.12, 0.26), 10: (0.69, 2.72), 20: (1.23, 3.89), 40: (2.02, 5.42)}
@@ -59,7 +59,7 @@ class PosterTable1(Figure):
         error, published = kernel[worst], PUBLISHED[worst][1]
         pairs = ", ".join(f"{mean:.2f} < {kernel[dims]:.2f}" for dims, (mean, _) in network.items())
         return Results(
-            [Table("errors", rows, ("D", "SSM", "std", "poster", *map("KDE {}".format, self.bandwidths), *LAST))],
+            [ResultTable("errors", rows, ("D", "SSM", "std", "poster", *map("KDE {}".format, self.bandwidths), *LAST))],
             [
                 Claim("silverman", abs(error / published - 1) < 0.1, {"error": error, "published": published}),
                 *(

@@ -12,7 +12,7 @@ Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """Rows of numbers, whose caption and columns the figure's config has.
 
     Args:
@@ -56,7 +56,7 @@ class Results:
         arrays: what the picture shows and no file of numbers should hold, such as samples.
     """
 
-    tables: Sequence[Table]
+    tables: Sequence[ResultTable]
     claims: Sequence[Claim]
     facts: Facts = field(default_factory=dict)
     notes: Mapping[str, Sequence[Facts]] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Text:
         )
         return said
 
-    def _table(self, table: Table, facts: Facts) -> dict[str, Any]:
+    def _table(self, table: ResultTable, facts: Facts) -> dict[str, Any]:
         of_config, facts = _named(self.tables, "tables", table.name), {**facts, **table.facts}
         columns = table.columns or [_filled(column, facts) for column in of_config["columns"]]
         return {"caption": _filled(of_config["caption"], facts), "columns": columns, "rows": table.rows}

@@ -12,7 +12,7 @@ from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.synthetic import Mixture1d
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import geometric_ladder
 from scorewise.sampling.langevin import langevin
 
@@ -70,7 +70,7 @@ class SlidesExample33(Figure):
         basins = 0.60 <= plain[0] <= 0.67 and abs(plain[1] - 2) < 0.1 and 0.18 <= plain[4] <= 0.26
         density = {name: np.histogram(x_BD[:, 0], EDGES, density=True)[0].tolist() for name, x_BD in ended.items()}
         return Results(
-            [Table("modes", rows)],
+            [ResultTable("modes", rows)],
             [Claim("plain", basins), Claim("annealed", abs(annealed[0] - 0.6) < 0.02)],
             {"plain": plain, "annealed": annealed},
             data={"edges": EDGES.tolist(), "density": density, "sigma": sigma},

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.figures.bench import Bench, Run
 from scorewise.figures.figure import Figure
 from scorewise.figures.outlier_scores import OutlierScores, nested, statistics_of
-from scorewise.figures.results import Claim, Facts, Results, Table, Text
+from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.outliers import MEANINGS
 
 
@@ -51,7 +51,7 @@ class Table1(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return the table of every data set, and whether the statistics do what the paper says."""
-        tables: list[Table] = []
+        tables: list[ResultTable] = []
         claims: list[Claim] = []
         notes: list[Facts] = []
         data: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from scorewise.backbones import MADE, MLP
 from scorewise.figures.bench import Bench
 from scorewise.figures.cost import seconds_per_step
 from scorewise.figures.figure import Figure
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.vaes import OBJECTIVES, iteration
 from scorewise.heads import ConditionalScore, Score
 from scorewise.heads.model import Model
@@ -76,7 +76,7 @@ class Table2Celeba(Figure):
         ]
         trained = f"Trained: {', '.join(drawn)}." if drawn else "Nothing was trained on CelebA under this budget."
         return Results(
-            [Table("steps", rows)],
+            [ResultTable("steps", rows)],
             [Claim("finite", all(math.isfinite(one["loss"]) for one in tried.values()))],
             {"losses": ", ".join(f"{name} {one['loss']:.0f}" for name, one in tried.items()), "trained": trained},
             data={"names": list(drawn)},

@@ -13,7 +13,7 @@ from scorewise.figures.bench import Bench, Run
 from scorewise.figures.cost import seconds_per_step
 from scorewise.figures.figure import Figure
 from scorewise.figures.likelihoods import Likelihoods
-from scorewise.figures.results import Claim, Facts, Results, Table, Text
+from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.figures.spread import Paired, mean_and_spread
 from scorewise.figures.vaes import OBJECTIVES, iteration
 from scorewise.quality import Comparison, eight_bits, numbers
@@ -28,7 +28,7 @@ PAPER: Mapping[str, tuple[float, float]] = {
 }
 """z = 8 and z = 16 of the paper's table 2."""
 BASELINE = "ELBO"
-Found = Mapping[str, Mapping[str, Any]]
+ByMethod = Mapping[str, Mapping[str, Any]]
 
 
 @final
@@ -65,8 +65,8 @@ class Table2Mnist(Figure):
         order = sorted(found, key=lambda name: mean_and_spread(found[name]["nll"])[0])
         return Results(
             [
-                Table("nll", [[*row[:-1], round(row[-1], 2), self._published(row[0])] for row in rows]),
-                Table("checks", [self.likelihoods.checks(name, one) for name, one in found.items()]),
+                ResultTable("nll", [[*row[:-1], round(row[-1], 2), self._published(row[0])] for row in rows]),
+                ResultTable("checks", [self.likelihoods.checks(name, one) for name, one in found.items()]),
             ],
             _claims(found),
             {
@@ -78,7 +78,7 @@ class Table2Mnist(Figure):
             {"names": list(found), "nll": {name: [one["nll"]] for name, one in found.items()}, "time": times},
         )
 
-    def _row(self, name: str, found: Found) -> list[Any]:
+    def _row(self, name: str, found: ByMethod) -> list[Any]:
         means = likelihoods.means(found[name])
         paired = "" if name == BASELINE else str(Paired.of(found[name]["nll"], found[BASELINE]["nll"]))
         nll, reconstruction, prior = (round(means[each], 2) for each in ("nll", "reconstruction", "prior"))
@@ -153,7 +153,7 @@ class Table2Mnist(Figure):
         right.grid(alpha=0.25)
 
 
-def _claims(found: Found) -> list[Claim]:
+def _claims(found: ByMethod) -> list[Claim]:
     claims = []
     for name in [name for name in found if name != BASELINE]:
         paired = Paired.of(found[name]["nll"], found[BASELINE]["nll"])
@@ -177,7 +177,7 @@ def _of_kernels(bench: Bench) -> str:
     return f"Stein and Spectral have {max(particles)} particles (published: 100). " if particles else ""
 
 
-def _narrow(found: Found) -> list[Facts]:
+def _narrow(found: ByMethod) -> list[Facts]:
     """Return the facts of a note on narrow encoders, where there are some."""
     narrow = [name for name, one in found.items() if likelihoods.width(one) < 0.5]
     known = any("standardised" in name for name in found)

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise.data.source import Source, Split
-from scorewise.data.tables import Table as TableData
-from scorewise.data.tables import Tabular
+from scorewise.data.tables import Table, Tabular
 from scorewise.figures.bench import Bench
 from scorewise.figures.density_estimators import GAUSSIANS, KERNELS, NEIGHBOURS, Method, fitted, ours
 from scorewise.figures.figure import Figure
 from scorewise.figures.noisy_copies import noisy_copies
-from scorewise.figures.results import Claim, Results, Table, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.outliers import detection, replicates
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -54,7 +53,7 @@ class TableWine(Figure):
         columns = ("method", "log-density", f"against {GAUSSIANS}", *map("AUROC, {}".format, found["sets"]), "settings")
         rows = [_row(name, one) for name, one in found["methods"].items()]
         facts = {"rows": found["rows"], "dims": found["dims"], "noise": found["noise"], "neighbours": NEIGHBOURS}
-        return Results([Table("methods", rows, columns)], _claims(found), facts, data=found)
+        return Results([ResultTable("methods", rows, columns)], _claims(found), facts, data=found)
 
     def _compared(self, bench: Bench) -> dict[str, Any]:
         source, noise = bench.first.source, float(bench.first.model.noise)
@@ -104,7 +103,7 @@ class TableWine(Figure):
         sets = {PERMUTED: torch.stack([test_ND[order, d] for d, order in enumerate(orders)], 1)}
         if self.other is None:
             return sets
-        other = TableData(self.other, val=0, test=1, columns=source.table.plain())
+        other = Table(self.other, val=0, test=1, columns=source.table.plain())
         return {"red wine": _rows(other, "test"), **sets}
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
