@@ -6,41 +6,11 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from scorewise.quality import FeatureExtractor
+from scorewise.figures.finished_run import FinishedRun
 
 Measured = TypeVar("Measured")
-
-
-class Run(Protocol):
-    """A finished training, as figures see it."""
-
-    @property
-    def seed(self) -> int:
-        """The seed of the training."""
-
-    @property
-    def summary(self) -> Mapping[str, Any]:
-        """Its summary.json."""
-
-    @property
-    def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
-        """Its metrics by name, as (step, value)."""
-
-    @property
-    def model(self) -> Any:
-        """The trained model, loaded from its folder: of the class that the figure's config asks for."""
-
-    @property
-    def source(self) -> Any:
-        """The data set that it was trained on, of the class that the figure's config asks for."""
-
-    def tested(self, *words: str) -> Mapping[str, float]:
-        """Return the held-out numbers under another task, given as src/eval.py takes it."""
-
-    def extractor(self, choice: str | None, epochs: int | None = None) -> FeatureExtractor:
-        """Return a feature extractor for that data set: inception, untrained, or (None) a classifier of its own."""
 
 
 class Bench:
@@ -54,21 +24,25 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, runs: Mapping[str, Sequence[Run]], version: int | str, say: Callable[[str], None] = print
+        self,
+        folder: Path,
+        runs: Mapping[str, Sequence[FinishedRun]],
+        version: int | str,
+        say: Callable[[str], None] = print,
     ) -> None:
         self.folder, self.runs, self.version, self.say = folder, runs, version, say
 
     @property
-    def firsts(self) -> dict[str, Run]:
+    def firsts(self) -> dict[str, FinishedRun]:
         """The run of the first seed of every training, by name."""
         return {name: runs[0] for name, runs in self.runs.items()}
 
     @property
-    def first(self) -> Run:
+    def first(self) -> FinishedRun:
         """The run of the first seed of the first training."""
         return next(iter(self.firsts.values()))
 
-    def of(self, group: str) -> dict[str, Sequence[Run]]:
+    def of(self, group: str) -> dict[str, Sequence[FinishedRun]]:
         """Return the runs of trainings named "group/rest", by the rest of the name; "" for a training without one."""
         split = {name: name.partition("/") for name in self.runs}
         return {split[name][2]: runs for name, runs in self.runs.items() if split[name][0] == group}
@@ -91,14 +65,21 @@ class Bench:
             return found
         started = time.monotonic()
         measured = measure()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(measured))
-        os.replace(partial, path)
+        write_whole(json.dumps(measured), path)
         self.say(f"  measured {name} in {time.monotonic() - started:.0f} s")
         again: Measured = json.loads(path.read_text())
         return again
 
-    def once_of(self, run: Run, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]) -> Measured:
+    def once_of(
+        self, run: FinishedRun, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]
+    ) -> Measured:
         """Return a measurement of one run, see `once`: made anew for another run."""
         return self.once(name, {**settings, "run": run.summary["identity"]}, measure)
+
+
+def write_whole(text: str, path: Path) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, path)

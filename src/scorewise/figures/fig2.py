@@ -8,9 +8,10 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.cost import seconds_per_step, training_step
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import thinned
 from scorewise.objectives.csm import CSM
@@ -90,7 +91,7 @@ class Fig2(Figure):
             },
         )
 
-    def _row(self, name: str, run: Run, zero: float, seconds: float) -> list[Any]:
+    def _row(self, name: str, run: FinishedRun, zero: float, seconds: float) -> list[Any]:
         metrics = run.summary["metrics"]
         return [
             name,

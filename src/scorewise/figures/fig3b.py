@@ -10,8 +10,9 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise.figures import toys
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread, with_spread
 from scorewise.figures.toys import SMOOTHING, ByModel, wins_and_ties
@@ -65,17 +66,17 @@ class Fig3b(Figure):
             "smoothing": SMOOTHING,
         }
 
-    def _sample(self, name: str, run: Run) -> Tensor:
+    def _sample(self, name: str, run: FinishedRun) -> Tensor:
         model = run.model
         model.sampler = self.samplers.get(name, model.sampler)
         x_BD: Tensor = model.sample(self.draws, torch.Generator().manual_seed(run.seed))
         return x_BD
 
-    def _of_run(self, name: str, run: Run) -> dict[str, float]:
+    def _of_run(self, name: str, run: FinishedRun) -> dict[str, float]:
         x_BD, y_BD = self._sample(name, run), toys.smoothed(run.source, self.draws, run.seed)
         return toys.distances(x_BD, y_BD, run.source.std, self.projections)
 
-    def _of_data(self, run: Run) -> dict[str, float]:
+    def _of_data(self, run: FinishedRun) -> dict[str, float]:
         x_BD, y_BD = (toys.smoothed(run.source, self.draws, number) for number in (run.seed, 1000 + run.seed))
         return toys.distances(x_BD, y_BD, run.source.std, self.projections)
 

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise.data.source import Source, Split
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.plots import grid
-from scorewise.quality import Comparison, describe, draw, eight_bits
+from scorewise.quality import ColourDistance, Comparison, Distance, describe, draw, eight_bits
 
 SPLIT: Split = "test"
 BOUNDS = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
@@ -88,7 +89,7 @@ class Fig4(Figure):
         found = {which: {name: _plain(one) for name, one in each.items()} for which, each in both.items()}
         return {"found": found, "colours": _histograms(compared.images_RCHW)}
 
-    def _of(self, run: Run, compared: Comparison, bench: Bench) -> dict[str, Any]:
+    def _of(self, run: FinishedRun, compared: Comparison, bench: Bench) -> dict[str, Any]:
         model = run.model
         begun = time.monotonic()
         x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)
@@ -144,7 +145,7 @@ class Fig4(Figure):
         canvas.suptitle(f"{text.title}\n{data['facts']}", fontsize=10)
 
 
-def _plain(one: Any) -> dict[str, Any]:
+def _plain(one: Distance | ColourDistance) -> dict[str, Any]:
     return {**asdict(one), "text": str(one)}
 
 

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise import denoising
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
-from scorewise.figures.image_rows import image_rows
-from scorewise.figures.restored import quality_of, steps_of
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.restored import image_rows, quality_of, steps_of
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws
 
@@ -66,7 +66,7 @@ class Fig5SaltPepper(Figure):
         notes = {"steps": steps_of(bench)}
         return Results(tables, claims, notes=notes, data={"shapes": shapes}, arrays={"pictures": pictures})
 
-    def _pictures(self, run: Run) -> dict[str, Tensor]:
+    def _pictures(self, run: FinishedRun) -> dict[str, Tensor]:
         source, model = run.source, run.model
         index_B = torch.arange(self.shown)
         clean_BD = source.examples("test", index_B, -1, run.seed)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from scorewise import denoising
 from scorewise.data.source import Source
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
-from scorewise.figures.image_rows import image_rows
-from scorewise.figures.restored import quality_of, steps_of
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.restored import image_rows, quality_of, steps_of
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws
 from scorewise.tasks.denoising import psnr
@@ -93,7 +93,7 @@ class Fig5SingleStep(Figure):
             self._pictures(one, per_dimension),
         )
 
-    def _pictures(self, one: Run, per_dimension: Run) -> dict[str, Tensor]:
+    def _pictures(self, one: FinishedRun, per_dimension: FinishedRun) -> dict[str, Tensor]:
         clean_BD, noisy_BD = self._noisy(one.source, one.seed, self.shown)
         model = one.model
         pictures = {

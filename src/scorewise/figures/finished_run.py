@@ -11,7 +11,6 @@ from scorewise import catalog
 from scorewise.config import choices
 from scorewise.config.identity import plain
 from scorewise.data.images import cache_root
-from scorewise.data.source import Source
 from scorewise.quality import FeatureExtractor, Shelf
 from scorewise.run.folder import RunFolder
 from scorewise.store import load
@@ -20,7 +19,7 @@ from scorewise.tracking import console
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished training: a `Run` of figures.
+    """A finished training, as figures see it.
 
     Args:
         seed: of the training.
@@ -48,12 +47,12 @@ class FinishedRun:
 
     @property
     def model(self) -> Any:
-        """The trained model."""
+        """The trained model, of the class that the figure's config asks for."""
         return load(self.folder.path)
 
     @property
-    def source(self) -> Source:
-        """Its data set."""
+    def source(self) -> Any:
+        """Its data set, of the class that the figure's config asks for."""
         source = choices.build_source(self.config)
         source.prepare()
         return source

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from scorewise.figures import vaes
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.spread import Paired, mean_and_spread
 from scorewise.latent import AIS
 
@@ -47,7 +48,7 @@ class Likelihoods:
         """The annealing that checks it."""
         return replace(self.ais, temperatures=self.check_temperatures, chains=self.check_chains)
 
-    def measured(self, bench: Bench, name: str, run: Run, images: int, device: torch.device) -> dict[str, Any]:
+    def measured(self, bench: Bench, name: str, run: FinishedRun, images: int, device: torch.device) -> dict[str, Any]:
         """Return the likelihoods of the first test images, their bounds and their checks, each measured once."""
         ais, source, rows = self.ais, run.source, self.rows
 

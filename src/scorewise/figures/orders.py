@@ -11,8 +11,9 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise.densities.ensemble import Ensemble, equal_mixture
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.noisy_copies import noisy_copies
 from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread, with_spread
@@ -49,7 +50,7 @@ class Orders(Figure):
             standing["standing_of_seeds" if "control" in found["gains"] else "standing"].append(_standing(name, found))
         return Results(tables, claims, notes=standing, data=data)
 
-    def _of_data(self, runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    def _of_data(self, runs: Mapping[str, Sequence[FinishedRun]]) -> dict[str, Any]:
         first = next(iter(runs.values()))[0]
         clean_ND = first.source.examples("test", torch.arange(first.source.count("test")), -1, 0)
         x_BD = noisy_copies(clean_ND, float(first.model.noise), self.copies)

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws, smoothing_noise
 
@@ -30,14 +31,14 @@ class PosterFig1(Figure):
         edges = torch.linspace(-SIDE, SIDE, cells + 1)
         self.edges, self.centres = edges.numpy(), (edges[1:] + edges[:-1]) / 2
 
-    def _model(self, run: Run) -> np.ndarray:
+    def _model(self, run: FinishedRun) -> np.ndarray:
         """Return exp(-E) on the grid, scaled so that its cells sum to one; rows are x_2."""
         y, x = torch.meshgrid(self.centres, self.centres, indexing="ij")
         with torch.no_grad():
             energy_N = run.model.energy(torch.stack([x.flatten(), y.flatten()], -1)).double()
         return torch.softmax(-energy_N, 0).reshape(self.cells, self.cells).numpy()
 
-    def _truth(self, run: Run, seed: int) -> np.ndarray:
+    def _truth(self, run: FinishedRun, seed: int) -> np.ndarray:
         draws = Draws.of(seed, -1, torch.arange(self.points))
         x_BD = run.source.sample(draws.fork("data")).float()
         x_BD = x_BD + run.model.noise * smoothing_noise(draws, x_BD)

@@ -6,8 +6,9 @@ from typing import Any, final
 
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread, thinned
 from scorewise.figures.vaes import gradient_noise
@@ -58,7 +59,7 @@ class PosterFig3(Figure):
         data = {"curves": curves, "minimised": minimised, "noises": noises}
         return Results([ResultTable("ends", rows)], [Claim("noisier", quiet)], facts, data=data)
 
-    def _gradient_noise(self, bench: Bench, name: str, run: Run) -> dict[str, float]:
+    def _gradient_noise(self, bench: Bench, name: str, run: FinishedRun) -> dict[str, float]:
         settings = {"identity": run.summary["identity"], "images": self.images, "draws": self.draws}
 
         def measured() -> dict[str, float]:

@@ -8,8 +8,9 @@ import torch
 from matplotlib.figure import Figure as Canvas
 
 from scorewise.estimators.kde import KDE
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread
 
@@ -39,7 +40,7 @@ class PosterTable1(Figure):
         new_BD = torch.randn(self.held_out, dims, generator=generator)
         return float((KDE(x_ND, bandwidth).score(new_BD) + new_BD).norm(dim=-1).mean())
 
-    def _of_run(self, run: Run) -> float:
+    def _of_run(self, run: FinishedRun) -> float:
         new_BD = run.source.examples("test", torch.arange(self.held_out), -1, run.seed)
         with torch.no_grad():
             return float((run.model.score(new_BD) + new_BD).norm(dim=-1).mean())

@@ -19,7 +19,7 @@ from scorewise.config import compatibility
 from scorewise.config.identity import generation, identity, plain, storable
 from scorewise.config.settle import settle
 from scorewise.errors import UserError
-from scorewise.figures.bench import Bench
+from scorewise.figures.bench import Bench, write_whole
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Text
@@ -131,8 +131,7 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     # A tiny budget tries the code; its numbers are no result, nor are those of a changed figure.
     aside = wanted == "tiny" or bool(others)
     pictures, numbers = (place, place) if aside else (Path("docs/figures"), Path("docs/results"))
-    for folder in (pictures, numbers):
-        folder.mkdir(parents=True, exist_ok=True)
+    pictures.mkdir(parents=True, exist_ok=True)
     figure.save({**said["data"], **found.arrays}, text, pictures / f"{name}.png")
     whole = {
         "figure": name,
@@ -144,18 +143,12 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
         "machine": machine(),
         "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
     }
-    _write(whole, numbers / f"{name}.json")
+    write_whole(json.dumps(whole, indent=1) + "\n", numbers / f"{name}.json")
     for judged in said["claims"]:
         console.say(f"{'holds' if judged['holds'] else 'FALLS SHORT'}: {judged['sentence']} ({judged['measured']})")
     console.say(f"{time.monotonic() - started:.0f} s in all")
     console.show_paths({"picture": pictures / f"{name}.png", "numbers": numbers / f"{name}.json"})
     return numbers / f"{name}.json"
-
-
-def _write(whole: Config, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(whole, indent=1) + "\n")
-    os.replace(partial, path)
 
 
 def machine() -> str:

@@ -7,8 +7,9 @@ from typing import Any, final
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.outlier_scores import OutlierScores, nested, statistics_of
 from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.outliers import MEANINGS
@@ -44,7 +45,7 @@ class Table1(Figure):
             f"task.resamples={resamples}",
         )
 
-    def _tested(self, bench: Bench, name: str, run: Run, out: Sequence[str]) -> dict[str, Any]:
+    def _tested(self, bench: Bench, name: str, run: FinishedRun, out: Sequence[str]) -> dict[str, Any]:
         """Return AUROC, AUPR and FPR by metric, statistic and set: value, low and high."""
         words = ("task=ood", f"task.out=[{','.join(out)}]", *self.settings, *self.words)
         return nested(bench.once_of(run, f"{name}-{run.seed}", {"words": words}, partial(run.tested, *words)))
@@ -88,7 +89,7 @@ class Table1(Figure):
             axes.set_title(f"AUROC, {inside} in", fontsize=9)
 
 
-def _of_run(inside: str, model: str, run: Run) -> Facts:
+def _of_run(inside: str, model: str, run: FinishedRun) -> Facts:
     noise = run.model.noise
     clean = f"examples with noise {noise:g} in [-1, 1]" if noise else "clean examples"
     return {"inside": inside, "model": model, **run.summary, "minutes": run.summary["seconds"] / 60, "examples": clean}

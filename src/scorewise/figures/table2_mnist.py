@@ -9,9 +9,10 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.errors import UserError
 from scorewise.figures import likelihoods
-from scorewise.figures.bench import Bench, Run
+from scorewise.figures.bench import Bench
 from scorewise.figures.cost import seconds_per_step
 from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.likelihoods import Likelihoods
 from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.figures.spread import Paired, mean_and_spread
@@ -111,7 +112,7 @@ class Table2Mnist(Figure):
         against = Comparison(extractor, source, "test")
         settings = {"samples": self.samples, "extractor": extractor.hash}
 
-        def of(run: Run) -> dict[str, float]:
+        def of(run: FinishedRun) -> dict[str, float]:
             x_ND = run.model.sample(self.samples, torch.Generator().manual_seed(0))
             return numbers(against.of(eight_bits(x_ND, source.shape), "mean images"))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scorewise.capabilities import NormalisedDensity
 from scorewise.data.source import SampledSource
-from scorewise.figures.bench import Run
+from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.spread import mean_and_spread
 from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
 from scorewise.heads.lifted import LiftedModel
@@ -46,7 +46,7 @@ def distances(x_BD: Tensor, y_BD: Tensor, width: float, projections: int) -> dic
     }
 
 
-def nll(run: Run, count: int) -> dict[str, float]:
+def nll(run: FinishedRun, count: int) -> dict[str, float]:
     """Return the mean negative log-likelihood of held-out examples, nats: by the probability flow where it must be."""
     model, x_BD = run.model, smoothed(run.source, count, HELD_OUT)
     if isinstance(model, LiftedModel):
@@ -59,7 +59,7 @@ def _mean_nll(model: NormalisedDensity, x_BD: Tensor) -> float:
         return -float(model.log_prob(x_BD).double().mean())
 
 
-def nll_two_ways(run: Run, count: int) -> dict[str, float]:
+def nll_two_ways(run: FinishedRun, count: int) -> dict[str, float]:
     """Return the mean negative log-likelihood of the same few examples by the flow and by transitions, nats."""
     x_BD = smoothed(run.source, count, HELD_OUT)
     with torch.no_grad():
