@@ -8,46 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from conftest import Outcome
 from PIL import Image
-from test_compose import CONF, options
+from test_compose import config_of, options
 
-from scorewise.figures import results_page
+from scorewise import catalog
+from scorewise.errors import UserError
+from scorewise.figures import fig4, results_page
+from scorewise.figures.bench import Bench
 from scorewise.figures.cost import peak_bytes, seconds_per_step
-from scorewise.figures.figure import Bench, mean_and_spread, thinned
 from scorewise.figures.orders import compared
 from scorewise.figures.reproduce import listed
+from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import Paired, mean_and_spread, thinned
 from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
 
 ROOT = Path(__file__).parents[1]
-MUST_HOLD = {
-    "fig1a": ("SM takes at least", "SM grows faster"),
-    "fig1b": ("every standard deviation", "plain SSM has sqrt(D)", "SSM-VR with Rademacher"),
-    "fig2": ("CSM has the lowest fisher_error", "DSM with a small sigma"),
-    "fig3a": ("maximum likelihood is the floor",),
-    "fig4_celeba": (),
-    "fig4_cifar": (),
-    "fig4_mnist": ("MADE: samples by CSM have a lower FID",),
-    "fig3b": ("strictly fewer parameters", "better than MADE n=1"),
-    "fig5_saltpepper": ("AR-CSM, mask blind",),
-    "fig5_singlestep": ("best linear estimate from y_<=d", "above the Wiener filter"),
-    "ncsn_mnist": ("at one scale", "better than independent Gaussian pixels"),
-    "orders": ("better than the mean of its members",),
-    "table_wine": (),
-    "poster_fig1": (),
-    "poster_fig3": (),
-    "poster_table1": ("within 10 % of the poster", "SSM is better than KDE"),
-    "table2_celeba": ("takes two steps at the published sizes",),
-    "table2_mnist_z16": ("bracket the nll",),
-    "table2_mnist_z32": ("bracket the nll",),
-    "table2_mnist_z8": ("bracket the nll",),
-    "table2_mnist_z8_long": ("bracket the nll",),
-    "table1": ("on all-black images",),
-    "table1_small": ("on all-black images",),
-    "slides_example33": ("plain Langevin: weight", "annealing repairs"),
-}
-"""The claims of every figure that its tiny budget must show."""
 LONG = (
     *("fig3a", "fig3b", "fig4_celeba", "fig4_mnist", "fig5_saltpepper", "fig5_singlestep", "ncsn_mnist", "orders"),
     *("poster_fig3", "table1", "table2_mnist_z16", "table2_mnist_z32", "table2_mnist_z8_long", "table_wine"),
@@ -65,7 +41,7 @@ def test_a_tiny_budget_runs_and_shows_the_direction(figure: str, command: Callab
     found = json.loads((folder / f"{figure}.json").read_text())
     assert found["command"] == f"python src/reproduce.py figure={figure} budget=tiny"
     assert not (ended.folder / "docs").exists(), "a tiny run is no result"
-    for words in MUST_HOLD[figure]:
+    for words in catalog.options("figure")[figure].get("tiny_must_show", []):
         meant = [claim for claim in found["claims"] if words in claim["sentence"]]
         assert meant, words
         assert all(claim["holds"] for claim in meant), meant
@@ -126,6 +102,8 @@ def test_small_things() -> None:
     mean, spread = mean_and_spread([1.0, 3.0])
     assert mean == 2.0
     assert spread == pytest.approx(2**0.5)
+    assert Paired.of([1.0, 2.0, 4.0], [0.0, 0.0, 0.0]) == pytest.approx((7 / 3, (7 / 9) ** 0.5))
+    assert str(Paired(-1.0, 0.5)) == "-1.00 (0.50)"
     curve = [(i, float(i)) for i in range(1000)]
     assert thinned(curve, 10)[0] == (0, 0.0)
     assert thinned(curve, 10)[-1] == (999, 999.0)
@@ -181,16 +159,11 @@ def test_peak_memory_counts_what_lives_at_one_time() -> None:
 
 def test_the_page_is_what_the_numbers_say() -> None:
     files = sorted((ROOT / "docs/results").glob("*.json"))
-    of_cpu = {
-        name
-        for name in options("figure")
-        if "cpu" in yaml.safe_load((CONF / f"figure/{name}.yaml").read_text())["budgets"]
-    }
-    names = {file.stem for file in files}
-    assert of_cpu - set(results_page.NOT_MEASURED) <= names <= set(options("figure")), (
-        "every figure that a CPU can make has its committed numbers"
+    names, not_measured = {file.stem for file in files}, set(results_page.not_measured())
+    assert names.isdisjoint(not_measured)
+    assert names | not_measured == set(options("figure")), (
+        "every figure has its committed numbers, or it is said why not"
     )
-    assert set(results_page.NOT_MEASURED) == set(options("figure")) - names, "what was not measured is said"
     results = [json.loads(file.read_text()) for file in files]
     assert (ROOT / "docs/results.md").read_text() == results_page.page(results)
     for found in results:
@@ -199,15 +172,67 @@ def test_the_page_is_what_the_numbers_say() -> None:
 
 
 def test_what_is_not_measured_is_said() -> None:
-    for name in options("figure"):
-        budgets = yaml.safe_load((ROOT / f"conf/figure/{name}.yaml").read_text())["budgets"]
-        assert "cpu" in budgets or name in results_page.NOT_MEASURED, name
-    for name in results_page.NOT_MEASURED:
+    assert set(results_page.not_measured()) == {"fig4_celeba", "table1"}
+    for name in results_page.not_measured():
+        assert "cpu" not in composed(name)["budgets"], name
         assert f"| {name} | not measured here: " in results_page.page([])
 
 
+def test_the_page_has_the_figures_in_their_places() -> None:
+    places = [figure["place"] for figure in results_page.ordered().values()]
+    assert places == sorted(places)
+    assert len(set(places)) == len(places)
+    unknown = {"figure": "mine", "title": "", "command": "", "minutes_of_training": 0, "machine": ""}
+    found = [
+        {**unknown, "figure": name, "tables": [], "claims": [], "notes": []} for name in ("mine", "table1", "fig2")
+    ]
+    page = results_page.page(found)
+    assert page.index("## fig2") < page.index("## table1") < page.index("## mine")
+
+
+def composed(name: str) -> dict[str, Any]:
+    figure: dict[str, Any] = config_of(f"figure={name}", command="reproduce")["figure"]
+    return figure
+
+
+@pytest.mark.parametrize("name", options("figure"))
+def test_every_text_has_its_title_and_every_claim_what_was_measured(name: str) -> None:
+    text = Text.of(composed(name))
+    assert text.title
+    assert all({"sentence", "measured"} == set(claim) for claim in text.claims.values())
+    assert all(table["caption"] for table in text.tables.values())
+
+
+def test_fields_are_filled_by_what_was_found_and_by_the_settings() -> None:
+    tables = {"sizes": {"caption": "{n} rows of {kind}", "columns": ["D", "{n} times"]}}
+    claims = {"less": {"sentence": "{name} has less than {most:g}", "measured": "{size[a]:.1f}"}}
+    notes = {"each": "{name}.", "always": "{n} rows", "seldom": "{kind}"}
+    text = Text("title", tables, claims, notes, {})
+    found = Results(
+        [ResultTable("sizes", [[1, 2.0]]), ResultTable("sizes", [[3, 4.0]], ("x", "y"), {"kind": "b"})],
+        [Claim("less", True, {"name": "one"}), Claim("less", False, {"name": "two"})],
+        {"n": 2, "kind": "a", "size": {"a": 0.25}},
+        {"each": [{"name": "p"}, {"name": "q"}], "seldom": []},
+    )
+    said = text.said(found, {"most": 5.0, "n": 1})
+    assert said["tables"] == [
+        {"caption": "2 rows of a", "columns": ["D", "2 times"], "rows": [[1, 2.0]]},
+        {"caption": "2 rows of b", "columns": ["x", "y"], "rows": [[3, 4.0]]},
+    ]
+    assert said["claims"] == [
+        {"sentence": "one has less than 5", "holds": True, "measured": "0.2"},
+        {"sentence": "two has less than 5", "holds": False, "measured": "0.2"},
+    ]
+    assert said["notes"] == ["p.", "q.", "2 rows"]
+    text = Text("title", tables, claims, {}, {})
+    with pytest.raises(UserError, match="no more under claims: add it there, beside less"):
+        text.said(Results([], [Claim("more", True)]), {})
+    with pytest.raises(UserError, match="the field 'name', which was not found"):
+        text.said(Results([], [Claim("less", True)], {"most": 1}), {})
+
+
 def test_a_measured_figure_is_not_called_unmeasured_and_cells_stay_cells() -> None:
-    name = next(iter(results_page.NOT_MEASURED))
+    name = next(iter(results_page.not_measured()))
     table = {"caption": "", "columns": ["mean |s - s*|"], "rows": [["p(x|z)"], [0.5]]}
     found = {"figure": name, "title": "", "command": "", "minutes_of_training": 0, "machine": "", "tables": [table]}
     page = results_page.page([found | {"claims": [], "notes": []}])
@@ -219,3 +244,29 @@ def test_a_measured_figure_is_not_called_unmeasured_and_cells_stay_cells() -> No
 def test_no_results_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert results_page.main(tmp_path) == 1
     assert "holds no results" in capsys.readouterr().err
+
+
+def test_the_claims_of_figure_4_follow_the_numbers() -> None:
+    network = {"num_features": 64, "extractor": "classifier-mnist", "hash": "1a2b3c4d"}
+
+    def found(value: float, colour: float) -> dict[str, Any]:
+        return {
+            "fid": {"value": value, "samples": 9, "references": 8, "split": "test", **network},
+            "kid": {"value": value / 100, "spread": 0.1},
+            "mean_colour": {"value": colour, "error": 0.1},
+        }
+
+    bounds = {"floor": found(1, 1), "pixels": found(50, 1)}
+    measured = {"MADE, CSM": found(20, 5), "MADE, MLE": found(30, 2), "PixelCNN++, CSM": found(60, 1)}
+    facts_of_all = {"counts": fig4.counts(found(20, 5)["fid"])}
+    text = Text.of(composed("fig4_cifar"))
+    claims = text.said(Results([], fig4.claims(measured, bounds), facts_of_all), {})["claims"]
+    facts = "9 samples against 8 clean images of the test split, 64 features of classifier-mnist, hash 1a2b3c4d"
+    assert all(claim["measured"].endswith(facts) for claim in claims if "FID" in claim["sentence"])
+    holds = {claim["sentence"]: claim["holds"] for claim in claims}
+    assert holds == {
+        "MADE: samples by CSM have a lower FID than samples by MLE": True,
+        "MADE: mean colours of samples by CSM are less shifted than those of samples by MLE": False,
+        "CSM: PixelCNN++ has a lower FID than MADE": False,
+        "every model has a lower FID than independent Gaussian pixels": False,
+    }

@@ -44,7 +44,7 @@ BESIDE = {
 }
 MATHEMATICS = (
     *("backbones", "heads", "objectives", "estimators", "likelihood", "densities", "sampling", "denoising", "latent"),
-    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "roles", "trained", "store"),
+    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "roles", "store"),
 )
 MEASURES = ("quality", "outliers")
 """Rooms of the mathematics that may take torchmetrics' measures."""

@@ -27,8 +27,8 @@ from scorewise.config import choices, outlier_sets
 from scorewise.config.build import build, build_task
 from scorewise.data import Const
 from scorewise.errors import UserError
+from scorewise.figures.outlier_scores import nested
 from scorewise.figures.reproduce import listed
-from scorewise.figures.table1 import nested
 from scorewise.outliers.detection import _of_counts, _ranked
 from scorewise.run.given import Named
 from scorewise.store import import_class

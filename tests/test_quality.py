@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from scorewise.data import Digits, Uniform
 from scorewise.data.source import FixedSource, Split
 from scorewise.errors import UserError
-from scorewise.figures import fig4
 from scorewise.noise import Draws
 from scorewise.quality import (
     ClassifierFeatures,
@@ -539,30 +538,3 @@ def test_examples_that_are_no_images_have_no_sample_quality(command: Command, ca
     ended = command("debug=tiny", "data=gaussian", "task=sample_quality", cached)
     assert ended.status == 1
     assert "examples of shape [10] are no images" in ended.err
-
-
-# Figure 4.
-
-
-def test_the_claims_of_figure_4_follow_the_numbers() -> None:
-    network = {"num_features": 64, "extractor": "classifier-mnist", "hash": "1a2b3c4d"}
-
-    def found(value: float, colour: float) -> dict[str, Any]:
-        return {
-            "fid": {"value": value, "samples": 9, "references": 8, "split": "test", **network},
-            "kid": {"value": value / 100, "spread": 0.1},
-            "mean_colour": {"value": colour, "error": 0.1},
-        }
-
-    bounds = {"floor": found(1, 1), "pixels": found(50, 1)}
-    measured = {"MADE, CSM": found(20, 5), "MADE, MLE": found(30, 2), "PixelCNN++, CSM": found(60, 1)}
-    claims = fig4._claims(measured, bounds)
-    facts = "9 samples against 8 clean images of the test split, 64 features of classifier-mnist, hash 1a2b3c4d"
-    assert all(claim.measured.endswith(facts) for claim in claims if "FID" in claim.sentence)
-    holds = {claim.sentence: claim.holds for claim in claims}
-    assert holds == {
-        "MADE: samples by CSM have a lower FID than samples by MLE": True,
-        "MADE: mean colours of samples by CSM are less shifted than those of samples by MLE": False,
-        "CSM: PixelCNN++ has a lower FID than MADE": False,
-        "every model has a lower FID than independent Gaussian pixels": False,
-    }

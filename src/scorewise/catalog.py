@@ -43,13 +43,13 @@ def _read(file: Path) -> Config:
 
 
 def _option(file: Path) -> Config:
-    """Return an option with those of its own group that it builds on."""
+    """Return an option with those of its own group, or of a folder below it, that it builds on."""
     settings = _read(file)
     below = [name for name in settings.pop("defaults", []) if name != "_self_"]
     merged: Config = {}
     for name in below:
         if isinstance(name, str):
-            merged |= _option(file.with_name(f"{name}.yaml"))
+            merged |= _option(file.parent / f"{name.partition('@')[0]}.yaml")
     return merged | settings
 
 

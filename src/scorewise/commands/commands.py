@@ -119,7 +119,7 @@ def reproduce(cfg: DictConfig) -> None:
     with _importing():
         from scorewise.figures import reproduce as figures
 
-    figures.run(cfg, HydraConfig.get().overrides.task)
+    figures.reproduce_figure(cfg, HydraConfig.get().overrides.task)
 
 
 def tune(cfg: DictConfig) -> None:

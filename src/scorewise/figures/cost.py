@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
@@ -17,7 +17,7 @@ from scorewise.objectives.objective import Objective
 Step = Callable[[], None]
 
 
-def training_step(model: Any, objective: Objective, x_BD: Tensor) -> Step:
+def training_step(model: nn.Module, objective: Objective, x_BD: Tensor) -> Step:
     """Return one step of Adam on a batch, as a function."""
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     draws = Draws.of(0, 0, torch.arange(len(x_BD)).to(x_BD.device))

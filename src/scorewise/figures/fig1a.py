@@ -9,8 +9,10 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.backbones.made import MADE
 from scorewise.backbones.mlp import MLP
+from scorewise.figures.bench import Bench
 from scorewise.figures.cost import peak_bytes, seconds_per_step, training_step
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
+from scorewise.figures.figure import Figure
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.heads.conditional_score import ConditionalScore
 from scorewise.heads.score import Score
 from scorewise.objectives.csm import CSM
@@ -20,6 +22,7 @@ from scorewise.objectives.ssm import SSM
 
 METHODS = ("SM", "SM stacked", "SSM", "DSM", "CSM")
 MEBIBYTE = 2**20
+Cost = Mapping[str, Mapping[str, float]]
 
 
 @final
@@ -38,8 +41,6 @@ class Fig1a(Figure):
         ratio: that SM / CSM must reach there.
         device: cpu or cuda.
     """
-
-    title = "Time and memory per iteration against the dimension (figure 1a)"
 
     def __init__(
         self, dims: Sequence[int], batch: int, hidden: int, rounds: int, at: int, ratio: float, device: str
@@ -66,75 +67,46 @@ class Fig1a(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return the costs per dimension, and SM / CSM."""
-        costs: dict[int, dict[str, dict[str, float]]] = {}
-        for dims in self.dims:
-            settings = {"batch": self.batch, "hidden": self.hidden, "rounds": self.rounds, "device": self.device.type}
-            costs[dims] = bench.once(f"D={dims}", settings, partial(self._costs, dims))
-        time_ms = [
-            [
-                dims,
-                *(round(1e3 * cost[name]["seconds"], 2) for name in METHODS),
-                _ratio(cost, "seconds"),
-            ]
-            for dims, cost in costs.items()
-        ]
-        memory = [
-            [
-                dims,
-                *(round(cost[name]["bytes"] / MEBIBYTE, 1) for name in METHODS),
-                _ratio(cost, "bytes"),
-            ]
-            for dims, cost in costs.items()
-        ]
-        first, last = costs[self.dims[0]], costs[self.dims[-1]]
+        settings = {"batch": self.batch, "hidden": self.hidden, "rounds": self.rounds, "device": self.device.type}
+        costs = {dims: bench.once(f"D={dims}", settings, partial(self._costs, dims)) for dims in self.dims}
+        first, last, at = (costs[dims] for dims in (self.dims[0], self.dims[-1], self.at))
         growth = {name: last[name]["seconds"] / first[name]["seconds"] for name in METHODS}
-        ratio = costs[self.at]["SM"]["seconds"] / costs[self.at]["CSM"]["seconds"]
-        kind = "processor time" if self.device.type == "cpu" else "wall time"
+        times = at["SM"]["seconds"] / at["CSM"]["seconds"]
         return Results(
             [
-                Table(
-                    f"{kind} per iteration, ms (median of {self.rounds} interleaved rounds, batch {self.batch}, "
-                    f"3 hidden layers of {self.hidden}).",
-                    ("D", *METHODS, "SM / CSM"),
-                    time_ms,
-                ),
-                Table("Peak memory of the tensors of one iteration, MiB.", ("D", *METHODS, "SM / CSM"), memory),
+                ResultTable("seconds", _rows(costs, "seconds", 1e3, 2)),
+                ResultTable("bytes", _rows(costs, "bytes", 1 / MEBIBYTE, 1)),
             ],
-            [
-                Claim(
-                    f"SM takes at least {self.ratio:g} times as long as CSM at D = {self.at}",
-                    ratio >= self.ratio,
-                    f"{ratio:.1f} times",
-                ),
-                Claim(
-                    f"from D = {self.dims[0]} to {self.dims[-1]} SM grows faster than CSM, by a factor of 2 at least",
-                    growth["SM"] > 2 * growth["CSM"],
-                    f"SM {growth['SM']:.0f} times, CSM {growth['CSM']:.0f} times",
-                ),
-            ],
-            [
-                "SM is D backward passes; SM stacked is D tangents in one forward-mode pass. The work of CSM's head is "
-                "proportional to D, so its time is flat only while a device has parallel units to spare.",
-            ],
-            {"costs": {str(dims): cost for dims, cost in costs.items()}},
+            [Claim("cheaper", times >= self.ratio), Claim("growth", growth["SM"] > 2 * growth["CSM"])],
+            {
+                "clock": "processor time" if self.device.type == "cpu" else "wall time",
+                **{"times": times, "growth": growth, "smallest": self.dims[0], "largest": self.dims[-1]},
+            },
+            data={"costs": {str(dims): cost for dims, cost in costs.items()}},
         )
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw time and memory over D, both axes logarithmic."""
         canvas.set_size_inches(9, 3.6)
         dims = [int(key) for key in data["costs"]]
-        for i, (key, scale, label) in enumerate(
-            (("seconds", 1e3, "ms per iteration"), ("bytes", 1 / MEBIBYTE, "peak memory, MiB")), 1
-        ):
+        for i, (key, scale) in enumerate((("seconds", 1e3), ("bytes", 1 / MEBIBYTE)), 1):
             axes = canvas.add_subplot(1, 2, i)
             for name in METHODS:
                 values = [scale * cost[name][key] for cost in data["costs"].values()]
                 axes.plot(dims, values, "o-", ms=3, label=name)
-            axes.set(xscale="log", yscale="log", xlabel="dimension D", ylabel=label)
+            axes.set(xscale="log", yscale="log", xlabel="dimension D", ylabel=text.panels[key])
             axes.grid(alpha=0.25, which="both")
             axes.legend(frameon=False, fontsize=8)
-        canvas.suptitle(self.title, fontsize=10)
+        canvas.suptitle(text.title, fontsize=10)
 
 
-def _ratio(cost: Mapping[str, Mapping[str, float]], key: str) -> float:
-    return round(cost["SM"][key] / cost["CSM"][key], 1)
+def _rows(costs: Mapping[int, Cost], key: str, scale: float, digits: int) -> list[list[Any]]:
+    """Return a row per dimension: a cost by method, and SM / CSM."""
+    return [
+        [
+            dims,
+            *(round(scale * cost[name][key], digits) for name in METHODS),
+            round(cost["SM"][key] / cost["CSM"][key], 1),
+        ]
+        for dims, cost in costs.items()
+    ]

@@ -8,7 +8,9 @@ import torch
 from matplotlib.figure import Figure as Canvas
 
 from scorewise.backbones.made import MADE
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.heads.gaussian import Gaussian
 from scorewise.noise import Draws
 from scorewise.objectives.csm import CSM
@@ -29,8 +31,6 @@ class Fig1b(Figure):
         chunk: examples at a time.
         tolerance: relative, of the closed forms.
     """
-
-    title = "Variance of sliced against composite score matching (figure 1b)"
 
     def __init__(self, dims: int, std: float, draws: int, projections: int, chunk: int, tolerance: float) -> None:
         self.dims, self.std, self.draws = dims, std, draws
@@ -53,55 +53,35 @@ class Fig1b(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return the measured and the closed-form standard deviation of every objective."""
+        settings = {"dims": self.dims, "std": self.std, "draws": self.draws, "projections": self.projections}
         found: dict[str, dict[str, float]] = {}
         for name, (objective, variance) in self._cases().items():
-            settings = {"dims": self.dims, "std": self.std, "draws": self.draws, "projections": self.projections}
             values = bench.once(name, settings, partial(self._moments, objective))
             found[name] = {**values, "expected": variance**0.5 / self.std**2}
+        ratios = {name: case["std"] / case["expected"] for name, case in found.items()}
         rows = [
-            [
-                name,
-                round(case["mean"], 1),
-                round(case["std"], 1),
-                round(case["expected"], 1),
-                case["std"] / case["expected"],
-            ]
+            [name, *(round(case[key], 1) for key in ("mean", "std", "expected")), ratios[name]]
             for name, case in found.items()
         ]
-        ratios = {name: case["std"] / case["expected"] for name, case in found.items()}
-        ratio = found["SSM Rademacher"]["std"] / found["CSM"]["std"]
-        same = found["SSM-VR Rademacher"]["std"] / found["CSM"]["std"]
-        worst = max(ratios, key=lambda name: abs(ratios[name] - 1))
+        plain, reduced = (found[f"{name} Rademacher"]["std"] / found["CSM"]["std"] for name in ("SSM", "SSM-VR"))
+        worst, root = max(ratios, key=lambda name: abs(ratios[name] - 1)), self.dims**0.5
         return Results(
+            [ResultTable("values", rows)],
             [
-                Table(
-                    f"Value per example at the true score of N(0, {self.std:g}^2 I), D = {self.dims}, "
-                    f"{self.draws:,} examples (optimum {-self.dims / 2 / self.std**2:g}).",
-                    ("objective", "mean", "std", "closed form", "ratio"),
-                    rows,
-                )
+                Claim("closed_form", abs(ratios[worst] - 1) < self.tolerance),
+                Claim("plain", abs(plain / root - 1) < self.tolerance),
+                Claim("reduced", abs(reduced - 1) < self.tolerance),
             ],
-            [
-                Claim(
-                    f"every standard deviation is within {100 * self.tolerance:g} % of its closed form",
-                    abs(ratios[worst] - 1) < self.tolerance,
-                    f"worst: {worst}, ratio {ratios[worst]:.4f}",
-                ),
-                Claim(
-                    f"plain SSM has sqrt(D) = {self.dims**0.5:g} times the standard deviation of CSM",
-                    abs(ratio / self.dims**0.5 - 1) < self.tolerance,
-                    f"{ratio:.2f}",
-                ),
-                Claim(
-                    "SSM-VR with Rademacher projections has that of CSM", abs(same - 1) < self.tolerance, f"{same:.4f}"
-                ),
-            ],
-            [
-                "The gap that the paper shows is to plain SSM: with variance reduction and Rademacher projections it "
-                "vanishes where the Jacobian of the score is diagonal, as here.",
-            ],
-            {"cases": found},
+            {
+                **{"optimum": self._optimum, "percent": 100 * self.tolerance, "root": root},
+                **{"worst": worst, "ratio": ratios[worst], "plain": plain, "reduced": reduced},
+            },
+            data={"cases": found},
         )
+
+    @property
+    def _optimum(self) -> float:
+        return -self.dims / 2 / self.std**2
 
     def _moments(self, objective: Objective) -> dict[str, float]:
         model = Gaussian(MADE((self.dims,), 2, (4,)), std=self.std)
@@ -109,7 +89,7 @@ class Fig1b(Figure):
             torch.nn.init.zeros_(parameter)  # N(0, std^2) per dimension, exactly
         generator = torch.Generator().manual_seed(0)
         total, squares, count = 0.0, 0.0, 0
-        optimum = -self.dims / 2 / self.std**2
+        optimum = self._optimum
         for start in range(0, self.draws, self.chunk):
             n = min(self.chunk, self.draws - start)
             x_BD = self.std * torch.randn(n, self.dims, generator=generator)
@@ -120,8 +100,8 @@ class Fig1b(Figure):
         mean = total / count
         return {"mean": mean + optimum, "std": (squares / count - mean**2) ** 0.5}
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
-        """Draw the standard deviations closed forms as ticks."""
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
+        """Draw the standard deviations, closed forms as ticks."""
         canvas.set_size_inches(7.5, 3.4)
         axes = canvas.add_subplot()
         names = list(data["cases"])[::-1]
@@ -129,5 +109,5 @@ class Fig1b(Figure):
         expected = [data["cases"][name]["expected"] for name in names]
         axes.plot(expected, range(len(names)), "k|", ms=16, mew=2, label="closed form")
         axes.set(xlabel="standard deviation over examples, at the optimum")
-        axes.set_title(self.title, fontsize=10)
+        axes.set_title(text.title, fontsize=10)
         axes.legend(frameon=False)

@@ -5,62 +5,37 @@ from typing import Any, final
 
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Table, thinned
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import thinned
 
 FLOOR = "MLE"
+DIGITS = {"nll": 1, "nll_se": 1, "bits_per_dim": 3, "csm": 1}
 
 
 @final
 class Fig3a(Figure):
     """Held-out NLL of the same model under every objective, on the same smoothed law and budget of steps."""
 
-    title = "NLL of one MADE by CSM, DSM, SSM and maximum likelihood (figure 3a)"
-
     def measure(self, bench: Bench) -> Results:
         """Return the NLL of every run, and whether CSM is the best of the score-matching runs."""
-        found = {name: run.summary["metrics"] for name, (run, *_) in bench.runs.items()}
-        first = next(iter(bench.runs.values()))[0]
-        conventions = first.summary["conventions"]
-        rows = [
-            [name, round(m["nll"], 1), round(m["nll_se"], 1), round(m["bits_per_dim"], 3), round(m["csm"], 1)]
-            for name, m in found.items()
-        ]
+        found = {name: run.summary["metrics"] for name, run in bench.firsts.items()}
         matching = {name: metrics["nll"] for name, metrics in found.items() if name != FLOOR}
-        order = sorted(matching, key=lambda name: matching[name])
-        others = [name for name in order if name != "CSM"]
-        best = others[0]
+        least = min(matching.values())
+        best = min((name for name in matching if name != "CSM"), key=lambda name: matching[name])
+        rows = [
+            [name, *(round(metrics[key], digits) for key, digits in DIGITS.items())] for name, metrics in found.items()
+        ]
+        facts = {"csm": matching["CSM"], "best": best, "other": matching[best], "floor": found[FLOOR]["nll"]}
         return Results(
-            [
-                Table(
-                    f"Held-out, {first.summary['steps']:,} steps each, {first.summary['parameters']:,} parameters. "
-                    f"nll: {conventions['nll']}; bits_per_dim: {conventions['bits_per_dim']}.",
-                    ("objective", "nll", "s.e.", "bits_per_dim", "csm"),
-                    rows,
-                )
-            ],
-            [
-                Claim(
-                    "CSM has the lowest NLL of the score-matching runs (one seed)",
-                    matching["CSM"] < matching[best],
-                    f"CSM {matching['CSM']:.1f}, best other {best} {matching[best]:.1f}, "
-                    f"floor {FLOOR} {found[FLOOR]['nll']:.1f} nats",
-                ),
-                Claim(
-                    "maximum likelihood is the floor",
-                    found[FLOOR]["nll"] < min(matching.values()),
-                    f"{found[FLOOR]['nll']:.1f} against {min(matching.values()):.1f} nats",
-                ),
-            ],
-            [
-                "One model: MADE with Gaussian conditionals, which cannot hold the two modes of a pixel, so the minima "
-                "of different objectives differ even without any noise in training.",
-                "All runs see data with the same smoothing; DSM adds its sigma on top and is scored on the law without "
-                "it.",
-            ],
-            {"curves": {name: thinned(run.curves["val/nll"]) for name, (run, *_) in bench.runs.items()}},
+            [ResultTable("nll", rows)],
+            [Claim("lowest", matching["CSM"] < matching[best]), Claim("floor", found[FLOOR]["nll"] < least)],
+            {**facts, "least": least, "first": bench.first.summary},
+            data={"curves": {name: thinned(run.curves["val/nll"]) for name, run in bench.firsts.items()}},
         )
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw validation NLL over steps, all runs on one axis."""
         canvas.set_size_inches(7.5, 4.2)
         axes = canvas.add_subplot()
@@ -70,6 +45,6 @@ class Fig3a(Figure):
         ends = sorted(curve[-1][1] for curve in data["curves"].values())
         span = ends[-1] - ends[0]
         axes.set_ylim(ends[0] - 0.1 * span, ends[-1] + 0.35 * span)
-        axes.set(xlabel="step", ylabel="validation NLL, nats per example", title=self.title)
+        axes.set(xlabel="step", ylabel="validation NLL, nats per example", title=text.title)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,28 +1,28 @@
 """Figure 3b: samples of two-dimensional densities, AR-CSM against mixtures of logistics with more parameters."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, cast, final
+from typing import Any, final
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
-from scorewise.capabilities import NoisyConditionalScoreModel
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, mean_and_spread
-from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
-from scorewise.likelihood import FlowODE, Transition
-from scorewise.noise import Draws, smoothing_noise
+from scorewise.figures import toys
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import mean_and_spread, with_spread
+from scorewise.figures.toys import SMOOTHING, ByModel, wins_and_ties
 from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
 from scorewise.sampling.reverse_diffusion_1d import ReverseDiffusion1d
 
 OURS = "AR-CSM annealed"
 LANGEVIN = "the same, Langevin"
 BASELINES = ("MADE n=1", "MADE n=3", "MADE n=10")
-TWO_WAYS = ("flow", "transitions", "apart")
-SMOOTHING = 0.1
+SAMPLED = (OURS, LANGEVIN, *BASELINES)
 LIKELIHOODS = ("cosine MLE", "cosine CSM", "cosine CSM + MLE", OURS, "MADE n=10 tuned", "MADE n=10")
 """The models whose held-out likelihoods are compared."""
 WANTED = {"MADE n=1": 7, "MADE n=3": 5}
@@ -35,15 +35,13 @@ class Fig3b(Figure):
 
     Args:
         draws: examples per sample.
-        held_out: examples that likelihoods are of, the same for all models and seeds.
-        clean: examples that the entropy is estimated from.
-        checked: examples of which the annealed model's likelihood is also had from its transitions.
         projections: of the sliced Wasserstein distance.
         steps: of reverse diffusion per dimension.
         langevin: settings of the annealed Langevin dynamics that is compared with it.
+        held_out: examples that likelihoods are of, the same for all models and seeds.
+        clean: examples that the entropy is estimated from.
+        checked: examples of which the annealed model's likelihood is also had from its transitions.
     """
-
-    title = "Two-dimensional densities: AR-CSM against MADE with n logistics (figure 3b)"
 
     def __init__(
         self,
@@ -57,200 +55,108 @@ class Fig3b(Figure):
     ) -> None:
         self.draws, self.projections, self.held_out, self.clean = draws, projections, held_out, clean
         self.checked = checked
-        self.samplers: dict[str, Any] = {
-            OURS: ReverseDiffusion1d(steps),
-            LANGEVIN: AnnealedLangevin1d(int(langevin["steps"]), langevin["step"]),
-        }
+        diffusion = ReverseDiffusion1d(steps)
+        self.samplers = {OURS: diffusion, LANGEVIN: AnnealedLangevin1d(int(langevin["steps"]), langevin["step"])}
         self.settings = {
             "draws": draws,
             "projections": projections,
             "steps": steps,
-            "settle": self.samplers[OURS].settle,
+            "settle": diffusion.settle,
             "langevin": dict(langevin),
             "smoothing": SMOOTHING,
         }
 
-    def _distances(self, x_BD: Tensor, y_BD: Tensor, bandwidth: float) -> dict[str, float]:
-        few = min(self.draws, 5000)
-        return {
-            "swd": sliced_wasserstein(x_BD, y_BD, self.projections),
-            "mmd": maximum_mean_discrepancy(x_BD[:few], y_BD[:few], bandwidth),
-        }
-
-    def _sample(self, name: str, run: Run) -> Tensor:
+    def _sample(self, name: str, run: FinishedRun) -> Tensor:
         model = run.model
         model.sampler = self.samplers.get(name, model.sampler)
         x_BD: Tensor = model.sample(self.draws, torch.Generator().manual_seed(run.seed))
         return x_BD
 
-    def _of_run(self, name: str, run: Run) -> dict[str, float]:
-        x_BD = self._sample(name, run)
-        return self._distances(x_BD, _data(run.source, self.draws, run.seed), 0.25 * run.source.std)
+    def _of_run(self, name: str, run: FinishedRun) -> dict[str, float]:
+        x_BD, y_BD = self._sample(name, run), toys.smoothed(run.source, self.draws, run.seed)
+        return toys.distances(x_BD, y_BD, run.source.std, self.projections)
 
-    def _nll(self, run: Run) -> dict[str, float]:
-        """Return the mean negative log-likelihood of held-out examples, nats."""
-        model = cast(Any, run.model)
-        x_BD = _data(run.source, self.held_out, 12_345)
-        if isinstance(run.model, NoisyConditionalScoreModel):
-            model.likelihood = FlowODE(32)
-        with torch.no_grad():
-            return {"nll": -float(model.log_prob(x_BD).double().mean())}
-
-    def _two_ways(self, run: Run) -> dict[str, float]:
-        """Return the mean negative log-likelihood of the same few examples by the flow and by transitions, nats."""
-        x_BD = _data(run.source, self.checked, 12_345)
-        with torch.no_grad():
-            flow_B, steps_B = (rule.log_prob(run.model, x_BD).double() for rule in (FlowODE(32), Transition()))
-        apart = float((flow_B - steps_B).abs().median())
-        return {"flow": -float(flow_B.mean()), "transitions": -float(steps_B.mean()), "apart": apart}
-
-    def _entropy(self, source: Any) -> dict[str, float]:
-        """Return minus the mean log-density on the same examples of clean examples convolved with the noise."""
-        x_BD = _data(source, self.held_out, 12_345)
-        y_ND = source.sample(Draws.of(-77, -1, torch.arange(self.clean)).fork("data")).float()
-        log_p = [_mixture(x_bD, y_ND) for x_bD in x_BD.split(max(1, 20_000_000 // self.clean))]
-        return {"nll": -float(torch.cat(log_p).double().mean())}
-
-    def _likelihoods(self, bench: Bench, toys: Sequence[str]) -> dict[str, dict[str, list[float]]]:
-        found: dict[str, dict[str, list[float]]] = {}
-        settings = {"held_out": self.held_out, "clean": self.clean}
-        for toy in toys:
-            source = bench.runs[f"{OURS}/{toy}"][0].source
-            found[toy] = {
-                "entropy": [bench.once(f"entropy-{toy}", settings, partial(self._entropy, source))["nll"]],
-                **{
-                    name: [
-                        bench.once(
-                            f"nll-{name}-{toy}-{run.seed}",
-                            {"held_out": self.held_out, "run": run.summary["identity"]},
-                            partial(self._nll, run),
-                        )["nll"]
-                        for run in bench.runs[f"{name}/{toy}"]
-                    ]
-                    for name in LIKELIHOODS
-                },
-            }
-        return found
-
-    def _of_data(self, source: Any, seed: int) -> dict[str, float]:
-        two = [_data(source, self.draws, number) for number in (seed, 1000 + seed)]
-        return self._distances(two[0], two[1], 0.25 * source.std)
+    def _of_data(self, run: FinishedRun) -> dict[str, float]:
+        x_BD, y_BD = (toys.smoothed(run.source, self.draws, number) for number in (run.seed, 1000 + run.seed))
+        return toys.distances(x_BD, y_BD, run.source.std, self.projections)
 
     def measure(self, bench: Bench) -> Results:
         """Return both distances of every model on every density, and who wins where."""
-        toys = list(dict.fromkeys(name.partition("/")[2] for name in bench.runs))
-        settings = self.settings
-        swd: dict[str, dict[str, list[float]]] = {}
-        mmd: dict[str, dict[str, list[float]]] = {}
-        sizes: dict[str, int] = {}
-        steps: dict[str, str] = {}
-        for toy in toys:
-            first = bench.runs[f"{OURS}/{toy}"]
-            floor = [
-                bench.once(f"floor-{toy}-{run.seed}", settings, partial(self._of_data, run.source, run.seed))
-                for run in first
-            ]
-            swd[toy], mmd[toy] = {"floor": [f["swd"] for f in floor]}, {"floor": [f["mmd"] for f in floor]}
-            for name in (OURS, LANGEVIN, *BASELINES):
-                runs = bench.runs[f"{OURS if name == LANGEVIN else name}/{toy}"]
-                sizes[name] = runs[0].summary["parameters"]
-                steps[name] = f"{runs[0].summary['steps']:,}"
-                found = [
-                    bench.once(
-                        f"{name}-{toy}-{run.seed}",
-                        {**settings, "run": run.summary["identity"]},
-                        partial(self._of_run, name, run),
-                    )
-                    for run in runs
-                ]
-                swd[toy][name], mmd[toy][name] = [f["swd"] for f in found], [f["mmd"] for f in found]
-        nll = self._likelihoods(bench, toys)
-        two_ways = {}
-        for toy in toys:
-            run = bench.runs[f"{OURS}/{toy}"][0]
-            of = {"checked": self.checked, "run": run.summary["identity"]}
-            two_ways[toy] = bench.once(f"transitions-{toy}", of, partial(self._two_ways, run))
-        for name in LIKELIHOODS:
-            sizes[name] = bench.runs[f"{name}/{toys[0]}"][0].summary["parameters"]
-        columns = ("floor", OURS, LANGEVIN, *BASELINES)
-        header = ("density", "data vs data", *(f"{name} ({sizes[name]:,})" for name in columns[1:]))
-        seeds = len(bench.runs[f"{OURS}/{toys[0]}"])
-        claims = [
-            Claim(
-                f"{OURS} has strictly fewer parameters than {name}",
-                sizes[OURS] < sizes[name],
-                f"{sizes[OURS]:,} against {sizes[name]:,}",
-            )
-            for name in BASELINES
-        ]
-        for name, wanted in WANTED.items():
-            wins, ties = _wins(swd, name)
-            claims.append(
-                Claim(
-                    f"sliced Wasserstein of {OURS} is better than {name} on at least {min(wanted, len(toys))} of "
-                    f"{len(toys)} densities ({steps[OURS]} and {steps[name]} steps)",
-                    len(wins) >= min(wanted, len(toys)),
-                    f"better on {len(wins)} of {len(toys)}; {len(ties)} more inside the floor"
-                    + (f" ({', '.join(ties)})" if ties else ""),
-                )
-            )
-        behind = sum(mean_and_spread(f[LANGEVIN])[0] > mean_and_spread(f[OURS])[0] for f in swd.values())
-        claims += _claims_of_likelihood(nll, sizes)
-        last, last_mmd = _wins(swd, BASELINES[-1]), _wins(mmd, BASELINES[-1])
+        names = list(dict.fromkeys(name.partition("/")[2] for name in bench.runs))
+        swd, mmd = self._distances(bench, names)
+        nll = {toy: self._likelihoods(bench, toy) for toy in names}
+        two_ways = {toy: self._two_ways(bench, toy) for toy in names}
+        firsts = {name: bench.runs[f"{_trained(name)}/{names[0]}"][0].summary for name in (*SAMPLED, *LIKELIHOODS)}
+        sizes = {name: summary["parameters"] for name, summary in firsts.items()}
+        iterations = {name: f"{firsts[name]['steps']:,}" for name in SAMPLED}
+        (wins, ties), (wins_mmd, ties_mmd) = (wins_and_ties(found, OURS, BASELINES[-1]) for found in (swd, mmd))
+        behind = sum(mean_and_spread(each[LANGEVIN])[0] > mean_and_spread(each[OURS])[0] for each in swd.values())
+        columns = ("density", "data vs data", *(f"{name} ({sizes[name]:,})" for name in SAMPLED))
         return Results(
             [
-                Table(
-                    f"Sliced 2-Wasserstein distance to data + N(0, {SMOOTHING}^2), {self.draws:,} samples, mean "
-                    f"(standard deviation) over {seeds} seeds of training and sampling; parameters in the header.",
-                    header,
-                    [[toy, *(_cell(swd[toy][name], 3) for name in columns)] for toy in toys],
+                ResultTable("swd", _rows(swd, 3), columns),
+                ResultTable("mmd", _rows(_scaled(mmd, 1e3), 2), columns),
+                ResultTable(
+                    "nll", _rows(nll, 3), ("density", "entropy", *(f"{n} ({sizes[n]:,})" for n in LIKELIHOODS))
                 ),
-                Table(
-                    "Squared MMD, unbiased, Gaussian kernel of a quarter of the data's width, times 1,000.",
-                    header,
-                    [[toy, *(_cell([1e3 * v for v in mmd[toy][name]], 2) for name in columns)] for toy in toys],
-                ),
-                Table(
-                    f"Negative log-likelihood of {self.held_out:,} held-out examples of data + N(0, {SMOOTHING}^2), "
-                    "nats, mean (standard deviation) over the seeds; in closed form for mixtures and cosine series, by "
-                    "the probability flow of every conditional for the annealed model; parameters in the header.",
-                    ("density", "entropy", *(f"{name} ({sizes[name]:,})" for name in LIKELIHOODS)),
-                    [[toy, *(_cell(values, 3) for values in nll[toy].values())] for toy in toys],
-                ),
-                Table(
-                    f"Negative log-likelihood of {self.checked} of these examples under {OURS} (first seed) by the "
-                    "probability flow, and as the density of exact draws from level to level: two laws, which are one "
-                    "where the scores of all levels fit together. Last, the median difference of an example.",
-                    ("density", "flow", "level to level", "median difference"),
-                    [[toy, *(f"{two_ways[toy][name]:.3f}" for name in TWO_WAYS)] for toy in toys],
+                ResultTable(
+                    "two_ways", [[toy, *(f"{each:.3f}" for each in by.values())] for toy, by in two_ways.items()]
                 ),
             ],
-            claims,
-            [
-                f"Against {BASELINES[-1]} (no claim): better on {len(last[0])} of {len(toys)}"
-                + (f", and {len(last[1])} more inside the floor" if last[1] else "")
-                + ".",
-                f"By MMD, which sees finer structure than projections do: better than {BASELINES[-1]} on "
-                f"{len(last_mmd[0])} of {len(toys)}, inside the floor on {len(last_mmd[1])}. Look at the picture: "
-                "where many modes of a conditional lie close together (inner ring, inner spirals) AR-CSM blurs them.",
-                f"Training steps of batch 512: {', '.join(f'{name} {count}' for name, count in steps.items())}.",
-                "A result is inside the floor where its mean is no larger than the largest data-against-data distance; "
-                "both inside is a tie.",
-                f"Samples of {OURS} are by one-dimensional reverse diffusion; annealed Langevin dynamics, the sources' "
-                f"way, on the same models has the larger mean distance on {behind} of {len(toys)}.",
-            ],
-            {"swd": swd, "mmd": mmd, "nll": nll, "two_ways": two_ways, "parameters": sizes},
-            {"pictures": {toy: self._pictures(bench, toy) for toy in toys}},
+            [*_of_sizes(sizes), *_of_distances(swd, iterations), *_of_likelihoods(nll, sizes)],
+            {
+                **{"smoothing": SMOOTHING, "seeds": len(bench.runs[f"{OURS}/{names[0]}"]), "count": len(names)},
+                **{"wins": len(wins), "more": f", and {len(ties)} more inside the floor" if ties else ""},
+                **{"wins_mmd": len(wins_mmd), "ties_mmd": len(ties_mmd), "behind": behind},
+                "iterations": ", ".join(f"{name} {count}" for name, count in iterations.items()),
+            },
+            data={"swd": swd, "mmd": mmd, "nll": nll, "two_ways": two_ways, "parameters": sizes},
+            arrays={"pictures": {toy: self._pictures(bench, toy) for toy in names}},
         )
 
+    def _distances(self, bench: Bench, names: Sequence[str]) -> tuple[dict[str, ByModel], dict[str, ByModel]]:
+        """Return sliced Wasserstein distance and MMD by density and model, "floor" being data to data."""
+        found: dict[str, dict[str, list[dict[str, float]]]] = {}
+        for toy in names:
+            found[toy] = {
+                "floor": [
+                    bench.once(f"floor-{toy}-{run.seed}", self.settings, partial(self._of_data, run))
+                    for run in bench.runs[f"{OURS}/{toy}"]
+                ]
+            }
+            for name in SAMPLED:
+                found[toy][name] = [
+                    bench.once_of(run, f"{name}-{toy}-{run.seed}", self.settings, partial(self._of_run, name, run))
+                    for run in bench.runs[f"{_trained(name)}/{toy}"]
+                ]
+        return _by_distance(found, "swd"), _by_distance(found, "mmd")
+
+    def _likelihoods(self, bench: Bench, toy: str) -> dict[str, list[float]]:
+        source, settings = bench.runs[f"{OURS}/{toy}"][0].source, {"held_out": self.held_out}
+        entropy = partial(toys.entropy, source, self.held_out, self.clean)
+        found = {"entropy": [bench.once(f"entropy-{toy}", {**settings, "clean": self.clean}, entropy)["nll"]]}
+        for name in LIKELIHOODS:
+            found[name] = [
+                bench.once_of(run, f"nll-{name}-{toy}-{run.seed}", settings, partial(toys.nll, run, self.held_out))[
+                    "nll"
+                ]
+                for run in bench.runs[f"{name}/{toy}"]
+            ]
+        return found
+
+    def _two_ways(self, bench: Bench, toy: str) -> dict[str, float]:
+        run = bench.runs[f"{OURS}/{toy}"][0]
+        measure = partial(toys.nll_two_ways, run, self.checked)
+        return bench.once_of(run, f"transitions-{toy}", {"checked": self.checked}, measure)
+
     def _pictures(self, bench: Bench, toy: str) -> dict[str, np.ndarray]:
-        shown = {"data": _data(bench.runs[f"{OURS}/{toy}"][0].source, self.draws, 0)}
+        shown = {"data": toys.smoothed(bench.runs[f"{OURS}/{toy}"][0].source, self.draws, 0)}
         for name in (OURS, *BASELINES):
             shown[name] = self._sample(name, bench.runs[f"{name}/{toy}"][0])
         edges = np.linspace(-4.8, 4.8, 97)
         return {name: np.histogram2d(x[:, 1].numpy(), x[:, 0].numpy(), [edges, edges])[0] for name, x in shown.items()}
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw samples side by side, one row per density."""
         pictures = data["pictures"]
         rows, columns = len(pictures), 5
@@ -271,66 +177,56 @@ class Fig3b(Figure):
                     axes.set_xlabel(f"floor {mean_and_spread(data['swd'][toy]['floor'])[0]:.3f}", fontsize=7)
 
 
-def _data(source: Any, count: int, seed: int) -> Tensor:
-    """Return smoothed data that no model was trained on."""
-    draws = Draws.of(-100 - seed, -1, torch.arange(count))
-    x_BD: Tensor = source.sample(draws.fork("data")).float()
-    return x_BD + SMOOTHING * smoothing_noise(draws, x_BD)
+def _trained(name: str) -> str:
+    """Return the training that a column is of."""
+    return OURS if name == LANGEVIN else name
 
 
-def _mixture(x_BD: Tensor, y_ND: Tensor) -> Tensor:
-    """Return the log-density of y + N(0, SMOOTHING^2 I), y uniform over examples, shape (B,)."""
-    exponent_BN = -0.5 * (torch.cdist(x_BD, y_ND) / SMOOTHING).square()
-    constant = math.log(len(y_ND)) + y_ND.shape[1] * math.log(SMOOTHING * math.sqrt(2 * math.pi))
-    return torch.logsumexp(exponent_BN, 1) - constant
+def _by_distance(found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], key: str) -> dict[str, ByModel]:
+    return {toy: {name: [one[key] for one in each] for name, each in by.items()} for toy, by in found.items()}
 
 
-def _claims_of_likelihood(nll: Mapping[str, Mapping[str, Sequence[float]]], sizes: Mapping[str, int]) -> list[Claim]:
-    def mean(toy: str, name: str) -> float:
-        return mean_and_spread(nll[toy][name])[0]
+def _rows(found: Mapping[str, ByModel], digits: int) -> list[list[str]]:
+    return [[toy, *(with_spread(values, digits) for values in each.values())] for toy, each in found.items()]
 
-    ours, theirs = "cosine MLE", "MADE n=10 tuned"
-    better = [toy for toy in nll if mean(toy, ours) < min(mean(toy, theirs), mean(toy, "MADE n=10"))]
-    close = [toy for toy in nll if mean(toy, ours) - nll[toy]["entropy"][0] < 0.02]
-    near = [toy for toy in nll if mean(toy, OURS) - mean(toy, ours) < 0.1]
-    count = len(nll)
+
+def _scaled(found: Mapping[str, ByModel], by: float) -> dict[str, ByModel]:
+    return {toy: {name: [by * v for v in values] for name, values in each.items()} for toy, each in found.items()}
+
+
+def _of_sizes(sizes: Mapping[str, int]) -> list[Claim]:
+    ours = sizes[OURS]
     return [
-        Claim(
-            f"{ours} has at most half the parameters of {theirs}",
-            sizes[ours] <= 0.5 * sizes[theirs],
-            f"{sizes[ours]:,} against {sizes[theirs]:,}",
-        ),
-        Claim(
-            f"{ours} has a better NLL than both {theirs} and MADE n=10 on all {count} densities",
-            len(better) == count,
-            f"on {len(better)} of {count}",
-        ),
-        Claim(
-            f"{ours} is within .02 nat of the entropy on at least {min(7, count)} of {count} densities",
-            len(close) >= min(7, count),
-            f"on {len(close)}: {', '.join(close) or 'none'}",
-        ),
-        Claim(
-            f"{OURS} is within .1 nat of {ours} on at least {min(7, count)} of {count} densities",
-            len(near) >= min(7, count),
-            f"on {len(near)}: {', '.join(near) or 'none'}",
-        ),
+        Claim("fewer", ours < sizes[name], {"name": name, "ours": ours, "theirs": sizes[name]}) for name in BASELINES
     ]
 
 
-def _cell(values: Sequence[float], digits: int) -> str:
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.{digits}f} ({spread:.{digits}f})"
+def _of_distances(swd: Mapping[str, ByModel], iterations: Mapping[str, str]) -> list[Claim]:
+    claims = []
+    for name, of_eight in WANTED.items():
+        (wins, ties), wanted = wins_and_ties(swd, OURS, name), min(of_eight, len(swd))
+        facts = {"name": name, "wanted": wanted, "ours": iterations[OURS], "theirs": iterations[name]}
+        inside = f"{len(ties)} more inside the floor" + (f" ({', '.join(ties)})" if ties else "")
+        claims.append(Claim("nearer", len(wins) >= wanted, {**facts, "wins": len(wins), "inside": inside}))
+    return claims
 
 
-def _wins(swd: Mapping[str, Mapping[str, Sequence[float]]], baseline: str) -> tuple[list[str], list[str]]:
-    """Return the densities on which ours is better, and those on which both are inside the floor."""
-    wins: list[str] = []
-    ties: list[str] = []
-    for toy, found in swd.items():
-        ours, theirs = (mean_and_spread(found[name])[0] for name in (OURS, baseline))
-        if max(ours, theirs) <= max(found["floor"]):
-            ties.append(toy)
-        elif ours < theirs:
-            wins.append(toy)
-    return wins, ties
+def _of_likelihoods(nll: Mapping[str, ByModel], sizes: Mapping[str, int]) -> list[Claim]:
+    def mean(toy: str, name: str) -> float:
+        return mean_and_spread(nll[toy][name])[0]
+
+    series, mixture = "cosine MLE", "MADE n=10 tuned"
+    better = [toy for toy in nll if mean(toy, series) < min(mean(toy, mixture), mean(toy, "MADE n=10"))]
+    close = [toy for toy in nll if mean(toy, series) - nll[toy]["entropy"][0] < 0.02]
+    near = [toy for toy in nll if mean(toy, OURS) - mean(toy, series) < 0.1]
+    wanted = min(7, len(nll))
+
+    def of(densities: Sequence[str]) -> dict[str, Any]:
+        return {"number": len(densities), "which": ", ".join(densities) or "none", "wanted": wanted}
+
+    return [
+        Claim("half", sizes[series] <= 0.5 * sizes[mixture], {"ours": sizes[series], "theirs": sizes[mixture]}),
+        Claim("likelier", len(better) == len(nll), of(better)),
+        Claim("entropy", len(close) >= wanted, of(close)),
+        Claim("annealed", len(near) >= wanted, of(near)),
+    ]

@@ -9,15 +9,20 @@ from typing import Any, final
 import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
+from torch import Tensor
 
 from scorewise.data.source import Source, Split
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.plots import grid
-from scorewise.quality import ReferenceImages, describe, draw, eight_bits
+from scorewise.quality import ColourDistance, Distance, ReferenceImages, describe, draw, eight_bits
 
 SPLIT: Split = "test"
+BOUNDS = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
 CHANNELS = ("red", "green", "blue")
-Found = Mapping[str, Any]
+Quality = Mapping[str, Any]
 
 
 @final
@@ -32,8 +37,6 @@ class Fig4(Figure):
         subsets, subset_size: of KID.
         shown: samples in the picture.
     """
-
-    title = "Samples by maximum likelihood and by CSM, with FID and KID (figure 4)"
 
     def __init__(
         self,
@@ -50,43 +53,30 @@ class Fig4(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return FID and KID of every model, of other real images and of independent pixels, and what they show."""
-        runs = {name: run for name, (run, *_) in bench.runs.items()}
-        first = next(iter(runs.values()))
-        source, extractor = first.source, first.extractor(self.extractor, self.epochs)
-        settings = {
-            "samples": self.samples,
-            "extractor": extractor.hash,
-            "subsets": [self.subsets, self.subset_size],
-        }
+        source, extractor = bench.first.source, bench.first.extractor(self.extractor, self.epochs)
+        settings = {"samples": self.samples, "extractor": extractor.hash, "subsets": [self.subsets, self.subset_size]}
         compared = ReferenceImages(extractor, source, SPLIT, self.subsets, self.subset_size, seed=0)
         bounds = bench.once("bounds", settings, partial(self._bounds, compared))
         found = {
-            name: bench.once(
-                f"quality-{name}",
-                {**settings, "batch": self.batch, "run": run.summary["identity"]},
-                partial(self._of, run, compared, bench),
+            name: bench.once_of(
+                run, f"quality-{name}", {**settings, "batch": self.batch}, partial(self._of, run, compared, bench)
             )
-            for name, run in runs.items()
+            for name, run in bench.firsts.items()
         }
         measured = {name: each["found"] for name, each in found.items()}
-        rgb = source.shape[0] == 3
-        tables = [self._table(found, bounds["found"], runs, extractor, rgb)]
-        colours = {name: each["colours"] for name, each in (*found.items(), ("data", bounds))} if rgb else {}
+        colours = {name: each["colours"] for name, each in (*found.items(), ("data", bounds))} if compared.rgb else {}
+        labels = {name: f"FID {of['fid']['value']:.3g}, KID {of['kid']['value']:.3g}" for name, of in measured.items()}
+        first = next(iter(measured.values()))
+        accuracy = extractor.accuracy
         return Results(
-            tables,
-            _claims(measured, bounds["found"]),
-            [
-                "FID and KID depend on the extractor and on the counts: compare them within this table only. One seed "
-                "per training; the standard deviation of KID is over its subsets and no standard error.",
-                "Models of smoothed data are denoised once at the end, x + sigma^2 s(x); those of clean pixels are as "
-                "drawn.",
-            ],
+            [self._table(found, bounds["found"], bench, compared.rgb)],
+            claims(measured, bounds["found"]),
             {
-                "labels": {name: _label(each) for name, each in measured.items()},
-                "facts": _facts(measured),
-                "colours": colours,
+                **{"fid": first["fid"], "kid": first["kid"], "counts": counts(first["fid"])},
+                "known": "" if accuracy is None else f" ({100 * accuracy:.1f} % of the test images correct)",
             },
-            {
+            data={"labels": labels, "facts": counts(first["fid"]), "colours": colours},
+            arrays={
                 "shown": {
                     **{name: np.asarray(each["shown"], dtype=np.uint8) for name, each in found.items()},
                     "data (test split)": _first(source, self.shown),
@@ -99,7 +89,7 @@ class Fig4(Figure):
         found = {which: {name: _plain(one) for name, one in each.items()} for which, each in both.items()}
         return {"found": found, "colours": _histograms(compared.images_RCHW)}
 
-    def _of(self, run: Run, compared: ReferenceImages, bench: Bench) -> dict[str, Any]:
+    def _of(self, run: FinishedRun, compared: ReferenceImages, bench: Bench) -> dict[str, Any]:
         model = run.model
         begun = time.monotonic()
         x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)
@@ -118,53 +108,21 @@ class Fig4(Figure):
         }
 
     def _table(
-        self,
-        found: Mapping[str, Found],
-        bounds: Mapping[str, Found],
-        runs: Mapping[str, Run],
-        extractor: Any,
-        rgb: bool,
-    ) -> Table:
-        def numbers(of: Found) -> list[Any]:
+        self, found: Mapping[str, Quality], bounds: Mapping[str, Quality], bench: Bench, rgb: bool
+    ) -> ResultTable:
+        def quality(of: Quality) -> list[Any]:
             colour = [f"{of['mean_colour']['value']:.3g} ({of['mean_colour']['error']:.2g})"] if rgb else []
             return [round(of["fid"]["value"], 2), f"{of['kid']['value']:.4f} ({of['kid']['spread']:.4f})", *colour]
 
-        rows = [
-            [
-                name,
-                *numbers(each["found"]),
-                f"{each['noise']:g}",
-                each["sampler"],
-                f"{runs[name].summary['parameters']:,}",
-                f"{runs[name].summary['steps']:,}",
-                round(each["seconds"] / 60, 1),
-            ]
-            for name, each in found.items()
-        ]
-        names = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
-        rows += [[names[which], *numbers(each), *([""] * 5)] for which, each in bounds.items()]
-        one = next(iter(found.values()))["found"]["fid"]
-        known = "" if extractor.accuracy is None else f" ({100 * extractor.accuracy:.1f} % of the test images correct)"
-        kid = next(iter(found.values()))["found"]["kid"]
-        colour = (
-            " Mean colour: 1-Wasserstein distance of per-image channel means, averaged over channels, in 8-bit levels "
-            "(bootstrap s.e.)."
-            if rgb
-            else ""
-        )
-        return Table(
-            f"{one['samples']:,} samples each, clamped, in 8 bits, against {one['references']:,} clean images of the "
-            f"{one['split']} split; {one['num_features']:,} features of {one['extractor']}{known}, hash {one['hash']}. "
-            f"KID: mean (standard deviation) over {kid['subsets']} subsets of {kid['subset_size']:,}.{colour} noise: "
-            "of the modelled law, in [-1, 1].",
-            (
-                *("model", "FID", "KID", *(("mean colour",) if rgb else ())),
-                *("noise", "sampler", "parameters", "steps", "minutes of sampling"),
-            ),
-            rows,
-        )
+        rows = []
+        for name, each in found.items():
+            summary = bench.firsts[name].summary
+            trained = [f"{summary['parameters']:,}", f"{summary['steps']:,}", round(each["seconds"] / 60, 1)]
+            rows.append([name, *quality(each["found"]), f"{each['noise']:g}", each["sampler"], *trained])
+        rows += [[BOUNDS[which], *quality(each), *([""] * 5)] for which, each in bounds.items()]
+        return ResultTable("quality_rgb" if rgb else "quality", rows)
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw samples of every model beside test images and, of RGB images, how mean colours are distributed."""
         panels, colours = data["shown"], data["colours"]
         rows = 2 if colours else 1
@@ -184,14 +142,14 @@ class Fig4(Figure):
             axes.set(xlabel=f"mean {channel} of an image", yticks=[])
             if c == 0:
                 axes.legend(frameon=False, fontsize=7)
-        canvas.suptitle(f"{self.title}\n{data['facts']}", fontsize=10)
+        canvas.suptitle(f"{text.title}\n{data['facts']}", fontsize=10)
 
 
-def _plain(one: Any) -> dict[str, Any]:
+def _plain(one: Distance | ColourDistance) -> dict[str, Any]:
     return {**asdict(one), "text": str(one)}
 
 
-def _histograms(images_BCHW: torch.Tensor) -> list[list[float]]:
+def _histograms(images_BCHW: Tensor) -> list[list[float]]:
     """Return the share of the images per 8 levels of the mean of every channel, where there are three."""
     if images_BCHW.shape[1] != 3:
         return []
@@ -205,54 +163,53 @@ def _first(source: Source, count: int) -> np.ndarray:
     return eight_bits(source.examples(SPLIT, index_B, -1, 0), source.shape).numpy()
 
 
-def _label(found: Found) -> str:
-    return f"FID {found['fid']['value']:.3g}, KID {found['kid']['value']:.3g}"
-
-
-def _facts(measured: Mapping[str, Found]) -> str:
-    one = next(iter(measured.values()))["fid"]
+def counts(fid: Quality) -> str:
+    """Return what FID and KID depend on."""
     return (
-        f"{one['samples']:,} samples against {one['references']:,} clean images of the {one['split']} split, "
-        f"{one['num_features']:,} features of {one['extractor']}, hash {one['hash']}"
+        f"{fid['samples']:,} samples against {fid['references']:,} clean images of the {fid['split']} split, "
+        f"{fid['num_features']:,} features of {fid['extractor']}, hash {fid['hash']}"
     )
 
 
-def _claims(measured: Mapping[str, Found], bounds: Mapping[str, Found]) -> list[Claim]:
-    def compare(sentence: str, low: str, high: str) -> Claim:
-        a, b = measured[low], measured[high]
-        kids = " against ".join(f"{one['kid']['value']:.4f} (s.d. {one['kid']['spread']:.4f})" for one in (a, b))
-        values = a["fid"]["value"], b["fid"]["value"]
-        numbers = f"{values[0]:.2f} against {values[1]:.2f}; KID {kids}; {_facts(measured)}"
-        return Claim(sentence, values[0] < values[1], numbers)
+def claims(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
+    """Return what FID, KID and mean colours by training show, beside those of other real images and of pixels."""
+    return [*_of_objectives(measured, bounds), *_of_backbones(measured), _of_pixels(measured, bounds)]
 
-    claims = []
-    backbones, objectives = (list(dict.fromkeys(name.split(", ")[i] for name in measured)) for i in (0, 1))
-    for backbone in backbones:
-        csm, mle = (f"{backbone}, {objective}" for objective in ("CSM", "MLE"))
-        if csm in measured and mle in measured:
-            claims.append(compare(f"{backbone}: samples by CSM have a lower FID than samples by MLE", csm, mle))
-            if "mean_colour" in measured[csm]:
-                a, b = (measured[name]["mean_colour"] for name in (csm, mle))
-                claims.append(
-                    Claim(
-                        f"{backbone}: mean colours of samples by CSM are less shifted than those of samples by MLE",
-                        a["value"] < b["value"],
-                        f"{a['value']:.2f} (s.e. {a['error']:.2f}) against {b['value']:.2f} (s.e. {b['error']:.2f}) of "
-                        f"255 levels, other real images {bounds['floor']['mean_colour']['value']:.2f}",
-                    )
-                )
-    for objective in objectives:
-        deep, shallow = (f"{backbone}, {objective}" for backbone in ("PixelCNN++", "MADE"))
-        if deep in measured and shallow in measured:
-            claims.append(compare(f"{objective}: PixelCNN++ has a lower FID than MADE", deep, shallow))
-    found = {name: each["fid"]["value"] for name, each in measured.items()}
-    worst, low = bounds["pixels"]["fid"]["value"], bounds["floor"]["fid"]["value"]
-    claims.append(
-        Claim(
-            "every model has a lower FID than independent Gaussian pixels",
-            max(found.values()) < worst,
-            f"{min(found.values()):.2f} to {max(found.values()):.2f}, pixels {worst:.2f}, other real images {low:.2f}; "
-            f"{_facts(measured)}",
-        )
-    )
-    return claims
+
+def _parts(measured: Mapping[str, Quality], place: int) -> list[str]:
+    """Return the backbones (0) or the objectives (1) of the trainings, each once."""
+    return list(dict.fromkeys(name.split(", ")[place] for name in measured))
+
+
+def _lower(name: str, low: Quality, high: Quality, **facts: Any) -> Claim:
+    return Claim(name, low["fid"]["value"] < high["fid"]["value"], {"low": low, "high": high, **facts})
+
+
+def _of_objectives(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
+    """Return, for every backbone, whether CSM is better than maximum likelihood."""
+    found = []
+    for backbone in _parts(measured, 0):
+        csm, mle = (measured.get(f"{backbone}, {objective}") for objective in ("CSM", "MLE"))
+        if csm and mle:
+            found.append(_lower("csm", csm, mle, backbone=backbone))
+            if "mean_colour" in csm:
+                a, b, floor = (each["mean_colour"] for each in (csm, mle, bounds["floor"]))
+                facts = {"backbone": backbone, "csm": a, "mle": b, "floor": floor}
+                found.append(Claim("colour", a["value"] < b["value"], facts))
+    return found
+
+
+def _of_backbones(measured: Mapping[str, Quality]) -> list[Claim]:
+    """Return, for every objective, whether the deep backbone is better than the shallow one."""
+    pairs = {
+        objective: [measured.get(f"{backbone}, {objective}") for backbone in ("PixelCNN++", "MADE")]
+        for objective in _parts(measured, 1)
+    }
+    return [_lower("deep", a, b, objective=objective) for objective, (a, b) in pairs.items() if a and b]
+
+
+def _of_pixels(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> Claim:
+    values = [each["fid"]["value"] for each in measured.values()]
+    pixels, floor = (bounds[which]["fid"]["value"] for which in ("pixels", "floor"))
+    facts = {"least": min(values), "most": max(values), "pixels": pixels, "floor": floor}
+    return Claim("pixels", max(values) < pixels, facts)

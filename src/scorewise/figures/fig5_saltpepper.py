@@ -6,10 +6,14 @@ from typing import Any, final
 
 import torch
 from matplotlib.figure import Figure as Canvas
+from torch import Tensor
 
 from scorewise import denoising
-from scorewise.figures.fig5_singlestep import quality_of
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, image_rows
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.restored import image_rows, quality_of, steps_of
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws
 
 WAYS = {
@@ -35,8 +39,6 @@ class Fig5SaltPepper(Figure):
         shown: in the picture.
     """
 
-    title = "Salt and pepper removed with scores, mask known and blind (figure 5)"
-
     def __init__(self, share: float, images: int, shown: int) -> None:
         self.share, self.images, self.shown = share, images, shown
 
@@ -44,46 +46,27 @@ class Fig5SaltPepper(Figure):
         """Return every model and every way, on the same corrupted images, beside what filters make of them."""
         tables, claims, pictures = [], [], {}
         restoring = ("task=denoising", "task.corruption=salt_and_pepper", f"task.share={self.share}", "task.shown=1")
-        for name, (run,) in bench.runs.items():
-            words = (*restoring, f"task.images={self.images}")
-            tested = {
-                way: bench.once(
-                    f"{name}-{way}",
-                    {"run": run.summary["identity"], "words": (*words, *more)},
-                    partial(run.tested, *words, *more),
-                )
-                for way, more in WAYS.items()
-            }
+        for name, run in bench.firsts.items():
+            tested = {}
+            for way, more in WAYS.items():
+                words = (*restoring, f"task.images={self.images}", *more)
+                tested[way] = bench.once_of(run, f"{name}-{way}", {"words": words}, partial(run.tested, *words))
             known, blind = tested["mask known, joint score"], tested["mask blind, joint score"]
-            rows = [[text, *quality_of(known, key)] for key, text in FILTERS.items()]
+            rows = [[label, *quality_of(known, key)] for key, label in FILTERS.items()]
             rows += [[way, *quality_of(found, "restored")] for way, found in tested.items()]
-            tables.append(
-                Table(
-                    f"{name}: {100 * self.share:g} % of the pixels of {self.images} test images at 1 or -1. PSNR in dB "
-                    "(range 2, mean over images), its standard error, and SSIM.",
-                    ("method", "PSNR", "s.e.", "SSIM"),
-                    rows,
-                )
-            )
+            tables.append(ResultTable("quality", rows, facts={"name": name, "percent": 100 * self.share}))
+            gain, gap = (blind["psnr_restored"] - blind[f"psnr_{other}"] for other in ("corrupted", "median"))
+            above = known["psnr_restored"] > known["psnr_median_at_lost"]
             claims += [
-                Claim(
-                    f"{name}, mask known: above the median filter at lost pixels",
-                    known["psnr_restored"] > known["psnr_median_at_lost"],
-                    f"{known['psnr_restored']:.2f} against {known['psnr_median_at_lost']:.2f} dB",
-                ),
-                Claim(
-                    f"{name}, mask blind: at least 5 dB above the corrupted image",
-                    blind["psnr_restored"] - blind["psnr_corrupted"] >= 5,
-                    f"{blind['psnr_restored'] - blind['psnr_corrupted']:.2f} dB; "
-                    f"{blind['psnr_restored'] - blind['psnr_median']:+.2f} dB to the median filter",
-                ),
+                Claim("known", above, {"name": name, "known": known}),
+                Claim("blind", gain >= 5, {"name": name, "gain": gain, "gap": gap}),
             ]
             pictures[name] = self._pictures(run)
-        shapes = {name: run.source.shape for name, (run,) in bench.runs.items()}
-        notes = [f"{name}: {run.summary['steps']:,} steps." for name, (run,) in bench.runs.items()]
-        return Results(tables, claims, notes, {"shapes": shapes}, {"pictures": pictures})
+        shapes = {name: run.source.shape for name, run in bench.firsts.items()}
+        notes = {"steps": steps_of(bench)}
+        return Results(tables, claims, notes=notes, data={"shapes": shapes}, arrays={"pictures": pictures})
 
-    def _pictures(self, run: Run) -> dict[str, Any]:
+    def _pictures(self, run: FinishedRun) -> dict[str, Tensor]:
         source, model = run.source, run.model
         index_B = torch.arange(self.shown)
         clean_BD = source.examples("test", index_B, -1, run.seed)
@@ -97,7 +80,7 @@ class Fig5SaltPepper(Figure):
             "clean": clean_BD,
         }
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw one row of images per method, models one below the other."""
         rows = {f"{way}\n{name}": x for name, rows in data["pictures"].items() for way, x in rows.items()}
         shapes = {f"{way}\n{name}": data["shapes"][name] for name, rows in data["pictures"].items() for way in rows}

@@ -11,8 +11,12 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise.densities.ensemble import Ensemble, equal_mixture
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, mean_and_spread
-from scorewise.noise import Draws, smoothing_noise
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.noisy_copies import noisy_copies
+from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
+from scorewise.figures.spread import mean_and_spread, with_spread
 
 FIRST = "raster"
 """The order that the others are compared with."""
@@ -26,44 +30,30 @@ class Orders(Figure):
         copies: draws of the smoothing noise per held-out example.
     """
 
-    title = "NLL by order of the dimensions, and of mixtures over orders"
-
     def __init__(self, copies: int) -> None:
         self.copies = copies
 
     def measure(self, bench: Bench) -> Results:
         """Return the NLL of every order and of mixtures, and whether mixing orders pays."""
-        tables: list[Table] = []
+        tables: list[ResultTable] = []
         claims: list[Claim] = []
         data: dict[str, Any] = {}
-        for name in dict.fromkeys(each.partition("/")[0] for each in bench.runs):
-            runs = {each.partition("/")[2]: few for each, few in bench.runs.items() if each.partition("/")[0] == name}
+        for name in bench.groups:
+            runs = bench.of(name)
             identities = {order: [run.summary["identity"] for run in few] for order, few in runs.items()}
             found = bench.once(f"nll-{name}", {"copies": self.copies, "runs": identities}, partial(self._of_data, runs))
-            tables.append(_table(name, found, runs[FIRST][0].summary, self.copies))
-            claims += _claims(name, found)
+            tables.append(_table(name, found, runs[FIRST][0].summary))
+            claims += [_claim(name, found, which) for which in found["gains"]]
             data[name] = found
-        return Results(
-            tables,
-            claims,
-            [
-                "A mixture is never worse than the mean of its members, by Jensen's inequality: the claim checks that, "
-                "and its number is what mixing brings. Whether that is the orders' merit or any mixture's is what the "
-                "mixtures of seeds of one order are for.",
-                "Weights are those of the best validation. The data-driven order is found from training examples. The "
-                "best single order is picked on the held-out examples themselves, in its favour.",
-                "Mixtures of few members: the mean over all choices of orders with its spread over seeds, and the mean "
-                "over orders with their spread.",
-                "A mixture of M members has M times the parameters and the training time of one; no single model of "
-                "that size was trained.",
-                *(_standing(name, found) for name, found in data.items()),
-            ],
-            data,
-        )
+        standing: dict[str, list[Facts]] = {"standing_of_seeds": [], "standing": []}
+        for name, found in data.items():
+            standing["standing_of_seeds" if "control" in found["gains"] else "standing"].append(_standing(name, found))
+        return Results(tables, claims, notes=standing, data=data)
 
-    def _of_data(self, runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    def _of_data(self, runs: Mapping[str, Sequence[FinishedRun]]) -> dict[str, Any]:
         first = next(iter(runs.values()))[0]
-        x_BD = self._held_out(first.source, float(first.model.noise))
+        clean_ND = first.source.examples("test", torch.arange(first.source.count("test")), -1, 0)
+        x_BD = noisy_copies(clean_ND, float(first.model.noise), self.copies)
         members = [run.model for few in runs.values() for run in few]
         with torch.no_grad():
             log_q_MB = Ensemble(members).eval().member_log_prob(x_BD).double()
@@ -71,14 +61,7 @@ class Orders(Figure):
         dims, log_volume = first.source.dims, first.source.log_volume
         return {**compared(list(runs), log_q_OSN), "dims": dims, "log_volume": log_volume}
 
-    def _held_out(self, source: Any, smoothing: float) -> Tensor:
-        """Return the test examples with each copy of the noise, all examples copy by copy."""
-        index_N = torch.arange(source.count("test"))
-        clean_ND = source.examples("test", index_N, -1, 0)
-        noises = [smoothing_noise(Draws.of(copy, -1, index_N), clean_ND) for copy in range(self.copies)]
-        return torch.cat([clean_ND + smoothing * noise_ND for noise_ND in noises])
-
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw a dot per seed and a bar at their mean, one row per order or mixture."""
         canvas.set_size_inches(4.6 * len(data) + 0.6, 4.0)
         for i, (name, found) in enumerate(data.items()):
@@ -94,7 +77,7 @@ class Orders(Figure):
             axes.invert_yaxis()
             axes.set(xlabel="NLL, nats per held-out example", title=name)
             axes.grid(axis="x", alpha=0.25)
-        canvas.suptitle(self.title, fontsize=11)
+        canvas.suptitle(text.title, fontsize=11)
 
 
 def compared(orders: Sequence[str], log_q_OSCN: Tensor) -> dict[str, Any]:
@@ -146,56 +129,34 @@ def _paired(better_SCN: Tensor, worse_SCN: Tensor) -> dict[str, Any]:
     }
 
 
-def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any], copies: int) -> Table:
-    dims, log_volume = found["dims"], found["log_volume"]
+def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any]) -> ResultTable:
+    first, seeds = found["orders"][0], found["seeds"]
     rows = []
     for row, values in found["nll"].items():
-        mean, spread = mean_and_spread(values)
-        gain, se = found["against"][row]["gain"], found["against"][row]["se"]
-        bits = (mean + log_volume) / (dims * math.log(2))
-        paired = "" if row == found["orders"][0] else f"{-gain:+.2f} ({se:.2f})"
-        rows.append([row, f"{mean:.2f} ({spread:.2f})", round(bits, 3), paired])
-    conventions = summary["conventions"]
-    seeds = f"{found['seeds']} seeds" if found["seeds"] > 1 else "one seed"
-    return Table(
-        f"{name}: held-out, {summary['steps']:,} steps, {summary['parameters']:,} parameters per member, {copies} "
-        f"draws of the noise per example. nll: {conventions['nll']}, mean (standard deviation) over {seeds}; "
-        f"bits_per_dim: {conventions['bits_per_dim']}; "
-        f"against {found['orders'][0]}: difference of nll (standard error over held-out examples, paired).",
-        ("order", "nll", "bits_per_dim", f"against {found['orders'][0]}"),
-        rows,
-    )
+        bits = (mean_and_spread(values)[0] + found["log_volume"]) / (found["dims"] * math.log(2))
+        against = found["against"][row]
+        paired = "" if row == first else f"{-against['gain']:+.2f} ({against['se']:.2f})"
+        rows.append([row, with_spread(values, 2), round(bits, 3), paired])
+    several = f"{seeds} seeds" if seeds > 1 else "one seed"
+    return ResultTable("nll", rows, facts={"name": name, "run": summary, "first": first, "seeds": several})
 
 
-def _standing(name: str, found: Mapping[str, Any]) -> str:
+def _standing(name: str, found: Mapping[str, Any]) -> Facts:
     """Return what the claims leave out: how the data-driven order does, and the best mixture of seeds."""
     nll = {row: mean_and_spread(values)[0] for row, values in found["nll"].items()}
     ranked = sorted(found["orders"], key=lambda order: nll[order])
-    sentence = f"{name}: best to worst by the mean are {', '.join(ranked)}"
-    if "control" in found["gains"]:
-        seeds_O = found["nll"][f"{found['seeds']} seeds, one order"]
-        best = min(range(len(seeds_O)), key=lambda i: seeds_O[i])
-        sentence += (
-            f"; of the mixtures of {found['seeds']} seeds the best is that of {found['orders'][best]} "
-            f"({seeds_O[best]:.2f} nats, the mixture over all orders {nll[found['all']]:.2f})"
-        )
-    return f"{sentence}."
+    facts = {"name": name, "ranked": ", ".join(ranked), "seeds": found["seeds"], "all": nll[found["all"]]}
+    if "control" not in found["gains"]:
+        return facts
+    nll_O = found["nll"][f"{found['seeds']} seeds, one order"]
+    best = min(range(len(nll_O)), key=lambda i: nll_O[i])
+    return {**facts, "best": found["orders"][best], "nll": nll_O[best]}
 
 
-def _claims(name: str, found: Mapping[str, Any]) -> list[Claim]:
-    def claim(sentence: str, which: str, more: str = "") -> Claim:
-        gain = found["gains"][which]
-        seeds = f", better in {sum(each > 0 for each in gain['by_seed'])} of {len(gain['by_seed'])} seeds"
-        measured = f"by {gain['gain']:.2f} nats, standard error over examples {gain['se']:.2f}"
-        if abs(gain["gain"]) < 2 * gain["se"]:
-            measured += ", so within two standard errors of no difference"
-        return Claim(f"{name}: {sentence}", gain["gain"] > 0, measured + (seeds if which != "control" else "") + more)
-
-    claims = [
-        claim("the mixture over orders is better than the mean of its members", "mean"),
-        claim("the mixture over orders is better than the best single order", "best", f"; best is {found['best']}"),
-    ]
-    if "control" in found["gains"]:
-        count = found["seeds"]
-        claims.append(claim(f"{count} orders mixed are better than {count} seeds of one order mixed", "control"))
-    return claims
+def _claim(name: str, found: Mapping[str, Any], which: str) -> Claim:
+    """Return whether a mixture gains over the mean of its members, the best order, or one of seeds."""
+    gain = found["gains"][which]
+    within = ", so within two standard errors of no difference" if abs(gain["gain"]) < 2 * gain["se"] else ""
+    better = sum(each > 0 for each in gain["by_seed"])
+    facts = {"name": name, "within": within, "better": better, "seeds": found["seeds"], "best": found["best"]}
+    return Claim(which, gain["gain"] > 0, {**gain, **facts})

@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import Draws, smoothing_noise
 
 SIDE = 4.5
@@ -23,21 +26,19 @@ class PosterFig1(Figure):
         near: the total variation distance that is wanted.
     """
 
-    title = "Energies fitted by SM and by SSM, normalised on a grid (poster, figure 1)"
-
     def __init__(self, cells: int, points: int, near: float) -> None:
         self.cells, self.points, self.near = cells, points, near
         edges = torch.linspace(-SIDE, SIDE, cells + 1)
         self.edges, self.centres = edges.numpy(), (edges[1:] + edges[:-1]) / 2
 
-    def _model(self, run: Run) -> np.ndarray:
+    def _model(self, run: FinishedRun) -> np.ndarray:
         """Return exp(-E) on the grid, scaled so that its cells sum to one; rows are x_2."""
         y, x = torch.meshgrid(self.centres, self.centres, indexing="ij")
         with torch.no_grad():
             energy_N = run.model.energy(torch.stack([x.flatten(), y.flatten()], -1)).double()
         return torch.softmax(-energy_N, 0).reshape(self.cells, self.cells).numpy()
 
-    def _truth(self, run: Run, seed: int) -> np.ndarray:
+    def _truth(self, run: FinishedRun, seed: int) -> np.ndarray:
         draws = Draws.of(seed, -1, torch.arange(self.points))
         x_BD = run.source.sample(draws.fork("data")).float()
         x_BD = x_BD + run.model.noise * smoothing_noise(draws, x_BD)
@@ -47,48 +48,31 @@ class PosterFig1(Figure):
     def measure(self, bench: Bench) -> Results:
         """Return the total variation distance of every model to the truth, on the grid."""
         grids: dict[str, dict[str, np.ndarray]] = {}
-        floors: dict[str, float] = {}
-        rows, distances = [], {}
-        for name, (run, *_) in bench.runs.items():
+        apart: dict[str, float] = {}
+        rows, distances, claims = [], {}, []
+        for name, run in bench.firsts.items():
             objective, _, toy = name.partition("/")
             if toy not in grids:
                 grids[toy] = {"true density": self._truth(run, -100)}
-                again = self._truth(run, -101)
-                floors[toy] = round(0.5 * float(np.abs(again - grids[toy]["true density"]).sum()), 4)
+                apart[toy] = round(_total_variation(self._truth(run, -101), grids[toy]["true density"]), 4)
             shown = grids[toy]
             shown[objective] = self._model(run)
-            distance = 0.5 * float(np.abs(shown[objective] - shown["true density"]).sum())
-            uniform = 0.5 * float(np.abs(1 / self.cells**2 - shown["true density"]).sum())
-            distances[name] = distance
-            rows.append([toy, objective, round(distance, 4), round(uniform, 4), floors[toy], run.summary["parameters"]])
+            distances[name] = _total_variation(shown[objective], shown["true density"])
+            flat = _total_variation(np.full_like(shown[objective], 1 / self.cells**2), shown["true density"])
+            distance = round(distances[name], 4)
+            rows.append([toy, objective, distance, round(flat, 4), apart[toy], run.summary["parameters"]])
+            claims.append(
+                Claim("near", distance < self.near, {"name": name, "distance": distance, "apart": apart[toy]})
+            )
         return Results(
-            [
-                Table(
-                    f"Total variation distance between exp(-E), normalised on {self.cells} x {self.cells} cells over "
-                    f"[-{SIDE}, {SIDE}]^2, and {self.points:,} examples of data + N(0, {run.model.noise:g}^2) counted "
-                    "there; beside it that of a flat density, and of a second count of as many examples to the first.",
-                    ("density", "objective", "distance", "flat", "count to count", "parameters"),
-                    rows,
-                )
-            ],
-            [
-                Claim(
-                    f"{name}: total variation distance to the truth below {self.near:g}",
-                    row[2] < self.near,
-                    f"{row[2]:.3f}; two counts of the truth are {row[4]:.3f} apart",
-                )
-                for name, row in zip(distances, rows, strict=True)
-            ],
-            [
-                "The poster does not name its two densities. Normalising on a grid removes its 'modes of unrealistic "
-                "height'; what remains is that score matching sees the relative weight of separated modes only through "
-                "the density between them, which is why the data are smoothed.",
-            ],
-            {"distances": distances},
-            {"grids": grids},
+            [ResultTable("distances", rows)],
+            claims,
+            {"side": SIDE, "noise": bench.first.model.noise},
+            data={"distances": distances},
+            arrays={"grids": grids},
         )
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw the densities side by side, one row per data set, each row on one colour scale."""
         canvas.set_size_inches(9, 3.1 * len(data["grids"]))
         for i, (toy, grids) in enumerate(data["grids"].items()):
@@ -100,3 +84,7 @@ class PosterFig1(Figure):
                 )
                 distance = data["distances"].get(f"{name}/{toy}")
                 axes.set_title(f"{toy}: {name}" + ("" if distance is None else f" (TV {distance:.3f})"), fontsize=9)
+
+
+def _total_variation(one: np.ndarray, other: np.ndarray) -> float:
+    return 0.5 * float(np.abs(one - other).sum())

@@ -8,10 +8,16 @@ import torch
 from matplotlib.figure import Figure as Canvas
 
 from scorewise.estimators.kde import KDE
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Run, Table, mean_and_spread
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import mean_and_spread
 
 PUBLISHED = {2: (0.12, 0.26), 10: (0.69, 2.72), 20: (1.23, 3.89), 40: (2.02, 5.42)}
 """D -> the poster's errors of sliced score matching and of the kernel density estimate."""
+LAST = ("poster", "sqrt(D)")
+"""The columns after those of the kernel estimates."""
 
 
 @final
@@ -25,8 +31,6 @@ class PosterTable1(Figure):
         bandwidths: of the kernel estimates, silverman among them.
     """
 
-    title = "Sliced score matching against a kernel density estimate on N(0, I) (poster, table 1)"
-
     def __init__(self, points: int, held_out: int, seeds: int, bandwidths: Sequence[str]) -> None:
         self.points, self.held_out, self.seeds, self.bandwidths = points, held_out, seeds, list(bandwidths)
 
@@ -36,7 +40,7 @@ class PosterTable1(Figure):
         new_BD = torch.randn(self.held_out, dims, generator=generator)
         return float((KDE(x_ND, bandwidth).score(new_BD) + new_BD).norm(dim=-1).mean())
 
-    def _of_run(self, run: Run) -> float:
+    def _of_run(self, run: FinishedRun) -> float:
         new_BD = run.source.examples("test", torch.arange(self.held_out), -1, run.seed)
         with torch.no_grad():
             return float((run.model.score(new_BD) + new_BD).norm(dim=-1).mean())
@@ -46,62 +50,44 @@ class PosterTable1(Figure):
         rows, network, kernel = [], {}, {}
         for name, runs in bench.runs.items():
             dims = int(name.partition("/")[2])
-            found = [self._of_run(run) for run in runs]
-            network[dims] = mean_and_spread(found)
-            settings = {"points": self.points, "held_out": self.held_out}
-            errors = {
-                law: mean_and_spread(
-                    [
-                        bench.once(f"kde-{law}-{dims}-{seed}", settings, partial(self._of_kernel, dims, law, seed))
-                        for seed in range(self.seeds)
-                    ]
-                )[0]
-                for law in self.bandwidths
-            }
+            mean, spread = network[dims] = mean_and_spread([self._of_run(run) for run in runs])
+            errors = self._of_kernels(bench, dims)
             kernel[dims] = errors["silverman"]
-            mean, spread = network[dims]
-            rows.append([dims, round(mean, 3), round(spread, 3), PUBLISHED[dims][0]])
-            rows[-1] += [round(errors[law], 3) for law in self.bandwidths] + [PUBLISHED[dims][1], round(dims**0.5, 2)]
-        worst = max(kernel, key=lambda d: abs(kernel[d] / PUBLISHED[d][1] - 1))
-        seeds = len(next(iter(bench.runs.values())))
+            published, of_kernel = PUBLISHED[dims]
+            kernels = [round(errors[law], 3) for law in self.bandwidths]
+            rows.append([dims, round(mean, 3), round(spread, 3), published, *kernels, of_kernel, round(dims**0.5, 2)])
+        worst = max(kernel, key=lambda dims: abs(kernel[dims] / PUBLISHED[dims][1] - 1))
+        error, published = kernel[worst], PUBLISHED[worst][1]
+        pairs = ", ".join(f"{mean:.2f} < {kernel[dims]:.2f}" for dims, (mean, _) in network.items())
         return Results(
+            [ResultTable("errors", rows, ("D", "SSM", "std", "poster", *map("KDE {}".format, self.bandwidths), *LAST))],
             [
-                Table(
-                    f"Mean |s - s*| on {self.held_out:,} unseen points of N(0, I), {self.points:,} training points; "
-                    f"SSM: variance-reduced, one Rademacher projection, 3 x 50 SiLU, mean over {seeds} seeds.",
-                    ("D", "SSM", "std", "poster", *(f"KDE {law}" for law in self.bandwidths), "poster", "sqrt(D)"),
-                    rows,
-                )
-            ],
-            [
-                Claim(
-                    "KDE with Silverman's bandwidth is within 10 % of the poster in every dimension",
-                    abs(kernel[worst] / PUBLISHED[worst][1] - 1) < 0.1,
-                    f"worst at D = {worst}: {kernel[worst]:.2f} against {PUBLISHED[worst][1]}",
-                ),
+                Claim("silverman", abs(error / published - 1) < 0.1, {"error": error, "published": published}),
                 *(
                     Claim(
-                        f"SSM is at or below the poster at D = {dims}",
-                        mean <= PUBLISHED[dims][0],
-                        f"{mean:.2f} against {PUBLISHED[dims][0]}",
+                        "poster", mean <= PUBLISHED[dims][0], {"dims": dims, "mean": mean, "poster": PUBLISHED[dims][0]}
                     )
                     for dims, (mean, _) in network.items()
                 ),
-                Claim(
-                    "SSM is better than KDE (Silverman) in every dimension",
-                    all(mean < kernel[dims] for dims, (mean, _) in network.items()),
-                    ", ".join(f"{mean:.2f} < {kernel[dims]:.2f}" for dims, (mean, _) in network.items()),
-                ),
+                Claim("better", all(mean < kernel[dims] for dims, (mean, _) in network.items())),
             ],
-            [
-                "The poster's KDE column is what Silverman's bandwidth gives; a leave-one-out bandwidth is far better, "
-                "so part of the published gap is the bandwidth. sqrt(D) is about the error of the zero score.",
-                "Not stated on the poster and chosen here: optimiser, learning rate, batch and projections.",
-            ],
-            {"network": network, "kernel": kernel},
+            {"runs": len(next(iter(bench.runs.values()))), "worst": worst, "pairs": pairs},
+            data={"network": network, "kernel": kernel},
         )
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def _of_kernels(self, bench: Bench, dims: int) -> dict[str, float]:
+        """Return the mean error of every bandwidth over the repetitions."""
+        settings = {"points": self.points, "held_out": self.held_out}
+        errors = {}
+        for law in self.bandwidths:
+            found = [
+                bench.once(f"kde-{law}-{dims}-{seed}", settings, partial(self._of_kernel, dims, law, seed))
+                for seed in range(self.seeds)
+            ]
+            errors[law] = mean_and_spread(found)[0]
+        return errors
+
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw both errors over the dimension, and the poster's."""
         canvas.set_size_inches(6, 3.6)
         axes = canvas.add_subplot()
@@ -112,5 +98,5 @@ class PosterTable1(Figure):
         for i, (label, marker) in enumerate((("SSM, poster", "x"), ("KDE, poster", "+"))):
             axes.plot(dims, [PUBLISHED[d][i] for d in dims], marker, color="k", ms=8, label=label)
         axes.plot(dims, [d**0.5 for d in dims], ":", color="grey", label="zero score (about)")
-        axes.set(xlabel="dimension D", ylabel="mean |s - s*|", title="Scores of N(0, I)")
+        axes.set(xlabel="dimension D", ylabel="mean |s - s*|", title=text.panels["errors"])
         axes.legend(frameon=False, fontsize=8)

@@ -1,31 +1,33 @@
-"""docs/results.md: every figure's numbers, built from docs/results/*.json; nothing in it is typed by hand."""
+"""docs/results.md: the numbers of all figures, built from docs/results/*.json; nothing in it is typed by hand."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ORDER = (
-    *("fig1a", "fig1b", "fig2", "fig3a", "fig3b", "fig4_mnist", "fig4_cifar", "fig5_singlestep", "fig5_saltpepper"),
-    *("table1", "table1_small", "table2_mnist_z8", "table2_mnist_z8_long", "table2_mnist_z16", "table2_mnist_z32"),
-    *("table2_celeba", "ncsn_mnist", "poster_fig1", "poster_fig3", "poster_table1", "slides_example33", "orders"),
-    "table_wine",
-)
-NOT_MEASURED = {
-    "fig4_celeba": ("gpu", "it needs a GPU and the images of CelebA"),
-    "table1": ("gpu", "it needs a GPU, CIFAR-10 and SVHN; table1_small is what a CPU can do"),
-}
-"""Figures that are set up and were not run, the smallest budget that would say something, and why not."""
+from scorewise import catalog
+
 HEAD = """# Results
 
 Built by `make results` from `docs/results/*.json`; each of those was written by the command beside its picture.
 A claim that falls short stays here with what was measured. "budget" says how long a figure was allowed to train.
 """
 
-
 SPEED_BEGINS, SPEED_ENDS = "<!-- benchmarks, by make results -->", "<!-- end of benchmarks -->"
 """Between them the table of benchmarks in docs/performance.md is written."""
+
+
+def ordered() -> dict[str, dict[str, Any]]:
+    """Return the settings of all figures by name, in the order of the page: by `place`, those without one last."""
+    figures = catalog.options("figure")
+    return {name: figures[name] for name in sorted(figures, key=lambda name: figures[name].get("place", math.inf))}
+
+
+def not_measured() -> dict[str, dict[str, str]]:
+    """Return why figures that are set up were not run, and the smallest budget that would say something, by name."""
+    return {name: figure["not_measured"] for name, figure in ordered().items() if "not_measured" in figure}
 
 
 def cell(value: Any) -> str:
@@ -60,7 +62,8 @@ def section(found: Mapping[str, Any]) -> list[str]:
 
 def page(results: Sequence[Mapping[str, Any]]) -> str:
     """Return the whole page; figures that it does not know come last."""
-    known = sorted(results, key=lambda found: ORDER.index(found["figure"]) if found["figure"] in ORDER else len(ORDER))
+    places = {name: place for place, name in enumerate(ordered())}
+    known = sorted(results, key=lambda found: places.get(found["figure"], len(places)))
     lines = [HEAD, "| figure | claims that hold | command |", "|---|---|---|"]
     for found in known:
         holding = sum(claim["holds"] for claim in found["claims"])
@@ -68,10 +71,10 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
             f"| [{found['figure']}](#{_anchor(found)}) | {holding} of {len(found['claims'])} | `{found['command']}` |"
         )
     measured = {found["figure"] for found in results}
-    for name, (budget, reason) in NOT_MEASURED.items():
+    for name, why in not_measured().items():
         if name not in measured:
-            command = f"python src/reproduce.py figure={name} budget={budget}"
-            lines.append(f"| {name} | not measured here: {reason} | `{command}` |")
+            command = f"python src/reproduce.py figure={name} budget={why['budget']}"
+            lines.append(f"| {name} | not measured here: {why['reason']} | `{command}` |")
     lines.append("")
     for found in known:
         lines += section(found)

@@ -8,8 +8,11 @@ import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
+from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.synthetic import Mixture1d
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.noise import geometric_ladder
 from scorewise.sampling.langevin import langevin
 
@@ -28,8 +31,6 @@ class SlidesExample33(Figure):
         step: its step in units of sigma^2.
         seed: of everything.
     """
-
-    title = "Langevin dynamics on the mixture of example 3.3 (slides)"
 
     def __init__(
         self,
@@ -58,50 +59,24 @@ class SlidesExample33(Figure):
         generator = torch.Generator().manual_seed(self.seed)
         start_BD = 6 * torch.rand(self.chains, 1, generator=generator, dtype=torch.float64) - 3
         ended = {"plain": self._plain(start_BD, generator), "annealed": self._annealed(start_BD, generator)}
-        modes = {name: _modes(x_BD) for name, x_BD in ended.items()}
-        plain, annealed = modes["plain"], modes["annealed"]
-        truth = (0.6, 2.0, 0.5, -2.0, 0.2)
-        smoothed = (0.6, 2.0, (0.25 + self.ladder[-1] ** 2) ** 0.5, -2.0, (0.04 + self.ladder[-1] ** 2) ** 0.5)
-        rows = [["truth", *truth], [f"plain, {self.steps} steps", *plain]]
-        rows += [
-            [f"truth + N(0, {self.ladder[-1]:g}^2)", *smoothed],
+        plain, annealed = (_modes(x_BD) for x_BD in ended.values())
+        sigma = self.ladder[-1]
+        rows = [
+            ["truth", 0.6, 2.0, 0.5, -2.0, 0.2],
+            [f"plain, {self.steps} steps", *plain],
+            [f"truth + N(0, {sigma:g}^2)", 0.6, 2.0, (0.25 + sigma**2) ** 0.5, -2.0, (0.04 + sigma**2) ** 0.5],
             [f"annealed, {len(self.ladder)} levels", *annealed],
         ]
-        bands = 0.60 <= plain[0] <= 0.67 and abs(plain[1] - 2) < 0.1 and 0.18 <= plain[4] <= 0.26
+        basins = 0.60 <= plain[0] <= 0.67 and abs(plain[1] - 2) < 0.1 and 0.18 <= plain[4] <= 0.26
+        density = {name: np.histogram(x_BD[:, 0], EDGES, density=True)[0].tolist() for name, x_BD in ended.items()}
         return Results(
-            [
-                Table(
-                    f"Modes of {self.chains} chains from U[-3, 3]; annealed ones end in the law with the least noise.",
-                    ("chains", "weight right", "mean right", "std right", "mean left", "std left"),
-                    rows,
-                )
-            ],
-            [
-                Claim(
-                    "plain Langevin: weight right in [.60, .67], its mean within .1 of 2, std left in [.18, .26]",
-                    bands,
-                    f"{plain[0]:.3f}, {plain[1]:.3f}, {plain[4]:.3f}",
-                ),
-                Claim(
-                    "annealing repairs the weights to .6 / .4 within .02",
-                    abs(annealed[0] - 0.6) < 0.02,
-                    f"{annealed[0]:.3f}",
-                ),
-            ],
-            [
-                "The weight .63 of plain Langevin is that of the basins in U[-3, 3] (the score is zero at -.82): "
-                "initialisation, not convergence. The slides do not give their step; epsilon is ours.",
-            ],
-            {
-                "edges": EDGES.tolist(),
-                "density": {
-                    name: np.histogram(x_BD[:, 0], EDGES, density=True)[0].tolist() for name, x_BD in ended.items()
-                },
-                "sigma": self.ladder[-1],
-            },
+            [ResultTable("modes", rows)],
+            [Claim("plain", basins), Claim("annealed", abs(annealed[0] - 0.6) < 0.02)],
+            {"plain": plain, "annealed": annealed},
+            data={"edges": EDGES.tolist(), "density": density, "sigma": sigma},
         )
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw the two histograms with their densities."""
         canvas.set_size_inches(9, 3.4)
         line = torch.linspace(-3.5, 4.5, 600, dtype=torch.float64)[:, None]
@@ -110,11 +85,11 @@ class SlidesExample33(Figure):
             axes.stairs(data["density"][name], data["edges"], fill=True, alpha=0.5, label="chains")
             label = "density" if name == "plain" else f"density + N(0, {data['sigma']:g}$^2$)"
             axes.plot(line[:, 0], law.log_prob(line).exp(), "k", lw=1.2, label=label)
-            axes.set(title=f"{name} Langevin dynamics", xlabel="x", ylabel="density")
+            axes.set(title=text.panels[name], xlabel="x", ylabel="density")
             axes.legend(frameon=False, fontsize=8)
 
 
-def _law() -> Any:
+def _law() -> GaussianMixtureLaw:
     law = Mixture1d().law
     assert law is not None
     return law

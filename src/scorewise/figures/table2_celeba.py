@@ -1,5 +1,6 @@
 """Table 2, CelebA: VAEs of faces by six estimates of the entropy gradient."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -8,8 +9,10 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise.backbones import MADE, MLP
+from scorewise.figures.bench import Bench
 from scorewise.figures.cost import seconds_per_step
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
+from scorewise.figures.figure import Figure
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.vaes import OBJECTIVES, iteration
 from scorewise.heads import ConditionalScore, Score
 from scorewise.heads.model import Model
@@ -58,8 +61,6 @@ class Table2Celeba(Figure):
         samples: images in the picture.
     """
 
-    title = "VAEs of 64 x 64 faces by the way of the entropy gradient (table 2, CelebA)"
-
     def __init__(self, batch: int, particles: int, samples: int) -> None:
         self.batch, self.particles, self.samples = batch, particles, samples
 
@@ -67,40 +68,19 @@ class Table2Celeba(Figure):
         """Return what two steps do at every method, and samples of what was trained."""
         tried = bench.once("two steps", {"batch": self.batch, "particles": self.particles}, self._two_steps)
         drawn = {
-            name: run.model.sample(self.samples, torch.Generator().manual_seed(0))
-            for name, (run, *_) in bench.runs.items()
+            name: run.model.sample(self.samples, torch.Generator().manual_seed(0)) for name, run in bench.firsts.items()
         }
         rows = [
             [name, NOT_MEASURED, published, round(one["seconds"], 2), round(one["loss"], 0)]
             for (name, published), one in zip(PAPER.items(), tried.values(), strict=True)
         ]
-        finite = all(abs(one["loss"]) < float("inf") and one["loss"] == one["loss"] for one in tried.values())
-        trained = f"Trained: {', '.join(drawn)}. " if drawn else "Nothing was trained on CelebA under this budget. "
+        trained = f"Trained: {', '.join(drawn)}." if drawn else "Nothing was trained on CelebA under this budget."
         return Results(
-            [
-                Table(
-                    f"FID: {NOT_MEASURED}, see below. seconds: processor time of an iteration of {self.batch} made-up "
-                    f"images 64 x 64, networks of the published sizes, z = 32, {self.particles} particles of Stein and "
-                    "Spectral (published: 20); loss: what training minimises after two steps, nats per image (of "
-                    "implicit encoders not an ELBO).",
-                    ("method", "FID", "paper", "seconds", "loss"),
-                    rows,
-                )
-            ],
-            [
-                Claim(
-                    "every method takes two steps at the published sizes and its loss is finite",
-                    finite,
-                    ", ".join(f"{name} {one['loss']:.0f}" for name, one in tried.items()),
-                )
-            ],
-            [
-                f"{trained}FID needs CelebA, trained models and an Inception network; none of these numbers is ours. "
-                "`python src/eval.py run=<run> task=implicit_vae task.samples=10000 task.features=inception` takes it "
-                "of a trained run.",
-            ],
-            {"names": list(drawn)},
-            {"samples": drawn or {"made-up images": smooth_images(self.samples)}},
+            [ResultTable("steps", rows)],
+            [Claim("finite", all(math.isfinite(one["loss"]) for one in tried.values()))],
+            {"losses": ", ".join(f"{name} {one['loss']:.0f}" for name, one in tried.items()), "trained": trained},
+            data={"names": list(drawn)},
+            arrays={"samples": drawn or {"made-up images": smooth_images(self.samples)}},
         )
 
     def _two_steps(self) -> dict[str, dict[str, float]]:
@@ -119,7 +99,7 @@ class Table2Celeba(Figure):
             found[name] = {"seconds": taken[name], "loss": float(loss)}
         return found
 
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw samples of every trained model, or the images that stood in for faces."""
         panels = data["samples"]
         canvas.set_size_inches(3 * len(panels), 3.3)

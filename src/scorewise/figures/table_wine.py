@@ -1,47 +1,25 @@
 """A table of white wines: held-out log-density and outliers found, beside scikit-learn's on the same split."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
-from scorewise.data.tables import Table as TableData
-from scorewise.densities.ensemble import equal_mixture
-from scorewise.densities.score_density import ScoreDensity
-from scorewise.figures.figure import Bench, Claim, Figure, Results, Table
-from scorewise.noise import Draws, smoothing_noise
-from scorewise.outliers import detection, quantities, replicates
+from scorewise.data.source import Source, Split
+from scorewise.data.tables import Table
+from scorewise.data.tabular.source import Tabular
+from scorewise.figures.bench import Bench
+from scorewise.figures.density_estimators import GAUSSIANS, KERNELS, NEIGHBOURS, Method, fitted, ours
+from scorewise.figures.figure import Figure
+from scorewise.figures.noisy_copies import noisy_copies
+from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.outliers import detection, replicates
 
-INSIDE = {"train": 0, "val": 1, "test": 2}
-GAUSSIANS, KERNELS = "GaussianMixture", "KernelDensity"
-NEIGHBOURS = 20
-"""Of LocalOutlierFactor: scikit-learn's default."""
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 PERMUTED = "permuted columns"
-BATCH = 500
-Scores = Callable[[Tensor], Tensor]
-
-
-class Method(NamedTuple):
-    """An estimator that was fitted to the training rows.
-
-    Args:
-        ours: whether it is one of Scorewise's.
-        log_density: log q of rows (N, D) under the smoothed law, nats, (N,); None where there is none.
-        odd: outlier scores of rows, (N,).
-        settings: as chosen.
-        seconds: of fitting, with the choice of settings.
-    """
-
-    ours: bool
-    log_density: Scores | None
-    odd: Scores
-    settings: str
-    seconds: float
 
 
 @final
@@ -57,8 +35,6 @@ class TableWine(Figure):
         other: a table of outliers, below the data folder, with the same columns; None: only permuted columns.
     """
 
-    title = "A density of white wines, beside scikit-learn's"
-
     def __init__(
         self,
         copies: int,
@@ -73,47 +49,23 @@ class TableWine(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return log-densities and AUROC of every method, and whether ours are ahead."""
-        identities = {name: [run.summary["identity"] for run in few] for name, few in bench.runs.items()}
-        found = bench.once("methods", {**vars(self), "runs": identities}, lambda: self._compared(bench))
-        table = Table(
-            f"{found['rows']['train']:,} training, {found['rows']['val']} validation and {found['rows']['test']} test "
-            f"rows of {found['dims']} columns, standardised by the training rows; equal rows are in the same split. "
-            f"log-density: nats per test row, of data + N(0, {found['noise']:g}^2), mean over {self.copies} draws of "
-            f"that noise (standard error over rows, equal rows together); against {GAUSSIANS}: paired difference. "
-            "AUROC: clean test rows against the other set (standard error, bootstrap).",
-            (
-                *("method", "log-density", f"against {GAUSSIANS}"),
-                *(f"AUROC, {each}" for each in found["sets"]),
-                "settings",
-            ),
-            [_row(name, one) for name, one in found["methods"].items()],
-        )
-        return Results(
-            [table],
-            _claims(found),
-            [
-                "Settings are chosen by the log-density of noisy validation rows, for Scorewise's runs the epoch; "
-                f"nobody trains on validation rows. {GAUSSIANS} and {KERNELS} are fitted to clean rows and convolved "
-                "with the noise exactly (covariance + sigma^2, bandwidth^2 + sigma^2), the others are trained on noisy "
-                "rows. The columns are rounded: without noise, a density of them has no finite optimum.",
-                f"Outlier scores are minus the log-density; IsolationForest (300 trees) and LocalOutlierFactor ("
-                f"{NEIGHBOURS} neighbours, novelty) have their own. {PERMUTED.capitalize()}: the test rows with every "
-                "column permuted by itself, so that every column is right and only their dependence is gone.",
-                "One split and one training each: standard errors know nothing of another.",
-            ],
-            found,
-        )
+        settings = {**vars(self), "runs": bench.identities()}
+        found = bench.once("methods", settings, lambda: self._compared(bench))
+        columns = ("method", "log-density", f"against {GAUSSIANS}", *map("AUROC, {}".format, found["sets"]), "settings")
+        rows = [_row(name, one) for name, one in found["methods"].items()]
+        facts = {"rows": found["rows"], "dims": found["dims"], "noise": found["noise"], "neighbours": NEIGHBOURS}
+        return Results([ResultTable("methods", rows, columns)], _claims(found), facts, data=found)
 
     def _compared(self, bench: Bench) -> dict[str, Any]:
-        first = next(iter(bench.runs.values()))[0]
-        source, noise = first.source, float(first.model.noise)
-        clean = {split: _rows(source, split) for split in INSIDE}
-        noisy = {split: _noisy(clean[split], noise, self.copies) for split in ("val", "test")}
+        source, noise = bench.first.source, float(bench.first.model.noise)
+        clean = {split: _rows(source, split) for split in SPLITS}
+        val_ND, test_ND = (noisy_copies(clean[split], noise, self.copies) for split in ("val", "test"))
         sets = self._outside(source, clean["test"])
-        methods = {**_ours(bench), **self._theirs(clean["train"], noisy["val"], noise)}
+        theirs = fitted(clean["train"], val_ND, noise, self.steps, self.components, self.bandwidths)
+        methods = {**ours(bench), **theirs}
         _, same_N = torch.unique(clean["test"], dim=0, return_inverse=True)
         log_q = {
-            name: method.log_density(noisy["test"]).unflatten(0, (self.copies, -1)).mean(0)
+            name: method.log_density(test_ND).unflatten(0, (self.copies, -1)).mean(0)
             for name, method in methods.items()
             if method.log_density is not None
         }
@@ -125,37 +77,37 @@ class TableWine(Figure):
                 one["against"] = _mean(log_q[name] - log_q[GAUSSIANS], same_N)
             found[name] = one
         for label, outside_ND in sets.items():
-            scores = {name: (m.odd(clean["test"]), m.odd(outside_ND)) for name, m in methods.items()}
-            drawn = {name: replicates(*pair, self.resamples, (0, 1))["auroc"] for name, pair in scores.items()}
-            best = max((n for n in methods if not methods[n].ours), key=lambda n: detection(*scores[n])["auroc"])
-            for name, pair in scores.items():
-                found[name][label] = [detection(*pair)["auroc"], float(drawn[name].std())]
-                gap = detection(*pair)["auroc"] - detection(*scores[best])["auroc"]
-                found[name][f"gap, {label}"] = [gap, float((drawn[name] - drawn[best]).std()), best]
+            for name, more in self._detected(label, methods, clean["test"], outside_ND).items():
+                found[name] |= more
         counts = {split: len(rows) for split, rows in clean.items()}
         return {"methods": found, "sets": list(sets), "rows": counts, "dims": source.dims, "noise": noise}
 
-    def _outside(self, source: Any, test_ND: Tensor) -> dict[str, Tensor]:
+    def _detected(
+        self, label: str, methods: Mapping[str, Method], inside_ND: Tensor, outside_ND: Tensor
+    ) -> dict[str, dict[str, Any]]:
+        """Return AUROC by method with its standard error, and the gap to the best of scikit-learn's."""
+        scores = {name: (method.odd(inside_ND), method.odd(outside_ND)) for name, method in methods.items()}
+        drawn = {name: replicates(*pair, self.resamples, (0, 1))["auroc"] for name, pair in scores.items()}
+        auroc = {name: detection(*pair)["auroc"] for name, pair in scores.items()}
+        best = max((name for name, method in methods.items() if not method.ours), key=lambda name: auroc[name])
+        return {
+            name: {
+                label: [auroc[name], float(drawn[name].std())],
+                f"gap, {label}": [auroc[name] - auroc[best], float((drawn[name] - drawn[best]).std()), best],
+            }
+            for name in methods
+        }
+
+    def _outside(self, source: Tabular, test_ND: Tensor) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
         orders = [torch.randperm(len(test_ND), generator=generator) for _ in range(test_ND.shape[1])]
         sets = {PERMUTED: torch.stack([test_ND[order, d] for d, order in enumerate(orders)], 1)}
         if self.other is None:
             return sets
-        other = TableData(self.other, val=0, test=1, columns=source.table.plain())
+        other = Table(self.other, val=0, test=1, columns=source.table.plain())
         return {"red wine": _rows(other, "test"), **sets}
 
-    def _theirs(self, train_ND: Tensor, val_ND: Tensor, noise: float) -> dict[str, Method]:
-        series = {f"{n} steps": (lambda n=n: _series(train_ND, noise, n)) for n in self.steps}
-        gaussians = {f"{k} components": (lambda k=k: _gaussians(train_ND, noise, k)) for k in self.components}
-        kernels = {f"bandwidth {b:g}": (lambda b=b: _kernels(train_ND, noise, b)) for b in self.bandwidths}
-        return {
-            "ScoreDensity": _chosen(True, series, val_ND),
-            GAUSSIANS: _chosen(False, gaussians, val_ND),
-            KERNELS: _chosen(False, kernels, val_ND),
-            **_detectors(train_ND),
-        }
-
-    def draw(self, data: Mapping[str, Any], canvas: Canvas) -> None:
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw log-densities with their standard errors, and AUROC by set, a row per method."""
         canvas.set_size_inches(5.2 + 3.2 * len(data["sets"]), 3.6)
         names = list(data["methods"])
@@ -173,101 +125,11 @@ class TableWine(Figure):
             axes.set_title("held-out log-density, nats per row" if i == 0 else f"AUROC, {column}", fontsize=9)
             axes.grid(axis="x", alpha=0.25)
             axes.locator_params(axis="x", nbins=5)
-        canvas.suptitle(self.title, fontsize=11)
+        canvas.suptitle(text.title, fontsize=11)
 
 
-def _rows(source: Any, split: str) -> Tensor:
+def _rows(source: Source, split: Split) -> Tensor:
     return source.examples(split, torch.arange(source.count(split)), -1, 0).double()
-
-
-def _noisy(x_ND: Tensor, noise: float, copies: int) -> Tensor:
-    """Return all rows copy by copy."""
-    index_N = torch.arange(len(x_ND))
-    return torch.cat([x_ND + noise * smoothing_noise(Draws.of(copy, -1, index_N), x_ND) for copy in range(copies)])
-
-
-def _ours(bench: Bench) -> dict[str, Method]:
-    """Return the trained models, and where several have one name before the stroke, their equal mixture."""
-    found: dict[str, Method] = {}
-    for group in dict.fromkeys(name.partition("/")[0] for name in bench.runs):
-        runs = [few[0] for name, few in bench.runs.items() if name.partition("/")[0] == group]
-        members = [_of_model(run.model) for run in runs]
-        seconds = [float(run.summary["seconds"]) for run in runs]
-        size = f"{runs[0].summary['parameters']:,} parameters"
-        found[group] = Method(True, members[0], _minus(members[0]), size, seconds[0])
-        if len(members) > 1:
-
-            def mixed(x_ND: Tensor, members: Sequence[Scores] = members) -> Tensor:
-                return equal_mixture(torch.stack([member(x_ND) for member in members]))
-
-            label = f"{group}, {len(members)} orders mixed"
-            found[label] = Method(True, mixed, _minus(mixed), f"{len(members)} such models", sum(seconds))
-    return found
-
-
-def _of_model(model: Any) -> Scores:
-    def log_density(x_ND: Tensor) -> Tensor:
-        return torch.cat([-quantities(model, x_BD.float(), ("nll",))["nll"] for x_BD in x_ND.split(BATCH)])
-
-    return log_density
-
-
-def _minus(log_density: Scores) -> Scores:
-    return lambda x_ND: -log_density(x_ND)
-
-
-def _chosen(ours: bool, fits: Mapping[str, Callable[[], Scores]], val_ND: Tensor) -> Method:
-    """Return the estimator with the best log-density of validation rows."""
-    started = time.monotonic()
-    fitted = {name: fit() for name, fit in fits.items()}
-    best = max(fitted, key=lambda name: float(fitted[name](val_ND).mean()))
-    return Method(ours, fitted[best], _minus(fitted[best]), best, time.monotonic() - started)
-
-
-def _series(train_ND: Tensor, noise: float, steps: int) -> Scores:
-    fit = ScoreDensity(smoothing=noise, steps=steps, random_state=0).fit(train_ND.numpy())
-    return lambda x_ND: torch.from_numpy(fit.score_samples(x_ND.numpy()))
-
-
-def _gaussians(train_ND: Tensor, noise: float, components: int) -> Scores:
-    from scipy.stats import multivariate_normal
-    from sklearn.mixture import GaussianMixture
-
-    fit = GaussianMixture(components, n_init=3, random_state=0).fit(train_ND.numpy())
-    parts = [
-        multivariate_normal(mean, covariance + noise**2 * np.eye(len(mean)))
-        for mean, covariance in zip(fit.means_, fit.covariances_, strict=True)
-    ]
-    log_weight_K1 = torch.from_numpy(np.log(fit.weights_))[:, None]
-    return lambda x_ND: (
-        torch.stack([torch.from_numpy(part.logpdf(x_ND.numpy())) for part in parts]) + log_weight_K1
-    ).logsumexp(0)
-
-
-def _kernels(train_ND: Tensor, noise: float, bandwidth: float) -> Scores:
-    from sklearn.neighbors import KernelDensity
-
-    fit = KernelDensity(bandwidth=math.hypot(bandwidth, noise)).fit(train_ND.numpy())
-    return lambda x_ND: torch.from_numpy(fit.score_samples(x_ND.numpy()))
-
-
-def _detectors(train_ND: Tensor) -> dict[str, Method]:
-    from sklearn.ensemble import IsolationForest
-    from sklearn.neighbors import LocalOutlierFactor
-
-    found = {}
-    for name, detector, settings in (
-        ("IsolationForest", IsolationForest(n_estimators=300, random_state=0), "300 trees"),
-        ("LocalOutlierFactor", LocalOutlierFactor(NEIGHBOURS, novelty=True), f"{NEIGHBOURS} neighbours"),
-    ):
-        started = time.monotonic()
-        detector.fit(train_ND.numpy())
-
-        def odd(x_ND: Tensor, detector: Any = detector) -> Tensor:
-            return torch.from_numpy(-detector.score_samples(x_ND.numpy()))
-
-        found[name] = Method(False, None, odd, settings, time.monotonic() - started)
-    return found
 
 
 def _mean(value_N: Tensor, same_N: Tensor) -> list[float]:
@@ -288,18 +150,18 @@ def _row(name: str, one: Mapping[str, Any]) -> list[Any]:
 
 
 def _claims(found: Mapping[str, Any]) -> list[Claim]:
-    ours = [name for name, one in found["methods"].items() if one["ours"] and name != "ScoreDensity"]
+    methods = found["methods"]
+    density = {name: one["log_density"][0] for name, one in methods.items() if "log_density" in one}
+    trained = [name for name, one in methods.items() if one["ours"] and name != "ScoreDensity"]
+    baseline = max(density[name] for name in (GAUSSIANS, KERNELS))
     claims = []
-    for name in ours:
-        gap, error = found["methods"][name]["against"]
-        sentence = f"{name} has a higher held-out log-density than {GAUSSIANS} and {KERNELS}"
-        best = max(found["methods"][other]["log_density"][0] for other in (GAUSSIANS, KERNELS))
-        measured = f"{gap:+.3f} nats per row against {GAUSSIANS}, standard error {error:.3f}"
-        claims.append(Claim(sentence, found["methods"][name]["log_density"][0] > best, measured))
+    for name in trained:
+        gap, error = methods[name]["against"]
+        claims.append(Claim("density", density[name] > baseline, {"name": name, "gap": gap, "error": error}))
+    best = max(trained, key=lambda name: density[name])
     for label in found["sets"]:
-        name = max(ours, key=lambda each: found["methods"][each]["log_density"][0])
-        gap, error, best = found["methods"][name][f"gap, {label}"]
+        gap, error, other = methods[best][f"gap, {label}"]
         within = ", within two standard errors" if abs(gap) < 2 * error else ""
-        sentence = f"{label}: {name}, the best density, finds outliers at least as well as every one of scikit-learn's"
-        claims.append(Claim(sentence, gap >= 0, f"AUROC {gap:+.4f} against {best}, standard error {error:.4f}{within}"))
+        facts = {"label": label, "name": best, "gap": gap, "other": other, "error": error, "within": within}
+        claims.append(Claim("outliers", gap >= 0, facts))
     return claims

@@ -1,26 +1,23 @@
 """What figures measure of VAEs: likelihoods of the same images, the noise of gradients, the cost of an iteration."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 from torch.optim import RMSprop
 
+from scorewise.data.source import Source, Split
 from scorewise.latent import AIS, VAE
 from scorewise.noise import Draws
 from scorewise.objectives import CSM, SSMVR, Objective
 
-OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
-    "csm": CSM,
-    "ssm_vr": lambda: SSMVR(projection="gaussian"),
-}
+OBJECTIVES: Mapping[str, Callable[[], Objective]] = {"csm": CSM, "ssm_vr": lambda: SSMVR(projection="gaussian")}
 SEED = 0
 """Of the draws of test images: every method sees the same binarisation."""
 
 
-def observed(vae: VAE, source: Any, split: Any, count: int) -> tuple[Tensor, Draws]:
+def observed(vae: VAE, source: Source, split: Split, count: int) -> tuple[Tensor, Draws]:
     """Return the first images of a split as the model observes them, and their draws; the same for every method."""
     index_B = torch.arange(min(count, source.count(split)))
     draws = Draws.of(SEED, -1, index_B)
@@ -30,24 +27,7 @@ def observed(vae: VAE, source: Any, split: Any, count: int) -> tuple[Tensor, Dra
     return vae.observation.observe(x_BD, draws), draws
 
 
-class Paired(NamedTuple):
-    """The mean of a difference image by image, and its standard error."""
-
-    mean: float
-    error: float
-
-    @classmethod
-    def of(cls, one: Sequence[float], other: Sequence[float]) -> "Paired":
-        """Return one - other."""
-        difference = torch.tensor(one, dtype=torch.float64) - torch.tensor(other, dtype=torch.float64)
-        return cls(float(difference.mean()), float(difference.std()) / math.sqrt(len(difference)))
-
-    def __str__(self) -> str:
-        """Return mean (s.e.)."""
-        return f"{self.mean:+.2f} ({self.error:.2f})"
-
-
-def nll(vae: VAE, source: Any, ais: AIS, count: int, rows: int, double: bool = False) -> list[float]:
+def nll(vae: VAE, source: Source, ais: AIS, count: int, rows: int, double: bool = False) -> list[float]:
     """Return - log p(x) by AIS of the first test images, nats."""
     if double:
         vae = vae.double()
@@ -57,7 +37,7 @@ def nll(vae: VAE, source: Any, ais: AIS, count: int, rows: int, double: bool = F
     return found
 
 
-def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 200) -> dict[str, float]:
+def widths(vae: VAE, source: Source, ais: AIS, count: int, rows: int, draws: int = 200) -> dict[str, float]:
     """Return how wide q(z|x) and the posterior are: roots of the mean variance over latents, medians over images.
 
     The posterior's is that of the chains of AIS at their end, around their mean.
@@ -70,7 +50,7 @@ def widths(vae: VAE, source: Any, ais: AIS, count: int, rows: int, draws: int = 
     return {name: float(var_BD.mean(1).sqrt().median()) for name, var_BD in variances.items()}
 
 
-def stein_identity(vae: VAE, source: Any, count: int, draws: int = 200) -> float | None:
+def stein_identity(vae: VAE, source: Source, count: int, draws: int = 200) -> float | None:
     """Return `VAE.identity` of the first test images, their mean; None where no score is estimated."""
     if vae.method == "elbo":
         return None
@@ -85,7 +65,7 @@ def simulated(vae: VAE, ais: AIS, count: int, rows: int) -> dict[str, list[float
     return {"forward": (-low_B).double().cpu().tolist(), "backward": (-high_B).double().cpu().tolist()}
 
 
-def bounds(vae: VAE, source: Any, count: int, importance: int) -> dict[str, list[float]]:
+def bounds(vae: VAE, source: Source, count: int, importance: int) -> dict[str, list[float]]:
     """Return reconstruction and prior of the first test images, and the bound of an explicit encoder, nats."""
     o_BD, draws = observed(vae, source, "test", count)
     with torch.no_grad():
@@ -96,7 +76,7 @@ def bounds(vae: VAE, source: Any, count: int, importance: int) -> dict[str, list
     return {name: value_B.double().cpu().tolist() for name, value_B in found.items()}
 
 
-def gradient_noise(vae: VAE, source: Any, images: int, draws: int) -> dict[str, float]:
+def gradient_noise(vae: VAE, source: Source, images: int, draws: int) -> dict[str, float]:
     """Return how noisy the gradient of the encoder is on one batch of observed images, over draws of its noise.
 
     Returns:

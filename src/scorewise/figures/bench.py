@@ -1,0 +1,85 @@
+"""Where a figure works: its finished trainings, and measurements that are made once."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scorewise.figures.finished_run import FinishedRun
+
+Measured = TypeVar("Measured")
+
+
+class Bench:
+    """The finished trainings of a figure, and a folder of what was measured of them.
+
+    Args:
+        folder: for measurements.
+        runs: finished trainings by name, one per seed.
+        version: of whatever makes an earlier measurement out of date.
+        say: prints a line of progress.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runs: Mapping[str, Sequence[FinishedRun]],
+        version: int | str,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.folder, self.runs, self.version, self.say = folder, runs, version, say
+
+    @property
+    def firsts(self) -> dict[str, FinishedRun]:
+        """The run of the first seed of every training, by name."""
+        return {name: runs[0] for name, runs in self.runs.items()}
+
+    @property
+    def first(self) -> FinishedRun:
+        """The run of the first seed of the first training."""
+        return next(iter(self.firsts.values()))
+
+    def of(self, group: str) -> dict[str, Sequence[FinishedRun]]:
+        """Return the runs of trainings named "group/rest", by the rest of the name; "" for a training without one."""
+        split = {name: name.partition("/") for name in self.runs}
+        return {split[name][2]: runs for name, runs in self.runs.items() if split[name][0] == group}
+
+    @property
+    def groups(self) -> list[str]:
+        """What stands before the stroke of the trainings' names, each once."""
+        return list(dict.fromkeys(name.partition("/")[0] for name in self.runs))
+
+    def identities(self) -> dict[str, list[str]]:
+        """Return the identities of the runs of every training, by name."""
+        return {name: [run.summary["identity"] for run in runs] for name, runs in self.runs.items()}
+
+    def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]) -> Measured:
+        """Return a measurement (plain numbers, lists and mappings), taken from the folder when it was made before."""
+        text = json.dumps([settings, self.version], sort_keys=True, default=str)
+        path = self.folder / f"{name.replace('/', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+        if path.is_file():
+            found: Measured = json.loads(path.read_text())
+            return found
+        started = time.monotonic()
+        measured = measure()
+        write_whole(json.dumps(measured), path)
+        self.say(f"  measured {name} in {time.monotonic() - started:.0f} s")
+        again: Measured = json.loads(path.read_text())
+        return again
+
+    def once_of(
+        self, run: FinishedRun, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]
+    ) -> Measured:
+        """Return a measurement of one run, see `once`: made anew for another run."""
+        return self.once(name, {**settings, "run": run.summary["identity"]}, measure)
+
+
+def write_whole(text: str, path: Path) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
