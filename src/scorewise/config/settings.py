@@ -1,12 +1,12 @@
 """Numbers, sizes and switches of a config, each refused in one sentence where it is none."""
 
 import math
-from inspect import Parameter, signature
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 from scorewise.catalog import Config
 from scorewise.config.choices import class_of
+from scorewise.config.grouped import annotations_of
 from scorewise.errors import UserError
 
 WHOLE_NUMBERS = {
@@ -96,22 +96,12 @@ def _setting(config: Config, path: str) -> Any:
 
 
 def _kinds(cls: Any) -> dict[str, tuple[type, ...]]:
-    """Return the parameters of a class that are numbers or switches by their annotations, and what each may be."""
-    takes_rest = any(one.kind is Parameter.VAR_KEYWORD for one in signature(cls).parameters.values())
-    hints: dict[str, Any] = {}
-    try:
-        for one in reversed(cls.__mro__) if takes_rest else (cls,):
-            hints |= get_type_hints(one.__init__)
-    except NameError:  # a class of the user's own, which imports what it names for type checkers only
-        return {}
+    """Return the settings of a class that are numbers or switches by their annotations, and what each may be."""
     kinds = {
-        name: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,) for name, hint in hints.items()
+        name: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        for name, hint in annotations_of(cls).items()
     }
-    return {
-        name: kind
-        for name, kind in kinds.items()
-        if name != "return" and all(one in (int, float, bool, NoneType) for one in kind)
-    }
+    return {name: kind for name, kind in kinds.items() if all(one in (int, float, bool, NoneType) for one in kind)}
 
 
 def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:

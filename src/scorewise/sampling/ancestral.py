@@ -19,6 +19,10 @@ class Ancestral(ABC):
 
     watch: Callable[[float], None] | None = None
 
+    def watch_with(self, tell: Callable[[float], None] | None) -> None:
+        """Tell somebody the share of the dimensions that is drawn; None: nobody."""
+        self.watch = tell
+
     @abstractmethod
     def draw_block(self, model: Any, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return a draw of the dimensions with the given contexts, shape (n, block)."""
