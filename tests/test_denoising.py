@@ -24,8 +24,8 @@ from scorewise.errors import UserError
 from scorewise.heads.streams import FullPassStream
 from scorewise.noise import Draws, normal_like
 from scorewise.ordering import Ordering
-from scorewise.run.given import output_names
 from scorewise.tasks.denoising import psnr, ssim
+from scorewise.tasks.restored_images import output_names
 
 Command = Callable[..., Outcome]
 SIDE = 6

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from laws import gaussian_law
+from torch import Tensor
 
 from scorewise.backbones import MADE, MLP
 from scorewise.data import GaussianData
@@ -12,7 +13,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.heads import Gaussian, Score
 from scorewise.heads.model import Model
 from scorewise.objectives import MLE, SM
-from scorewise.tasks import DensityEstimation, Optimisation, bits_per_dim
+from scorewise.tasks import Bundle, DensityEstimation, Optimisation, bits_per_dim
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -20,7 +21,12 @@ pytestmark = pytest.mark.usefixtures("double")
 def task_of(model: Model, smoothing: float) -> DensityEstimation:
     source = GaussianData(3, std=2.0, correlation=0.5)
     objective = MLE() if isinstance(model, Gaussian) else SM()
-    return DensityEstimation(model, objective, Optimisation(), source, smoothing=smoothing, seed=0)
+    return DensityEstimation(Bundle(model, objective, Optimisation(), source, smoothing=smoothing))
+
+
+def distance(task: DensityEstimation, x_BD: Tensor) -> Tensor:
+    (measure,) = (one for one in task.comparable if one.names == ("fisher_error",))
+    return measure.of(x_BD)["fisher_error"]
 
 
 def test_bits_per_dim_of_uniform_grey_levels() -> None:
@@ -40,13 +46,11 @@ def test_fisher_error_of_a_known_model(smoothing: float) -> None:
     joint = Score(MLP((3,), (4,)), form="raw", std=2.0)
     for parameter in (*conditional.parameters(), *joint.parameters()):
         torch.nn.init.zeros_(parameter)
-    found = task_of(conditional, smoothing).fisher_error(x, smoothing)
+    found = distance(task_of(conditional, smoothing), x)
     true = law.conditional_score(x, range(3))
     torch.testing.assert_close(found, 0.5 * (-x / variance - true).square().sum(1))
     precision = torch.linalg.inv(law.covariances_KDD[0])
-    torch.testing.assert_close(
-        task_of(joint, smoothing).fisher_error(x, smoothing), 0.5 * (x @ precision).square().sum(1)
-    )
+    torch.testing.assert_close(distance(task_of(joint, smoothing), x), 0.5 * (x @ precision).square().sum(1))
 
 
 def test_smoothing_adds_noise_that_belongs_to_the_example() -> None:

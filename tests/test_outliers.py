@@ -30,9 +30,9 @@ from scorewise.errors import UserError
 from scorewise.figures.outlier_scores import nested
 from scorewise.figures.reproduce import listed
 from scorewise.outliers.detection import _of_counts, _ranked
-from scorewise.run.given import Named
+from scorewise.run.given import GivenBatches
 from scorewise.store import import_class
-from scorewise.tasks.ood import OODScoring
+from scorewise.tasks import Given
 
 Command = Callable[..., Outcome]
 
@@ -355,7 +355,7 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     assert list(rows[0]) == ["name", "outlier_score", "percentile"]
     model = scorewise.load(run)
     x = torch.from_numpy(np.array(Image.open(photos / "b.png"))).float().reshape(1, -1) / 127.5 - 1
-    (batch,) = Named(["b.png"], x)
+    (batch,) = GivenBatches.by_name(Given(["b.png"], x, []))
     noisy = outliers.Examiner(model, model.noise, 0, 1).noisy(x, batch.index_B, "predict")
     s = model.conditional_score(noisy, model.context(noisy))
     assert float(rows[0]["outlier_score"]) == pytest.approx(abs(float(s.sum())), rel=1e-4)
@@ -486,7 +486,7 @@ def test_a_likelihood_that_is_refused_leaves_the_other_statistics(command: Comma
 def test_every_kind_of_model(
     words: tuple[str, ...], statistics: set[str], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OODScoring, "histograms", lambda _: {})  # drawing takes longer than the model
+    monkeypatch.setattr("scorewise.run.training.draw_report", lambda *_: None)  # drawing takes longer than the model
     monkeypatch.setattr("scorewise.run.training.draw_samples", lambda *_: None)
     glow = ("~backbone.hidden",) if "backbone=glow" in words else ()
     limits = ("task.out=[black,uniform]", "task.images=20", "task.likelihood_images=4", "task.resamples=20")

@@ -603,7 +603,7 @@ def test_errors_on_standard_normal_latents(method: str, dims: int, published: fl
 @pytest.mark.parametrize("method", ["stein", "spectral"])
 def test_degenerate_posteriors_stay_finite(method: str) -> None:
     vae = DenseVAE(SHAPE, z=4, method=method)
-    assert vae.estimator is not None
+    assert vae.of_particles is not None
     collapsed = torch.ones(16, 5, 4) * torch.randn(5, 4)
     nearly = collapsed + 1e-7 * torch.randn(16, 5, 4)
     pairs = torch.randn(2, 5, 4).repeat(8, 1, 1)

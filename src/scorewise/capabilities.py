@@ -10,6 +10,7 @@ Conventions, everywhere in Scorewise:
 * Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
 """
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from torch import Generator, Tensor
@@ -238,6 +239,13 @@ class InitialisedByData(Protocol):
     """A backbone that can set its scales from a batch of data in standard units, before training."""
 
     def initialise(self, u_BD: Tensor) -> None: ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """Something that takes long, and tells the share that is done to whoever watches; None: nobody does."""
+
+    def watch_with(self, tell: Callable[[float], None] | None) -> None: ...
 
 
 PLAIN_NAMES: dict[type, str] = {

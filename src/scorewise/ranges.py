@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, ParamSpec, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeGuard, TypeVar, Union, Unpack, get_args, get_origin, get_type_hints
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -228,7 +228,8 @@ def _kinds_of(hint: Any) -> list[Kind]:
 def kinds(function: Callable[..., Any]) -> Mapping[str, tuple[Kind, ...]]:
     """Return what every annotated parameter of a function may be; a class stands for its constructor.
 
-    A constructor that hands the rest of its parameters on (**kwargs) has those of the classes that it extends too.
+    A constructor that hands the rest of its parameters on (**kwargs) has those of the classes that it extends too, or
+    those that `Unpack` names.
     Where annotations cannot be read, because they name what is imported for type checkers alone, nothing is known.
     """
     builders: list[Any] = [function]
@@ -242,6 +243,8 @@ def kinds(function: Callable[..., Any]) -> Mapping[str, tuple[Kind, ...]]:
             hints |= get_type_hints(builder, include_extras=True)
     except NameError:
         return {}
+    for name in [name for name, hint in hints.items() if get_origin(hint) is Unpack]:
+        hints |= get_type_hints(get_args(hints.pop(name))[0], include_extras=True)
     return {name: tuple(_kinds_of(hint)) for name, hint in hints.items() if name != "return"}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scorewise.capabilities import InitialisedByData
 from scorewise.catalog import Config, option_name
 from scorewise.config.choices import build_source, built, class_of
+from scorewise.config.grouped import grouped
 from scorewise.config.outlier_sets import entries_of, outside_sources
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
@@ -22,6 +23,7 @@ from scorewise.store import assemble, import_class
 
 if TYPE_CHECKING:  # tasks import Lightning, which takes seconds
     from scorewise.tasks.optimisation import Optimisation
+    from scorewise.tasks.task import Task
 
 ORDERING_EXAMPLES = 2000
 """How many training examples ordering=data_driven looks at, at most."""
@@ -152,23 +154,31 @@ def build_optimisation(config: Config) -> "Optimisation":
     return optimisation
 
 
-def build_task(config: Config, parts: Parts, seed: int) -> Any:
-    """Return the LightningModule of a settled config."""
+def build_task(config: Config, parts: Parts, seed: int) -> "Task":
+    """Return the LightningModule of a settled config.
+
+    Raises:
+        UserError: a setting is unknown, out of range, or does not fit the model.
+    """
+    from scorewise.tasks.bundle import Bundle
+
     settings = {key: value for key, value in config["task"].items() if key != "_target_"}
+    given = {"monitor": settings.pop("monitor")} if "monitor" in settings else {}
     if "out" in settings:
         source = parts.source
         columns = source.table.plain() if isinstance(source, Tabular) else None
         settings["out"] = outside_sources(entries_of(settings["out"]), source.shape, config["paths"], columns)
-    optimisation = build_optimisation(config)
+    bundle = Bundle(
+        parts.model,
+        parts.objective,
+        build_optimisation(config),
+        parts.source,
+        smoothing=float(config["data"]["smoothing"]),
+        seed=seed,
+        **given,
+    )
+    kind: Any = class_of(config, "task")
     try:
-        return import_class(config["task"]["_target_"])(
-            parts.model,
-            parts.objective,
-            optimisation,
-            parts.source,
-            smoothing=float(config["data"]["smoothing"]),
-            seed=seed,
-            **settings,
-        )
+        return kind(bundle, **grouped(kind, settings))
     except (TypeError, ValueError) as error:
         raise UserError(f"task={option_name('task', config['task']['_target_'])} cannot be built: {error}.") from error

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from scorewise.catalog import NONE, Config
 from scorewise.config.choices import class_of
+from scorewise.config.grouped import holders
 from scorewise.errors import UserError
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.ranges import AtLeast, Count, HiddenSizes, PositiveNumber, Sizes, Whole, fault, kinds
@@ -141,7 +142,7 @@ def refuse_settings(config: Config, group: str) -> None:
     part: dict[str, Any] = config.get(group) or {}
     known: list[Any] = [BESIDE_CLASSES[group]] if group in BESIDE_CLASSES else []
     if group in BUILT and part and part.get("_target_") != NONE["_target_"]:
-        known.append(class_of(config, group))
+        known += holders(class_of(config, group))
     for name, value in part.items():
         for cls in known:
             sentence = fault(cls, name, value)

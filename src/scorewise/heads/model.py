@@ -89,6 +89,11 @@ class Model(Trained, ABC):
         with torch.no_grad():
             return self.sampler.draw(self, n, generator)
 
+    @property
+    def drawn_by(self) -> object:
+        """The sampler."""
+        return self.sampler
+
     def card(self) -> str:
         """Return the model card: what the model is, in Markdown."""
         parameters = sum(parameter.numel() for parameter in self.parameters())

@@ -31,6 +31,11 @@ class Trained(nn.Module, ABC):
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return n examples drawn from the model, shape (n, D), in the scale of the data it was trained on."""
 
+    @property
+    def drawn_by(self) -> object:
+        """What draws the samples: a sampler, or the model itself."""
+        return self
+
     @abstractmethod
     def card(self) -> str:
         """Return the model card: what the model is, in Markdown."""

@@ -1,12 +1,14 @@
 """Latent-variable models: VAEs with explicit and implicit encoders, and how their likelihood is estimated."""
 
 from scorewise.latent.ais import AIS, Annealed, log_prior, temperatures
+from scorewise.latent.autoencoder import VAE
 from scorewise.latent.encoders import AutoregressiveEncoder, Encoder, GaussianEncoder, ImplicitEncoder
+from scorewise.latent.entropy import Terms, surrogate
 from scorewise.latent.iwae import iwae
 from scorewise.latent.observations import Bernoulli, GaussianPixels, Observation
 from scorewise.latent.pairing import METHODS, SCORE_OBJECTIVES, encoder_for, field_of, mismatch, reads_conditionals
 from scorewise.latent.score_network import ScoreNetwork
-from scorewise.latent.vae import VAE, ConvVAE, DenseVAE, Terms, surrogate
+from scorewise.latent.vae import ConvVAE, DenseVAE
 
 __all__ = [
     "AIS",

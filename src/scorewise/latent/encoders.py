@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, final
+from typing import ClassVar, NamedTuple, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from scorewise.latent.networks import Trunk
 
 
 class Encoder(nn.Module, ABC):
-    """Z = g(eps, x) with eps ~ N(0, I).
+    """A draw z = g(eps, x) with eps ~ N(0, I).
 
     Class attributes:
         autoregressive: z_d = f(z_<d, eps_d, x) with an eps_d of its own for every d. Only then is the entropy's
@@ -31,6 +31,11 @@ class Encoder(nn.Module, ABC):
     def __init__(self, trunk: Trunk, dims: int) -> None:
         super().__init__()
         self.trunk, self.dims = trunk, dims
+
+    @classmethod
+    def of(cls, trunk: Trunk, dims: int, hidden: int) -> Self:
+        """Return an encoder; those with networks of their own per latent give them so many hidden units."""
+        return cls(trunk, dims)
 
     @abstractmethod
     def draw(self, o_BD: Tensor, e_MBD: Tensor) -> Tensor:
@@ -55,7 +60,7 @@ class Moments(NamedTuple):
 
 @final
 class GaussianEncoder(Encoder):
-    """Q(z|x) = N(mean(x), diag(std(x)^2))."""
+    """A Gaussian q(z|x) = N(mean(x), diag(std(x)^2))."""
 
     autoregressive, explicit = True, True
 
@@ -91,7 +96,7 @@ class ImplicitEncoder(Encoder):
 
 @final
 class AutoregressiveEncoder(Encoder):
-    """Z_d = f_d(z_<d, eps_d, features of x): one small network per dimension, one dimension after the other.
+    """Latents z_d = f_d(z_<d, eps_d, features of x): one small network per dimension, one dimension after the other.
 
     Args:
         trunk: features of the image.
@@ -110,6 +115,11 @@ class AutoregressiveEncoder(Encoder):
         )
         self.last = nn.Parameter(torch.empty(dims, hidden).uniform_(-1, 1) / math.sqrt(hidden))
         self.bias = nn.Parameter(torch.zeros(dims))
+
+    @classmethod
+    def of(cls, trunk: Trunk, dims: int, hidden: int) -> Self:
+        """Return an encoder whose networks have so many hidden units."""
+        return cls(trunk, dims, hidden)
 
     def draw(self, o_BD: Tensor, e_MBD: Tensor) -> Tensor:
         """Return one dimension after the other, each from the ones before and its own noise."""

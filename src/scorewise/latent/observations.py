@@ -10,9 +10,11 @@ from torch.nn import functional
 
 from scorewise.noise import Draws
 
+LIKELIHOODS = ("bernoulli", "gaussian")
+
 
 class Observation(ABC):
-    """P(x | z) given the outputs of a decoder, and what of an image it is a law of.
+    """The law p(x | z) given the outputs of a decoder, and what of an image it is a law of.
 
     Class attributes:
         bounded: whether the decoder's outputs are in [-1, 1], by a tanh.
@@ -108,3 +110,18 @@ class GaussianPixels(Observation):
     def describe(self) -> str:
         """Return the law, for people."""
         return f"images dequantised uniformly, Gaussian likelihood of standard deviation {math.exp(self.log_std):.3g}"
+
+
+def observation_of(likelihood: str, log_std: float) -> Observation:
+    """Return the law that a name stands for.
+
+    Args:
+        likelihood: bernoulli or gaussian.
+        log_std: of the Gaussian one.
+
+    Raises:
+        ValueError: no such name, or a number that is no standard deviation of pixels.
+    """
+    if likelihood not in LIKELIHOODS:
+        raise ValueError(f"latent.likelihood={likelihood} is none of {', '.join(LIKELIHOODS)}")
+    return Bernoulli() if likelihood == "bernoulli" else GaussianPixels(log_std)

@@ -1,7 +1,6 @@
 """Testing a finished run again."""
 
 import json
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -11,6 +10,7 @@ from lightning import Trainer
 from scorewise import catalog
 from scorewise.config import compatibility
 from scorewise.config.build import Parts, build, build_task
+from scorewise.config.grouped import accepted
 from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, without_plumbing
 from scorewise.config.settle import settle
 from scorewise.data.datamodule import ScoreData
@@ -19,12 +19,10 @@ from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.run.conventions import conventions, meant
-from scorewise.run.pictures import draw_panels, watched
+from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.stopping import stoppable
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
-from scorewise.tasks.implicit_vae import ImplicitVAE
-from scorewise.tasks.sample_quality import SampleQuality
 from scorewise.tasks.task import Task
 
 
@@ -69,8 +67,8 @@ def finished(config: dict[str, Any]) -> Finished:
     model = load(folder)
     places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
     for section in OF_THIS_MACHINE:
-        accepted = signature(import_class(stored[section]["_target_"])).parameters
-        stored[section].update({key: place for key, place in places.items() if key in accepted})
+        known = accepted(import_class(stored[section]["_target_"]))
+        stored[section].update({key: place for key, place in places.items() if key in known})
     stored["paths"] = config["paths"]
     _find_table(stored, (config.get("data") or {}).get("path"))
     parts = build(stored, int(stored["seed"]))
@@ -119,10 +117,10 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
     """
     folder, stored, parts, task, trainer = finished(config)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
-    watching = task if isinstance(task, ImplicitVAE) else task.model if isinstance(task, SampleQuality) else None
-    with stoppable("nothing was written, and the same command starts again"), watched(watching):
+    with stoppable("nothing was written, and the same command starts again"), shown_progress(task.watched, task.busy):
         (results,) = trainer.test(task, data, verbose=False)
-    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | task.intervals()
+    report = task.found()
+    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | dict(report.intervals)
     objective = catalog.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
     if "task" in config and trainer.is_global_zero:
@@ -130,7 +128,8 @@ def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path 
             "task": without_plumbing("task", config["task"]),
             "metrics": metrics,
             "conventions": meant(texts, metrics),
-            **({"data": remarks} if (remarks := task.remarks()) else {}),
+            **({"data": dict(report.remarks)} if report.remarks else {}),
         }
         (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    return metrics, texts, draw_panels(task, folder) if trainer.is_global_zero else None
+    picture = draw_report(report, task.name, parts.source.shape, folder) if trainer.is_global_zero else None
+    return metrics, texts, picture

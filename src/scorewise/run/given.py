@@ -2,13 +2,12 @@
 
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from scorewise.data.datamodule import Batch
@@ -22,28 +21,9 @@ from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError, printable
 from scorewise.run.evaluation import Finished
 from scorewise.store import read_config, refuse_unknown
+from scorewise.tasks.prediction import Given
 
 BATCH = 100
-
-
-def write_image(x_D: Tensor, shape: tuple[int, ...], path: Path) -> None:
-    """Write an image in [-1, 1], shape (channels * height * width,), as an 8-bit PNG."""
-    levels = ((x_D.detach().cpu().double().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    planes = levels.reshape(shape).permute(1, 2, 0).numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(planes[..., 0] if shape[0] == 1 else planes).save(path, format="PNG")
-
-
-def output_names(names: list[str]) -> list[str]:
-    """Return where restored images go, below the output folder: as their inputs, with .png behind what has none.
-
-    Raises:
-        UserError: two images would go to one file.
-    """
-    written = [name if name.lower().endswith(".png") else f"{name}.png" for name in names]
-    if twice := sorted({name for name in written if written.count(name) > 1}):
-        raise UserError(f"two images of the input would be written as {twice[0]}: rename one of them.")
-    return written
 
 
 def takes_rows(folder: Path) -> bool:
@@ -52,8 +32,12 @@ def takes_rows(folder: Path) -> bool:
     return "task" in stored and "latent" not in stored and len(stored["model"]["shape"]) != 3
 
 
-def folder_of_images(done: Finished, config: dict[str, Any], target: Path) -> ImageFolder:
-    """Return the images of the input, read as `data=images` reads them, at the size of the model."""
+def images_of_folder(done: Finished, config: dict[str, Any], target: Path) -> Given:
+    """Return the images of the input, read as `data=images` reads them, at the size of the model.
+
+    Raises:
+        UserError: there is no image, what is written would lie among them, or the model takes none that are square.
+    """
     shape = done.parts.source.shape
     if shape[-2] != shape[-1]:
         raise UserError(f"this model takes images of {shape[-1]} x {shape[-2]} pixels, and a folder gives square ones.")
@@ -61,30 +45,18 @@ def folder_of_images(done: Finished, config: dict[str, Any], target: Path) -> Im
         raise UserError(f"output={target} lies in the folder of the images themselves: give another one.")
     images = ImageFolder(str(config["input"]), shape[-1], shape[0], val=0, test=1, cache=config["paths"]["cache"])
     images.prepare()
-    return images
+    x_ND = images.examples("test", torch.arange(images.count("test")), -1, 0)
+    left_out = [Skipped(name, reason) for name, reason in images.remarks()["left_out"].items()]
+    return Given(images.names("test"), x_ND, left_out)
 
 
-class GivenRows(NamedTuple):
-    """Rows of a user's table that can be used.
+def rows_of_table(done: Finished, config: dict[str, Any]) -> Given:
+    """Return the rows of the input, a table, in the columns of the model.
 
-    Args:
-        numbers: of every row, from 1.
-        id_column: the name of the column that names them, or nothing.
-        ids: what that says, for every row, or nothing.
-        x_ND: in the scale of the model.
-        left_out: the other rows, with the reason.
+    Raises:
+        UserError: no row can be used, or a setting of the table is wrong.
     """
-
-    numbers: list[int]
-    id_column: tuple[str, ...]
-    ids: Sequence[tuple[str, ...]]
-    x_ND: Tensor
-    left_out: list[Skipped]
-
-
-def rows_of_table(path: Path, done: Finished, config: dict[str, Any]) -> GivenRows:
-    """Return the rows of a user's table in the columns of the model."""
-    source = done.parts.source
+    path, source = Path(str(config["input"])).expanduser(), done.parts.source
     flat = Columns(source.columns, {}, (0.0,) * source.dims, (1.0,) * source.dims, width=source.dims)
     dialect = source.dialect if isinstance(source, Table) else Dialect()
     if not isinstance(config.get("header"), bool | None):
@@ -106,24 +78,36 @@ def rows_of_table(path: Path, done: Finished, config: dict[str, Any]) -> GivenRo
     places = fine_N.nonzero()[:, 0].tolist()
     ids = [(table.ids[i],) if table.id_column is not None else () for i in places]
     id_column = () if table.id_column is None else (table.id_column or "index",)
-    return GivenRows(table.number_N[fine_N].tolist(), id_column, ids, x_ND[fine_N], left_out)
+    names = [str(number) for number in table.number_N[fine_N].tolist()]
+    return Given(names, x_ND[fine_N], left_out, id_column, ids)
 
 
-class Named:
-    """A loader of examples whose noise follows from their names, so that adding others changes no score.
+class GivenBatches:
+    """A loader of a user's examples, in their order.
 
     Args:
-        names: of the examples.
         x_ND: the examples, clean.
+        index_N: numbers that their noise follows from.
+        size: examples per batch.
     """
 
-    def __init__(self, names: Sequence[str], x_ND: Tensor) -> None:
-        self.index_N = torch.tensor([zlib.crc32(name.encode(errors="surrogateescape")) for name in names])
-        self.x_ND = x_ND
+    def __init__(self, x_ND: Tensor, index_N: Tensor, size: int) -> None:
+        self.x_ND, self.index_N, self.size = x_ND, index_N, size
+
+    @classmethod
+    def by_place(cls, given: Given, size: int) -> "GivenBatches":
+        """Return examples whose noise follows from their places."""
+        return cls(given.x_ND, torch.arange(len(given.x_ND)), size)
+
+    @classmethod
+    def by_name(cls, given: Given) -> "GivenBatches":
+        """Return examples whose noise follows from their names, so that adding others changes nothing."""
+        numbers = [zlib.crc32(name.encode(errors="surrogateescape")) for name in given.names]
+        return cls(given.x_ND, torch.tensor(numbers), BATCH)
 
     def __len__(self) -> int:
-        return -(-len(self.x_ND) // BATCH)
+        return -(-len(self.x_ND) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for x_BD, index_B in zip(self.x_ND.split(BATCH), self.index_N.split(BATCH), strict=True):
+        for x_BD, index_B in zip(self.x_ND.split(self.size), self.index_N.split(self.size), strict=True):
             yield Batch(x_BD, index_B, torch.full_like(index_B, -1))

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
 from scorewise.files import write
-from scorewise.heads.model import Model
+from scorewise.heads.trained import Trained
 from scorewise.sampling.denoise import tweedie
 from scorewise.store import load, local_folder
 
@@ -29,12 +30,12 @@ def run(config: dict[str, Any]) -> list[Path]:
         UserError: a number that is none, or what `load` refuses.
     """
     for name, least in (("n", 1), ("seed", 0)):
-        if not isinstance(config[name], int) or isinstance(config[name], bool) or config[name] < least:
+        if type(config[name]) is not int or config[name] < least:
             raise UserError(f"{name}={config[name]} must be a whole number of at least {least}.")
     if not isinstance(config["denoise"], bool):
         raise UserError(f"denoise={config['denoise']} must be true or false.")
     folder = local_folder(config["run"])
-    model = load(folder)
+    model: Trained = load(folder)
     x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"]))
     if config["denoise"]:
         x_ND = _denoised(model, x_ND)
@@ -51,13 +52,12 @@ def run(config: dict[str, Any]) -> list[Path]:
     return [target / "samples.csv"]
 
 
-def _denoised(model: Any, x_ND: Tensor) -> Tensor:
-    if not isinstance(model, Model):
-        raise UserError("denoise=true takes the noise of a smoothed law away, and this model has none: denoise=false.")
-    try:
+def _denoised(model: Trained, x_ND: Tensor) -> Tensor:
+    if issubclass(type(model), (ConditionalScoreModel, ScoreModel)):
         return tweedie(model, x_ND)
-    except ValueError as error:
-        raise UserError(f"denoise=true: {error}.") from error
+    if model.noise:
+        raise UserError(f"denoise=true: {type(model).__name__} has no score to denoise with.")
+    raise UserError("denoise=true takes the noise of a smoothed law away, and this model has none: denoise=false.")
 
 
 def _images(x_ND: Tensor, shape: tuple[int, ...], target: Path) -> list[Path]:

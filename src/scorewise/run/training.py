@@ -37,11 +37,10 @@ from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
 from scorewise.run.label import label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
-from scorewise.run.pictures import draw_panels, draw_samples, watched
+from scorewise.run.pictures import draw_report, draw_samples, shown_progress
 from scorewise.run.stopping import stoppable
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import read_config
-from scorewise.tasks.implicit_vae import ImplicitVAE
 from scorewise.tasks.task import NotFinite, Task
 from scorewise.tracking.choice import chosen_tracker, log_sentences
 from scorewise.tracking.metrics_table import MetricsTable, curves_of
@@ -198,16 +197,17 @@ class TrainingRun:
     def test(self) -> dict[str, float]:
         """Test the model and return its held-out numbers by name."""
         self.table.reload()
-        if (bar := self.trainer.progress_bar_callback) and isinstance(self.task, ImplicitVAE):
-            bar.disable()  # annealing shows its own
-        with watched(self.task):
+        if (bar := self.trainer.progress_bar_callback) and self.task.watched is not None:
+            bar.disable()  # what takes long shows its own
+        with shown_progress(self.task.watched, self.task.busy):
             results = self.trainer.test(self.task, self.data, verbose=False)
         self._catch_up()
         found = results[0] if results else {}
         sentences = {f"test/{name}": text for name, text in self.task.conventions().items() if f"test/{name}" in found}
         log_sentences(self.trainer.loggers, sentences, self.trainer.global_step)
         self.table.write()
-        return {name.removeprefix("test/"): float(value) for name, value in found.items()} | self.task.intervals()
+        metrics = {name.removeprefix("test/"): float(value) for name, value in found.items()}
+        return metrics | dict(self.task.found().intervals)
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], seconds: float) -> None:
@@ -224,7 +224,9 @@ class TrainingRun:
         curves = curves_of(self.table.rows)
         title = self.task.name if objective == "none" else f"objective={objective}"
         plots.loss_curves(curves, self.folder.path / "curves.png", title, self.task.curves, self.task.axis)
-        pictures = {"samples": self._draw(model), self.task.name: draw_panels(self.task, self.folder.path)}
+        report = self.task.found()
+        picture = draw_report(report, self.task.name, self.parts.source.shape, self.folder.path)
+        pictures = {"samples": self._draw(model), self.task.name: picture}
         for tracker in trackers(self.trainer):
             for shown, path in pictures.items():
                 if path:
@@ -241,7 +243,7 @@ class TrainingRun:
             "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
             "metrics": metrics or before.get("metrics", {}),
             "conventions": meant(meanings, metrics or before.get("metrics", {})),
-            **({"data": remarks} if (remarks := self.parts.source.remarks() | self.task.remarks()) else {}),
+            **({"data": remarks} if (remarks := self.parts.source.remarks() | dict(report.remarks)) else {}),
             "versions": (not self.config["train"] and before.get("versions"))
             or {**self.code, "results": RESULTS, "torch": str(torch.__version__)},
         }

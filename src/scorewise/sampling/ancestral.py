@@ -25,6 +25,10 @@ class Ancestral(ABC, Generic[M]):
 
     watch: Callable[[float], None] | None = None
 
+    def watch_with(self, tell: Callable[[float], None] | None) -> None:
+        """Tell somebody the share of the dimensions that is drawn; None: nobody."""
+        self.watch = tell
+
     @abstractmethod
     def draw_block(self, model: M, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return a draw of the dimensions with the given contexts, shape (n, block)."""

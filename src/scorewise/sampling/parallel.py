@@ -38,6 +38,10 @@ class Parallel:
         self.watch: Callable[[float], None] | None = None
         """Called with the share of the positions that is settled, for a progress bar."""
 
+    def watch_with(self, tell: Callable[[float], None] | None) -> None:
+        """Tell somebody the share of the positions that is settled; None: nobody."""
+        self.watch = tell
+
     def draw(self, model: CausalQuantile, n: int, generator: Generator | None) -> Tensor:
         """Return n examples, shape (n, D)."""
         return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)

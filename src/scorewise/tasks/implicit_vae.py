@@ -2,29 +2,31 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scorewise.capabilities import Watched
 from scorewise.data.datamodule import Batch
-from scorewise.data.roots import cache_root
-from scorewise.data.source import Source
-from scorewise.latent import AIS, SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_conditionals
+from scorewise.latent import SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_conditionals
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
-from scorewise.quality import ExtractorStore, ReferenceImages, eight_bits, meanings, metric_values
+from scorewise.quality import eight_bits, meanings, numbers
+from scorewise.tasks.bundle import Bundle
+from scorewise.tasks.latent_codes import ALONG, STEPS, LatentCodes
 from scorewise.tasks.optimisation import Optimisation
+from scorewise.tasks.report import Report
 from scorewise.tasks.task import NotFinite, Task
+from scorewise.tasks.vae_likelihood import VAELikelihood
+from scorewise.tasks.vae_settings import AnnealingSettings, LikelihoodSettings, SampleSettings, ValidationSettings
 
 SAMPLES = "samples (mean images of latents from the prior, in 8 bits)"
-IN_DOUBLE = "ais_float64_shift"
-WATCHED, IDENTITY = 64, 64
-"""Images, and draws of each, whose scores are held against Stein's identity."""
-ALONG, STEPS = "along each latent, -2 to 2", 9
-"""The panel of images along each latent, and how many of them a row has."""
+ANNEALING, LIKELIHOOD = AnnealingSettings(), LikelihoodSettings()
+VALIDATION, NO_SAMPLES = ValidationSettings(), SampleSettings()
+VAEBundle = Bundle[VAE, Objective | None]
+"""What the task is given: the objective is of the score network; None where there is none."""
 
 
 @final
@@ -39,24 +41,15 @@ class ImplicitVAE(Task):
     ais, minus the estimate of log p(x) by annealed importance sampling; for explicit encoders neg_elbo and iwae.
 
     Args:
-        model, optimisation, source, smoothing, seed: see `Task`; smoothing must be 0.
-        objective: of the score network; None where there is none.
-        monitor: None; no held-out number compares implicit with explicit encoders while training.
+        bundle: model, objective, optimisation, data and seed; smoothing must be 0, and monitor None, since no held-out
+            number compares implicit with explicit encoders while training.
+        annealing: how the likelihood is estimated.
+        likelihood: of how many images, and what else of them.
+        validation: a short annealing in every validation.
+        compared: samples that are compared with all test images.
         score_lr: learning rate of the score network's own optimiser; None: that of the other.
-        test_size: test images whose likelihood is estimated; None: all.
-        temperatures, chains, leapfrog, step, acceptance, growth, jitter: of annealing, see `AIS`.
-        rows: chains of how many images times chains are annealed at once.
-        importance: draws of the importance-weighted bound.
-        simulated: images drawn from the model that are annealed forward and backward; 0 for none.
-        checked: test images that are annealed in float64 too; 0 for none.
-        val_size: validation images that are annealed in every validation; 0 for none.
-        val_temperatures, val_chains: of those.
-        encodings: draws of q(z|x) per image whose mean and standard deviation `predict_step` gives.
+        encodings: draws of q(z|x) per image whose mean and standard deviation are predicted.
         shown: images in the picture.
-        rough: see `AIS`.
-        samples: mean images of latents from the prior whose FID and KID against all test images are taken; None: none.
-        features: of those, see `ExtractorStore.take`.
-        cache: folder that holds features/ with extractors; None: $SCOREWISE_CACHE or the user's cache folder.
 
     Raises:
         ValueError: an encoder that the scores do not fit, or a setting out of range.
@@ -69,72 +62,32 @@ class ImplicitVAE(Task):
         ("val/ais", "- log p(x) by a short AIS, validation"),
     )
     axis = "nats per image"
+    busy = "annealing"
 
     def __init__(
         self,
-        model: VAE,
-        objective: Objective | None,
-        optimisation: Optimisation,
-        source: Source,
+        bundle: VAEBundle,
         *,
-        smoothing: float,
-        seed: int,
-        monitor: str | None = None,
+        annealing: AnnealingSettings = ANNEALING,
+        likelihood: LikelihoodSettings = LIKELIHOOD,
+        validation: ValidationSettings = VALIDATION,
+        compared: SampleSettings = NO_SAMPLES,
         score_lr: float | None = None,
-        test_size: int | None = 100,
-        temperatures: int = 1000,
-        chains: int = 16,
-        leapfrog: int = 10,
-        step: float = 0.1,
-        acceptance: float = 0.8,
-        growth: float = 1.02,
-        jitter: float = 0.5,
-        rows: int = 512,
-        importance: int = 500,
-        simulated: int = 16,
-        checked: int = 4,
-        val_size: int = 0,
-        val_temperatures: int = 100,
-        val_chains: int = 4,
         encodings: int = 64,
         shown: int = 64,
-        rough: bool = False,
-        samples: int | None = None,
-        features: str | None = None,
-        cache: str | None = None,
     ) -> None:
-        super().__init__(model, optimisation, source, smoothing=smoothing, seed=seed)
-        self.model: VAE = model
-        if monitor is not None:
-            raise ValueError(f"task.monitor={monitor} cannot choose among weights, the last are kept: use null")
-        if smoothing:
-            raise ValueError(f"a VAE is of images without noise, and data.smoothing={smoothing}: use data.smoothing=0")
-        if (objective is None) != (model.score is None):
-            raise ValueError("an objective fits the score network of latent.method=score, and nothing else")
-        if objective is not None and not isinstance(objective, SCORE_OBJECTIVES):
-            raise ValueError(f"{type(objective).__name__} does not fit the score of a law as it is")
-        field = field_of(objective)
-        conditional = model.score is not None and reads_conditionals(type(model.score.model), field)
-        if sentence := mismatch(model.method, model.encoder_name, conditional):
-            raise ValueError(sentence)
-        if score_lr is not None and not score_lr > 0:
-            raise ValueError(f"task.score_lr={score_lr} must be positive, or null for that of the encoder")
-        self.objective, self.field, self.score_lr = objective, field, score_lr
-        self.test_size, self.importance, self.simulated = test_size, importance, simulated
-        self.checked, self.val_size, self.rows = checked, val_size, rows
-        self.encodings, self.shown = encodings, shown
-        self.ais = AIS(
-            temperatures, chains, leapfrog, step, target=acceptance, factor=growth, jitter=jitter, rough=rough
-        )
-        self.val_ais = replace(self.ais, temperatures=val_temperatures, chains=val_chains)
-        self.samples, self._comparison = samples, None
-        if samples is not None:
-            store = ExtractorStore(cache_root(cache) / "features")
-            # Not a module of this one: it is no part of what is trained and saved.
-            self._comparison = ReferenceImages(store.take(features, source), source, "test", seed=seed)
-            self._comparison.warn_if_few(samples)
+        super().__init__(bundle)
+        _refuse(bundle, score_lr)
+        vae = bundle.model
+        self.model: VAE = vae
+        self.objective, self.score_lr, self.shown = bundle.objective, score_lr, shown
+        field = field_of(bundle.objective)
+        self.likelihood = VAELikelihood(vae, field, annealing, likelihood, validation, self.seed)
+        self.codes = LatentCodes(vae, self.name, encodings, shown, self.seed)
+        # Not a module of this one: it is no part of what is trained and saved.
+        self._compared, self._images = compared, compared.images_of(self.source, self.seed)
         self.automatic_optimization = False
-        self.watch: Callable[[float], None] | None = None
+        self._tell: Callable[[float], None] | None = None
         self._annealed, self._panels, self._points = 0, dict[str, Tensor](), list[Tensor]()
 
     @property
@@ -143,9 +96,23 @@ class ImplicitVAE(Task):
         return "implicit_vae"
 
     @property
+    def prediction(self) -> LatentCodes:
+        """The latents of a user's images."""
+        return self.codes
+
+    @property
+    def watched(self) -> Watched:
+        """The annealing of the test."""
+        return self
+
+    def watch_with(self, tell: Callable[[float], None] | None) -> None:
+        """Tell somebody the share of the test images that is annealed; None: nobody."""
+        self._tell = tell
+
+    @property
     def total_name(self) -> str:
         """What the sum that training minimises is called."""
-        return "neg_elbo" if self.model.explicit and self.model.method == "elbo" else "surrogate_not_an_elbo"
+        return "neg_elbo" if self.likelihood.bounded else "surrogate_not_an_elbo"
 
     # Training
 
@@ -165,17 +132,16 @@ class ImplicitVAE(Task):
         return optimizers, schedulers
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Return one step of the score network, where there is one, and one of encoder and decoder.
+        """Take a step of the score network, where there is one, and one of encoder and decoder.
 
         Raises:
             NotFinite: a loss or a gradient is not finite.
         """
-        model, draws = self.model, Draws.of(self.seed, batch.epoch_B, batch.index_B)
-        o_BD = model.observation.observe(batch.x_BD, draws)
+        model, (o_BD, draws) = self.model, self.likelihood.observed(batch)
         optimizers = _list(self.optimizers(use_pl_optimizer=True))
         if model.score is not None:
             self.score_step(o_BD, draws.fork("score"), optimizers[1].optimizer)
-        terms = model.terms(o_BD, draws.fork("encoder"), self.field)
+        terms = model.terms(o_BD, draws.fork("encoder"), self.likelihood.field)
         loss = terms.total().mean()
         norm = self._descend(loss / self.source.dims, model.generative_parameters())
         optimizers[0].step()
@@ -214,42 +180,15 @@ class ImplicitVAE(Task):
 
     # Held-out numbers
 
-    def on_test_epoch_end(self) -> None:
-        """Log means with their standard errors and, if they are asked for, FID and KID of samples."""
-        super().on_test_epoch_end()
-        if self._comparison is None or self.samples is None:
-            return
-        self._comparison.extractor.to(self.device)
-        generator = torch.Generator().manual_seed(self.seed)
-        images = eight_bits(self.model.sample(self.samples, generator), self.source.shape)
-        for name, value in metric_values(self._comparison.bounded(images, SAMPLES)).items():
-            self.log(f"test/{name}", value, rank_zero_only=True)
-
-    def _observed(self, batch: Batch) -> tuple[Tensor, Draws]:
-        draws = Draws.of(self.seed, batch.epoch_B, batch.index_B)
-        return self.model.observation.observe(batch.x_BD, draws), draws
-
-    def held_out_terms(self, o_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Return reconstruction and prior per image, and minus the ELBO where it is known."""
-        with torch.no_grad():
-            terms = self.model.terms(o_BD, draws, self.field)
-        found = {"reconstruction": terms.reconstruction_B, "prior": terms.prior_B}
-        return found | ({"neg_elbo": terms.total()} if self.total_name == "neg_elbo" else {})
-
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Return reconstruction and prior of the validation images, and a short annealing of the first ones."""
+        """Log reconstruction and prior of the validation images, and a short annealing of the first ones."""
         if not len(batch.x_BD):
             return
-        o_BD, draws = self._observed(batch)
-        numbers = self.held_out_terms(o_BD, draws)
-        if batch_idx == 0 and self.val_size:
-            few_BD, few = o_BD[: self.val_size], Draws(draws.key_B[: self.val_size])
-            numbers["ais"] = -self.model.annealed(self.val_ais, few_BD, few, self.rows).log_marginal_B
-            if self.model.explicit:
-                numbers["iwae"] = -self.model.iwae(few_BD, self.importance, few)
-        if batch_idx == 0 and self.model.method != "elbo":
-            numbers["score_identity"] = self.model.identity(o_BD[:WATCHED], IDENTITY, watched(draws), self.field)
-        for name, value_B in numbers.items():
+        o_BD, draws = self.likelihood.observed(batch)
+        found = self.likelihood.terms(o_BD, draws)
+        if batch_idx == 0:
+            found |= self.likelihood.validated(o_BD, draws)
+        for name, value_B in found.items():
             self.log(f"val/{name}", value_B.mean(), batch_size=len(value_B), on_epoch=True)
 
     def on_test_start(self) -> None:
@@ -261,97 +200,71 @@ class ImplicitVAE(Task):
         """Collect what is known of every image, and the likelihood of the first ones."""
         if not len(batch.x_BD):
             return
-        o_BD, draws = self._observed(batch)
-        for name, value_B in self.held_out_terms(o_BD, draws).items():
-            self.report(name, value_B)
+        o_BD, draws = self.likelihood.observed(batch)
+        found = self.likelihood.terms(o_BD, draws)
         if batch_idx == 0:
-            self._panels = self.pictures(batch.x_BD[: self.shown], Draws(draws.key_B[: self.shown]))
-        if batch_idx == 0 and self.model.method != "elbo":
-            self.report("score_identity", self.model.identity(o_BD[:WATCHED], IDENTITY, watched(draws), self.field))
+            self._panels = self.codes.panels(batch.x_BD[: self.shown], Draws(draws.key_B[: self.shown]))
+            found |= self.likelihood.identity(o_BD, draws)
         if self.model.z == 2:
             self._points.append(self.model.encode(batch.x_BD, 1, draws)[0])
-        left = len(o_BD) if self.test_size is None else max(0, self.test_size - self._annealed)
-        few_BD, few = o_BD[:left], Draws(draws.key_B[:left])
-        if not len(few_BD):
-            return
-        found = self.model.annealed(self.ais, few_BD, few, self.rows, self._told(len(few_BD)))
-        self.report("ais", -found.log_marginal_B)
-        self.report("ais_acceptance", found.acceptance_B)
-        if self.model.explicit:
-            self.report("iwae", -self.model.iwae(few_BD, self.importance, few))
-        if checked := min(max(0, self.checked - self._annealed), len(few_BD)):
-            double, same = copy.deepcopy(self.model).double(), Draws(few.key_B[:checked])
-            exact = double.annealed(replace(self.ais, rough=False), few_BD[:checked].double(), same, self.rows)
-            self.report(IN_DOUBLE, found.log_marginal_B[:checked] - exact.log_marginal_B)
-        if self._annealed == 0 and self.simulated:
-            index_B = torch.arange(self.simulated, device=self.device)
-            low_B, high_B = self.model.simulated(self.ais, Draws.of(self.seed, -1, index_B), self.rows)
-            self.report("simulated_forward", -low_B)
-            self.report("simulated_backward", -high_B)
-            self.report("simulated_gap", high_B - low_B)
-        self._annealed += len(few_BD)
+        if few := self.likelihood.test.wanted(self._annealed, len(o_BD)):
+            of_few = Draws(draws.key_B[:few])
+            found |= self.likelihood.estimated(o_BD[:few], of_few, self._annealed, self._told(few))
+            self._annealed += few
+        for name, value_B in found.items():
+            self.collect(name, value_B)
 
     def _told(self, count: int) -> Callable[[float], None] | None:
         """Tell of the share of a batch of so many images as a share of all that are annealed."""
-        watch, before = self.watch, self._annealed
-        total = min(self.source.count("test"), self.test_size or self.source.count("test"))
-        return watch and (lambda share: watch((before + share * count) / total))
+        tell, before = self._tell, self._annealed
+        total = self.likelihood.test.wanted(0, self.source.count("test"))
+        return tell and (lambda share: tell((before + share * count) / total))
 
-    def pictures(self, x_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Return images, reconstructed, and the first of them with each latent changed in turn."""
-        model, x_BD = self.model, x_BD.to(self.device)
-        return {
-            "data": x_BD,
-            "reconstructed": model.reconstruct(x_BD, draws),
-            "samples": model.sample(len(x_BD), torch.Generator().manual_seed(self.seed)),
-            ALONG: model.traversal(x_BD[0], steps=STEPS, draws=Draws(draws.key_B[:1])),
-        }
+    def on_test_epoch_end(self) -> None:
+        """Log means with their standard errors and, if they are asked for, FID and KID of samples."""
+        super().on_test_epoch_end()
+        if self._images is None or self._compared.samples is None:
+            return
+        self._images.extractor.to(self.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        samples = eight_bits(self.model.sample(self._compared.samples, generator), self.source.shape)
+        for name, value in numbers(self._images.bounded(samples, SAMPLES)).items():
+            self.log(f"test/{name}", value, rank_zero_only=True)
 
-    def panels(self) -> dict[str, Tensor]:
-        """Return the pictures of the first test images."""
-        return self._panels
-
-    def columns(self) -> dict[str, int]:
-        """Return a row per latent."""
-        return {ALONG: STEPS}
-
-    def points(self) -> dict[str, Tensor]:
-        """Return a draw of q(z|x) of every test image, where there are two latents."""
-        return {"z of test images": torch.cat(self._points)} if self._points else {}
+    def found(self) -> Report:
+        """Return the pictures of the first test images, and a draw of q(z|x) of every one of two latents."""
+        points = {"z of test images": torch.cat(self._points)} if self._points else {}
+        return Report(panels=self._panels, per_row={ALONG: STEPS}, points=points)
 
     def conventions(self) -> dict[str, str]:
         """Return what every metric means."""
-        law = self.model.observation.describe()
-        compared = self._comparison.conventions(self.samples, SAMPLES) if self._comparison and self.samples else {}
-        rows = f"{self.ais.temperatures} temperatures x {self.ais.chains} chains"
-        images = "all test images" if self.test_size is None else f"the first {self.test_size} test images"
-        return {
-            "reconstruction": f"- log p(x|z), nats per image, one draw of z; {law}",
-            "prior": "- log p(z), nats, mean over draws of q(z|x)",
-            "neg_elbo": "- E log p(x|z) + KL, nats per image: an upper bound of - log p(x)",
-            "score_identity": f"- E[sum_d s_d (z_d - E z_d)] / D, {IDENTITY} draws of q(z|x), {WATCHED} images: 1 "
-            "for the true score; near 0 the entropy has no say and the encoder collapses to a point "
-            "(kernel estimators are fitted to the draws themselves, so 1 does not show that they are right)",
-            "iwae": f"- log p(x) by {self.importance} importance-weighted draws, nats, {images}",
-            "ais": f"- log p(x) by annealed importance sampling, {rows}, nats per image, {images}; {law}",
-            "ais_acceptance": "share of trajectories that were accepted",
-            IN_DOUBLE: f"ais in float64 throughout less ais as it is, nats, first {self.checked} images",
-            "simulated_forward": f"- log p(x) of {self.simulated} images drawn from the model, by ais: from above",
-            "simulated_backward": "the same by annealing backward from the latents they were drawn from: from below",
-            "simulated_gap": "their difference, nats: what ais can be wrong by on such images, on average",
-            **meanings(compared),
-        }
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return mean and standard deviation of draws of q(z|x) per image, shape (B, 2, D)."""
-        _, draws = self._observed(batch)
-        z_MBD = self.model.encode(batch.x_BD, self.encodings, draws)
-        return torch.stack([z_MBD.mean(0), z_MBD.std(0)], 1)
+        samples = self._compared.samples
+        distances = self._images.conventions(samples, SAMPLES) if self._images and samples else {}
+        return self.likelihood.conventions() | meanings(distances)
 
 
-def watched(draws: Draws) -> Draws:
-    """Return the draws of the images that are watched."""
-    return Draws(draws.key_B[:WATCHED]).fork("identity")
+def _refuse(bundle: VAEBundle, score_lr: float | None) -> None:
+    """Refuse what does not train a VAE.
+
+    Raises:
+        ValueError: what does not fit.
+    """
+    vae, objective = bundle.model, bundle.objective
+    if bundle.monitor is not None:
+        raise ValueError(f"task.monitor={bundle.monitor} cannot choose among weights, the last are kept: use null")
+    if bundle.smoothing:
+        raise ValueError(
+            f"a VAE is of images without noise, and data.smoothing={bundle.smoothing}: use data.smoothing=0"
+        )
+    if (objective is None) != (vae.score is None):
+        raise ValueError("an objective fits the score network of latent.method=score, and nothing else")
+    if objective is not None and not isinstance(objective, SCORE_OBJECTIVES):
+        raise ValueError(f"{type(objective).__name__} does not fit the score of a law as it is")
+    conditional = vae.score is not None and reads_conditionals(type(vae.score.model), field_of(objective))
+    if sentence := mismatch(vae.method, vae.encoder_name, conditional):
+        raise ValueError(sentence)
+    if score_lr is not None and not score_lr > 0:
+        raise ValueError(f"task.score_lr={score_lr} must be positive, or null for that of the encoder")
 
 
 def _list(one_or_more: Any) -> list[Any]:

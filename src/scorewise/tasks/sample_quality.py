@@ -1,19 +1,49 @@
 """Sample quality: FID and KID of a model's samples, and the distance of their mean colours."""
 
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, ScoreModel
+from scorewise.capabilities import ConditionalScoreModel, ScoreModel, Watched
 from scorewise.data.datamodule import Batch
 from scorewise.data.roots import cache_root
 from scorewise.data.source import SPLITS, Source, Split
-from scorewise.heads.model import Model
-from scorewise.objectives.objective import Objective
-from scorewise.quality import ExtractorStore, ReferenceImages, describe, draw, eight_bits, meanings, metric_values
-from scorewise.tasks.optimisation import Optimisation
-from scorewise.tasks.score_task import ScoreTask
+from scorewise.quality import Comparison, Shelf, describe, draw, eight_bits, meanings, numbers
+from scorewise.tasks.report import Report
+from scorewise.tasks.score_task import ScoreBundle, ScoreTask
+
+
+@dataclass(frozen=True)
+class ComparedWith:
+    """The images that samples are compared with, and the features that are compared.
+
+    Args:
+        split: whose images, all of them.
+        extractor: of features, see `Shelf.take`.
+        subsets: of KID.
+        subset_size: of each, at most half of the smaller set.
+        cache: folder that holds features/ with extractors; None: $SCOREWISE_CACHE or the user's cache folder.
+    """
+
+    split: Split = "test"
+    extractor: str | None = None
+    subsets: int = 100
+    subset_size: int = 1000
+    cache: str | None = None
+
+    def images_of(self, source: Source, seed: int) -> Comparison:
+        """Return the images of a data set with their features; nothing is read yet.
+
+        Raises:
+            UserError: there is no such extractor.
+        """
+        network = Shelf(cache_root(self.cache) / "features").take(self.extractor, source)
+        return Comparison(network, source, self.split, self.subsets, self.subset_size, seed)
+
+
+TEST_IMAGES = ComparedWith()
 
 
 @final
@@ -26,17 +56,13 @@ class SampleQuality(ScoreTask):
     random numbers depend on the seed and their place alone.
 
     Args:
-        model, objective, optimisation, source, smoothing, seed, monitor: see `ScoreTask`.
+        bundle: model, objective, optimisation, data and seed.
+        compared_with: the images, and what of them.
         samples: how many.
         batch: how many are drawn together.
-        split: whose images are the reference.
-        extractor: see `ExtractorStore.take`.
         denoise: whether the noise of the modelled law is taken away by x + sigma^2 s(x); of models of clean images
             there is none.
-        subsets: of KID.
-        subset_size: of each, at most half of the smaller set.
         shown: samples in the picture.
-        cache: folder that holds features/ with extractors; None: $SCOREWISE_CACHE or the user's cache folder.
 
     Raises:
         ValueError: a number out of range, data that are no images, or a model without a score to denoise with.
@@ -45,38 +71,28 @@ class SampleQuality(ScoreTask):
 
     def __init__(
         self,
-        model: Model,
-        objective: Objective,
-        optimisation: Optimisation,
-        source: Source,
+        bundle: ScoreBundle,
         *,
-        smoothing: float,
-        seed: int,
-        monitor: str = "val/loss",
+        compared_with: ComparedWith = TEST_IMAGES,
         samples: int = 2000,
         batch: int = 500,
-        split: Split = "test",
-        extractor: str | None = None,
         denoise: bool = True,
-        subsets: int = 100,
-        subset_size: int = 1000,
         shown: int = 64,
-        cache: str | None = None,
     ) -> None:
-        super().__init__(model, objective, optimisation, source, smoothing=smoothing, seed=seed, monitor=monitor)
+        super().__init__(bundle)
+        model, source = bundle.model, bundle.source
         if len(source.shape) != 3:
             raise ValueError(f"examples of shape {list(source.shape)} are no images")
-        if sentence := self.refusal(type(model), split=split):
+        if sentence := self.refusal(type(model), split=compared_with.split):
             raise ValueError(sentence)
         if denoise and model.noise and not isinstance(model, ConditionalScoreModel | ScoreModel):
             raise ValueError(f"{type(model).__name__} has no score to denoise with: use task.denoise=false")
         self.samples, self.batch, self.denoise, self.shown = samples, batch, denoise, shown
-        network = ExtractorStore(cache_root(cache) / "features").take(extractor, source)
         # Not a module of this one: it is no part of what is trained and saved.
-        self._comparison = ReferenceImages(network, source, split, subsets, subset_size, seed)
+        self._images = compared_with.images_of(source, self.seed)
         self._kind = describe(model, denoise)
-        self._shown: dict[str, Tensor] = {}
-        self._comparison.warn_if_few(samples)
+        self._panels: dict[str, Tensor] = {}
+        self._images.warn_if_few(samples)
 
     @classmethod
     def refusal(cls, head: type, *, split: str = "test", **settings: Any) -> str | None:
@@ -87,27 +103,32 @@ class SampleQuality(ScoreTask):
     def name(self) -> str:
         """What this test is called among others of the same model, for files."""
         noisy = "" if self.denoise or not self.model.noise else "-noisy"
-        return f"sample_quality-{self.samples}-{self._comparison.split}-{self._comparison.extractor.hash}{noisy}"
+        return f"sample_quality-{self.samples}-{self._images.split}-{self._images.extractor.hash}{noisy}"
+
+    @property
+    def watched(self) -> Watched | None:
+        """The sampler, where it tells how far it is."""
+        return self.model.sampler if isinstance(self.model.sampler, Watched) else None
 
     def on_test_start(self) -> None:
         """Forget an earlier test."""
         super().on_test_start()
-        self._shown = {}
+        self._panels = {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Do nothing: the samples are drawn once, and compared with the images of the source, at the end."""
 
     def on_test_epoch_end(self) -> None:
         """Draw the samples, compare them and log what was found."""
-        self._comparison.extractor.to(self.device)
+        self._images.extractor.to(self.device)
         x_BD = self._drawn()
-        found = self._comparison.bounded(eight_bits(x_BD, self.source.shape), self._kind)
-        for name, value in metric_values(found).items():
+        distances = self._images.bounded(eight_bits(x_BD, self.source.shape), self._kind)
+        for name, value in numbers(distances).items():
             self.log(f"test/{name}", value, sync_dist=True)
-        index_B = torch.arange(min(self.shown, self.source.count(self._comparison.split)))
-        self._shown = {
+        index_B = torch.arange(min(self.shown, self.source.count(self._images.split)))
+        self._panels = {
             self._kind.partition(", clamped")[0] + ")": x_BD[: self.shown],
-            "data": self.source.examples(self._comparison.split, index_B, -1, self.seed),
+            "data": self.source.examples(self._images.split, index_B, -1, self.seed),
         }
 
     def _drawn(self) -> Tensor:
@@ -115,10 +136,10 @@ class SampleQuality(ScoreTask):
         x_BD = draw(self.model, self.samples, self.batch, self.seed, self.denoise, rank, world_size)
         return self.trainer.strategy.reduce(x_BD, reduce_op="sum").cpu()
 
-    def panels(self) -> dict[str, Tensor]:
+    def found(self) -> Report:
         """Return the first samples and as many images."""
-        return self._shown
+        return Report(panels=self._panels)
 
     def conventions(self) -> dict[str, str]:
         """Return what every number depends on: counts, split, extractor and its hash."""
-        return meanings(self._comparison.conventions(self.samples, self._kind))
+        return meanings(self._images.conventions(self.samples, self._kind))

@@ -1,6 +1,7 @@
 """What tasks of score models share: an objective, and one training and one validation step."""
 
 from abc import ABC
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -10,56 +11,60 @@ from torchmetrics import MeanMetric
 
 from scorewise.capabilities import ClosedFormDensity, ConditionalScoreModel, ScoreModel
 from scorewise.data.datamodule import Batch
-from scorewise.data.source import Source
 from scorewise.heads.model import Model
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.objective import Objective, score_field
-from scorewise.tasks.optimisation import Optimisation
+from scorewise.tasks.bundle import Bundle
+from scorewise.tasks.measures import Measure
 from scorewise.tasks.task import NotFinite, Task
 
 SCORES = 8192
 """Of so many entries, or of 16 examples, a histogram of scores is made."""
+FIELDS: Mapping[str, tuple[type, ...]] = {
+    "conditional_scores": (ConditionalScoreModel,),
+    "joint_scores": (ScoreModel, ClosedFormDensity),
+}
+"""What the vector field of a model is, and what a model must have for it, one of these; the first that it has."""
+ScoreBundle = Bundle[Model, Objective]
+"""What every score task is given."""
 
 
 class ScoreTask(Task, ABC):
     """A model that is trained with an objective on smoothed data.
 
+    Class attributes:
+        needs: capabilities of which the model must have at least one.
+        monitors: metrics that can decide which checkpoint is best.
+
     Args:
-        model: head on backbone.
-        objective: how it is fitted.
-        optimisation: how parameters move.
-        source: the data set, for its scale and, where known, its law.
-        smoothing: standard deviation of the Gaussian noise that belongs to the data.
-        seed: of all noise.
-        monitor: name of the metric that decides which checkpoint is best.
+        bundle: model, objective, optimisation, data and seed.
+
+    Raises:
+        ValueError: the monitored metric is none of `monitors`.
     """
 
     needs: ClassVar[tuple[type, ...]] = ()
     monitors: ClassVar[tuple[str, ...]] = ("val/loss",)
 
-    def __init__(
-        self,
-        model: Model,
-        objective: Objective,
-        optimisation: Optimisation,
-        source: Source,
-        *,
-        smoothing: float,
-        seed: int,
-        monitor: str = "val/loss",
-    ) -> None:
-        super().__init__(model, optimisation, source, smoothing=smoothing, seed=seed)
-        if monitor not in self.monitors:
-            raise ValueError(f"task.monitor={monitor} is none of {', '.join(self.monitors)}")
-        self.model: Model = model
-        self.objective, self.monitor = objective, monitor
+    def __init__(self, bundle: ScoreBundle) -> None:
+        super().__init__(bundle)
+        if bundle.monitor not in self.monitors:
+            raise ValueError(f"task.monitor={bundle.monitor} is none of {', '.join(self.monitors)}")
+        self.model: Model = bundle.model
+        self.objective = bundle.objective
         self.val_loss = MeanMetric()
-        self.val_means = ModuleDict({name: MeanMetric() for name in self.comparable_names()})
+        self.comparable = self.comparable_measures()
+        names = [name for measure in self.comparable for name in measure.names]
+        self.val_means = ModuleDict({name: MeanMetric() for name in names})
 
     @classmethod
     def refusal(cls, head: type, **settings: Any) -> str | None:
         """Return why the task with these settings has no use for models of a head, one sentence; None where it has."""
         return None
+
+    def comparable_measures(self) -> tuple[Measure, ...]:
+        """Return measures that compare models of different objectives, cheap enough for every validation."""
+        return ()
 
     def smoothed(self, batch: Batch) -> tuple[Tensor, Draws]:
         """Return the batch with its noise, and the draws of its examples."""
@@ -86,7 +91,7 @@ class ScoreTask(Task, ABC):
             self.objective.restore(state)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return one step on the mean loss, scaled to order one per dimension.
+        """Return the mean loss of the batch, scaled to order one per dimension.
 
         Raises:
             NotFinite: the loss is not finite.
@@ -115,12 +120,13 @@ class ScoreTask(Task, ABC):
         self.log("train/grad_norm", norm)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Return the objective's own loss on held-out examples, with noise that is fixed per example."""
+        """Log the objective's own loss on held-out examples, with noise that is fixed per example."""
         if len(batch.x_BD):
             x_BD, draws = self.smoothed(batch)
             self.val_loss.update(self.objective.held_out(self.model, x_BD, draws).detach())
-            for name, value_B in self.comparable(x_BD).items():
-                cast(MeanMetric, self.val_means[name]).update(value_B.detach())
+            for measure in self.comparable:
+                for name, value_B in measure.of(x_BD).items():
+                    cast(MeanMetric, self.val_means[name]).update(value_B.detach())
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log(f"val/loss/{self.objective.name}", self.val_loss)
         for name, mean in self.val_means.items():
@@ -128,21 +134,13 @@ class ScoreTask(Task, ABC):
 
     def scores(self) -> dict[str, Tensor]:
         """Return the model's vector field at validation examples with their noise, by what it is; none without one."""
-        if not isinstance(self.model, ConditionalScoreModel | ScoreModel | ClosedFormDensity):
+        kind = next((kind for kind, can in FIELDS.items() if isinstance(self.model, can)), None)
+        if kind is None:
             return {}
         index_B = torch.arange(min(self.source.count("val"), max(SCORES // self.source.dims, 16)))
         x_BD = self.source.examples("val", index_B, -1, self.seed)
         x_BD, _ = self.smoothed(Batch(x_BD.to(self.device), index_B, torch.full_like(index_B, -1)))
-        kind = "conditional" if isinstance(self.model, ConditionalScoreModel) else "joint"
-        return {f"{kind}_scores": score_field(self.model)(x_BD).detach()}
-
-    def comparable_names(self) -> tuple[str, ...]:
-        """Return the names of `comparable`."""
-        return ()
-
-    def comparable(self, x_BD: Tensor) -> dict[str, Tensor]:
-        """Return numbers per smoothed example that can be compared between objectives, cheap enough for validation."""
-        return {}
+        return {kind: score_field(self.model)(x_BD).detach()}
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule by step."""

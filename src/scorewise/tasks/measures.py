@@ -1,0 +1,110 @@
+"""Held-out numbers per example that a model and its data allow: what there is, is decided once."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import (
+    ClosedFormDensity,
+    ConditionalScoreModel,
+    DiscreteDensity,
+    FlowDensity,
+    NormalisedDensity,
+    ScoreModel,
+)
+from scorewise.data.laws import GaussianMixtureLaw
+from scorewise.data.source import Source
+from scorewise.heads.model import CausalModel, Model
+from scorewise.objectives.objective import score_field
+
+EXACT_DENSITIES = (ClosedFormDensity, DiscreteDensity, FlowDensity)
+"""Densities that need no numerical normaliser."""
+
+
+def bits_per_dim(nats_B: Tensor, dims: int, log_volume: float) -> Tensor:
+    """Return a negative log-density in bits per dimension, in the data's own units.
+
+    Args:
+        nats_B: - log q(x) in the scale that models see.
+        dims: D.
+        log_volume: log |d own units / d model scale| of one example, nats.
+    """
+    return (nats_B + log_volume) / (dims * math.log(2))
+
+
+class Measure(ABC):
+    """Numbers per example that can be compared between objectives.
+
+    Class attributes:
+        names: of the numbers.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def of(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """Return the numbers of smoothed examples by name, each (B,)."""
+
+
+class ExactLikelihood(Measure):
+    """The negative log-likelihood, nats, and the same in bits per dimension.
+
+    Args:
+        model: with a normalised density.
+        source: of the examples.
+    """
+
+    names = ("nll", "bits_per_dim")
+
+    def __init__(self, model: NormalisedDensity, source: Source) -> None:
+        self.model, self.source = model, source
+
+    def of(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """Return nll and bits_per_dim."""
+        nll_B = -self.model.log_prob(x_BD)
+        return {"nll": nll_B, "bits_per_dim": bits_per_dim(nll_B, self.source.dims, self.source.log_volume)}
+
+
+class FisherError(Measure):
+    """The distance |s - s*|^2 / 2 of a model's scores from those of a known law, joint or conditional as they are.
+
+    Args:
+        model: with conditional scores or a joint score.
+        law: of the clean data.
+        smoothing: standard deviation of the noise that the examples have.
+    """
+
+    names = ("fisher_error",)
+
+    def __init__(self, model: Model, law: GaussianMixtureLaw, smoothing: float) -> None:
+        self.model, self.clean = model, law
+        self.law = law.smoothed(smoothing) if smoothing else law
+        conditional = isinstance(model, ConditionalScoreModel)
+        self.order = cast(CausalModel, model).ordering.sequence if conditional else None
+
+    def of(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """Return fisher_error."""
+        return {"fisher_error": self.against(self.law, x_BD)}
+
+    def against(self, law: GaussianMixtureLaw, x_BD: Tensor) -> Tensor:
+        """Return the distance from the scores of a law at the examples, shape (B,)."""
+        with torch.no_grad():
+            s_BD = score_field(self.model)(x_BD).double().cpu()
+        x_cpu_BD = x_BD.cpu()
+        true_BD = law.score(x_cpu_BD) if self.order is None else law.conditional_score(x_cpu_BD, self.order)
+        return (0.5 * (s_BD - true_BD).square().sum(-1)).to(x_BD.device)
+
+
+def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:
+    """Return the likelihood of a model that has its density exactly; None of another one."""
+    return ExactLikelihood(cast(NormalisedDensity, model), source) if isinstance(model, EXACT_DENSITIES) else None
+
+
+def fisher_error(model: Model, source: Source, smoothing: float) -> FisherError | None:
+    """Return the distance from the scores of the data's law; None where there is no law, or the model has no score."""
+    if source.law is None or not isinstance(model, ScoreModel | ConditionalScoreModel):
+        return None
+    return FisherError(model, source.law, smoothing)

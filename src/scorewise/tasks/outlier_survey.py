@@ -1,0 +1,228 @@
+"""A model's outlier scores of its own data and of sets of outliers, and how well they tell these apart."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from torch import Tensor
+
+from scorewise import outliers
+from scorewise.data.source import Source, Split
+from scorewise.errors import UserError
+from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
+
+INSIDE = "test"
+"""What the in-distribution examples are called beside the outlier sets."""
+OF_LIKELIHOOD = ("nll", "typicality")
+BY_DEFAULT = ("typicality", "abs_h")
+"""The statistic that predict writes where none is named: the first of these that the model has. Both are two-sided."""
+
+
+class Judged(NamedTuple):
+    """Outlier sets told from the data.
+
+    Args:
+        scores: by statistic and set, the in-distribution ones first.
+        detected: how well every statistic tells every set.
+    """
+
+    scores: Mapping[str, Mapping[str, Tensor]]
+    detected: outliers.Comparison
+
+    def estimates(self) -> dict[str, outliers.Estimate]:
+        """Return every number by metric/statistic/set."""
+        by_statistic, chosen = self.detected.estimates, self.detected.chosen
+        flat = {
+            f"{metric}/{name}/{label}": by_set[label][metric]
+            for metric in outliers.METRICS
+            for name, by_set in by_statistic.items()
+            for label in by_set
+        }
+        if self.detected.others is not None:
+            by_set = by_statistic[chosen]
+            for metric in outliers.METRICS:
+                others = [label for label in by_set if label not in (self.detected.chosen_on, "mean")]
+                flat |= {f"{metric}/chosen/{label}": by_set[label][metric] for label in others}
+                flat[f"{metric}/chosen/others"] = self.detected.others[metric]
+        return flat
+
+
+class Reference(NamedTuple):
+    """What a user's examples are compared with.
+
+    Args:
+        statistic: its name.
+        mean_nll: of held-out in-distribution examples, nats; None where the statistic needs no likelihood.
+        scores_N: of those.
+    """
+
+    statistic: str
+    mean_nll: float | None
+    scores_N: Tensor
+
+
+class OutlierSurvey:
+    """A model that looks at its own data and at other data sets.
+
+    Args:
+        model: with scores, a density or an energy.
+        source: that it was trained on.
+        out: outlier sets by name, of examples of the model's shape.
+        choose_on: the set that a statistic is chosen on; None: the first.
+        images: examples per set, at most.
+        examiner: that looks at them.
+
+    Raises:
+        ValueError: a set of another shape, or a name that does not fit.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        source: Source,
+        out: Mapping[str, Source],
+        choose_on: str | None,
+        images: int,
+        examiner: outliers.Examiner,
+    ) -> None:
+        if choose_on is not None and choose_on not in out:
+            raise ValueError(f"task.choose_on={choose_on} is none of the outlier sets {', '.join(out)}")
+        for name, other in out.items():
+            if tuple(other.shape) != tuple(source.shape):
+                raise ValueError(
+                    f"task.out: {name} has examples of shape {list(other.shape)}, and this model takes "
+                    f"{list(source.shape)}: name data of that shape"
+                )
+        self.model, self.source, self.out, self.choose_on, self.images = model, source, dict(out), choose_on, images
+        self.examiner, self.statistics = examiner, outliers.statistics_of(type(model))
+
+    def prepare(self, label: str) -> None:
+        """Make sure that an outlier set is there.
+
+        Raises:
+            UserError: it is missing, or holds no example.
+        """
+        self.out[label].prepare()
+        if not self.out[label].count("test"):
+            raise UserError(f"task.out: {label} has no test examples to compare with: name another set.")
+
+    def look(self, x_BD: Tensor, index_B: Tensor) -> dict[str, Tensor]:
+        """Return the numbers behind all statistics of a batch of in-distribution examples, of the first ones only."""
+        return self.examiner.look(x_BD, index_B, INSIDE, outliers.numbers_behind(self.statistics), self.images)
+
+    def judge(self, inside: Mapping[str, Tensor], resamples: int, seed: int) -> Judged:
+        """Return how well the outlier sets are told from in-distribution examples.
+
+        Args:
+            inside: numbers behind the statistics of these, see `look`.
+            resamples: of the bootstrap.
+            seed: of the bootstrap.
+
+        Raises:
+            UserError: no statistic is a number.
+        """
+        mean_nll, statistics = self._held_out_mean(self.statistics, inside)
+        wanted = outliers.numbers_behind(statistics)
+        found = {INSIDE: inside}
+        for label, source in self.out.items():
+            found[label] = self.examiner.survey(source, "test", label, wanted, self.images)
+            self._warn_of_tails(label, found[label])
+        scores = {label: outliers.outlier_scores(each, mean_nll) for label, each in found.items()}
+        statistics = _that_are_numbers(statistics, scores)
+        per_set = {label: {name: each[name] for name in statistics} for label, each in scores.items()}
+        choose_on = self.choose_on or next(iter(self.out))
+        return Judged(
+            {name: {label: each[name] for label, each in scores.items()} for name in statistics},
+            outliers.compare(per_set.pop(INSIDE), per_set, choose_on, resamples, seed),
+        )
+
+    def _held_out_mean(
+        self, statistics: Sequence[str], inside: Mapping[str, Tensor] | None = None
+    ) -> tuple[float | None, tuple[str, ...]]:
+        """Return the mean nll of held-out examples, where statistics ask for it, and the statistics that there are.
+
+        Those of a likelihood that may not be reported are left out, with a warning.
+        """
+        if not set(statistics) & set(OF_LIKELIHOOD):
+            return None, tuple(statistics)
+        reference = self._held_out(("nll",))
+        refused = [self.examiner.refusal(dict(numbers)) for numbers in (reference, inside or {})]
+        if reason := next((one for one in refused if one), None):
+            warnings.warn(f"nll and typicality are not reported: {reason}.", stacklevel=2)
+            return None, tuple(name for name in statistics if name not in OF_LIKELIHOOD)
+        return float(reference["nll"].mean()), tuple(statistics)
+
+    def _held_out(self, wanted: Sequence[str]) -> dict[str, Tensor]:
+        split: Split = "val" if self.source.count("val") else "train"
+        return self.examiner.survey(self.source, split, split, wanted, self.images)
+
+    def _warn_of_tails(self, label: str, found: Mapping[str, Tensor]) -> None:
+        if "outside" not in found:
+            return
+        likelihood = cast(NumericallyNormalised, self.examiner.normalised).normaliser()
+        beyond = int((found["outside"] > likelihood.largest_tail).sum())
+        if beyond:
+            warnings.warn(
+                f"nll of {beyond} of {len(found['outside'])} examples of {label} rests on a conditional with more than "
+                f"{likelihood.largest_tail:g} of its mass outside the range of the likelihood.",
+                stacklevel=2,
+            )
+
+    def reference(self, statistic: str | None) -> Reference:
+        """Return the outlier scores of held-out in-distribution examples, which percentiles refer to.
+
+        Args:
+            statistic: its name; None: chosen on `choose_on` where that is given, else see `BY_DEFAULT`.
+
+        Raises:
+            UserError: the statistic needs a likelihood, and the model has none to report.
+        """
+        name = statistic or self._chosen() or next(one for one in BY_DEFAULT if one in self.statistics)
+        mean_nll, usable = self._held_out_mean((name,))
+        if not usable:
+            raise UserError(
+                f"task.statistic={name} needs a likelihood, which this model has none of to report (the warning says "
+                "why): use task.statistic=abs_h."
+            )
+        found = self._held_out(outliers.numbers_behind((name,)))
+        return Reference(name, mean_nll, outliers.outlier_scores(found, mean_nll)[name])
+
+    def _chosen(self) -> str | None:
+        """Return the statistic that tells one outlier set best from held-out examples; None where none is named."""
+        if self.choose_on is None:
+            return None
+        label = self.choose_on
+        self.prepare(label)
+        mean_nll, statistics = self._held_out_mean(self.statistics)
+        wanted = outliers.numbers_behind(statistics)
+        inside = outliers.outlier_scores(self._held_out(wanted), mean_nll)
+        surveyed = self.examiner.survey(self.out[label], "test", label, wanted, self.images)
+        outside = outliers.outlier_scores(surveyed, mean_nll)
+        names = _that_are_numbers(statistics, {"held-out": inside, label: outside})
+        return max(names, key=lambda name: outliers.detection(inside[name], outside[name])["auroc"])
+
+    def score(self, x_BD: Tensor, index_B: Tensor, reference: Reference) -> Tensor:
+        """Return the outlier scores of other examples by the statistic of a reference, shape (B,)."""
+        x_BD = self.examiner.noisy(x_BD, index_B, "predict")
+        found = outliers.numbers(self.model, x_BD, outliers.numbers_behind((reference.statistic,)))
+        return outliers.outlier_scores(found, reference.mean_nll)[reference.statistic]
+
+
+def _that_are_numbers(statistics: Sequence[str], scores: Mapping[str, Mapping[str, Tensor]]) -> tuple[str, ...]:
+    """Return the statistics whose scores are numbers in every set; the others are named in a warning.
+
+    Raises:
+        UserError: there are none.
+    """
+    usable = []
+    for name in statistics:
+        bad = {label: int(each[name].isnan().sum()) for label, each in scores.items()}
+        if any(bad.values()):
+            where = ", ".join(f"{count} of {label}" for label, count in bad.items() if count)
+            warnings.warn(f"{name} is not reported: it is not a number for examples ({where}).", stacklevel=2)
+        else:
+            usable.append(name)
+    if not usable:
+        raise UserError("this model gives no outlier score that is a number: train it again, with more data.smoothing.")
+    return tuple(usable)

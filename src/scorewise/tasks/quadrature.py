@@ -1,0 +1,80 @@
+"""Held-out likelihoods that a numerical normaliser gives, and whether they may be reported."""
+
+import torch
+from torch import Tensor
+from torchmetrics import CatMetric
+
+from scorewise.data.source import Source
+from scorewise.heads.model import Model
+from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.likelihood.likelihood import Likelihood, TailMass
+from scorewise.tasks.measures import bits_per_dim
+
+ERROR_OF = 32
+"""Of how many examples the error of a quadrature is measured: it costs three likelihoods."""
+NAMES = ("nll", "bits_per_dim", "nll_quadrature_error", "nll_tail", "nll_outside")
+
+
+class QuadratureLikelihood:
+    """The likelihood of the first held-out examples of one test, with what it rests on.
+
+    Args:
+        model: of conditionals.
+        likelihood: that normalises them, and says of how many conditionals.
+        source: of the examples.
+    """
+
+    def __init__(self, model: NumericallyNormalised, likelihood: Likelihood, source: Source) -> None:
+        self.model, self.likelihood, self.source = model, likelihood, source
+        self.forget()
+
+    @classmethod
+    def of_model(cls, model: Model, source: Source) -> "QuadratureLikelihood | None":
+        """Return the likelihood of a model that has one by a numerical normaliser; None of another one."""
+        if not isinstance(model, NumericallyNormalised) or model.likelihood is None:
+            return None
+        return cls(model, model.likelihood, source)
+
+    def forget(self) -> None:
+        """Forget an earlier test."""
+        self.done, self.worst = 0, CatMetric()
+
+    def of(self, x_BD: Tensor, world_size: int) -> dict[str, Tensor]:
+        """Return the numbers of a batch of smoothed examples, of as many as the likelihood is allowed.
+
+        Args:
+            x_BD: the next examples.
+            world_size: processes among which examples are dealt out.
+        """
+        share = max(1, self.likelihood.values // self.source.dims // world_size)
+        x_BD = x_BD[: max(0, share - self.done)]
+        if not len(x_BD):
+            return {}
+        found = {}
+        with torch.no_grad():
+            log_q_BD, outside_BD = self.likelihood.conditional_log_prob(self.model, x_BD)
+            if self.done == 0:
+                error_B = self.likelihood.numbers(self.model, x_BD[:ERROR_OF])["nll_quadrature_error"]
+                found["nll_quadrature_error"] = error_B
+        mass_B, worst_B = self.likelihood.worst(outside_BD)
+        self.worst.to(x_BD.device).update(worst_B)
+        self.done += len(x_BD)
+        nll_B = -log_q_BD.sum(-1)
+        bits_B = bits_per_dim(nll_B, self.source.dims, self.source.log_volume)
+        outside_B = self.likelihood.beyond(x_BD)
+        return {**found, "nll_tail": mass_B, "nll_outside": outside_B, "nll": nll_B, "bits_per_dim": bits_B}
+
+    def refusal(self, tail_N: Tensor) -> str | None:
+        """Return why the likelihood of the test may not be reported, or None where it may.
+
+        All processes come to the same end, since each looks at the examples of all.
+
+        Args:
+            tail_N: nll_tail of the examples of all processes.
+        """
+        worst_N = torch.as_tensor(self.worst.compute()).reshape(-1)
+        try:
+            self.likelihood.refuse(self.model, tail_N, worst_N)
+        except TailMass as error:
+            return str(error)
+        return None
