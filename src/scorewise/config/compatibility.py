@@ -11,7 +11,7 @@ from scorewise.capabilities import (
     NoisyConditionalScoreModel,
     NoisyScoreModel,
 )
-from scorewise.catalog import Config, option_name, targets
+from scorewise.catalog import NONE, Config, option_name, targets
 from scorewise.config.choices import IncompatibleChoice, class_of, has_any, named, needs_of, of_objective, that_have
 from scorewise.config.outlier_sets import entries_of, entry_of
 from scorewise.config.settings import refuse_out_of_range
@@ -44,49 +44,57 @@ def refuse_incompatible(config: Config) -> None:
         _refuse_vae(config)
         return
     objective, head = class_of(config, "objective", Objective), class_of(config, "head", Model)
-    backbone, sampler, task = (class_of(config, group) for group in ("backbone", "sampler", "task"))
+    classes = {group: class_of(config, group) for group in ("backbone", "sampler", "task")}
     refuse_out_of_range(config)
     chosen = {
         group: option_name(group, config[group]["_target_"])
-        for group in ("objective", "head", "backbone", "sampler", "task")
+        for group in ("objective", "head", "backbone", "sampler", "task", "likelihood")
     }
-
-    def require(who: str, needs: tuple[type, ...], group: str, has: type) -> None:
-        if not has_any(has, needs):
-            thing = "backbone" if group == "backbone" else "model"
-            raise IncompatibleChoice(
-                f"{who}={chosen[who]} needs a {thing} with {named(needs)}; {group}={chosen[group]} has none. "
-                f"Use {group}={either(that_have(group, needs))}."
-            )
-
-    require("head", needs_of(head), "backbone", backbone)
-    require("objective", of_objective(config, "needs_with"), "head", head)
-    if _has_levels(head) and not issubclass(objective, Multiscale):
+    _refuse_what_lacks(chosen, "head", needs_of(head), "backbone", classes["backbone"])
+    _refuse_what_lacks(chosen, "objective", of_objective(config, "needs_with"), "head", head)
+    if has_any(head, OF_LEVELS) and not has_any(objective, (Multiscale,)):
         raise IncompatibleChoice(
             f"head={chosen['head']} learns scores at a ladder of noise levels, and objective={chosen['objective']} has "
-            f"none. Use objective={either(_multiscale_objectives())}."
+            f"none. Use objective={either(that_have('objective', (Multiscale,)))}."
         )
-    require("sampler", needs_of(sampler), "head", head)
-    require("task", needs_of(task), "head", head)
-    _refuse_task(config, task, head)
-    if issubclass(head, NumericallyNormalised):
-        chosen["likelihood"] = option_name("likelihood", config["likelihood"]["_target_"])
-        if chosen["likelihood"] == "none":
+    for group in ("sampler", "task"):
+        _refuse_what_lacks(chosen, group, needs_of(classes[group]), "head", head)
+    _refuse_task(config, classes["task"], head)
+    if has_any(head, (NumericallyNormalised,)):
+        if config["likelihood"] == NONE:
             raise IncompatibleChoice(
                 f"likelihood=none leaves head={chosen['head']} without the normaliser that its log-density, its exact "
                 f"draws and its nll rest on. Use likelihood=auto."
             )
-        require("likelihood", needs_of(class_of(config, "likelihood")), "head", head)
+        _refuse_what_lacks(chosen, "likelihood", needs_of(class_of(config, "likelihood")), "head", head)
     _refuse_kinks(config, objective, head, chosen)
     _refuse_off_levels(config, head, chosen)
-    dropout = config["backbone"].get("dropout", 0)
+    _refuse_conditions(config, objective, chosen)
+
+
+OF_LEVELS = (NoisyScoreModel, NoisyConditionalScoreModel)
+"""What models of a ladder of noise levels have."""
+
+
+def _refuse_what_lacks(chosen: Mapping[str, str], who: str, needs: tuple[type, ...], group: str, has: type) -> None:
+    """Refuse a choice whose needs another one does not meet."""
+    if not has_any(has, needs):
+        thing = "backbone" if group == "backbone" else "model"
+        raise IncompatibleChoice(
+            f"{who}={chosen[who]} needs a {thing} with {named(needs)}; {group}={chosen[group]} has none. "
+            f"Use {group}={either(that_have(group, needs))}."
+        )
+
+
+def _refuse_conditions(config: Config, objective: Any, chosen: Mapping[str, str]) -> None:
+    """Refuse dropout and several processes where an objective cannot have them."""
+    dropout, trainer = config["backbone"].get("dropout", 0), config.get("trainer", {})
     if dropout and of_objective(config, "several_passes_with"):
         raise IncompatibleChoice(
             f"objective={chosen['objective']} compares several passes over an example, and with backbone.dropout="
             f"{dropout} every pass is another function: use backbone.dropout=0."
         )
-    trainer = config.get("trainer", {})
-    if objective.remembers and (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):  # type: ignore[attr-defined]
+    if objective.remembers and (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1):
         raise IncompatibleChoice(
             f"objective={chosen['objective']} keeps its chains in one process, and trainer.devices="
             f"{trainer.get('devices')} would start several: use trainer.devices=1."
@@ -139,13 +147,10 @@ def _refuse_score_network(config: Config) -> bool:
     objective, head = class_of(config, "objective", Objective), class_of(config, "head", Model)
     backbone = class_of(config, "backbone")
     chosen = {g: option_name(g, config[g]["_target_"]) for g in ("objective", "head", "backbone")}
-    if not issubclass(objective, SCORE_OBJECTIVES):
-        fitting = [
-            name for name, target in targets("objective").items() if issubclass(import_class(target), SCORE_OBJECTIVES)
-        ]
+    if not has_any(objective, SCORE_OBJECTIVES):
         raise IncompatibleChoice(
             f"task=implicit_vae needs an objective that fits a score as it is; objective={chosen['objective']} does "
-            f"something else. Use objective={either(fitting)}."
+            f"something else. Use objective={either(that_have('objective', SCORE_OBJECTIVES))}."
         )
     if not has_any(backbone, needs_of(head)):
         raise IncompatibleChoice(
@@ -159,7 +164,7 @@ def _refuse_score_network(config: Config) -> bool:
             f"Use backbone={either(that_have('backbone', given))}."
         )
     needs = of_objective(config, "needs_with")
-    if not has_any(head, needs) or _has_levels(head):
+    if not has_any(head, needs) or has_any(head, OF_LEVELS):
         raise IncompatibleChoice(
             f"objective={chosen['objective']} needs a model with {named(needs)}; head={chosen['head']} has none. "
             f"Use head={either(that_have('head', needs))}."
@@ -184,7 +189,7 @@ def refuse_unlabelled(config: Config) -> None:
     Raises:
         IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
     """
-    if not issubclass(class_of(config, "data", Source), Labelled):
+    if not has_any(class_of(config, "data", Source), (Labelled,)):
         raise IncompatibleChoice(
             f"data={option_name('data', config['data']['_target_'])} has no labels that a classifier could learn: "
             f"use data={either(that_have('data', (Labelled,)))}."
@@ -210,7 +215,7 @@ def _on_levels() -> list[str]:
 
 
 def _refuse_off_levels(config: Config, head: type, chosen: Mapping[str, str]) -> None:
-    if not issubclass(head, DiscreteDensity):
+    if not has_any(head, (DiscreteDensity,)):
         return
     source = class_of(config, "data", Source)
     if config["head"].get("levels", 0) is None and source.levels is None:  # type: ignore[attr-defined]
@@ -249,11 +254,3 @@ def _activations(cls: type) -> list[tuple[str, Activation]]:
     """Return the parameters of a class that are names of activations."""
     told = [(name, one) for name, kinds_ in kinds(cls).items() for kind in kinds_ for one in kind.ranges]
     return [(name, one) for name, one in told if isinstance(one, Activation)]
-
-
-def _has_levels(head: type) -> bool:
-    return issubclass(head, NoisyScoreModel) or issubclass(head, NoisyConditionalScoreModel)
-
-
-def _multiscale_objectives() -> list[str]:
-    return [name for name, target in targets("objective").items() if issubclass(import_class(target), Multiscale)]
