@@ -64,7 +64,8 @@ class Record:
     @property
     def seed(self) -> int | str:
         """The seed."""
-        return self.config.get("seed", "")
+        seed: int | str = self.config.get("seed", "")
+        return seed
 
     @property
     def results(self) -> Any:

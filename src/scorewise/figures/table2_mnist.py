@@ -332,4 +332,5 @@ class Table2Mnist(Figure):
 
 
 def _mean(values: Any) -> float:
-    return sum(values) / len(values)
+    mean: float = sum(values) / len(values)
+    return mean

@@ -177,7 +177,8 @@ class TableWine(Figure):
 
 
 def _rows(source: Any, split: str) -> Tensor:
-    return source.examples(split, torch.arange(source.count(split)), -1, 0).double()
+    x_ND: Tensor = source.examples(split, torch.arange(source.count(split)), -1, 0).double()
+    return x_ND
 
 
 def _noisy(x_ND: Tensor, noise: float, copies: int) -> Tensor:

@@ -29,7 +29,8 @@ class DSM(FieldObjective[FieldModel]):
         super().__init__(field)
         if not sigma > 0:
             raise ValueError(f"objective.sigma={sigma} must be positive: DSM divides by it")
-        self.noise, self.scale = sigma, sigma**sigma_power
+        self.noise = sigma
+        self.scale: float = sigma**sigma_power
 
     def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""

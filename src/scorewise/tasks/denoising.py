@@ -224,7 +224,8 @@ class Denoising(ScoreTask):
                 "sequential": denoising.sequential,
                 "joint": denoising.joint,
             }
-            return ways[self.mode](model, y_BD, self.sigma).clamp(-1, 1)
+            x_BD: Tensor = ways[self.mode](model, y_BD, self.sigma).clamp(-1, 1)
+            return x_BD
         shape = self.source.shape
         if known_BD is None:
             known_BD = ~denoising.impulse_mask(model, y_BD, shape, self.steps, self.jump)
