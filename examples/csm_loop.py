@@ -33,7 +33,8 @@ def log_law(x_B2: torch.Tensor) -> torch.Tensor:
         torch.distributions.Categorical(torch.ones(2)),
         torch.distributions.Normal(torch.tensor([-1.0, 1.0]), torch.tensor(SMOOTHING)),
     )
-    return parts.log_prob(x_B2).sum(-1)
+    log_p_B: torch.Tensor = parts.log_prob(x_B2).sum(-1)
+    return log_p_B
 
 
 def main() -> None:

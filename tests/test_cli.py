@@ -219,7 +219,7 @@ def test_predict(tmp_path: Path) -> None:
             inference_mode=False,
             default_root_dir=tmp_path,
         )
-        predicted = torch.cat(trainer.predict(task, ScoreData(parts.source, 500, 0)))
+        predicted = torch.cat(trainer.predict(task, ScoreData(parts.source, 500, 0)))  # type: ignore[arg-type]
         assert predicted.shape == shape
         assert not predicted.requires_grad
 

@@ -20,7 +20,8 @@ from scorewise.errors import UserError
 
 
 def every(source: Any, split: Any) -> torch.Tensor:
-    return source.examples(split, torch.arange(source.count(split)), 0, 0)
+    x_ND: torch.Tensor = source.examples(split, torch.arange(source.count(split)), 0, 0)
+    return x_ND
 
 
 def test_digits() -> None:

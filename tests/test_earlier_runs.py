@@ -32,7 +32,7 @@ ON_THIS_MACHINE = [name for name in NAMES if name != "table"]
 def placed(name: str, folder: Path) -> Path:
     """Return a stored run in the folder where a command looks for it, with weights of its shapes."""
     stored = yaml.safe_load((STORED / name / "config.yaml").read_text())
-    run = folder / "runs" / name / stored["identity"]
+    run = folder / "runs" / name / str(stored["identity"])
     shutil.copytree(STORED / name, run)
     torch.manual_seed(0)
     model = assemble(read_config(run, refuse_unknown)["model"], import_class)

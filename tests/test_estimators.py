@@ -154,7 +154,8 @@ def slow_stein(x: Tensor, eta: float) -> Tensor:
         for other in x:
             leaf = other.clone().requires_grad_()
             moments[i] += torch.autograd.grad(slow_kernel(y, leaf, h), leaf)[0]
-    return torch.linalg.inv(slow_kernel_matrix(x, h) + eta * torch.eye(len(x))) @ -moments
+    scores: Tensor = torch.linalg.inv(slow_kernel_matrix(x, h) + eta * torch.eye(len(x))) @ -moments
+    return scores
 
 
 def slow_spectral(q: Tensor, x: Tensor, share: float) -> Tensor:

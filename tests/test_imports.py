@@ -183,6 +183,7 @@ def test_names_of_release_01_are_found_with_a_warning() -> None:
         ("outliers", "numbers_behind", "quantities_behind"),
         ("denoising", "outliers", "impulse_mask"),
         ("capabilities", "LiftedDensity", "UncheckedDensity"),
+        ("store", "table", "class_finder"),
     ],
 )
 def test_names_that_a_room_had_are_found_with_a_warning(room: str, earlier: str, present: str) -> None:

@@ -7,6 +7,7 @@ unbroken ones. Raise the least release of Lightning in pyproject.toml, or bound 
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +78,8 @@ def test_the_next_epoch_begins(trained: Trainer) -> None:
     loop.epoch_progress.current.completed -= 1
     begin_epoch(trained)
     assert not loop.restarting
-    assert loop.epoch_progress.current.completed == loop.epoch_progress.current.processed == 2
+    progress: Any = loop.epoch_progress.current
+    assert progress.completed == progress.processed == 2
 
 
 def test_no_other_module_reads_what_is_private_to_lightning() -> None:

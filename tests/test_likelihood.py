@@ -45,7 +45,8 @@ class Analytic(NumericallyNormalised):
     def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
         q_BD = q_BD.expand(torch.broadcast_shapes(q_BD.shape, c_BDF.shape[:-1]))
         sigma = sigma.expand_as(q_BD) if sigma.ndim else sigma
-        return torch.func.grad(lambda q: self.exact(q, c_BDF, sigma).sum())(q_BD)
+        s_BD: Tensor = torch.func.grad(lambda q: self.exact(q, c_BDF, sigma).sum())(q_BD)
+        return s_BD
 
     def draw(self, n: int) -> Tensor:
         log_w_K, m_K, s_K = self.parts

@@ -28,7 +28,8 @@ def normal(x_BD: Tensor) -> Tensor:
 
 def correlated(x_BD: Tensor) -> Tensor:
     u_BD = x_BD - 2
-    return -0.5 * (u_BD * torch.linalg.solve(COVARIANCE, u_BD.T).T).sum(-1)
+    log_p_B: Tensor = -0.5 * (u_BD * torch.linalg.solve(COVARIANCE, u_BD.T).T).sum(-1)
+    return log_p_B
 
 
 def bimodal(x_BD: Tensor) -> Tensor:
@@ -127,7 +128,8 @@ def test_the_leapfrog_path_keeps_volume() -> None:
         return torch.cat([x, p], -1)[0]
 
     def score(x: Tensor) -> Tensor:
-        return torch.func.grad(lambda v: bimodal(v).sum())(x)
+        s: Tensor = torch.func.grad(lambda v: bimodal(v).sum())(x)
+        return s
 
     z = torch.tensor([0.3, 0.8])
     there, q = leapfrog_path(bimodal, Point.at(bimodal, z[None, :1]), z[None, 1:], 0.2, 4)

@@ -6,9 +6,8 @@ a score twice as large, or a standard deviation in place of a variance ends else
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import torch
@@ -65,7 +64,7 @@ OF_CHAINS = 0.5 * (VARIANCE + math.sqrt(VARIANCE * (VARIANCE - 2 * CHAIN_STEP)))
 """The w whose Langevin chains x + a s + sqrt(2 a) z, of variance w / (1 - a / (2 w)), have the variance of the data."""
 
 
-def over_ladder(share: Any) -> float:
+def over_ladder(share: Callable[[float], float]) -> float:
     """Return the mean over the levels of a function of sigma^2 / (variance + sigma^2)."""
     return sum(share(sigma**2 / (VARIANCE + sigma**2)) for sigma in LADDER) / len(LADDER)
 
@@ -207,7 +206,8 @@ def examples(smoothing: float, count: int) -> Tensor:
     x_ND = x_ND - x_ND.mean(0)
     x_ND = x_ND @ torch.linalg.inv(torch.linalg.cholesky(x_ND.T @ x_ND / count)).T
     x_ND = CENTRE + math.sqrt(VARIANCE) * x_ND
-    return x_ND + smoothing * smoothing_noise(draws(count), x_ND)
+    noisy_ND: Tensor = x_ND + smoothing * smoothing_noise(draws(count), x_ND)
+    return noisy_ND
 
 
 def loss_and_gradient(recovery: Recovery, x_ND: Tensor, at: Tensor) -> tuple[float, Tensor]:

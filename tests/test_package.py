@@ -67,6 +67,7 @@ def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
         (entry,) = [name for name in names if name.endswith("entry_points.txt")]
         assert b"scorewise = scorewise.commands.cli:console" in file.read(entry)
         file.extractall(tmp_path / "site")
+    assert "scorewise/py.typed" in names
     assert {f"scorewise/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")} <= names
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     program = "import scorewise.commands.cli; print(scorewise.__file__); scorewise.commands.cli.console()"

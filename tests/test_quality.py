@@ -53,7 +53,8 @@ def with_moments(n: int, mean_F: Tensor, covariance_FF: Tensor) -> Tensor:
     z_NF = torch.randn(n, len(mean_F), dtype=torch.float64)
     z_NF -= z_NF.mean(0)
     white_NF = torch.linalg.solve_triangular(torch.linalg.cholesky(torch.cov(z_NF.T)), z_NF.T, upper=False).T
-    return mean_F + white_NF @ torch.linalg.cholesky(covariance_FF).T
+    features_NF: Tensor = mean_F + white_NF @ torch.linalg.cholesky(covariance_FF).T
+    return features_NF
 
 
 def some_gaussians() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -16,7 +16,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 def block(language: str, contains: str) -> str:
     found = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if contains in text]
     assert len(found) == 1, f"{len(found)} {language} blocks contain {contains}"
-    return found[0]
+    block: str = found[0]
+    return block
 
 
 def test_the_worked_example(command: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,8 @@ def test_it_can_be_differentiated_twice_and_transformed(ordering: str) -> None:
 
     def slope(made: MADE) -> Tensor:
         scalar = field(made)
-        return torch.func.grad(lambda x_BD: scalar(x_BD).sin().sum())(x).square().sum()
+        total: Tensor = torch.func.grad(lambda x_BD: scalar(x_BD).sin().sum())(x).square().sum()
+        return total
 
     for number in (traces, slope):
         torch.manual_seed(1)

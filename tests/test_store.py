@@ -32,7 +32,8 @@ class MyMADE(MADE):
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    return assemble(RECIPE, import_class).save(tmp_path / "model")
+    folder: Path = assemble(RECIPE, import_class).save(tmp_path / "model")
+    return folder
 
 
 def rewrite(folder: Path, change: Any) -> None:

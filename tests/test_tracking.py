@@ -56,7 +56,7 @@ def warnings_of(ended: Outcome) -> list[str]:
 
 def records(file: Path) -> list[Any]:
     """Return the records of a .wandb file: LevelDB's log format behind a header of seven bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     data, place, whole, found = file.read_bytes(), 7, b"", []
     assert data[:4] == b":W&B"
@@ -267,7 +267,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         if refusal := found.get(asked["mode"]):
             raise refusal
         found["runs"].append(StandIn(**found["settings"], **asked))
-        return found["runs"][-1]
+        run: StandIn = found["runs"][-1]
+        return run
 
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(wandb, "teardown", lambda: None)

@@ -66,7 +66,8 @@ def entropy_gradient(matrix_DD: Tensor, score: Any, draws: int = 200_000) -> tup
 
 
 def joint_score(z_BD: Tensor, covariance_DD: Tensor) -> Tensor:
-    return -torch.linalg.solve(covariance_DD, z_BD.mT).mT
+    s_BD: Tensor = -torch.linalg.solve(covariance_DD, z_BD.mT).mT
+    return s_BD
 
 
 def test_conditional_scores_give_the_entropy_gradient_of_a_triangular_encoder() -> None:
@@ -355,13 +356,15 @@ class LinearGaussian:
         def log_prob(z_BCD: Tensor) -> Tensor:
             mean = z_BCD @ self.a_XD.mT + self.b_X
             law = torch.distributions.Normal(mean, torch.tensor(self.std, dtype=mean.dtype))
-            return law.log_prob(x_BX[:, None].to(mean.dtype)).sum(-1)
+            log_p_BC: Tensor = law.log_prob(x_BX[:, None].to(mean.dtype)).sum(-1)
+            return log_p_BC
 
         return log_prob
 
     def log_marginal(self, x_BX: Tensor) -> Tensor:
         covariance = self.a_XD @ self.a_XD.mT + self.std**2 * torch.eye(self.pixels, dtype=self.a_XD.dtype)
-        return torch.distributions.MultivariateNormal(self.b_X, covariance).log_prob(x_BX)
+        log_p_B: Tensor = torch.distributions.MultivariateNormal(self.b_X, covariance).log_prob(x_BX)
+        return log_p_B
 
     def simulate(self, n: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(2)
@@ -428,7 +431,8 @@ def test_rough_gradients_leave_the_estimate_exact(double: None) -> None:
     truth_B, likelihood = model.log_marginal(x_BX), model.log_likelihood(x_BX)
 
     def other(z_BCD: torch.Tensor) -> torch.Tensor:
-        return 0.8 * likelihood(z_BCD) + z_BCD[..., 0]
+        log_p_BC: Tensor = 0.8 * likelihood(z_BCD) + z_BCD[..., 0]
+        return log_p_BC
 
     def single(z_BCD: torch.Tensor) -> torch.Tensor:
         a_XD, b_X, x_B1X = (t.bfloat16() for t in (model.a_XD, model.b_X, x_BX[:, None]))

@@ -14,6 +14,7 @@ from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.heads.trained import Trained
+from scorewise.version import renamed
 
 FindClass = Callable[[str], type]
 
@@ -54,7 +55,7 @@ def refuse_unknown(target: str, classes: Sequence[type] = ()) -> None:
         )
 
 
-def table(classes: Sequence[type] = ()) -> FindClass:
+def class_finder(classes: Sequence[type] = ()) -> FindClass:
     """Return a look-up in Scorewise's own classes and those handed in; it imports no other name.
 
     Args:
@@ -81,7 +82,7 @@ def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def refuse_unsafe(config: object, check: Callable[[str], None], origin: str) -> None:
-    """Refuse a stored config that names anything outside the table, or holds an interpolation.
+    """Refuse a stored config that names a class that is not known, or holds an interpolation.
 
     Raises:
         UserError: what was found, and where.
@@ -213,7 +214,7 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path, find = local_folder(folder), table(classes)
+    path, find = local_folder(folder), class_finder(classes)
     config = read_config(path, lambda target: refuse_unknown(target, classes))
     weights = path / "weights.safetensors"
     if not weights.is_file():
@@ -235,3 +236,6 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
         reason = str(error).splitlines()[0]
         raise UserError(f"{weights} does not fit its config or is damaged ({reason}): nothing was loaded.") from error
     return model.eval()
+
+
+__getattr__ = renamed(__name__, {"table": "class_finder"})

@@ -117,7 +117,8 @@ class Glow(nn.Module):
             for layer in reversed(_layers(self.levels[i])):
                 h_BCHW, _ = layer.forward(h_BCHW)
             h_BCHW, _ = self.squeeze.forward(h_BCHW)
-        return h_BCHW.flatten(1)
+        u_BD: Tensor = h_BCHW.flatten(1)
+        return u_BD
 
 
 def _layers(steps: nn.Module) -> list[Any]:

@@ -157,7 +157,7 @@ class Part(Pass):
             if not self.x:
                 self.memory.coarse[up] = h_BCHW.new_zeros(*h_BCHW.shape[:3], width)
             self.memory.coarse[up][..., columns] = h_BCHW
-        fine_BCHW = up(self.memory.coarse[up][..., columns])[:, :, self.y % 2, None]
+        fine_BCHW: Tensor = up(self.memory.coarse[up][..., columns])[:, :, self.y % 2, None]
         return fine_BCHW[..., : self.width] if self.x is None else fine_BCHW[..., self.x % 2, None]
 
     def beside(self, h_BCHW: Tensor) -> Tensor:

@@ -80,8 +80,8 @@ class Staircase:
 
     def __call__(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the layer's output, for weights that are zero wherever the mask is."""
-        out: Tensor = _StaircaseProduct.apply(self, h.flatten(0, -2), weight, bias)
-        return out.unflatten(0, h.shape[:-1])
+        out: Tensor = _StaircaseProduct.apply(self, h.flatten(0, -2), weight, bias).unflatten(0, h.shape[:-1])
+        return out
 
 
 def _zeros(like: Tensor) -> Tensor:

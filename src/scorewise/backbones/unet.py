@@ -94,7 +94,8 @@ class UNet(nn.Module):
         h_BCHW = self._resolve(h_BCHW, self.level(log_sigma_B), 0)
         h_BCHW = functional.pixel_shuffle(self.last(functional.silu(self.norm(h_BCHW))), self.patch)
         h_BCHW = h_BCHW[..., :height, :width]
-        return h_BCHW.unflatten(1, (self.shape[0], self.width)).movedim(2, -1).flatten(1, 3)
+        h_BDF: Tensor = h_BCHW.unflatten(1, (self.shape[0], self.width)).movedim(2, -1).flatten(1, 3)
+        return h_BDF
 
     def _resolve(self, h_BCHW: Tensor, e_BF: Tensor, depth: int) -> Tensor:
         """Return one resolution and all coarser ones."""

@@ -65,7 +65,8 @@ class Record:
     @property
     def seed(self) -> int | str:
         """The seed that its config states; empty where it has none."""
-        return self.config.get("seed", "")
+        seed: int | str = self.config.get("seed", "")
+        return seed
 
     @property
     def results(self) -> object:

@@ -147,7 +147,7 @@ class ScoreData(LightningDataModule):
 
     def _batches(self, split: Split) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        frozen = bool(self.trainer and self.trainer.overfit_batches)
+        frozen = bool(self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
         return Batches(self.source, split, self.batch_size, self.seed, rank, world_size, frozen)
 
     def train_dataloader(self) -> Batches:

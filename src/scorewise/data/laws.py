@@ -38,7 +38,8 @@ class GaussianMixtureLaw:
 
     @cached_property
     def _factors_KDD(self) -> Tensor:
-        return torch.linalg.cholesky(self.covariances_KDD)
+        factors_KDD: Tensor = torch.linalg.cholesky(self.covariances_KDD)
+        return factors_KDD
 
     def smoothed(self, sigma: float) -> "GaussianMixtureLaw":
         """Return the law of x + sigma z."""

@@ -88,7 +88,8 @@ def _mean_of_draws(
         y_MBD = model.conditional_sample(c_MBDF, generator)
     else:
         y_MBD = model.conditional_quantile(uniform_like(c_MBDF[..., 0], generator), c_MBDF)
-    return y_MBD.unflatten(0, (draws, -1)).mean(0)
+    mean_BD: Tensor = y_MBD.unflatten(0, (draws, -1)).mean(0)
+    return mean_BD
 
 
 def impulse_mask(model: JointScore | Density, x_BD: Tensor, shape: Sequence[int], steps: int, jump: float) -> Tensor:
@@ -109,7 +110,8 @@ def impulse_mask(model: JointScore | Density, x_BD: Tensor, shape: Sequence[int]
 
     def far(expected_BD: Tensor) -> Tensor:
         apart_BCP = (x_BD - expected_BD).abs().unflatten(1, (channels, -1))
-        return (apart_BCP.mean(1) > jump).repeat(1, channels) & at_end_BD
+        far_BD: Tensor = (apart_BCP.mean(1) > jump).repeat(1, channels) & at_end_BD
+        return far_BD
 
     x_BCP = x_BD.unflatten(1, (channels, -1))
     at_end_BD = ((x_BCP >= 1).all(1) | (x_BCP <= -1).all(1)).repeat(1, channels)

@@ -34,12 +34,14 @@ class LinearMMSE:
     def causal(self, y_BD: Tensor) -> Tensor:
         """Return the estimate of every x_d from y_<=d, shape (B, D)."""
         e_BD = self._whitened(y_BD)
-        return (y_BD.double() - self.sigma**2 * e_BD / self.factor_DD.diagonal()).to(y_BD)
+        x_BD: Tensor = (y_BD.double() - self.sigma**2 * e_BD / self.factor_DD.diagonal()).to(y_BD)
+        return x_BD
 
     def joint(self, y_BD: Tensor) -> Tensor:
         """Return the estimate of every x_d from all of y, shape (B, D)."""
-        pull_BD = torch.linalg.solve_triangular(self.factor_DD.mT, self._whitened(y_BD).mT, upper=True).mT
+        pull_BD: Tensor = torch.linalg.solve_triangular(self.factor_DD.mT, self._whitened(y_BD).mT, upper=True).mT
         return (y_BD.double() - self.sigma**2 * pull_BD).to(y_BD)
 
     def _whitened(self, y_BD: Tensor) -> Tensor:
-        return torch.linalg.solve_triangular(self.factor_DD, (y_BD.double() - self.mean_D).mT, upper=False).mT
+        e_BD: Tensor = torch.linalg.solve_triangular(self.factor_DD, (y_BD.double() - self.mean_D).mT, upper=False).mT
+        return e_BD

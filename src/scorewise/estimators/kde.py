@@ -50,7 +50,8 @@ class KDE:
         return -0.5 * squared_distances(q_BD, self.x_ND) / self.bandwidth**2
 
     def _tiles(self, x_BD: Tensor) -> tuple[Tensor, ...]:
-        return x_BD.split(max(1, TILE // len(self.x_ND)))
+        tiles: tuple[Tensor, ...] = x_BD.split(max(1, TILE // len(self.x_ND)))
+        return tiles
 
 
 def ruled_bandwidth(x_ND: Tensor, rule: str) -> float:
@@ -67,7 +68,7 @@ def ruled_bandwidth(x_ND: Tensor, rule: str) -> float:
             f"of {scale:g}: give the bandwidth as a number"
         )
     if rule == "scott":
-        return scale * examples ** (-1 / (dims + 4))
+        return float(scale * examples ** (-1 / (dims + 4)))
     silverman = scale * (examples * (dims + 2) / 4) ** (-1 / (dims + 4))
     return leave_one_out_bandwidth(x_ND, silverman) if rule == "loo" else silverman
 

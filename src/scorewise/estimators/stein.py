@@ -46,4 +46,5 @@ class Stein:
         h = kernel_bandwidth(self.bandwidth, square_MM)
         k_MM = kernel(square_MM, h)
         ridge_MM = self.eta * torch.eye(x_MD.shape[-2], dtype=x_MD.dtype, device=x_MD.device)
-        return -torch.linalg.solve(k_MM + ridge_MM, kernel_gradient(x_MD, k_MM, h))
+        score_MD: Tensor = -torch.linalg.solve(k_MM + ridge_MM, kernel_gradient(x_MD, k_MM, h))
+        return score_MD

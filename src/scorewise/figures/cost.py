@@ -63,7 +63,8 @@ def peak_bytes(step: Step, device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device) - before
     with _LiveMemory() as live:
         step()
-    return live.peak
+    peak: int = live.peak
+    return peak
 
 
 class _LiveMemory(TorchDispatchMode):

@@ -43,7 +43,8 @@ class PosterFig1(Figure):
         x_BD = run.source.sample(draws.fork("data")).float()
         x_BD = x_BD + run.model.noise * smoothing_noise(draws, x_BD)
         counts, *_ = np.histogram2d(x_BD[:, 1].numpy(), x_BD[:, 0].numpy(), [self.edges, self.edges])
-        return counts / counts.sum()
+        share: np.ndarray = counts / counts.sum()
+        return share
 
     def measure(self, bench: Bench) -> Results:
         """Return the total variation distance of every model to the truth, on the grid."""

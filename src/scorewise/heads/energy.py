@@ -35,7 +35,7 @@ class Energy(Model):
     def energy(self, x_BD: Tensor) -> Tensor:
         """Return E(x) = - log q(x) + constant, shape (B,)."""
         u_BD = self.standardise(x_BD)
-        net_B = self.last(self.backbone.features(u_BD)).squeeze(-1)
+        net_B: Tensor = self.last(self.backbone.features(u_BD)).squeeze(-1)
         return net_B + 0.5 * u_BD.square().sum(-1) if self.confining else net_B
 
     def score(self, x_BD: Tensor) -> Tensor:

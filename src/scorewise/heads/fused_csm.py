@@ -15,7 +15,7 @@ ROWS = 2048
 # N rows (one per example and dimension), F context features, H units of a hidden layer. The weights of a head are
 # [of_context (H, F), bias (H,), of_query (H,), then weight (H, H) and bias (H,) per further layer, last (H,), bias ()],
 # and its form is [alpha, beta, alpha', beta']: s = alpha net + beta u and ds/dq = alpha' dnet/du + beta'.
-Pass = Callable[[str, Tensor, Tensor, Tensor, Tensor, list[Tensor]], list[Tensor]]
+RowsPass = Callable[[str, Tensor, Tensor, Tensor, Tensor, list[Tensor]], list[Tensor]]
 
 
 def rows_and_gradients(
@@ -88,9 +88,9 @@ def rows_alone(
 
 
 @cache
-def compiled_pass() -> Pass:
+def compiled_pass() -> RowsPass:
     """Return `rows_and_gradients` compiled, once per process; every call must have the same shapes."""
-    compiled: Pass = torch.compile(rows_and_gradients, dynamic=False)
+    compiled: RowsPass = torch.compile(rows_and_gradients, dynamic=False)
     return compiled
 
 
@@ -182,9 +182,9 @@ def fused_csm(
         activation: name of the head's activation.
         u_N: queries in standard units.
         weight_N: weight of every row.
-        form: (4,), how the network becomes the score, see `Pass`.
+        form: (4,), how the network becomes the score, see `RowsPass`.
         c_NF: contexts.
-        weights: of the head, see `Pass`.
+        weights: of the head, see `RowsPass`.
         compiled: with torch.compile, gradients only.
 
     Raises:

@@ -57,7 +57,8 @@ class Gaussian(CausalModel):
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""
         mu_BD, log_std_BD = self._moments(c_BDF)
-        return self.mean + self.scale * (mu_BD + log_std_BD.exp() * torch.special.ndtri(u_BD))
+        x_BD: Tensor = self.mean + self.scale * (mu_BD + log_std_BD.exp() * torch.special.ndtri(u_BD))
+        return x_BD
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return an exact draw per context, shape (B, D)."""

@@ -15,7 +15,7 @@ from scorewise.ordering import Ordering
 
 
 class DrawsSamples(Protocol):
-    """What a model's sampler has: a rule that draws n examples (n, D) from the model."""
+    """What a model's sampler has: a rule that draws n examples (n, D) from the model, of which its `needs` say more."""
 
     def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
         """Return n examples, shape (n, D)."""

@@ -72,7 +72,7 @@ class NoisyConditionalScore(NumericallyNormalised):
         level_BD = (sigma_BD.log() - self.middle) / self.half_range
         h = self.of_context(c_BDF) + (y_BD / r_BD.sqrt()).unsqueeze(-1) * self.of_query
         h = self.first(h + level_BD.unsqueeze(-1) * self.of_level)
-        net_BD = self.last(self.rest(h)).squeeze(-1)
+        net_BD: Tensor = self.last(self.rest(h)).squeeze(-1)
         return self.std / (sigma_BD * r_BD.sqrt()) * net_BD - y_BD / r_BD
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:

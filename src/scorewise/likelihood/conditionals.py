@@ -116,7 +116,10 @@ class Conditionals:
         """Return the distance outside beyond which a mass lies: a normal law cut at the edge."""
         share_2R = (beyond_2R.clamp(min=1e-300).log() - (self.log_tail_2R - self.log_z_R)).clamp(max=0)
         z_2R = (self.slopes_2R * self.tau).clamp(min=-30)
-        return self.tau * (z_2R - torch.special.ndtri((share_2R + torch.special.log_ndtr(z_2R)).exp())).clamp(min=0)
+        t_2R: Tensor = self.tau * (z_2R - torch.special.ndtri((share_2R + torch.special.log_ndtr(z_2R)).exp())).clamp(
+            min=0
+        )
+        return t_2R
 
     def cdf(self, x_R: Tensor) -> Tensor:
         """Return q(y < x), shape (R,)."""

@@ -32,7 +32,8 @@ class DSM(FieldObjective[FieldModel]):
         self, sigma: Annotated[float, Positive("DSM divides by it")], sigma_power: float = 0.0, field: str = "auto"
     ) -> None:
         super().__init__(field)
-        self.noise, self.scale = sigma, sigma**sigma_power
+        self.noise = sigma
+        self.scale: float = sigma**sigma_power
 
     def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""

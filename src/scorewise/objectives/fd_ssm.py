@@ -53,10 +53,11 @@ class FDSSM(Sliced[ScaledFieldModel]):
     def per_example(self, model: ScaledFieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         v_MBD = self.directions(x_BD, draws)
-        h = self.step * score_gain(model) ** 0.5
+        h: float = self.step * score_gain(model) ** 0.5
         field = self.field_of(model)
         apart_BD = torch.cat([x_BD + h * v_MBD, x_BD - h * v_MBD]).flatten(0, 1)
         plus_MBD, minus_MBD = field(apart_BD).unflatten(0, (-1, len(x_BD))).chunk(2)
         slope_MB = (v_MBD * (plus_MBD - minus_MBD)).sum(-1) / (2 * h)
         along_MB = (v_MBD * (plus_MBD + minus_MBD)).sum(-1) / 2
-        return (slope_MB + 0.5 * along_MB.square()).mean(0)
+        loss_B: Tensor = (slope_MB + 0.5 * along_MB.square()).mean(0)
+        return loss_B

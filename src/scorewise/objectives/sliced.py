@@ -30,7 +30,8 @@ def projections(law: str, draws: Draws, count: int, dims: int, dtype: torch.dtyp
     v_MBD = draws.normal(count, dims, dtype=dtype).transpose(0, 1)
     if law == "gaussian":
         return v_MBD
-    return v_MBD / v_MBD.norm(dim=-1, keepdim=True) * (math.sqrt(dims) if law == "sphere" else 1.0)
+    on_sphere_MBD: Tensor = v_MBD / v_MBD.norm(dim=-1, keepdim=True) * (math.sqrt(dims) if law == "sphere" else 1.0)
+    return on_sphere_MBD
 
 
 class Sliced(FieldObjective[M], ABC):

@@ -82,8 +82,9 @@ class InceptionFeatures(FeatureExtractor):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the features (B, 2048) of images as bytes."""
-        (features_BF,) = self.network(images_BCHW.expand(-1, 3, -1, -1).contiguous())
-        return features_BF.reshape(len(images_BCHW), -1)
+        (found,) = self.network(images_BCHW.expand(-1, 3, -1, -1).contiguous())
+        features_BF: Tensor = found.reshape(len(images_BCHW), -1)
+        return features_BF
 
     def refusal(self, shape: Sequence[int]) -> str | None:
         """Return why images of a shape have no features here, as one sentence, or None where they have."""

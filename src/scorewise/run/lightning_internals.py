@@ -10,7 +10,8 @@ from lightning.pytorch.loops.loop import _Loop
 
 def logged_step(trainer: Trainer) -> int:
     """Return the step under which Lightning logs what it logs now."""
-    return trainer.fit_loop.epoch_loop._batches_that_stepped
+    step: int = trainer.fit_loop.epoch_loop._batches_that_stepped
+    return step
 
 
 def set_logged_step(trainer: Trainer, step: int) -> None:
@@ -51,4 +52,4 @@ def begin_epoch(trainer: Trainer) -> None:
     """
     loop = trainer.fit_loop
     _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
-    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
+    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed  # type: ignore[attr-defined]

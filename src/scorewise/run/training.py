@@ -86,7 +86,7 @@ class TrainingRun:
             compile_step(self.parts.model, self.parts.objective)
         self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
         self.stored = {**stored, "model": self.parts.recipe}
-        if rank_zero_only.rank == 0:
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             folder.path.mkdir(parents=True, exist_ok=True)
             if config["train"]:
                 folder.write_config(self.stored)

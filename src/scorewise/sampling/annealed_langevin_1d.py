@@ -30,7 +30,8 @@ class AnnealedLangevin1d(Ancestral[CausalLadder]):
     def draw_block(self, model: CausalLadder, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return the end of one annealed chain per context, shape (n, block)."""
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
-        q_BD = q_BD + (model.std**2 + model.levels[0] ** 2) ** 0.5 * normal_like(q_BD, generator)
+        start: float = (model.std**2 + model.levels[0] ** 2) ** 0.5
+        q_BD = q_BD + start * normal_like(q_BD, generator)
         for sigma in model.levels:
             a, sigma_BD = self.step * sigma**2, torch.full_like(q_BD, sigma)
             for _ in range(self.steps):

@@ -169,7 +169,8 @@ class Restoration:
         ).clamp(-1, 1)
 
     def _outliers(self, y_BD: Tensor) -> Tensor:
-        return denoising.outliers(self.model, y_BD, self.shape, self.infilling.steps, self.infilling.jump)
+        found_BD: Tensor = denoising.outliers(self.model, y_BD, self.shape, self.infilling.steps, self.infilling.jump)
+        return found_BD
 
     def observe(self, clean_BD: Tensor, draws: Draws) -> Observed:
         """Return clean images corrupted, and restored by the model and by filters.

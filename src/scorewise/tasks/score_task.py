@@ -130,7 +130,7 @@ class ScoreTask(Task, ABC):
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log(f"val/loss/{self.objective.name}", self.val_loss)
         for name, mean in self.val_means.items():
-            self.log(f"val/{name}", mean)
+            self.log(f"val/{name}", mean)  # type: ignore[arg-type]
 
     def scores(self) -> dict[str, Tensor]:
         """Return the model's vector field at validation examples with their noise, by what it is; none without one."""

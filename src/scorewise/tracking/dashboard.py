@@ -34,7 +34,7 @@ def build_dashboard(config: dict[str, Any], known: Sequence[str]) -> str:
     if target:
         return str(_write(Path(target), workspace(config, config["entity"] or "", chosen or known)))
     try:
-        entity = config["entity"] or wandb.Api().default_entity
+        entity: Any = config["entity"] or wandb.Api().default_entity
         made = workspace(config, entity, chosen or _objectives(entity, config["project"], config["group"]))
         made.save()
     except (wandb.Error, OSError, ValueError) as error:
@@ -100,7 +100,7 @@ def workspace(config: dict[str, Any], entity: str, objectives: Sequence[str]) ->
     def lines(title: str, *names: str, **settings: Any) -> LinePlot:
         return LinePlot(title=title, x="Step", y=list(names), **settings)
 
-    sections = {
+    sections: dict[str, list[Any]] = {
         "Comparable: validation": [lines(name, f"val/{name}") for name in COMPARABLE],
         "Comparable: held out": [BarPlot(title=name, metrics=[f"test/{name}"]) for name in COMPARABLE],
         "Loss of each objective": [lines(name, f"val/loss/{name}", f"train/loss/{name}") for name in objectives],

@@ -108,7 +108,7 @@ def sheltered(method: Callable[Concatenate[T, P], None]) -> Callable[Concatenate
 
     @functools.wraps(method)
     def call(self: T, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if self.lost or rank_zero_only.rank != 0 or os.getpid() != self.process:
+        if self.lost or rank_zero_only.rank != 0 or os.getpid() != self.process:  # type: ignore[attr-defined]
             return
         try:
             method(self, *args, **kwargs)

@@ -46,4 +46,5 @@ class Coder:
     def indicators(self, code_N: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return 1 where a row is of a category and 0 elsewhere, shape (N, number of categories)."""
         wanted_K = np.array([self.code[value] for value in self.values])
-        return (code_N[:, None] == wanted_K).astype(np.float64)
+        is_of_NK: NDArray[np.float64] = (code_N[:, None] == wanted_K).astype(np.float64)
+        return is_of_NK
