@@ -33,5 +33,5 @@ def _plain(app: object, what: str, name: str, obj: object, options: object, line
 
 
 def setup(app: object) -> None:
-    """Return called by Sphinx."""
+    """Let Sphinx call `_plain` for every docstring."""
     app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]

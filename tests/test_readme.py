@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Outcome
+from test_imports import files_of, imports_of, rooms
 
 import scorewise
 
@@ -59,6 +60,24 @@ def test_the_table_of_benchmarks_is_what_was_measured() -> None:
     assert {one["name"] for one in found} >= {"memory", "train_step"}
     assert results_page.SPEED_BEGINS in text
     assert results_page.with_speed(text, found) == text
+
+
+def test_it_names_every_room_above_those_that_it_imports() -> None:
+    tree = README.partition("\nsrc/scorewise/\n")[2].partition("\ndocs/")[0].splitlines()
+    lines = [[Path(one).stem for one in line.strip().partition("  ")[0].split()] for line in tree]
+    assert sorted(room for line in lines for room in line) == rooms()
+    for i, line in enumerate(lines):
+        below = {room for lower in lines[i:] for room in lower}
+        for room in line:
+            ours = {
+                name.split(".")[1] for file in files_of(room) for name in imports_of(file) if name[:10] == "scorewise."
+            }
+            assert ours <= below, room
+
+
+def test_every_script_is_named() -> None:
+    named = README.partition("\nsrc/train.py ")[2].partition("   ")[0].split()
+    assert {"train.py", *named} == {file.name for file in (Path(__file__).parents[1] / "src").glob("*.py")}
 
 
 def test_every_file_that_it_names_is_there() -> None:
