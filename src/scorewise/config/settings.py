@@ -3,7 +3,7 @@
 import math
 from inspect import Parameter, signature
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, Unpack, get_args, get_origin, get_type_hints
 
 from scorewise.catalog import Config
 from scorewise.config.choices import class_of
@@ -104,6 +104,8 @@ def _kinds(cls: Any) -> dict[str, tuple[type, ...]]:
             hints |= get_type_hints(one.__init__)
     except NameError:  # a class of the user's own, which imports what it names for type checkers only
         return {}
+    for rest in [hint for hint in hints.values() if get_origin(hint) is Unpack]:
+        hints |= get_type_hints(*get_args(rest))
     kinds = {
         name: get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,) for name, hint in hints.items()
     }
