@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from scorewise.data.roots import data_root
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split, split_at_random
 from scorewise.data.tabular.columns import Columns, moments
-from scorewise.data.tabular.file import Dialect, TableFile
+from scorewise.data.tabular.file import Dialect, DialectSettings, TableFile
 from scorewise.data.tabular.formats import open_table
 from scorewise.data.tabular.rows import read_table, unknown
 from scorewise.data.tabular.selection import Selected, Selection
@@ -61,7 +61,7 @@ class Table(Tabular):
         split_seed: int = 0,
         root: str | None = None,
         columns: Mapping[str, Any] | None = None,
-        **dialect: Any,
+        **dialect: Unpack[DialectSettings],
     ) -> None:
         super().__init__()
         if path is None or not str(path):

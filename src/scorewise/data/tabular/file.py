@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,14 @@ from scorewise.errors import UserError, printable, typed
 
 AT_ONCE = 10_000
 """Rows that are read together."""
+
+
+class DialectSettings(TypedDict, total=False):
+    """The settings of a CSV table's dialect, as keyword arguments; see `Dialect`."""
+
+    header: bool | None
+    decimal: str
+    encoding: str
 
 
 @dataclass(frozen=True)
