@@ -85,7 +85,7 @@ def evaluate(cfg: DictConfig) -> None:
     from scorewise.run import evaluation
     from scorewise.tracking import console
 
-    metrics, conventions, picture = evaluation.run(plain(cfg))
+    metrics, conventions, picture = evaluation.evaluate(plain(cfg))
     console.show_results(metrics, conventions)
     if picture:
         console.show_paths({"picture": picture})
@@ -98,7 +98,7 @@ def predict(cfg: DictConfig) -> None:
     from scorewise.run import prediction
     from scorewise.tracking import console
 
-    made = prediction.run(plain(cfg))
+    made = prediction.predict(plain(cfg))
     console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
 
 
@@ -109,7 +109,7 @@ def sample(cfg: DictConfig) -> None:
     from scorewise.run import synthesis
     from scorewise.tracking import console
 
-    for path in synthesis.run(plain(cfg)):
+    for path in synthesis.synthesise(plain(cfg)):
         console.say(f"wrote {path}")
 
 

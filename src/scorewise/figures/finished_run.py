@@ -62,7 +62,7 @@ class FinishedRun:
         from scorewise.run import evaluation  # Lightning again
 
         config = plain(hydra_compose("eval", ["run=.", *words]))
-        return evaluation.run({**config, "run": str(self.folder.path)})[0]
+        return evaluation.evaluate({**config, "run": str(self.folder.path)})[0]
 
     def extractor(self, choice: str | None, epochs: int | None = None) -> FeatureExtractor:
         """Return a feature extractor for its data set: inception, untrained, or one that is kept beside the runs.

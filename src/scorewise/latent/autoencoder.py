@@ -17,7 +17,7 @@ from scorewise.latent.entropy import ParticleSettings, Terms, particle_scores, s
 from scorewise.latent.iwae import iwae
 from scorewise.latent.networks import Trunk
 from scorewise.latent.observations import observation_of
-from scorewise.latent.pairing import METHODS, encoder_for
+from scorewise.latent.pairing import encoder_for, method_mismatch
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_field
@@ -65,7 +65,10 @@ class VAE(Trained, ABC):
         **of_particles: Unpack[ParticleSettings],
     ) -> None:
         super().__init__()
-        _refuse(method, score is not None, standardise, z)
+        if sentence := method_mismatch(method, score is not None, standardise):
+            raise ValueError(sentence)
+        if z < 1:
+            raise ValueError(f"latent.z={z} must be at least 1")
         self.shape, self.z, self.method = tuple(shape), z, method
         self.observation = observation_of(likelihood, log_std)
         self.score = self._score_network(score, standardise) if score is not None else None
@@ -291,14 +294,3 @@ class VAE(Trained, ABC):
             "x = model.sample(16)  # mean images in [-1, 1]\nz = model.encode(x)\n```\n\n"
             "`config.yaml` says how it is built; nothing in this folder is executed.\n"
         )
-
-
-def _refuse(method: str, scored: bool, standardise: bool, z: int) -> None:
-    if method not in METHODS:
-        raise ValueError(f"latent.method={method} is none of {', '.join(METHODS)}")
-    if scored != (method == "score"):
-        raise ValueError("latent.method=score needs a score network, and every other method has none")
-    if standardise and not scored:
-        raise ValueError(f"latent.standardise is of score networks, and latent.method={method} has none")
-    if z < 1:
-        raise ValueError(f"latent.z={z} must be at least 1")

@@ -23,6 +23,23 @@ def reads_conditionals(head: type, field: str) -> bool:
     return issubclass(head, ConditionalScoreModel) and field != "joint"
 
 
+def method_mismatch(method: str, scored: bool, standardise: bool) -> str | None:
+    """Return why a method does not go with a score network or without one, or None where it does.
+
+    Args:
+        method: one of `METHODS`.
+        scored: whether there is a score network.
+        standardise: whether that is to see standardised latents.
+    """
+    if method not in METHODS:
+        return f"latent.method={method} is none of {', '.join(METHODS)}"
+    if scored != (method == "score"):
+        return "latent.method=score needs a score network, and every other method has none"
+    if standardise and not scored:
+        return f"latent.standardise is of score networks, and latent.method={method} has none"
+    return None
+
+
 def encoder_for(method: str, conditional: bool) -> str:
     """Return the encoder that encoder=auto stands for.
 

@@ -58,6 +58,7 @@ class ScoreNetwork(nn.Module):
     def __init__(self, trunk: Trunk, model: Model, dims: int | None = None) -> None:
         super().__init__()
         self.trunk, self.model = trunk, model
+        self.bound = BoundCausal if isinstance(model.backbone, GivenCausalFeatures) else BoundJoint
         self.standardises = dims is not None
         if dims is not None:
             self.register_buffer("tau_D", torch.ones(dims))
@@ -80,7 +81,6 @@ class ScoreNetwork(nn.Module):
     def given(self, o_BD: Tensor) -> Model:
         """Return the model of z given these images, one row each: any objective fits it as it fits any model."""
         backbone, y_BF = self.model.backbone, self.trunk(o_BD)
-        bound = BoundCausal if isinstance(backbone, GivenCausalFeatures) else BoundJoint
         model = copy.copy(self.model)  # the same parameters
-        model._modules = {**self.model._modules, "backbone": bound(backbone, y_BF)}
+        model._modules = {**self.model._modules, "backbone": self.bound(backbone, y_BF)}
         return model

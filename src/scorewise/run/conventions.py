@@ -10,8 +10,8 @@ from scorewise.heads.trained import Trained
 
 def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:
     """Return what each metric means, for people and for summary.json."""
-    normalised = isinstance(model, NumericallyNormalised) and model.likelihood is not None
-    how = f", {model.normaliser().describe(model)}" if normalised and isinstance(model, NumericallyNormalised) else ""
+    likelihood = model.likelihood if isinstance(model, NumericallyNormalised) else None
+    how = "" if likelihood is None else f", {likelihood.describe(model)}"
     law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
     if isinstance(model, DiscreteDensity):
         how = ", as a density that is constant around every level"

@@ -104,7 +104,7 @@ def _find_table(stored: dict[str, Any], given: str | None) -> None:
         )
 
 
-def run(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path | None]:
+def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path | None]:
     """Return the held-out numbers of a finished run, what they mean, and the picture of its task, if it has one.
 
     Under another task than the run's own, the numbers are also written to the run folder.

@@ -58,7 +58,7 @@ class Predicting(LightningModule):
         return self.prediction.of(batch)
 
 
-def run(config: dict[str, Any]) -> Predicted:
+def predict(config: dict[str, Any]) -> Predicted:
     """Return what a finished run makes of a user's examples, as its task says; nothing else is written.
 
     Args:

@@ -20,7 +20,7 @@ SHOWN = 64
 """Images in the picture."""
 
 
-def run(config: dict[str, Any]) -> list[Path]:
+def synthesise(config: dict[str, Any]) -> list[Path]:
     """Draw from a finished run and return the files that it wrote; the data set is not read.
 
     Args:

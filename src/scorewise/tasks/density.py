@@ -10,7 +10,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
 from scorewise.tasks.log_densities import LogDensities
-from scorewise.tasks.measures import FisherError, Measure, bits_per_dim, exact_likelihood, fisher_error
+from scorewise.tasks.measures import bits_per_dim, exact_likelihood, fisher_error
 from scorewise.tasks.prediction import Prediction
 from scorewise.tasks.quadrature import ERROR_OF, NAMES, QuadratureLikelihood
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
@@ -26,17 +26,19 @@ class DensityEstimation(ScoreTask):
     Test metrics, each with its standard error: the objective's own loss; csm (eq. 5) for conditional scores;
     nll in nats and bits_per_dim, both of the smoothed data, for normalised densities (by quadrature for conditional
     scores and energies, with what that rests on: see `Likelihood.numbers`; the error of the first 32 examples);
-    fisher_error
-    = 1/2 E|s - s*|^2 against the known score of the smoothed law and fisher_error_clean against that of the
-    clean law on clean data.
+    fisher_error = 1/2 E|s - s*|^2 against the known score of the smoothed law, and fisher_error_clean against that of
+    the clean law on clean data.
 
     Args:
         bundle: model, objective, optimisation, data and seed.
     """
 
     def __init__(self, bundle: ScoreBundle) -> None:
-        super().__init__(bundle)
         model = bundle.model
+        likelihood = exact_likelihood(model, bundle.source)
+        fisher = fisher_error(model, bundle.source, bundle.smoothing)
+        super().__init__(bundle, [one for one in (likelihood, fisher) if one is not None])
+        self.fisher = fisher
         self.csm = CSM() if isinstance(model, ConditionalScoreModel) else None
         self.quadrature = QuadratureLikelihood.of_model(model, bundle.source)
         numerical = self.quadrature is None and isinstance(model, NumericalDensity)
@@ -46,11 +48,6 @@ class DensityEstimation(ScoreTask):
     def name(self) -> str:
         """What this test is called, for files."""
         return "densityestimation"
-
-    def comparable_measures(self) -> tuple[Measure, ...]:
-        """Return nll and bits_per_dim for normalised densities, and fisher_error where the law is known."""
-        self.fisher: FisherError | None = fisher_error(self.model, self.source, self.smoothing)
-        return tuple(one for one in (exact_likelihood(self.model, self.source), self.fisher) if one is not None)
 
     @property
     def prediction(self) -> Prediction | None:

@@ -1,7 +1,7 @@
 """What tasks of score models share: an objective, and one training and one validation step."""
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
@@ -38,6 +38,7 @@ class ScoreTask(Task, ABC):
 
     Args:
         bundle: model, objective, optimisation, data and seed.
+        comparable: measures that compare models of different objectives, cheap enough for every validation.
 
     Raises:
         ValueError: the monitored metric is none of `monitors`.
@@ -46,25 +47,21 @@ class ScoreTask(Task, ABC):
     needs: ClassVar[tuple[type, ...]] = ()
     monitors: ClassVar[tuple[str, ...]] = ("val/loss",)
 
-    def __init__(self, bundle: ScoreBundle) -> None:
+    def __init__(self, bundle: ScoreBundle, comparable: Sequence[Measure] = ()) -> None:
         super().__init__(bundle)
         if bundle.monitor not in self.monitors:
             raise ValueError(f"task.monitor={bundle.monitor} is none of {', '.join(self.monitors)}")
         self.model: Model = bundle.model
         self.objective = bundle.objective
         self.val_loss = MeanMetric()
-        self.comparable = self.comparable_measures()
-        names = [name for measure in self.comparable for name in measure.names]
+        self.comparable = tuple(comparable)
+        names = [name for measure in comparable for name in measure.names]
         self.val_means = ModuleDict({name: MeanMetric() for name in names})
 
     @classmethod
     def refusal(cls, head: type, **settings: Any) -> str | None:
         """Return why the task with these settings has no use for models of a head, one sentence; None where it has."""
         return None
-
-    def comparable_measures(self) -> tuple[Measure, ...]:
-        """Return measures that compare models of different objectives, cheap enough for every validation."""
-        return ()
 
     def smoothed(self, batch: Batch) -> tuple[Tensor, Draws]:
         """Return the batch with its noise, and the draws of its examples."""
