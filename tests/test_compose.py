@@ -289,7 +289,8 @@ def test_kinks_are_fine_where_nothing_is_differentiated() -> None:
 def test_every_option_of_every_group_composes() -> None:
     for group in (*catalog.default_options("train"), "debug"):
         for option in options(group):
-            config = config_of(f"{group}={option}")
+            bringing = [catalog.companions()[group][0]] if group in catalog.companions() else []
+            config = config_of(*bringing, f"{group}={option}")
             assert config["seed"] == 0
 
 

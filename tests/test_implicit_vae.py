@@ -311,13 +311,12 @@ def test_tasks_that_cannot_be_built_are_one_sentence() -> None:
     for choice, words in (
         (("task.acceptance=2.0",), "the acceptance rate 2.0 must be between"),
         (("task.step=0.9",), "the leapfrog step 0.9 must be positive, and from"),
-        (("task.score_lr=-1.0",), "task.score_lr=-1.0 must be positive"),
+        (("task.score_lr=-1.0",), "task.score_lr=-1.0 must be a positive number or null"),
         (("task.monitor=val/ais",), "task.monitor=val/ais cannot choose among weights"),
         (("task.growth=0.5",), "the factor 0.5 of the step"),
     ):
-        config = settled(*MNIST, *choice)
         with pytest.raises(UserError, match=words):
-            build_task(config, build(config, 0), 0)
+            build_task(config := settled(*MNIST, *choice), build(config, 0), 0)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, ParamSpec, TypeGuard, TypeVar, Union, Unpack, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ParamSpec,
+    TypeGuard,
+    TypeVar,
+    Union,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 """Types that are checked, and how a sentence calls them."""
 
@@ -269,16 +282,27 @@ def fault(function: Callable[..., Any], name: str, value: Any) -> str | None:
     return f"must be {' or '.join(kind.words() for kind in checked)}{f': {reasons[0]}' if reasons else ''}"
 
 
-def within_ranges(function: Callable[P, T]) -> Callable[P, T]:
-    """Return a function that refuses arguments which are not what its annotations say.
+@overload
+def within_ranges(function: C) -> C: ...
+
+
+@overload
+def within_ranges(function: Callable[P, T]) -> Callable[P, T]: ...
+
+
+def within_ranges(function: Any) -> Any:
+    """Return a function, or a class with a constructor, that refuses arguments which are not what its annotations say.
 
     Raises:
         ValueError: by the function that is returned: the parameter, its value, and what it must be.
     """
+    if isinstance(function, type):
+        function.__init__ = within_ranges(function.__init__)  # type: ignore[misc]
+        return function
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    def call(*args: Any, **kwargs: Any) -> Any:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             if sentence := fault(function, name, value):
                 raise ValueError(f"{name}={value} {sentence}")

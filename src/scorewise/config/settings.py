@@ -8,7 +8,7 @@ from scorewise.config.choices import class_of
 from scorewise.config.grouped import holders
 from scorewise.errors import UserError
 from scorewise.quality.classifier import ClassifierFeatures
-from scorewise.ranges import AtLeast, Count, HiddenSizes, PositiveNumber, Sizes, Whole, fault, kinds
+from scorewise.ranges import AtLeast, Count, Whole, fault, kinds
 
 BUILT = ("data", "backbone", "head", "objective", "sampler", "likelihood", "latent", "task", "optim")
 """Groups whose options are classes that we build."""
@@ -56,63 +56,8 @@ class OfCallbacks:
     patience: Count | None
 
 
-@dataclass
-class OfTask:
-    """Numbers of tasks."""
-
-    steps: Count
-    test_size: Count | None
-    temperatures: Annotated[int, AtLeast(2)]
-    chains: Count
-    leapfrog: Count
-    rows: Count
-    importance: Count
-    simulated: Whole
-    checked: Whole
-    val_size: Whole
-    val_temperatures: Annotated[int, AtLeast(2)]
-    val_chains: Count
-    encodings: Annotated[int, AtLeast(2)]
-    draws: Count
-    images: Count
-    likelihood_images: Count
-    resamples: Count
-    shown: Count
-    samples: Annotated[int, AtLeast(4)] | None
-    batch: Count
-    subsets: Count
-    subset_size: Annotated[int, AtLeast(2)]
-
-
-@dataclass
-class OfLatents:
-    """Numbers of VAEs."""
-
-    z: Count
-    particles: Annotated[int, AtLeast(2)]
-    conditional_hidden: Count
-    hidden: HiddenSizes
-    channels: HiddenSizes
-    score_hidden: Annotated[list[int], Sizes(may_be_empty=True)]
-    eta: PositiveNumber
-
-
-@dataclass
-class OfData:
-    """Numbers of data sets."""
-
-    smoothing: Annotated[float, AtLeast(0, "it is a standard deviation")]
-    batch_size: Count
-    epochs: Count
-    dims: Count
-    held_out: Annotated[int, AtLeast(2)]
-    examples_per_epoch: Count | None
-
-
 BESIDE_CLASSES = {
-    "task": OfTask,
-    "latent": OfLatents,
-    "data": OfData,
+    "data": OfBatches,
     "trainer": OfTrainer,
     "callbacks": OfCallbacks,
     "extractor": ClassifierFeatures,

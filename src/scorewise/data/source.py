@@ -3,13 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.noise import Draws
+from scorewise.ranges import AtLeast, Count, within_ranges
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -21,6 +22,10 @@ class Labelled(Protocol):
 
     def labels(self, split: Split) -> Tensor:
         """Return the class of every example of a split, whole numbers from 0, shape (N,)."""
+
+
+HeldOut = Annotated[int, AtLeast(2)]
+"""How many examples a split holds that are drawn for it: a standard error needs two."""
 
 
 class Source(ABC):
@@ -140,7 +145,8 @@ class SampledSource(Source):
         fresh: new training examples in every epoch; else those of the first one again.
     """
 
-    def __init__(self, examples_per_epoch: int, held_out: int, fresh: bool = True) -> None:
+    @within_ranges
+    def __init__(self, examples_per_epoch: Count, held_out: HeldOut, fresh: bool = True) -> None:
         self.examples_per_epoch, self.held_out, self.fresh = examples_per_epoch, held_out, fresh
 
     @abstractmethod

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from scorewise.data.laws import GaussianMixtureLaw
-from scorewise.data.source import SampledSource
+from scorewise.data.source import HeldOut, SampledSource
 from scorewise.errors import UserError
 from scorewise.noise import Draws
+from scorewise.ranges import Count
 
 
 class GaussianData(SampledSource):
@@ -29,13 +30,13 @@ class GaussianData(SampledSource):
 
     def __init__(
         self,
-        dims: int = 10,
+        dims: Count = 10,
         mean: float = 0.0,
         std: float = 1.0,
         correlation: float = 0.0,
         covariance: Sequence[Sequence[float]] | None = None,
-        examples_per_epoch: int = 20_000,
-        held_out: int = 5_000,
+        examples_per_epoch: Count = 20_000,
+        held_out: HeldOut = 5_000,
         fresh: bool = True,
     ) -> None:
         super().__init__(examples_per_epoch, held_out, fresh)
@@ -64,7 +65,7 @@ class Mixture1d(SampledSource):
     shape = (1,)
     mean, std = 0.4, 2.0015
 
-    def __init__(self, examples_per_epoch: int = 20_000, held_out: int = 5_000, fresh: bool = True) -> None:
+    def __init__(self, examples_per_epoch: Count = 20_000, held_out: HeldOut = 5_000, fresh: bool = True) -> None:
         super().__init__(examples_per_epoch, held_out, fresh)
         means_KD, variances = torch.tensor([[2.0], [-2.0]]), torch.tensor([0.5, 0.2]) ** 2
         self.law = GaussianMixtureLaw(torch.tensor([0.6, 0.4]), means_KD, variances[:, None, None])
@@ -166,7 +167,7 @@ class Toy2d(SampledSource):
     mean = 0.0
 
     def __init__(
-        self, name: str = "rings", examples_per_epoch: int = 20_000, held_out: int = 10_000, fresh: bool = True
+        self, name: str = "rings", examples_per_epoch: Count = 20_000, held_out: HeldOut = 10_000, fresh: bool = True
     ) -> None:
         super().__init__(examples_per_epoch, held_out, fresh)
         if name not in TOYS:

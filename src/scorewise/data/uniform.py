@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from scorewise.data.source import SampledSource
+from scorewise.data.source import HeldOut, SampledSource
 from scorewise.errors import UserError
 from scorewise.noise import Draws
-from scorewise.ranges import are_whole
+from scorewise.ranges import Count, are_whole
 
 
 class UniformLevels(SampledSource):
@@ -31,8 +31,8 @@ class UniformLevels(SampledSource):
     def __init__(
         self,
         shape: Sequence[int] = (1, 28, 28),
-        examples_per_epoch: int = 10_000,
-        held_out: int = 10_000,
+        examples_per_epoch: Count = 10_000,
+        held_out: HeldOut = 10_000,
         fresh: bool = True,
     ) -> None:
         super().__init__(examples_per_epoch, held_out, fresh)
@@ -87,8 +87,8 @@ class Const(UniformLevels):
         self,
         value: float = -1.0,
         shape: Sequence[int] = (1, 28, 28),
-        examples_per_epoch: int = 10_000,
-        held_out: int = 10_000,
+        examples_per_epoch: Count = 10_000,
+        held_out: HeldOut = 10_000,
     ) -> None:
         super().__init__(shape, examples_per_epoch, held_out)
         if not -1 <= value <= 1:

@@ -21,6 +21,7 @@ from scorewise.latent.pairing import encoder_for, method_mismatch
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_field
+from scorewise.ranges import Count, within_ranges
 
 MakeScore = Callable[[int, int], Model]
 """From D of z and the number of features of x to the model of the score of q(z|x)."""
@@ -50,16 +51,17 @@ class VAE(Trained, ABC):
 
     noise = 0.0
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         *,
-        z: int = 8,
+        z: Count = 8,
         method: str = "elbo",
         encoder: str = "auto",
         likelihood: str = "bernoulli",
         log_std: float = -0.602,
-        conditional_hidden: int = 64,
+        conditional_hidden: Count = 64,
         score: MakeScore | None = None,
         standardise: bool = False,
         **of_particles: Unpack[ParticleSettings],

@@ -1,11 +1,12 @@
 """The gradient of an encoder's entropy: what training minimises, and scores from particles."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypedDict, Unpack
+from typing import Annotated, NamedTuple, Protocol, TypedDict, Unpack
 
 from torch import Tensor
 
 from scorewise.estimators import Spectral, Stein
+from scorewise.ranges import AtLeast, Between, PositiveNumber
 
 
 class Terms(NamedTuple):
@@ -43,9 +44,9 @@ class ParticleSettings(TypedDict, total=False):
     eigenvalues: the share of the eigenvalues below which spectral keeps eigenfunctions.
     """
 
-    particles: int
-    eta: float
-    eigenvalues: float
+    particles: Annotated[int, AtLeast(2)]
+    eta: PositiveNumber
+    eigenvalues: Annotated[float, Between(0, 1, without=("low",))]
 
 
 class ScoresParticles(Protocol):

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Annotated, Any, final
 
 from torch import nn
 
+from scorewise.backbones.layers import ActivationName
 from scorewise.latent.autoencoder import VAE
 from scorewise.latent.networks import ConvDecoder, ConvTrunk, DenseDecoder, DenseTrunk, Trunk
+from scorewise.ranges import Count, HiddenSizes, Sizes, within_ranges
 
 
 @final
@@ -24,15 +26,16 @@ class DenseVAE(VAE):
         settings: see `VAE`.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         *,
-        hidden: Sequence[int] = (256, 256),
-        activation: str = "tanh",
-        conditional_hidden: int = 64,
-        score_hidden: Sequence[int] = (),
-        score_activation: str = "tanh",
+        hidden: HiddenSizes = (256, 256),
+        activation: ActivationName = "tanh",
+        conditional_hidden: Count = 64,
+        score_hidden: Annotated[Sequence[int], Sizes(may_be_empty=True)] = (),
+        score_activation: ActivationName = "tanh",
         **settings: Any,
     ) -> None:
         self.hidden, self.activation = tuple(hidden), activation
@@ -67,15 +70,16 @@ class ConvVAE(VAE):
         settings: see `VAE`.
     """
 
+    @within_ranges
     def __init__(
         self,
         shape: Sequence[int],
         *,
-        channels: Sequence[int] = (64, 128, 256, 512),
-        hidden: Sequence[int] = (512,),
-        activation: str = "relu",
-        conditional_hidden: int = 64,
-        score_activation: str = "softplus",
+        channels: HiddenSizes = (64, 128, 256, 512),
+        hidden: HiddenSizes = (512,),
+        activation: ActivationName = "relu",
+        conditional_hidden: Count = 64,
+        score_activation: ActivationName = "softplus",
         **settings: Any,
     ) -> None:
         self.channels, self.hidden, self.activation = tuple(channels), tuple(hidden), activation

@@ -9,6 +9,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from scorewise.data.datamodule import Batch
 from scorewise.noise import Draws
+from scorewise.ranges import Count, within_ranges
 from scorewise.tasks.report import Report
 from scorewise.tasks.restoration import Damage, Infilling, Restoration
 from scorewise.tasks.restored_images import RestoredImages
@@ -65,6 +66,7 @@ class Denoising(ScoreTask):
         ValueError: a number out of range, data that are no images, or a noise level that the model does not know.
     """
 
+    @within_ranges
     def __init__(
         self,
         bundle: ScoreBundle,
@@ -72,16 +74,13 @@ class Denoising(ScoreTask):
         damage: Damage = USUAL_DAMAGE,
         infilling: Infilling = USUAL_INFILLING,
         mode: str = "auto",
-        images: int = 500,
-        shown: int = 16,
+        images: Count = 500,
+        shown: Count = 16,
     ) -> None:
         super().__init__(bundle)
         shape = bundle.source.shape
         if len(shape) != 3 or min(shape[1:]) < 7:
             raise ValueError(f"examples of shape {list(shape)} are no images of at least 7 x 7 pixels")
-        for name, value in {"images": images, "shown": shown}.items():
-            if value < 1:
-                raise ValueError(f"task.{name}={value} must be at least 1")
         self.images, self.shown = images, shown
         self.restoration = Restoration(bundle.model, shape, damage, infilling, mode, bundle.seed)
         self._restored = 0

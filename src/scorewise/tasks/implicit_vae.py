@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from scorewise.latent import SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_co
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
 from scorewise.quality import eight_bits, meanings, numbers
+from scorewise.ranges import AtLeast, Count, PositiveNumber, within_ranges
 from scorewise.tasks.bundle import Bundle
 from scorewise.tasks.latent_codes import ALONG, STEPS, LatentCodes
 from scorewise.tasks.optimisation import Optimisation
@@ -64,6 +65,7 @@ class ImplicitVAE(Task):
     axis = "nats per image"
     busy = "annealing"
 
+    @within_ranges
     def __init__(
         self,
         bundle: VAEBundle,
@@ -72,9 +74,9 @@ class ImplicitVAE(Task):
         likelihood: LikelihoodSettings = LIKELIHOOD,
         validation: ValidationSettings = VALIDATION,
         compared: SampleSettings = NO_SAMPLES,
-        score_lr: float | None = None,
-        encodings: int = 64,
-        shown: int = 64,
+        score_lr: PositiveNumber | None = None,
+        encodings: Annotated[int, AtLeast(2)] = 64,
+        shown: Count = 64,
     ) -> None:
         super().__init__(bundle)
         _refuse(bundle, score_lr)

@@ -1,7 +1,7 @@
 """Outlier scores: how well a model tells its data from other data, and the scores of a user's own examples."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Annotated, Any, final
 
 from torchmetrics import CatMetric
 
@@ -10,6 +10,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.outliers.detection import FOUND
+from scorewise.ranges import AtLeast, Count, within_ranges
 from scorewise.tasks.outlier_scores import OutlierScores
 from scorewise.tasks.outlier_survey import INSIDE, OF_LIKELIHOOD, Judged, OutlierSurvey
 from scorewise.tasks.report import Report
@@ -44,24 +45,23 @@ class OODScoring(ScoreTask):
         ValueError: a set of another shape, or a name that does not fit.
     """
 
+    @within_ranges
     def __init__(
         self,
         bundle: ScoreBundle,
         *,
         out: Mapping[str, Source] | None,
         choose_on: str | None = None,
-        images: int = 1000,
-        likelihood_images: int = 200,
-        noise: float | None = None,
-        resamples: int = 1000,
+        images: Count = 1000,
+        likelihood_images: Count = 200,
+        noise: Annotated[float, AtLeast(0, "it is a standard deviation")] | None = None,
+        resamples: Count = 1000,
         statistic: str | None = None,
     ) -> None:
         super().__init__(bundle)
         model = bundle.model
         if sentence := self.refusal(type(model), statistic=statistic):
             raise ValueError(sentence)
-        if noise is not None and not 0 <= noise < float("inf"):
-            raise ValueError(f"task.noise={noise} must be a standard deviation of at least 0, or null")
         self.images, self.resamples = images, resamples
         self.noise = float(model.noise if noise is None else noise)
         examiner = outliers.Examiner(model, self.noise, self.seed, likelihood_images)

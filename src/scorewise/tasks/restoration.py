@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Annotated, Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from scorewise.capabilities import NoisyConditionalScoreModel, NoisyScoreModel
 from scorewise.denoising.filters import median_of_known
 from scorewise.heads.model import Model
 from scorewise.noise import Draws
+from scorewise.ranges import Between, Count, within_ranges
 from scorewise.roles import CausalQuantile, JointScore
 from scorewise.tasks.restoring_means import Means, refusal
 
@@ -31,6 +32,7 @@ class HasLevels(Protocol):
     levels: tuple[float, ...]
 
 
+@within_ranges
 @dataclass(frozen=True)
 class Damage:
     """What is done to clean images.
@@ -47,14 +49,11 @@ class Damage:
 
     corruption: str = "gaussian"
     sigma: float | None = None
-    share: float = 0.1
+    share: Annotated[float, Between(0, 1, without=("low", "high"))] = 0.1
     mask: str = "known"
 
-    def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ValueError(f"task.share={self.share} must be between 0 and 1")
 
-
+@within_ranges
 @dataclass(frozen=True)
 class Infilling:
     """How lost pixels are found and filled in.
@@ -68,16 +67,9 @@ class Infilling:
         ValueError: a number out of range.
     """
 
-    steps: int = 10
-    jump: float = 0.8
-    draws: int = 16
-
-    def __post_init__(self) -> None:
-        for name, value in {"steps": self.steps, "draws": self.draws}.items():
-            if value < 1:
-                raise ValueError(f"task.{name}={value} must be at least 1")
-        if not 0 < self.jump < 2:
-            raise ValueError(f"task.jump={self.jump} must be between 0 and 2")
+    steps: Count = 10
+    jump: Annotated[float, Between(0, 2, without=("low", "high"))] = 0.8
+    draws: Count = 16
 
 
 class Observed(NamedTuple):

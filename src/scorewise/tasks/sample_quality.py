@@ -1,7 +1,7 @@
 """Sample quality: FID and KID of a model's samples, and the distance of their mean colours."""
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
 from torch import Tensor
@@ -10,18 +10,20 @@ from scorewise.capabilities import ConditionalScoreModel, ScoreModel, Watched
 from scorewise.data.datamodule import Batch
 from scorewise.data.roots import cache_root
 from scorewise.data.source import SPLITS, Source, Split
-from scorewise.quality import Comparison, Shelf, describe, draw, eight_bits, meanings, numbers
+from scorewise.quality import ExtractorStore, ReferenceImages, describe, draw, eight_bits, meanings, numbers
+from scorewise.ranges import AtLeast, Count, within_ranges
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 
 
+@within_ranges
 @dataclass(frozen=True)
 class ComparedWith:
     """The images that samples are compared with, and the features that are compared.
 
     Args:
         split: whose images, all of them.
-        extractor: of features, see `Shelf.take`.
+        extractor: of features, see `ExtractorStore.take`.
         subsets: of KID.
         subset_size: of each, at most half of the smaller set.
         cache: folder that holds features/ with extractors; None: $SCOREWISE_CACHE or the user's cache folder.
@@ -29,18 +31,18 @@ class ComparedWith:
 
     split: Split = "test"
     extractor: str | None = None
-    subsets: int = 100
-    subset_size: int = 1000
+    subsets: Count = 100
+    subset_size: Annotated[int, AtLeast(2)] = 1000
     cache: str | None = None
 
-    def images_of(self, source: Source, seed: int) -> Comparison:
+    def images_of(self, source: Source, seed: int) -> ReferenceImages:
         """Return the images of a data set with their features; nothing is read yet.
 
         Raises:
             UserError: there is no such extractor.
         """
-        network = Shelf(cache_root(self.cache) / "features").take(self.extractor, source)
-        return Comparison(network, source, self.split, self.subsets, self.subset_size, seed)
+        network = ExtractorStore(cache_root(self.cache) / "features").take(self.extractor, source)
+        return ReferenceImages(network, source, self.split, self.subsets, self.subset_size, seed)
 
 
 TEST_IMAGES = ComparedWith()
@@ -69,15 +71,16 @@ class SampleQuality(ScoreTask):
         UserError: there is no such extractor.
     """
 
+    @within_ranges
     def __init__(
         self,
         bundle: ScoreBundle,
         *,
         compared_with: ComparedWith = TEST_IMAGES,
-        samples: int = 2000,
-        batch: int = 500,
+        samples: Annotated[int, AtLeast(4)] = 2000,
+        batch: Count = 500,
         denoise: bool = True,
-        shown: int = 64,
+        shown: Count = 64,
     ) -> None:
         super().__init__(bundle)
         model, source = bundle.model, bundle.source

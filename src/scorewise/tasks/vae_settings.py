@@ -1,13 +1,16 @@
 """What is measured of a VAE, and how thoroughly."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from scorewise.data.roots import cache_root
 from scorewise.data.source import Source
 from scorewise.latent import AIS
-from scorewise.quality import Comparison, Shelf
+from scorewise.quality import ExtractorStore, ReferenceImages
+from scorewise.ranges import AtLeast, Count, Whole, within_ranges
 
 
+@within_ranges
 @dataclass(frozen=True)
 class AnnealingSettings:
     """How the likelihood of images is estimated, see `AIS`.
@@ -27,15 +30,15 @@ class AnnealingSettings:
         ValueError: a setting is out of range.
     """
 
-    temperatures: int = 1000
-    chains: int = 16
-    leapfrog: int = 10
+    temperatures: Annotated[int, AtLeast(2)] = 1000
+    chains: Count = 16
+    leapfrog: Count = 10
     step: float = 0.1
     acceptance: float = 0.8
     growth: float = 1.02
     jitter: float = 0.5
     rough: bool = False
-    rows: int = 512
+    rows: Count = 512
 
     def __post_init__(self) -> None:
         self.ais()
@@ -54,6 +57,7 @@ class AnnealingSettings:
         )
 
 
+@within_ranges
 @dataclass(frozen=True)
 class LikelihoodSettings:
     """Of how many images the likelihood is estimated, and what else of them.
@@ -65,16 +69,17 @@ class LikelihoodSettings:
         checked: test images that are annealed in float64 too; 0 for none.
     """
 
-    test_size: int | None = 100
-    importance: int = 500
-    simulated: int = 16
-    checked: int = 4
+    test_size: Count | None = 100
+    importance: Count = 500
+    simulated: Whole = 16
+    checked: Whole = 4
 
     def wanted(self, done: int, count: int) -> int:
         """Return of how many of the next images the likelihood is wanted, after so many."""
         return count if self.test_size is None else min(count, max(0, self.test_size - done))
 
 
+@within_ranges
 @dataclass(frozen=True)
 class ValidationSettings:
     """A short annealing in every validation.
@@ -84,30 +89,31 @@ class ValidationSettings:
         val_temperatures, val_chains: of those.
     """
 
-    val_size: int = 0
-    val_temperatures: int = 100
-    val_chains: int = 4
+    val_size: Whole = 0
+    val_temperatures: Annotated[int, AtLeast(2)] = 100
+    val_chains: Count = 4
 
     def ais(self, whole: AIS) -> AIS:
         """Return the short annealing, otherwise as that of the test."""
         return replace(whole, temperatures=self.val_temperatures, chains=self.val_chains)
 
 
+@within_ranges
 @dataclass(frozen=True)
 class SampleSettings:
     """Samples that are compared with all test images.
 
     Args:
         samples: mean images of latents from the prior; None: none are compared.
-        features: that are compared, see `Shelf.take`.
+        features: that are compared, see `ExtractorStore.take`.
         cache: folder that holds features/ with extractors; None: $SCOREWISE_CACHE or the user's cache folder.
     """
 
-    samples: int | None = None
+    samples: Annotated[int, AtLeast(4)] | None = None
     features: str | None = None
     cache: str | None = None
 
-    def images_of(self, source: Source, seed: int) -> Comparison | None:
+    def images_of(self, source: Source, seed: int) -> ReferenceImages | None:
         """Return the test images with their features, for so many samples; None where none are compared.
 
         Raises:
@@ -115,7 +121,7 @@ class SampleSettings:
         """
         if self.samples is None:
             return None
-        shelf = Shelf(cache_root(self.cache) / "features")
-        images = Comparison(shelf.take(self.features, source), source, "test", seed=seed)
+        store = ExtractorStore(cache_root(self.cache) / "features")
+        images = ReferenceImages(store.take(self.features, source), source, "test", seed=seed)
         images.warn_if_few(self.samples)
         return images
