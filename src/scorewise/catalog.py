@@ -45,12 +45,16 @@ def _read(file: Path) -> Config:
 def _option(file: Path) -> Config:
     """Return an option with those of its own group, or of a folder below it, that it builds on."""
     settings = _read(file)
-    below = [name for name in settings.pop("defaults", []) if name != "_self_"]
     merged: Config = {}
-    for name in below:
-        if isinstance(name, str):
+    for name in _listed(settings.pop("defaults", []), str):
+        if name != "_self_":
             merged |= _option(file.parent / f"{name.partition('@')[0]}.yaml")
     return merged | settings
+
+
+def _listed(defaults: list[Any], kind: type) -> list[Any]:
+    """Return the entries of a defaults list that are names (str), or that choose options of groups (dict)."""
+    return [one for one in defaults if isinstance(one, kind)]
 
 
 @cache
@@ -58,8 +62,8 @@ def companions() -> dict[str, tuple[str, str]]:
     """Return the groups that some options bring into a config: the option that does, and what it takes of the group."""
     found = {}
     for file in sorted(folder().glob("*/*.yaml")):
-        for listed in _read(file).get("defaults", []):
-            for key, name in listed.items() if isinstance(listed, dict) else ():
+        for chosen in _listed(_read(file).get("defaults", []), dict):
+            for key, name in chosen.items():
                 if key.startswith("/"):
                     found[key[1:].partition("@")[0]] = (f"{file.parent.name}={file.stem}", name)
     return found
@@ -104,7 +108,7 @@ def default_options(command: str) -> dict[str, str]:
     found = (
         default_options("train") if "train" in listed else {group: name for group, (_, name) in companions().items()}
     )
-    return found | {group: name for one in listed if isinstance(one, dict) for group, name in one.items()}
+    return found | {group: name for one in _listed(listed, dict) for group, name in one.items()}
 
 
 @cache

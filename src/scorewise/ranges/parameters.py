@@ -1,21 +1,14 @@
-"""What a parameter may be, written where the parameter is, and checked for calls and for configs alike.
-
-@within_ranges
-def __init__(self, steps: Annotated[int, AtLeast(1)], sigma: Annotated[float, Positive("DSM divides by it")]) -> None:
-"""
+"""What a parameter may be, as its annotation says, for calls and for configs alike."""
 
 import functools
 import inspect
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
     ParamSpec,
-    TypeGuard,
     TypeVar,
     Union,
     Unpack,
@@ -25,172 +18,13 @@ from typing import (
     overload,
 )
 
+from scorewise.ranges.range import OneOf, Range
+
 P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 """Types that are checked, and how a sentence calls them."""
-
-
-def is_whole(value: object, least: float = float("-inf")) -> TypeGuard[int]:
-    """Return whether a value is a whole number of at least `least`; true and false are none."""
-    return type(value) is int and value >= least
-
-
-def are_whole(values: object, least: float = float("-inf")) -> TypeGuard[Sequence[int]]:
-    """Return whether values are a list or tuple of whole numbers of at least `least`."""
-    return isinstance(values, list | tuple) and all(is_whole(value, least) for value in values)
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Return whether a value is a number, NaN and infinity included; true and false are none."""
-    return type(value) in (int, float)
-
-
-def is_share(value: object) -> TypeGuard[float]:
-    """Return whether a value is a number from 0 to 1."""
-    return is_number(value) and 0 <= value <= 1
-
-
-def has_shape(value: object, shape: type | Mapping[str, Any]) -> bool:
-    """Return whether a value is of a type, or a mapping with entries of such shapes and perhaps others.
-
-    Args:
-        value: plain.
-        shape: a type, or a mapping of keys to shapes.
-    """
-    if isinstance(shape, type):
-        return isinstance(value, shape)
-    return isinstance(value, Mapping) and all(key in value and has_shape(value[key], shape[key]) for key in shape)
-
-
-def mapping_in(value: object) -> Mapping[Any, Any]:
-    """Return a value that is a mapping, and an empty one in place of any other."""
-    return value if isinstance(value, Mapping) else {}
-
-
-class Range(ABC):
-    """A condition on the value of a parameter."""
-
-    because: str
-
-    @abstractmethod
-    def admits(self, value: Any) -> bool:
-        """Return whether a value of the parameter's type meets it."""
-
-    @abstractmethod
-    def words(self, kind: str) -> str:
-        """Return what a value must be, where its type is called `kind`."""
-
-
-@dataclass(frozen=True)
-class AtLeast(Range):
-    """Finite numbers from `least` on.
-
-    Args:
-        least: the smallest of them.
-        because: why, for the end of a sentence.
-    """
-
-    least: float
-    because: str = ""
-
-    def admits(self, value: Any) -> bool:
-        """Return whether the value is as large, and finite."""
-        return bool(self.least <= value < math.inf)
-
-    def words(self, kind: str) -> str:
-        """Return what a value must be."""
-        return f"{kind} of at least {self.least:g}"
-
-
-@dataclass(frozen=True)
-class Positive(Range):
-    """Finite numbers above 0.
-
-    Args:
-        because: why, for the end of a sentence.
-    """
-
-    because: str = ""
-
-    def admits(self, value: Any) -> bool:
-        """Return whether the value is positive and finite."""
-        return bool(0 < value < math.inf)
-
-    def words(self, kind: str) -> str:
-        """Return what a value must be."""
-        return kind.replace("a ", "a positive ", 1)
-
-
-@dataclass(frozen=True)
-class Between(Range):
-    """Numbers of an interval.
-
-    Args:
-        low, high: the ends.
-        because: why, for the end of a sentence.
-        without: ends that do not belong to it: low, high, or both.
-    """
-
-    low: float
-    high: float
-    because: str = ""
-    without: tuple[str, ...] = ()
-
-    def admits(self, value: Any) -> bool:
-        """Return whether the value lies in the interval."""
-        above = self.low < value if "low" in self.without else self.low <= value
-        return bool(above and (value < self.high if "high" in self.without else value <= self.high))
-
-    def words(self, kind: str) -> str:
-        """Return what a value must be."""
-        low, high = (
-            "above" if "low" in self.without else "of at least",
-            "below" if "high" in self.without else "at most",
-        )
-        return f"{kind} {low} {self.low:g}" + ("" if math.isinf(self.high) else f" and {high} {self.high:g}")
-
-
-@dataclass(frozen=True)
-class OneOf(Range):
-    """One of a few names.
-
-    Args:
-        names: all of them.
-        because: why, for the end of a sentence.
-    """
-
-    names: tuple[str, ...]
-    because: str = ""
-
-    def admits(self, value: Any) -> bool:
-        """Return whether the value is one of the names."""
-        return value in self.names
-
-    def words(self, kind: str) -> str:
-        """Return the names."""
-        return f"one of {', '.join(self.names)}"
-
-
-@dataclass(frozen=True)
-class Sizes(Range):
-    """Lists of positive whole numbers.
-
-    Args:
-        may_be_empty: also of none.
-    """
-
-    may_be_empty: bool = False
-    because: str = ""
-
-    def admits(self, value: Any) -> bool:
-        """Return whether the value is such a list."""
-        return are_whole(value, 1) and (self.may_be_empty or len(value) > 0)
-
-    def words(self, kind: str) -> str:
-        """Return what a value must be."""
-        return "a list of positive whole numbers, one per hidden layer"
 
 
 @dataclass(frozen=True)
@@ -309,9 +143,3 @@ def within_ranges(function: Any) -> Any:
         return function(*args, **kwargs)
 
     return call
-
-
-Count = Annotated[int, AtLeast(1)]
-Whole = Annotated[int, AtLeast(0)]
-PositiveNumber = Annotated[float, Positive()]
-HiddenSizes = Annotated[Sequence[int], Sizes()]
