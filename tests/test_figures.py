@@ -209,8 +209,8 @@ def test_fields_are_filled_by_what_was_found_and_by_the_settings() -> None:
     notes = {"each": "{name}.", "always": "{n} rows", "seldom": "{kind}"}
     text = Text("title", tables, claims, notes, {})
     found = Results(
-        [ResultTable("sizes", [[1, 2.0]]), ResultTable("sizes", [[3, 4.0]], ("x", "y"), {"kind": "b"})],
-        [Claim("less", True, {"name": "one"}), Claim("less", False, {"name": "two"})],
+        [ResultTable("sizes", [[1, 2.0]]), ResultTable("sizes", [[3, 4.0]], ("x", "y"), kind="b")],
+        [Claim("less", True, name="one"), Claim("less", False, name="two")],
         {"n": 2, "kind": "a", "size": {"a": 0.25}},
         {"each": [{"name": "p"}, {"name": "q"}], "seldom": []},
     )
