@@ -172,7 +172,7 @@ def test_the_page_is_what_the_numbers_say() -> None:
 
 
 def test_what_is_not_measured_is_said() -> None:
-    assert set(results_page.not_measured()) == {"fig4_celeba", "table1"}
+    assert set(results_page.not_measured()) >= {"fig4_celeba", "table1"}
     for name in results_page.not_measured():
         assert "cpu" not in composed(name)["budgets"], name
         assert f"| {name} | not measured here: " in results_page.page([])
