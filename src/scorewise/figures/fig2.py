@@ -20,6 +20,7 @@ from scorewise.objectives.objective import Objective
 from scorewise.objectives.ssm import SSM
 from scorewise.objectives.ssm_vr import SSMVR
 
+CURVES = ("train/loss", "val/fisher_error")
 OBJECTIVES: dict[str, Objective] = {"CSM": CSM(), "SSM": SSM(), "SSM-VR": SSMVR(), "SSM on conditional scores": SSM()}
 
 
@@ -66,28 +67,23 @@ class Fig2(Figure):
         errors = {name: run.summary["metrics"]["fisher_error"] / zero for name, run in runs.items()}
         ends = {name: run.curves["val/fisher_error"][-1][1] / zero for name, run in runs.items()}
         best = min((name for name in ends if name != "CSM"), key=lambda name: ends[name])
-        sigmas = [_sigma(name) for name in errors if _sigma(name)]
-        small, wide = (f"DSM sigma={sigma:g}" for sigma in (min(sigmas), max(sigmas)))
-        bias = self._bias(wide) / zero
+        perturbed = [name for name in errors if _sigma(name)]
+        small, wide = min(perturbed, key=_sigma), max(perturbed, key=_sigma)
+        bias, end = self._bias(wide) / zero, ends["CSM"]
+        steps = max(run.summary["steps"] for each in bench.runs.values() for run in each)
         return Results(
             [ResultTable("runs", [self._row(name, run, zero, seconds[name]) for name, run in runs.items()])],
             [
-                Claim("lowest", ends["CSM"] < ends[best]),
-                Claim(
-                    "small_sigma", errors[small] > 10 * errors["CSM"], {"sigma": min(sigmas), "error": errors[small]}
-                ),
-                Claim("large_sigma", abs(errors[wide] / bias - 1) < 0.1, {"sigma": max(sigmas), "error": errors[wide]}),
+                Claim("lowest", end < ends[best], end=end, best=best, next=ends[best]),
+                Claim("small_sigma", errors[small] > 10 * errors["CSM"], sigma=_sigma(small), error=errors[small]),
+                Claim("large_sigma", abs(errors[wide] / bias - 1) < 0.1, sigma=_sigma(wide), error=errors[wide]),
             ],
-            {
-                **{"steps": max(run.summary["steps"] for each in bench.runs.values() for run in each), "zero": zero},
-                **{"best": best, "end": ends["CSM"], "next": ends[best], "csm": errors["CSM"], "bias": bias},
-            },
+            {"steps": steps, "zero": zero, "csm": errors["CSM"], "bias": bias},
             data={
-                "curves": {
-                    name: {key: thinned(run.curves[key]) for key in ("train/loss", "val/fisher_error")}
-                    for name, run in runs.items()
-                },
-                **{"seconds": seconds, "zero": zero, "optima": {name: self._optimum(name) for name in errors}},
+                "curves": {name: {key: thinned(run.curves[key]) for key in CURVES} for name, run in runs.items()},
+                "seconds": seconds,
+                "zero": zero,
+                "optima": {name: self._optimum(name) for name in errors},
             },
         )
 

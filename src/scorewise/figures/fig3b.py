@@ -91,24 +91,26 @@ class Fig3b(Figure):
         iterations = {name: f"{firsts[name]['steps']:,}" for name in SAMPLED}
         (wins, ties), (wins_mmd, ties_mmd) = (wins_and_ties(found, OURS, BASELINES[-1]) for found in (swd, mmd))
         behind = sum(mean_and_spread(each[LANGEVIN])[0] > mean_and_spread(each[OURS])[0] for each in swd.values())
-        columns = ("density", "data vs data", *(f"{name} ({sizes[name]:,})" for name in SAMPLED))
+        ways = [[toy, *(f"{each:.3f}" for each in by.values())] for toy, by in two_ways.items()]
+
+        def titled(name: str) -> str:
+            return f"{name} ({sizes[name]:,})"
+
+        columns = ("density", "data vs data", *map(titled, SAMPLED))
         return Results(
             [
                 ResultTable("swd", _rows(swd, 3), columns),
                 ResultTable("mmd", _rows(_scaled(mmd, 1e3), 2), columns),
-                ResultTable(
-                    "nll", _rows(nll, 3), ("density", "entropy", *(f"{n} ({sizes[n]:,})" for n in LIKELIHOODS))
-                ),
-                ResultTable(
-                    "two_ways", [[toy, *(f"{each:.3f}" for each in by.values())] for toy, by in two_ways.items()]
-                ),
+                ResultTable("nll", _rows(nll, 3), ("density", "entropy", *map(titled, LIKELIHOODS))),
+                ResultTable("two_ways", ways),
             ],
             [*_of_sizes(sizes), *_of_distances(swd, iterations), *_of_likelihoods(nll, sizes)],
+            {"smoothing": SMOOTHING, "seeds": len(bench.runs[f"{OURS}/{names[0]}"]), "count": len(names)},
             {
-                **{"smoothing": SMOOTHING, "seeds": len(bench.runs[f"{OURS}/{names[0]}"]), "count": len(names)},
-                **{"wins": len(wins), "more": f", and {len(ties)} more inside the floor" if ties else ""},
-                **{"wins_mmd": len(wins_mmd), "ties_mmd": len(ties_mmd), "behind": behind},
-                "iterations": ", ".join(f"{name} {count}" for name, count in iterations.items()),
+                "last": [{"wins": len(wins), "more": f", and {len(ties)} more inside the floor" if ties else ""}],
+                "mmd": [{"wins": len(wins_mmd), "ties": len(ties_mmd)}],
+                "iterations": [{"iterations": ", ".join(f"{name} {count}" for name, count in iterations.items())}],
+                "langevin": [{"behind": behind}],
             },
             data={"swd": swd, "mmd": mmd, "nll": nll, "two_ways": two_ways, "parameters": sizes},
             arrays={"pictures": {toy: self._pictures(bench, toy) for toy in names}},
@@ -196,9 +198,7 @@ def _scaled(found: Mapping[str, ByModel], by: float) -> dict[str, ByModel]:
 
 def _of_sizes(sizes: Mapping[str, int]) -> list[Claim]:
     ours = sizes[OURS]
-    return [
-        Claim("fewer", ours < sizes[name], {"name": name, "ours": ours, "theirs": sizes[name]}) for name in BASELINES
-    ]
+    return [Claim("fewer", ours < sizes[name], name=name, ours=ours, theirs=sizes[name]) for name in BASELINES]
 
 
 def _of_distances(swd: Mapping[str, ByModel], iterations: Mapping[str, str]) -> list[Claim]:
@@ -207,7 +207,7 @@ def _of_distances(swd: Mapping[str, ByModel], iterations: Mapping[str, str]) -> 
         (wins, ties), wanted = wins_and_ties(swd, OURS, name), min(of_eight, len(swd))
         facts = {"name": name, "wanted": wanted, "ours": iterations[OURS], "theirs": iterations[name]}
         inside = f"{len(ties)} more inside the floor" + (f" ({', '.join(ties)})" if ties else "")
-        claims.append(Claim("nearer", len(wins) >= wanted, {**facts, "wins": len(wins), "inside": inside}))
+        claims.append(Claim("nearer", len(wins) >= wanted, **facts, wins=len(wins), inside=inside))
     return claims
 
 
@@ -225,8 +225,8 @@ def _of_likelihoods(nll: Mapping[str, ByModel], sizes: Mapping[str, int]) -> lis
         return {"number": len(densities), "which": ", ".join(densities) or "none", "wanted": wanted}
 
     return [
-        Claim("half", sizes[series] <= 0.5 * sizes[mixture], {"ours": sizes[series], "theirs": sizes[mixture]}),
-        Claim("likelier", len(better) == len(nll), of(better)),
-        Claim("entropy", len(close) >= wanted, of(close)),
-        Claim("annealed", len(near) >= wanted, of(near)),
+        Claim("half", sizes[series] <= 0.5 * sizes[mixture], ours=sizes[series], theirs=sizes[mixture]),
+        Claim("likelier", len(better) == len(nll), **of(better)),
+        Claim("entropy", len(close) >= wanted, **of(close)),
+        Claim("annealed", len(near) >= wanted, **of(near)),
     ]

@@ -68,13 +68,11 @@ class Fig4(Figure):
         labels = {name: f"FID {of['fid']['value']:.3g}, KID {of['kid']['value']:.3g}" for name, of in measured.items()}
         first = next(iter(measured.values()))
         accuracy = extractor.accuracy
+        known = "" if accuracy is None else f" ({100 * accuracy:.1f} % of the test images correct)"
         return Results(
             [self._table(found, bounds["found"], bench, compared.rgb)],
             claims(measured, bounds["found"]),
-            {
-                **{"fid": first["fid"], "kid": first["kid"], "counts": counts(first["fid"])},
-                "known": "" if accuracy is None else f" ({100 * accuracy:.1f} % of the test images correct)",
-            },
+            {**first, "counts": counts(first["fid"]), "known": known},
             data={"labels": labels, "facts": counts(first["fid"]), "colours": colours},
             arrays={
                 "shown": {
@@ -182,7 +180,7 @@ def _parts(measured: Mapping[str, Quality], place: int) -> list[str]:
 
 
 def _lower(name: str, low: Quality, high: Quality, **facts: Any) -> Claim:
-    return Claim(name, low["fid"]["value"] < high["fid"]["value"], {"low": low, "high": high, **facts})
+    return Claim(name, low["fid"]["value"] < high["fid"]["value"], low=low, high=high, **facts)
 
 
 def _of_objectives(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
@@ -195,7 +193,7 @@ def _of_objectives(measured: Mapping[str, Quality], bounds: Mapping[str, Quality
             if "mean_colour" in csm:
                 a, b, floor = (each["mean_colour"] for each in (csm, mle, bounds["floor"]))
                 facts = {"backbone": backbone, "csm": a, "mle": b, "floor": floor}
-                found.append(Claim("colour", a["value"] < b["value"], facts))
+                found.append(Claim("colour", a["value"] < b["value"], **facts))
     return found
 
 
@@ -212,4 +210,4 @@ def _of_pixels(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -
     values = [each["fid"]["value"] for each in measured.values()]
     pixels, floor = (bounds[which]["fid"]["value"] for which in ("pixels", "floor"))
     facts = {"least": min(values), "most": max(values), "pixels": pixels, "floor": floor}
-    return Claim("pixels", max(values) < pixels, facts)
+    return Claim("pixels", max(values) < pixels, **facts)

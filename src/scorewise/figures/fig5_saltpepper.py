@@ -54,12 +54,12 @@ class Fig5SaltPepper(Figure):
             known, blind = tested["mask known, joint score"], tested["mask blind, joint score"]
             rows = [[label, *quality_of(known, key)] for key, label in FILTERS.items()]
             rows += [[way, *quality_of(found, "restored")] for way, found in tested.items()]
-            tables.append(ResultTable("quality", rows, facts={"name": name, "percent": 100 * self.share}))
+            tables.append(ResultTable("quality", rows, name=name, percent=100 * self.share))
             gain, gap = (blind["psnr_restored"] - blind[f"psnr_{other}"] for other in ("corrupted", "median"))
             above = known["psnr_restored"] > known["psnr_median_at_lost"]
             claims += [
-                Claim("known", above, {"name": name, "known": known}),
-                Claim("blind", gain >= 5, {"name": name, "gain": gain, "gap": gap}),
+                Claim("known", above, name=name, known=known),
+                Claim("blind", gain >= 5, name=name, gain=gain, gap=gap),
             ]
             pictures[name] = self._pictures(run)
         shapes = {name: run.source.shape for name, run in bench.firsts.items()}

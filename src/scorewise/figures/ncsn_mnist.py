@@ -43,13 +43,15 @@ class NcsnMnist(Figure):
         """Return the weighted loss at every level beside those of two references, and samples."""
         run = bench.first
         model, source = run.model, run.source
+        levels = list(model.levels)
         losses = bench.once_of(run, "per-level", {"images": self.images}, lambda: self._per_level(model, source))
         half = source.dims / 2
-        gaussian = [half * source.std**2 / (source.std**2 + sigma**2) for sigma in model.levels]
+        gaussian = [half * source.std**2 / (source.std**2 + sigma**2) for sigma in levels]
         rows = [
             [round(sigma, 4), round(loss, 1), round(reference, 1), round(loss / half, 4)]
-            for sigma, loss, reference in zip(model.levels, losses, gaussian, strict=True)
+            for sigma, loss, reference in zip(levels, losses, gaussian, strict=True)
         ]
+        least, most, spanned = min(losses), max(losses), (levels[0] / levels[-1]) ** 2
         x_BD = model.sample(self.samples, torch.Generator().manual_seed(self.seed))
         denoised_BD = tweedie(model, x_BD)
         better = sum(loss < reference for loss, reference in zip(losses, gaussian, strict=True))
@@ -58,19 +60,13 @@ class NcsnMnist(Figure):
         return Results(
             [ResultTable("levels", rows)],
             [
-                Claim("one_scale", max(losses) / min(losses) < 10),
-                Claim("better", better == len(losses)),
-                Claim("bright", abs(bright / of_data - 1) < 1 / 3),
+                Claim("one_scale", most / least < 10, least=least, most=most, spanned=spanned),
+                Claim("better", better == len(losses), better=better, count=len(losses)),
+                Claim("bright", abs(bright / of_data - 1) < 1 / 3, bright=bright, of_data=of_data),
             ],
-            {
-                **{"half": half, "least": min(losses), "most": max(losses), "better": better, "count": len(losses)},
-                **{"spanned": (model.levels[0] / model.levels[-1]) ** 2, "bright": bright, "of_data": of_data},
-                **{"parameters": run.summary["parameters"], "steps": run.summary["steps"]},
-            },
-            data={
-                **{"levels": list(model.levels), "losses": losses, "gaussian": gaussian},
-                **{"half": half, "shape": source.shape},
-            },
+            {"half": half},
+            {"size": [run.summary]},
+            {"levels": levels, "losses": losses, "gaussian": gaussian, "half": half, "shape": source.shape},
             arrays={"samples": x_BD, "denoised": denoised_BD},
         )
 

@@ -138,7 +138,7 @@ def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any]) -> R
         paired = "" if row == first else f"{-against['gain']:+.2f} ({against['se']:.2f})"
         rows.append([row, with_spread(values, 2), round(bits, 3), paired])
     several = f"{seeds} seeds" if seeds > 1 else "one seed"
-    return ResultTable("nll", rows, facts={"name": name, "run": summary, "first": first, "seeds": several})
+    return ResultTable("nll", rows, name=name, run=summary, first=first, seeds=several)
 
 
 def _standing(name: str, found: Mapping[str, Any]) -> Facts:
@@ -159,4 +159,4 @@ def _claim(name: str, found: Mapping[str, Any], which: str) -> Claim:
     within = ", so within two standard errors of no difference" if abs(gain["gain"]) < 2 * gain["se"] else ""
     better = sum(each > 0 for each in gain["by_seed"])
     facts = {"name": name, "within": within, "better": better, "seeds": found["seeds"], "best": found["best"]}
-    return Claim(which, gain["gain"] > 0, {**gain, **facts})
+    return Claim(which, gain["gain"] > 0, **gain, **facts)

@@ -80,7 +80,7 @@ class OutlierScores:
                 shown = {**paper, "mean": of_all}
                 cells = ["" if shown.get(each) is None else f"{shown[each]:.2f}" for each in sets]
                 rows.append([f"{model}, paper", f"{statistic} (CIFAR-10 in)", *cells])
-        return ResultTable("auroc", rows, self.columns, {"inside": self.inside})
+        return ResultTable("auroc", rows, self.columns, inside=self.inside)
 
     def other_metrics(self) -> ResultTable:
         """Return AUPR and FPR of every statistic."""
@@ -89,17 +89,17 @@ class OutlierScores:
             found = [self.found[model][metric][name] for metric in METRICS[1:]]
             pairs = [[each[label_of][0] for each in found] for label_of in self.columns[2:]]
             rows.append([model, label, *(f"{aupr:.3f} / {fpr:.3f}" for aupr, fpr in pairs)])
-        return ResultTable("others", rows, self.columns, {"inside": self.inside})
+        return ResultTable("others", rows, self.columns, inside=self.inside)
 
     def claims(self) -> list[Claim]:
         """Return what the paper says of the statistics, as far as these models and sets show it."""
         claims = [*self._of_chosen(), *self._of_black(), *self._of_constant(), *self._of_paper()]
-        return [Claim(one.name, one.holds, {"inside": self.inside, **one.facts}) for one in claims]
+        return [Claim(one.name, one.holds, inside=self.inside, **one.facts) for one in claims]
 
     def _of_chosen(self) -> Iterator[Claim]:
         if "chosen" in self.auroc.get(OURS, {}):
             others = self.auroc[OURS]["chosen"]["others"]
-            yield Claim("chosen", others[1] > 0.5, {"statistic": self.chosen[OURS], "others": others})
+            yield Claim("chosen", others[1] > 0.5, statistic=self.chosen[OURS], others=others)
 
     def _of_black(self) -> Iterator[Claim]:
         if OURS in self.auroc and BLACK in self.out:
@@ -107,13 +107,13 @@ class OutlierScores:
             worst = min(("minus_h", "h"), key=lambda name: of_black[name])
             two = {name: of_black[name] for name in TWO_SIDED if name in of_black}
             holds = of_black[worst] < 0.5 and all(value >= 0.5 for value in two.values())
-            yield Claim("black", holds, {"worst": worst, "value": of_black[worst], "two_sided": _listed(two)})
+            yield Claim("black", holds, worst=worst, value=of_black[worst], two_sided=_listed(two))
 
     def _of_constant(self) -> Iterator[Claim]:
         for model in ("PixelCNN++", "Glow"):
             if "nll" in self.auroc.get(model, {}):
                 nll = self.auroc[model]["nll"][CONST]
-                yield Claim("constant", nll[2] < 0.5, {"model": model, "nll": nll})
+                yield Claim("constant", nll[2] < 0.5, model=model, nll=nll)
 
     def _of_paper(self) -> Iterator[Claim]:
         sets = [name for name in PUBLISHED[OURS][1] if name in self.out]
@@ -125,7 +125,7 @@ class OutlierScores:
         if OURS in means and len(means) > 1:
             best = max(mean for model, mean in means.items() if model != OURS)
             shown = _listed({f"{model} {OF_PAPER[model]}": mean for model, mean in means.items()})
-            yield Claim("paper", means[OURS] > best, {"sets": " and ".join(sets), "means": shown})
+            yield Claim("paper", means[OURS] > best, sets=" and ".join(sets), means=shown)
 
 
 def statistics_of(auroc: Mapping[str, Any]) -> list[str]:

@@ -62,9 +62,7 @@ class PosterFig1(Figure):
             flat = _total_variation(np.full_like(shown[objective], 1 / self.cells**2), shown["true density"])
             distance = round(distances[name], 4)
             rows.append([toy, objective, distance, round(flat, 4), apart[toy], run.summary["parameters"]])
-            claims.append(
-                Claim("near", distance < self.near, {"name": name, "distance": distance, "apart": apart[toy]})
-            )
+            claims.append(Claim("near", distance < self.near, name=name, distance=distance, apart=apart[toy]))
         return Results(
             [ResultTable("distances", rows)],
             claims,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
-from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
+from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import mean_and_spread, thinned
 from scorewise.figures.vaes import gradient_noise
 
@@ -50,14 +50,12 @@ class PosterFig3(Figure):
             )
             curves[name] = {key: thinned(run.curves[key]) for key in SHOWN if key in run.curves}
             minimised[name], noises[name] = thinned(curve), relative
-        facts: Facts = {
-            **{"steps": bench.first.summary["steps"], "most": math.sqrt(self.draws)},
-            **{"noises": ", ".join(f"{name} {value:.3g}" for name, value in noises.items())},
-            **{"noisiest": max(noises, key=lambda name: noises[name])},
-        }
+        facts = {"steps": bench.first.summary["steps"], "most": math.sqrt(self.draws)}
         quiet = all(value > noises[GAUSSIAN] for name, value in noises.items() if name != GAUSSIAN)
+        listed = ", ".join(f"{name} {value:.3g}" for name, value in noises.items())
+        notes = {"noise": [{"noisiest": max(noises, key=lambda name: noises[name])}]}
         data = {"curves": curves, "minimised": minimised, "noises": noises}
-        return Results([ResultTable("ends", rows)], [Claim("noisier", quiet)], facts, data=data)
+        return Results([ResultTable("ends", rows)], [Claim("noisier", quiet, noises=listed)], facts, notes, data)
 
     def _gradient_noise(self, bench: Bench, name: str, run: FinishedRun) -> dict[str, float]:
         settings = {"identity": run.summary["identity"], "images": self.images, "draws": self.draws}

@@ -62,11 +62,9 @@ class PosterTable1(Figure):
         return Results(
             [ResultTable("errors", rows, ("D", "SSM", "std", "poster", *map("KDE {}".format, self.bandwidths), *LAST))],
             [
-                Claim("silverman", abs(error / published - 1) < 0.1, {"error": error, "published": published}),
+                Claim("silverman", abs(error / published - 1) < 0.1, error=error, published=published),
                 *(
-                    Claim(
-                        "poster", mean <= PUBLISHED[dims][0], {"dims": dims, "mean": mean, "poster": PUBLISHED[dims][0]}
-                    )
+                    Claim("poster", mean <= PUBLISHED[dims][0], dims=dims, mean=mean, poster=PUBLISHED[dims][0])
                     for dims, (mean, _) in network.items()
                 ),
                 Claim("better", all(mean < kernel[dims] for dims, (mean, _) in network.items())),

@@ -11,7 +11,6 @@ Facts = Mapping[str, Any]
 """What stands for the fields in braces of a text, by name."""
 
 
-@dataclass(frozen=True)
 class ResultTable:
     """Rows of numbers, whose caption and columns the figure's config has.
 
@@ -22,13 +21,12 @@ class ResultTable:
         facts: for its caption and columns alone.
     """
 
-    name: str
-    rows: Sequence[Sequence[Any]]
-    columns: Sequence[str] | None = None
-    facts: Facts = field(default_factory=dict)
+    def __init__(
+        self, name: str, rows: Sequence[Sequence[Any]], columns: Sequence[str] | None = None, /, **facts: Any
+    ) -> None:
+        self.name, self.rows, self.columns, self.facts = name, rows, columns, facts
 
 
-@dataclass(frozen=True)
 class Claim:
     """Whether a sentence of the figure's config holds.
 
@@ -38,9 +36,8 @@ class Claim:
         facts: for its sentence and what was measured, alone.
     """
 
-    name: str
-    holds: bool
-    facts: Facts = field(default_factory=dict)
+    def __init__(self, name: str, holds: bool, /, **facts: Any) -> None:
+        self.name, self.holds, self.facts = name, holds, facts
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,12 @@ class Table2Mnist(Figure):
                 ResultTable("checks", [self.likelihoods.checks(name, one) for name, one in found.items()]),
             ],
             _claims(found),
+            {"steps": bench.first.summary["steps"], **features, **self._precision()},
             {
-                **{"steps": bench.first.summary["steps"], "order": ", ".join(order), **features},
-                **self._precision(),
-                "of_kernels": _of_kernels(bench),
+                "order": [{"order": ", ".join(order)}],
+                "sizes": [{"of_kernels": _of_kernels(bench)}],
+                "narrow": _narrow(found),
             },
-            {"narrow": _narrow(found)},
             {"names": list(found), "nll": {name: [one["nll"]] for name, one in found.items()}, "time": times},
         )
 
@@ -158,18 +158,18 @@ def _claims(found: ByMethod) -> list[Claim]:
     claims = []
     for name in [name for name in found if name != BASELINE]:
         paired = Paired.of(found[name]["nll"], found[BASELINE]["nll"])
-        claims.append(Claim("better", paired.mean < -2 * paired.error, {"name": name, "paired": str(paired)}))
+        claims.append(Claim("better", paired.mean < -2 * paired.error, name=name, paired=str(paired)))
     if "CSM" in found and "SSM" in found:
         paired = Paired.of(found["CSM"]["nll"], found["SSM"]["nll"])
-        claims.append(Claim("csm", paired.mean < 2 * paired.error, {"paired": str(paired)}))
+        claims.append(Claim("csm", paired.mean < 2 * paired.error, paired=str(paired)))
     gaps = [likelihoods.gap(one) for one in found.values()]
     bracketed = all(-3 * gap.error - 0.05 <= gap.mean <= 1 for gap in gaps)
     widths = {name: likelihoods.width(one) for name, one in found.items()}
     shown = ", ".join(f"{name} {one:.2g}" for name, one in widths.items())
     return [
         *claims,
-        Claim("bracketed", bracketed, {"gap": max(gap.mean for gap in gaps)}),
-        Claim("wide", all(0.5 <= one <= 2 for one in widths.values()), {"widths": shown}),
+        Claim("bracketed", bracketed, gap=max(gap.mean for gap in gaps)),
+        Claim("wide", all(0.5 <= one <= 2 for one in widths.values()), widths=shown),
     ]
 
 

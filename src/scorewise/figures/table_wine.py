@@ -157,11 +157,11 @@ def _claims(found: Mapping[str, Any]) -> list[Claim]:
     claims = []
     for name in trained:
         gap, error = methods[name]["against"]
-        claims.append(Claim("density", density[name] > baseline, {"name": name, "gap": gap, "error": error}))
+        claims.append(Claim("density", density[name] > baseline, name=name, gap=gap, error=error))
     best = max(trained, key=lambda name: density[name])
     for label in found["sets"]:
         gap, error, other = methods[best][f"gap, {label}"]
         within = ", within two standard errors" if abs(gap) < 2 * error else ""
         facts = {"label": label, "name": best, "gap": gap, "other": other, "error": error, "within": within}
-        claims.append(Claim("outliers", gap >= 0, facts))
+        claims.append(Claim("outliers", gap >= 0, **facts))
     return claims
