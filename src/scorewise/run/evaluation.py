@@ -1,6 +1,7 @@
 """Testing a finished run again."""
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -65,7 +66,8 @@ def finished(config: dict[str, Any]) -> Finished:
     model = load(folder)
     places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
     for section in OF_THIS_MACHINE:
-        accepted = annotations_of(import_class(stored[section]["_target_"]))
+        kind = import_class(stored[section]["_target_"])
+        accepted = {*signature(kind).parameters, *annotations_of(kind)}
         stored[section].update({key: place for key, place in places.items() if key in accepted})
     stored["paths"] = config["paths"]
     _find_table(stored, (config.get("data") or {}).get("path"))

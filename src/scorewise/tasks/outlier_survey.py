@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
 from scorewise import outliers
 from scorewise.data.source import Source, Split
 from scorewise.errors import UserError
+from scorewise.heads.lifted import LiftedModel
 from scorewise.heads.model import Model
 
 INSIDE = "test"
@@ -159,12 +160,12 @@ class OutlierSurvey:
     def _warn_of_tails(self, label: str, found: Mapping[str, Tensor]) -> None:
         if "outside" not in found:
             return
-        likelihood: Any = self.examiner.model.lifted()
-        beyond = int((found["outside"] > likelihood.largest_tail).sum())
+        largest = cast(LiftedModel, self.model).lifted().largest_tail
+        beyond = int((found["outside"] > largest).sum())
         if beyond:
             warnings.warn(
                 f"nll of {beyond} of {len(found['outside'])} examples of {label} rests on a conditional with more than "
-                f"{likelihood.largest_tail:g} of its mass outside the range of the likelihood.",
+                f"{largest:g} of its mass outside the range of the likelihood.",
                 stacklevel=2,
             )
 
