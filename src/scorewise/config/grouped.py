@@ -24,8 +24,9 @@ def holders(cls: Any) -> tuple[Any, ...]:
 
 
 def accepted(cls: Any) -> set[str]:
-    """Return the names of the settings of a class."""
-    return {name for one in holders(cls) for name in kinds(one)} - set(_value_objects(cls))
+    """Return the names of the settings of a class, also of one whose annotations cannot be read."""
+    names = {name for one in holders(cls) for name in kinds(one)}
+    return {*signature(cls).parameters, *names} - set(_value_objects(cls))
 
 
 def grouped(cls: Any, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def temperatures(count: int, half_range: float = 4.0) -> list[float]:
 
 @dataclass(frozen=True)
 class AIS:
-    """Log p(x) of a model p(z) p(x|z) with p(z) = N(0, I), by annealing from the prior to the posterior.
+    """An estimate of log p(x) of a model p(z) p(x|z), p(z) = N(0, I), by annealing from the prior to the posterior.
 
     Between temperatures every chain takes one HMC trajectory. Every example has its own step size, shared by its
     chains, which follows their acceptance rate, so an example's estimate depends on no other example of its batch.

@@ -31,7 +31,7 @@ class Portion(NamedTuple):
 
 @dataclass(frozen=True)
 class Annealing:
-    """Log p(o) of observed images under a decoder.
+    """Estimates of log p(o) of observed images under a decoder.
 
     Args:
         decoder: from latents to what the likelihood reads.
@@ -83,11 +83,11 @@ class Annealing:
             yield Portion(o_BD[some], Draws(draws.key_B[some]), told if tell else None)
 
     def _likelihood(self, o_BD: Tensor) -> LogLikelihood:
-        """Return from latents (B, C, D) to log p(o_b | z_bc), shape (B, C)."""
+        """Return the function from latents (B, C, D) to log p(o_b | z_bc), shape (B, C)."""
         return lambda z_BCD: self.observation.log_prob(o_BD[:, None], self.decoder(z_BCD))
 
     def _rough(self) -> Callable[[Tensor], LogLikelihood | None]:
-        """Return from observed images to what `_likelihood` gives, in bfloat16, where annealing asks for that."""
+        """Return the function from observed images to their likelihood in bfloat16; to None where not asked for."""
         if not self.ais.rough:
             return lambda _: None
         decoder = copy.deepcopy(self.decoder).bfloat16()

@@ -102,7 +102,7 @@ class VAE(Trained, ABC):
 
     @abstractmethod
     def make_decoder(self) -> nn.Module:
-        """Return from latents (..., D) to what the likelihood reads (..., D of x)."""
+        """Return the decoder, from latents (..., D) to what the likelihood reads, (..., D of x)."""
 
     @property
     def explicit(self) -> bool:
@@ -120,7 +120,7 @@ class VAE(Trained, ABC):
         return self.encoder.draw(o_BD, e_BMD.transpose(0, 1))
 
     def encode(self, x_BD: Tensor, count: int = 1, draws: Draws | None = None) -> Tensor:
-        """Return draws of q(z|x) for images in [-1, 1], shape (M, B, D); no graph.
+        """Return draws of q(z|x) for images in [-1, 1], shape (M, B, D); without gradients.
 
         Args:
             x_BD: images, which are observed first (binarised, say).
@@ -132,7 +132,7 @@ class VAE(Trained, ABC):
             return self.latents(self.observation.observe(x_BD, draws), count, draws)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return mean images in [-1, 1], shape (..., D of x), of latents (..., D); no graph."""
+        """Return mean images in [-1, 1], shape (..., D of x), of latents (..., D); without gradients."""
         with torch.no_grad():
             return self.observation.mean(self.decoder(z))
 
@@ -189,7 +189,7 @@ class VAE(Trained, ABC):
         return low_B, annealing.backward(o_BD, z_BD, now).log_marginal_B
 
     def scores(self, o_BD: Tensor, z_MBD: Tensor, field: str = "auto") -> Tensor:
-        """Return the estimated score of q(z|x) at its draws, conditional or joint as the method has it; no graph.
+        """Return the estimated score of q(z|x) at its draws, conditional or joint, without gradients.
 
         Args:
             o_BD: observed images.
@@ -205,7 +205,7 @@ class VAE(Trained, ABC):
             return self.score.unstandardised(torch.stack([of_u(u_BD) for u_BD in u_MBD]))
 
     def terms(self, o_BD: Tensor, draws: Draws, field: str = "auto") -> Terms:
-        """Return what training minimises, for observed images; one draw of every image is decoded.
+        """Return the terms that training minimises, for observed images; one draw of every image is decoded.
 
         Args:
             o_BD: observed images.
@@ -227,7 +227,7 @@ class VAE(Trained, ABC):
         )
 
     def score_loss(self, objective: Objective, o_BD: Tensor, draws: Draws) -> Loss:
-        """Return the objective of the score network on a fresh draw of q(z|x), which is data to it."""
+        """Return the loss of the score network on a fresh draw of q(z|x), which is data to it."""
         assert self.score is not None
         with torch.no_grad():
             z_BD, centre_BD = self.latents(o_BD, 1, draws)[0], self._centre(o_BD)
@@ -258,7 +258,7 @@ class VAE(Trained, ABC):
         return identity_B
 
     def iwae(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
-        """Return the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); no graph.
+        """Return the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); without gradients.
 
         Raises:
             ValueError: the encoder has no density.
@@ -277,11 +277,11 @@ class VAE(Trained, ABC):
             return iwae(lambda z_MBD: self.log_likelihood(o_BD, z_MBD) + log_prior(z_MBD), q.log_prob, z, count)
 
     def score_parameters(self) -> list[nn.Parameter]:
-        """Return what the score network's own optimiser moves."""
+        """Return the parameters of the score network, which has an optimiser of its own."""
         return [] if self.score is None else list(self.score.parameters())
 
     def generative_parameters(self) -> list[nn.Parameter]:
-        """Return what the other optimiser moves: encoder and decoder."""
+        """Return the parameters of encoder and decoder, which the other optimiser moves."""
         return [*self.encoder.parameters(), *self.decoder.parameters()]
 
     def card(self) -> str:

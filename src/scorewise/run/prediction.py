@@ -59,7 +59,7 @@ class Predicting(LightningModule):
 
 
 def predict(config: dict[str, Any]) -> Predicted:
-    """Return what a finished run makes of a user's examples, as its task says; nothing else is written.
+    """Write what a finished run makes of a user's examples, as its task says, and nothing else.
 
     Args:
         config: run (a folder), input (a folder of images, or a table), output (a folder; None: predictions/ in the run
