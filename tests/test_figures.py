@@ -227,6 +227,9 @@ def test_fields_are_filled_by_what_was_found_and_by_the_settings() -> None:
     text = Text("title", tables, claims, {}, {})
     with pytest.raises(UserError, match="no more under claims: add it there, beside less"):
         text.said(Results([], [Claim("more", True)]), {})
+    bare = Text("title", {"sizes": {"caption": ""}}, claims, {}, {})
+    with pytest.raises(UserError, match="no columns under sizes: add it there, beside caption"):
+        bare.said(Results([ResultTable("sizes", [])], []), {})
     with pytest.raises(UserError, match="the field 'name', which was not found"):
         text.said(Results([], [Claim("less", True)], {"most": 1}), {})
 

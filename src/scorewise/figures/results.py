@@ -113,17 +113,17 @@ class Text:
         return said
 
     def _table(self, table: ResultTable, facts: Facts) -> dict[str, Any]:
-        of_config, facts = _named(self.tables, "tables", table.name), {**facts, **table.facts}
-        columns = table.columns or [_filled(column, facts) for column in of_config["columns"]]
+        of_config, facts = _named(self.tables, table.name, "tables"), {**facts, **table.facts}
+        columns = table.columns or [_filled(column, facts) for column in _named(of_config, "columns", table.name)]
         return {"caption": _filled(of_config["caption"], facts), "columns": columns, "rows": table.rows}
 
     def _claim(self, claim: Claim, facts: Facts) -> dict[str, Any]:
-        of_config, facts = _named(self.claims, "claims", claim.name), {**facts, **claim.facts}
-        sentence, measured = (_filled(of_config[part], facts) for part in ("sentence", "measured"))
+        of_config, facts = _named(self.claims, claim.name, "claims"), {**facts, **claim.facts}
+        sentence, measured = (_filled(_named(of_config, part, claim.name), facts) for part in ("sentence", "measured"))
         return {"sentence": sentence, "holds": bool(claim.holds), "measured": measured}
 
 
-def _named(part: Mapping[str, Mapping[str, Any]], of: str, name: str) -> Mapping[str, Any]:
+def _named(part: Mapping[str, Any], name: str, of: str) -> Any:
     if name not in part:
         raise UserError(f"the figure's config has no {name} under {of}: add it there, beside {', '.join(part)}.")
     return part[name]
