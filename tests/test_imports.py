@@ -13,7 +13,6 @@ FLOORS = (
     {
         "version",
         "capabilities",
-        "roles",
         "errors",
         "gradients",
         "ordering",
@@ -35,16 +34,14 @@ FLOORS = (
 )
 """The rooms from the bottom up; a room imports rooms of lower floors, and of its own where `BESIDE` says so."""
 BESIDE = {
-    "capabilities": {"version"},
-    "roles": {"capabilities", "ordering"},
-    "noise": {"roles"},
+    "capabilities": {"version", "ordering"},
     "objectives": {"estimators"},
     "likelihood": {"objectives"},
     "heads": {"backbones"},
 }
 MATHEMATICS = (
     *("backbones", "heads", "objectives", "estimators", "likelihood", "densities", "sampling", "denoising", "latent"),
-    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "roles", "store"),
+    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "ranges", "store"),
 )
 MEASURES = ("quality", "outliers")
 """Rooms of the mathematics that may take torchmetrics' measures."""

@@ -7,11 +7,10 @@ do not depend on how the examples are grouped into batches or spread over proces
 import math
 import zlib
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
-
-from scorewise.roles import Scaled
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
@@ -42,7 +41,19 @@ def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return u.clamp(min=torch.finfo(u.dtype).eps / 4).to(like.device)  # its quantile would be infinite
 
 
-def step_size(step: float, model: Scaled) -> float:
+class OfNoisyLaw(Protocol):
+    """Knows the scale of its data, and how much noise its law has."""
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of the noise, 0 for none."""
+
+    @property
+    def scale(self) -> Tensor:
+        """The standard deviation of the data with their noise, one number."""
+
+
+def step_size(step: float, model: OfNoisyLaw) -> float:
     """Return the step a = step * sigma^2 of Langevin dynamics on the law that is modelled.
 
     Where it has no noise, sigma^2 is a twentieth of the variance of the data: modes may be that much narrower.

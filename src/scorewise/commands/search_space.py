@@ -19,7 +19,7 @@ OF_A_RANGE = {"low", "high", "log", "step"}
 
 
 @dataclass(frozen=True)
-class Range:
+class SearchRange:
     """A range of numbers, both ends included.
 
     Args:
@@ -90,7 +90,7 @@ class Choices:
         return str(trial.suggest_categorical(name, self.ends))
 
 
-Space = dict[str, Range | Choices]
+Space = dict[str, SearchRange | Choices]
 """What a study chooses: ranges and choices by the dotted name of their setting."""
 
 
@@ -120,7 +120,7 @@ def space_of(tree: object, path: str = "") -> Space:
             return {path: Choices(tuple(map(_typed, below["choices"])))}
         if not {"low", "high"} <= set(below) <= OF_A_RANGE:
             raise ValueError("a range has low and high, and log or step; choices are a list by themselves")
-        return {path: Range(**below)}
+        return {path: SearchRange(**below)}
     except (ValueError, TypeError) as error:
         raise UserError(f"{here}: {error}.") from error
 

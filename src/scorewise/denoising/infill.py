@@ -6,10 +6,10 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ConditionalSampler
+from scorewise.capabilities.roles import CausalQuantile, CausalSampler, Density, JointScore
 from scorewise.denoising.filters import median, median_of_known
 from scorewise.denoising.single_step import joint_score
 from scorewise.noise import step_size, uniform_like
-from scorewise.roles import CausalQuantile, CausalSampler, Density, JointScore
 
 HALF = 0.5
 """Step of the ascent in units of sigma^2; 1 would replace a pixel by its denoised value, and overshoots."""

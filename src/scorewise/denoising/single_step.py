@@ -10,8 +10,8 @@ from scorewise.capabilities import (
     ScoreModel,
     UncheckedDensity,
 )
+from scorewise.capabilities.roles import CausalNoisyScore
 from scorewise.gradients import log_density_and_score
-from scorewise.roles import CausalNoisyScore
 
 COARSE = 0.35
 """Share of a likelihood's nodes for its gradient, which tolerates fewer: as many as training takes."""

@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import ClosedFormDensity, NormalisedDensity, Sampler
+from scorewise.capabilities.roles import Density
 from scorewise.gradients import score_of_log_density
 from scorewise.heads.model import Model
-from scorewise.roles import Density
 from scorewise.store import load
 
 

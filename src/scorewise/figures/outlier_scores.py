@@ -23,7 +23,7 @@ TWO_SIDED = ("abs_h", "typicality")
 
 
 @dataclass(frozen=True)
-class OutlierScores:
+class ScoresBySet:
     """What was found of the models of one data set.
 
     Args:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
-from scorewise.figures.outlier_scores import OutlierScores, nested, statistics_of
+from scorewise.figures.outlier_scores import ScoresBySet, nested, statistics_of
 from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
 from scorewise.outliers import MEANINGS
 
@@ -59,7 +59,7 @@ class Table1(Figure):
         for inside, out in self.out.items():
             runs = {model: few[0] for model, few in bench.of(inside).items()}
             found = {model: self._tested(bench, f"{inside}/{model}", run, out) for model, run in runs.items()}
-            of_data = OutlierScores(inside, out, self.choose_on, found)
+            of_data = ScoresBySet(inside, out, self.choose_on, found)
             tables += [of_data.table(), of_data.other_metrics()]
             claims += of_data.claims()
             notes += [_of_run(inside, model, run) for model, run in runs.items()]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ContextStream
-from scorewise.roles import Causal
+from scorewise.capabilities.roles import Causal
 
 
 class StandardisedStream:

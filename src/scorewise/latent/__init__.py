@@ -1,6 +1,6 @@
 """Latent-variable models: VAEs with explicit and implicit encoders, and how their likelihood is estimated."""
 
-from scorewise.latent.ais import AIS, Annealed, log_prior, temperatures
+from scorewise.latent.ais import AIS, AnnealingEstimate, log_prior, temperatures
 from scorewise.latent.autoencoder import VAE
 from scorewise.latent.encoders import AutoregressiveEncoder, Encoder, GaussianEncoder, ImplicitEncoder
 from scorewise.latent.entropy import Terms, surrogate
@@ -9,13 +9,14 @@ from scorewise.latent.observations import Bernoulli, GaussianPixels, Observation
 from scorewise.latent.pairing import METHODS, SCORE_OBJECTIVES, encoder_for, field_of, mismatch, reads_conditionals
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.latent.vae import ConvVAE, DenseVAE
+from scorewise.version import renamed
 
 __all__ = [
     "AIS",
     "METHODS",
     "SCORE_OBJECTIVES",
     "VAE",
-    "Annealed",
+    "AnnealingEstimate",
     "AutoregressiveEncoder",
     "Bernoulli",
     "ConvVAE",
@@ -36,3 +37,5 @@ __all__ = [
     "surrogate",
     "temperatures",
 ]
+
+__getattr__ = renamed(__name__, {"Annealed": "AnnealingEstimate"})

@@ -18,7 +18,7 @@ SMOOTHING = 0.9
 """Weight of the past in the moving average of the acceptance rate."""
 
 
-class Annealed(NamedTuple):
+class AnnealingEstimate(NamedTuple):
     """The estimate of log p(x) of every example, what it rests on, and how the chains moved.
 
     Args:
@@ -114,7 +114,7 @@ class AIS:
         dtype: torch.dtype | None = None,
         watch: Callable[[float], None] | None = None,
         rough: LogLikelihood | None = None,
-    ) -> Annealed:
+    ) -> AnnealingEstimate:
         """Return the estimate from chains that start at the prior: E[exp(log_marginal)] = p(x) for factor = 1.
 
         A step that follows the chains' own acceptance biases it; at factor = 1.02 by less than could be measured.
@@ -137,7 +137,7 @@ class AIS:
         draws: Draws,
         watch: Callable[[float], None] | None = None,
         rough: LogLikelihood | None = None,
-    ) -> Annealed:
+    ) -> AnnealingEstimate:
         """Return the estimate from chains that start at the posterior: E[exp(- log_marginal)] = 1 / p(x).
 
         With the forward one it brackets log p(x) of simulated examples (Grosse, Ghahramani and Adams 2015).
@@ -163,7 +163,7 @@ class AIS:
         draws: Draws,
         watch: Callable[[float], None] | None,
         rough: LogLikelihood | None,
-    ) -> Annealed:
+    ) -> AnnealingEstimate:
         shape, dims = z_BCD.shape[:2], z_BCD.shape[-1]
         log_weight_BC = z_BCD.new_zeros(shape)
         step_B = z_BCD.new_full(shape[:1], self.step)
@@ -205,4 +205,4 @@ class AIS:
                 watch((k + 1) / len(inner))
         log_weight_BC = log_weight_BC + (t_K[-1] - t_K[-2]) * ll_BC
         log_marginal_B = torch.logsumexp(log_weight_BC, -1) - math.log(self.chains)
-        return Annealed(log_marginal_B, log_weight_BC, accepted_B, z_ND.unflatten(0, shape))
+        return AnnealingEstimate(log_marginal_B, log_weight_BC, accepted_B, z_ND.unflatten(0, shape))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scorewise.latent.ais import AIS, Annealed, LogLikelihood
+from scorewise.latent.ais import AIS, AnnealingEstimate, LogLikelihood
 from scorewise.latent.observations import Observation
 from scorewise.noise import Draws
 
@@ -45,7 +45,7 @@ class Annealing:
     ais: AIS
     rows: int = 512
 
-    def forward(self, o_BD: Tensor, dims: int, draws: Draws, tell: Tell | None = None) -> Annealed:
+    def forward(self, o_BD: Tensor, dims: int, draws: Draws, tell: Tell | None = None) -> AnnealingEstimate:
         """Return the estimate from chains that start at the prior.
 
         Args:
@@ -60,7 +60,7 @@ class Annealing:
             found.append(self.ais.forward(likelihood, dims, some, o_part.dtype, told, rough(o_part)))
         return _joined(found)
 
-    def backward(self, o_BD: Tensor, z_BD: Tensor, draws: Draws) -> Annealed:
+    def backward(self, o_BD: Tensor, z_BD: Tensor, draws: Draws) -> AnnealingEstimate:
         """Return the estimate from chains that start at the latents which images were drawn from."""
         found, rough = [], self._rough()
         portions = self._portions(o_BD, draws, None)
@@ -99,5 +99,5 @@ class Annealing:
         return of
 
 
-def _joined(parts: list[Annealed]) -> Annealed:
-    return Annealed(*(torch.cat(values) for values in zip(*parts, strict=True)))
+def _joined(parts: list[AnnealingEstimate]) -> AnnealingEstimate:
+    return AnnealingEstimate(*(torch.cat(values) for values in zip(*parts, strict=True)))

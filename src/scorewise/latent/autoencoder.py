@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from scorewise.capabilities import ConditionalScoreModel
 from scorewise.heads.model import CausalModel, Model
 from scorewise.heads.trained import Trained
-from scorewise.latent.ais import AIS, Annealed, log_prior
+from scorewise.latent.ais import AIS, AnnealingEstimate, log_prior
 from scorewise.latent.annealing import Annealing
 from scorewise.latent.encoders import ENCODERS, Encoder, GaussianEncoder
 from scorewise.latent.entropy import ParticleSettings, Terms, particle_scores, surrogate
@@ -166,7 +166,7 @@ class VAE(Trained, ABC):
 
     def annealed(
         self, ais: AIS, o_BD: Tensor, draws: Draws, rows: int = 512, watch: Callable[[float], None] | None = None
-    ) -> Annealed:
+    ) -> AnnealingEstimate:
         """Return log p(o) of observed images by annealed importance sampling.
 
         Args:

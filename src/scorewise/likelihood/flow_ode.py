@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalLadder
 from scorewise.gradients import elementwise_derivative
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.likelihood import Likelihood, Share, Values
@@ -16,7 +17,6 @@ from scorewise.likelihood.panels import Panels
 from scorewise.likelihood.quadrature import AT_ONCE
 from scorewise.noise import geometric_ladder
 from scorewise.ranges import AtLeast, Count, within_ranges
-from scorewise.roles import CausalLadder
 
 WIDE = 6.0
 """How many standard deviations of the law at the largest level its panels cover on each side."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
+from scorewise.capabilities.roles import Contextual
 from scorewise.ranges import AtLeast, Between, within_ranges
-from scorewise.roles import Contextual
 
 M = TypeVar("M", bound=Contextual, default=Any)
 """The models that a likelihood normalises."""

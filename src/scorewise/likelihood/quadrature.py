@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from scorewise.capabilities import ConditionalEnergyModel, ConditionalScoreModel
+from scorewise.capabilities.roles import ConditionalEnergies, ConditionalScores, Scaled
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
 from scorewise.ranges import AtLeast, Count, within_ranges
-from scorewise.roles import ConditionalEnergies, ConditionalScores, Scaled
 
 Normalisable = ConditionalScores | ConditionalEnergies
 """The models whose conditionals a quadrature normalises."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalLadder
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.flow_ode import WIDE, FlowODE
 from scorewise.likelihood.panels import Panels
 from scorewise.noise import geometric_ladder
 from scorewise.ranges import AtLeast, within_ranges
-from scorewise.roles import CausalLadder
 
 ENTRIES_AT_ONCE = 10_000_000
 """How many entries of the operator are held at once."""

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, FusedCSMModel
+from scorewise.capabilities.roles import Scaled
 from scorewise.gradients import elementwise_derivative
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_gain
-from scorewise.roles import Scaled
 
 
 class CSM(Objective[ConditionalScoreModel]):

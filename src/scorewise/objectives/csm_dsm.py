@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel
+from scorewise.capabilities.roles import Scaled
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.objective import Objective, score_field
-from scorewise.roles import Scaled
 
 
 class CSMDSM(Objective[ConditionalScoreModel]):

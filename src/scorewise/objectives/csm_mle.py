@@ -5,12 +5,12 @@ from typing import Annotated, Protocol
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity
+from scorewise.capabilities.roles import Scaled
 from scorewise.noise import Draws
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.mle import MLE
 from scorewise.objectives.objective import Loss, Objective
 from scorewise.ranges import Between, within_ranges
-from scorewise.roles import Scaled
 
 
 class CalibratedModel(ConditionalScoreModel, NormalisedDensity, Protocol):

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from torch import Tensor
 
+from scorewise.capabilities.roles import Scaled
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldModel, FieldObjective
 from scorewise.ranges import Positive, within_ranges
-from scorewise.roles import Scaled
 
 
 class DSM(FieldObjective[FieldModel]):

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ClosedFormDensity, ScoreModel
+from scorewise.capabilities.roles import Scaled
 from scorewise.estimators.kde import KDE, RULES
 from scorewise.estimators.kernel import check_bandwidth
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective, score_field, score_gain
 from scorewise.ranges import AtLeast, within_ranges
-from scorewise.roles import Scaled
 
 
 class ESM(Objective[ScoreModel | ClosedFormDensity]):

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from scorewise.capabilities.roles import ClosedForm, ConditionalScores, JointScore
 from scorewise.noise import Draws
 from scorewise.objectives.objective import score_gain
 from scorewise.objectives.sliced import PROJECTIONS, Sliced
 from scorewise.ranges import Count, OneOf, Positive, within_ranges
-from scorewise.roles import ClosedForm, ConditionalScores, JointScore
 
 ScaledFieldModel = JointScore | ConditionalScores | ClosedForm
 """The models that have a vector field to fit, and a scale to take the step in."""

@@ -16,10 +16,10 @@ from scorewise.capabilities import (
     NoisyConditionalScoreModel,
     ScoreModel,
 )
+from scorewise.capabilities.roles import Scaled
 from scorewise.gradients import FIELDS, Derivatives, score_of_log_density
 from scorewise.noise import Draws
 from scorewise.ranges import OneOf, within_ranges
-from scorewise.roles import Scaled
 
 M = TypeVar("M", default=Any)
 """The models that an objective fits."""

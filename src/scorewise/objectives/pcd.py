@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import EnergyModel
+from scorewise.capabilities.roles import JointEnergy
 from scorewise.gradients import score_of_log_density, sliced_trace
 from scorewise.noise import Draws, step_size
 from scorewise.objectives.objective import Objective
 from scorewise.objectives.sliced import projections
 from scorewise.ranges import AtLeast, Between, Count, Positive, within_ranges
-from scorewise.roles import JointEnergy
 
 
 class PCD(Objective[JointEnergy]):

@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
+from scorewise.capabilities.roles import Scaled
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldObjective, M, score_gain
 from scorewise.ranges import Count, OneOf, within_ranges
-from scorewise.roles import Scaled
 
 PROJECTIONS = ("gaussian", "rademacher", "sphere", "unit_sphere")
 

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
+from scorewise.capabilities.roles import Scaled
 from scorewise.gradients import TRACES, exact_trace
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldModel, FieldObjective, score_gain
 from scorewise.ranges import AtLeast, OneOf, within_ranges
-from scorewise.roles import Scaled
 
 
 class SM(FieldObjective[FieldModel]):

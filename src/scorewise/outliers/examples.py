@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scorewise.capabilities.roles import Scaled
 from scorewise.data.source import Source, Split
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood.likelihood import TailMass
 from scorewise.noise import Draws
 from scorewise.outliers.statistics import numerically_normalised, quantities
-from scorewise.roles import Scaled
 
 BATCH = 100
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Given(nn.Module):
+class PassThrough(nn.Module):
     """Features that are there already, as torchmetrics wants its `feature=`.
 
     Args:
@@ -39,7 +39,7 @@ def fid(samples_BF: Tensor, references_RF: Tensor) -> float:
 
     _refuse(samples_BF, references_RF)
     # Features are those of all processes already.
-    metric = FrechetInceptionDistance(Given(samples_BF.shape[1]), sync_on_compute=False).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(PassThrough(samples_BF.shape[1]), sync_on_compute=False).set_dtype(torch.float64)
     metric.update(references_RF.double(), real=True)
     metric.update(samples_BF.double(), real=False)
     return float(metric.compute())
@@ -69,7 +69,7 @@ def kid(samples_BF: Tensor, references_RF: Tensor, subsets: int, subset_size: in
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*will save all extracted features.*")
         metric = KernelInceptionDistance(
-            Given(samples_BF.shape[1]), subsets=subsets, subset_size=subset_size, sync_on_compute=False
+            PassThrough(samples_BF.shape[1]), subsets=subsets, subset_size=subset_size, sync_on_compute=False
         )
     metric.update(references_RF.double(), real=True)
     metric.update(samples_BF.double(), real=False)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import Sampler
+from scorewise.capabilities.roles import Smoothed
 from scorewise.errors import UserError
 from scorewise.noise import Draws
-from scorewise.roles import Smoothed
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.parallel import Parallel

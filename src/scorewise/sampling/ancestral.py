@@ -8,9 +8,9 @@ from torch import Generator, Tensor
 from typing_extensions import TypeVar
 
 from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel
+from scorewise.capabilities.roles import Causal, CausalSampler, CausalScore
 from scorewise.noise import normal_like, step_size
 from scorewise.ranges import Count, PositiveNumber, within_ranges
-from scorewise.roles import Causal, CausalSampler, CausalScore
 
 M = TypeVar("M", bound=Causal, default=Any)
 """The models that a sampler draws from."""

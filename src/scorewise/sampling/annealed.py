@@ -8,12 +8,12 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalLadder
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.flow_ode import FlowODE
 from scorewise.likelihood.panels import Panels
 from scorewise.noise import geometric_ladder, uniform_like
 from scorewise.ranges import AtLeast, Count, within_ranges
-from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 
 

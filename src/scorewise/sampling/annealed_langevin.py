@@ -3,9 +3,9 @@
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyScoreModel
+from scorewise.capabilities.roles import JointNoisyScore
 from scorewise.noise import normal_like
 from scorewise.ranges import Count, PositiveNumber, within_ranges
-from scorewise.roles import JointNoisyScore
 
 
 class AnnealedLangevin:

@@ -4,9 +4,9 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalLadder
 from scorewise.noise import normal_like
 from scorewise.ranges import Count, PositiveNumber, within_ranges
-from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from scorewise.capabilities.roles import Smoothed
 from scorewise.objectives.objective import score_field
-from scorewise.roles import Smoothed
 
 
 def tweedie(model: Smoothed, x_BD: Tensor) -> Tensor:

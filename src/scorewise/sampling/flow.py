@@ -3,10 +3,10 @@
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalLadder
 from scorewise.likelihood.flow_ode import FlowODE
 from scorewise.noise import uniform_like
 from scorewise.ranges import Count, within_ranges
-from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 
 

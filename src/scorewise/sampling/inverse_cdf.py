@@ -3,8 +3,8 @@
 from torch import Generator, Tensor
 
 from scorewise.capabilities import QuantileModel
+from scorewise.capabilities.roles import CausalQuantile
 from scorewise.noise import uniform_like
-from scorewise.roles import CausalQuantile
 from scorewise.sampling.ancestral import Ancestral
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ScoreModel
+from scorewise.capabilities.roles import JointScore
 from scorewise.noise import normal_like, step_size
 from scorewise.ranges import Count, PositiveNumber, within_ranges
-from scorewise.roles import JointScore
 
 
 def langevin(

@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import EnergyModel
+from scorewise.capabilities.roles import JointEnergy
 from scorewise.gradients import log_density_and_score
 from scorewise.noise import normal_like, step_size, uniform_like
-from scorewise.roles import JointEnergy
 
 LogDensity = Callable[[Tensor], Tensor]
 """From (B, D) to (B,), up to a constant."""

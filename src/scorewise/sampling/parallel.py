@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import QuantileModel
+from scorewise.capabilities.roles import CausalQuantile
 from scorewise.noise import uniform_like
 from scorewise.ranges import AtLeast, Count, within_ranges
-from scorewise.roles import CausalQuantile
 
 
 class Parallel:

@@ -3,8 +3,8 @@
 from torch import Generator, Tensor
 
 from scorewise.capabilities import FlowDensity
+from scorewise.capabilities.roles import Pushed
 from scorewise.noise import normal_like
-from scorewise.roles import Pushed
 
 
 class Pushforward:

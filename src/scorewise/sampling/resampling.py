@@ -6,9 +6,9 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import ProposalModel
+from scorewise.capabilities.roles import CausalProposal
 from scorewise.noise import normal_like, uniform_like
 from scorewise.ranges import AtLeast, within_ranges
-from scorewise.roles import CausalProposal
 from scorewise.sampling.ancestral import Ancestral
 
 

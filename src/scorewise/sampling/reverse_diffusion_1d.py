@@ -6,9 +6,9 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalLadder
 from scorewise.noise import geometric_ladder, normal_like
 from scorewise.ranges import Count, Whole, within_ranges
-from scorewise.roles import CausalLadder
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.langevin import langevin
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from scorewise import denoising
 from scorewise.capabilities import NoisyConditionalScoreModel, NoisyScoreModel
+from scorewise.capabilities.roles import CausalQuantile, JointScore
 from scorewise.denoising.filters import median_of_known
 from scorewise.heads.model import Model
 from scorewise.noise import Draws
 from scorewise.ranges import Between, Count, within_ranges
-from scorewise.roles import CausalQuantile, JointScore
 from scorewise.tasks.restoring_means import Means, refusal
 
 GAUSSIAN_WAYS: Mapping[str, Callable[[Any, Tensor, float], Tensor]] = {

@@ -1,21 +1,9 @@
-"""What a model can do, as protocols: a capability is having the method.
-
-Conventions, everywhere in Scorewise:
-
-* score: + grad_x log p.  energy: - log p up to a constant.  outlier score: larger means odder.
-* A conditional score s_d = d/dx_d log q(x_d | x_<d) is not entry d of the joint score, which also
-  holds the terms of every later dimension. They are different capabilities.
-* Letters at the end of a name give its axes: B batch, D dimensions (an example, flattened), F features
-  per dimension, K mixture components, G quadrature nodes, L noise levels, M projections or particles.
-* Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
-"""
+"""What a model can do, as protocols: a capability is having the method."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from torch import Generator, Tensor
-
-from scorewise.version import renamed
 
 
 @runtime_checkable
@@ -270,5 +258,3 @@ PLAIN_NAMES: dict[type, str] = {
     ConditionalSampler: "exact draws from its conditionals",
 }
 """How a sentence to the user names a capability."""
-
-__getattr__ = renamed(__name__, {"LiftedDensity": "UncheckedDensity"})

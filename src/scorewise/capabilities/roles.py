@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from scorewise.capabilities import (
+from scorewise.capabilities.protocols import (
     ClosedFormDensity,
     ConditionalEnergyModel,
     ConditionalSampler,

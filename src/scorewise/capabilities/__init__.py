@@ -1,0 +1,76 @@
+"""What a model can do, as protocols: a capability is having the method.
+
+Conventions, everywhere in Scorewise:
+
+* score: + grad_x log p.  energy: - log p up to a constant.  outlier score: larger means odder.
+* A conditional score s_d = d/dx_d log q(x_d | x_<d) is not entry d of the joint score, which also
+  holds the terms of every later dimension. They are different capabilities.
+* Letters at the end of a name give its axes: B batch, D dimensions (an example, flattened), F features
+  per dimension, K mixture components, G quadrature nodes, L noise levels, M projections or particles.
+* Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
+"""
+
+from scorewise.capabilities.protocols import (
+    PLAIN_NAMES,
+    CausalFeatures,
+    ClosedFormDensity,
+    ConditionalEnergyModel,
+    ConditionalSampler,
+    ConditionalScoreModel,
+    ContextStream,
+    DiscreteDensity,
+    EnergyModel,
+    Features,
+    FlowDensity,
+    FusedCSMModel,
+    GivenCausalFeatures,
+    GivenFeatures,
+    InitialisedByData,
+    InvertibleMap,
+    NoisyConditionalScoreModel,
+    NoisyFeatures,
+    NoisyScoreModel,
+    NormalisedDensity,
+    NumericalDensity,
+    ProposalModel,
+    QuantileModel,
+    Sampler,
+    ScoreModel,
+    StreamsFeatures,
+    UncheckedDensity,
+    Watched,
+)
+from scorewise.version import renamed
+
+__all__ = [
+    "PLAIN_NAMES",
+    "CausalFeatures",
+    "ClosedFormDensity",
+    "ConditionalEnergyModel",
+    "ConditionalSampler",
+    "ConditionalScoreModel",
+    "ContextStream",
+    "DiscreteDensity",
+    "EnergyModel",
+    "Features",
+    "FlowDensity",
+    "FusedCSMModel",
+    "GivenCausalFeatures",
+    "GivenFeatures",
+    "InitialisedByData",
+    "InvertibleMap",
+    "NoisyConditionalScoreModel",
+    "NoisyFeatures",
+    "NoisyScoreModel",
+    "NormalisedDensity",
+    "NumericalDensity",
+    "ProposalModel",
+    "QuantileModel",
+    "Sampler",
+    "ScoreModel",
+    "StreamsFeatures",
+    "UncheckedDensity",
+    "Watched",
+]
+
+__getattr__ = renamed(__name__, {"LiftedDensity": "UncheckedDensity"})
