@@ -39,10 +39,9 @@ from scorewise.quality import (
     mean_colour_distance,
 )
 from scorewise.tasks.classification import shifted
-from scorewise.tracking.choice import log_sentences
 from scorewise.tracking.metrics_table import MetricsTable, read_metrics
 from scorewise.tracking.tensorboard import TensorBoard
-from scorewise.tracking.tracker import Label
+from scorewise.tracking.tracker import Label, log_sentences
 from scorewise.tracking.wandb_run import WandbRun
 
 Command = Callable[..., Outcome]

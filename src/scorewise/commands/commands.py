@@ -213,11 +213,11 @@ def _refuse_impossible_launch(config: Config) -> None:
     Raises:
         UserError: what to use instead.
     """
-    launcher, trainer = str(HydraConfig.get().launcher._target_), config["trainer"]
+    own_nodes, trainer = "partition" in HydraConfig.get().launcher, config["trainer"]  # as SLURM's has
     strategy, devices = str(trainer["strategy"]), trainer["devices"]
     several = (devices, trainer["num_nodes"]) != (1, 1)
     relaunches = strategy.startswith("ddp") and not strategy.startswith(("ddp_fork", "ddp_notebook", "ddp_spawn"))
-    if job.sweeping() and (relaunches or (several and strategy == "auto")) and "Slurm" not in launcher:
+    if job.sweeping() and (relaunches or (several and strategy == "auto")) and not own_nodes:
         what = f"trainer.strategy={strategy}" + ("" if relaunches else f" with trainer.devices={devices}")
         raise UserError(
             f"{what} inside a sweep would start the whole sweep once per process: give every run one device "

@@ -72,10 +72,20 @@ def _settle_vae(config: Config) -> Config:
     return config
 
 
+def _preferred_heads(config: Config) -> dict[str, type]:
+    names, known = of_objective(config, "heads_with"), targets("head")
+    if missing := [name for name in names if name not in known]:
+        raise IncompatibleChoice(
+            f"objective={option_name('objective', config['objective']['_target_'])} prefers head={missing[0]}, "
+            f"which is none of Scorewise's options, so head=auto cannot find it: type head={missing[0]}."
+        )
+    return {name: import_class(known[name]) for name in names}
+
+
 def _settle_model(config: Config) -> Config:
     backbone = class_of(config, "backbone")
     if config["head"]["_target_"] == "auto":
-        wanted = {name: import_class(targets("head")[name]) for name in of_objective(config, "heads_with")}
+        wanted = _preferred_heads(config)
         fitting = [name for name, cls in wanted.items() if has_any(backbone, needs_of(cls))]
         if not fitting:
             needs = tuple(dict.fromkeys(need for cls in wanted.values() for need in needs_of(cls)))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
@@ -42,8 +43,8 @@ from scorewise.run.stopping import stoppable
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import read_config
 from scorewise.tasks.task import NotFinite, Task
-from scorewise.tracking.choice import chosen_tracker, log_sentences
 from scorewise.tracking.metrics_table import MetricsTable, curves_of
+from scorewise.tracking.tracker import Tracker, log_sentences
 
 
 class TrainingRun:
@@ -106,8 +107,10 @@ class TrainingRun:
         loggers: list[Logger] = []
         if self.config["train"]:
             label = label_of(self.config, self.stored, self.folder, name, self.code)
-            tracker = chosen_tracker(self.config["logger"], self.folder.path, label)
-            loggers = [self.table, *([tracker] if tracker else [])]
+            loggers = [self.table]
+            if (logger := self.config["logger"]) != catalog.NONE:
+                kind: Any = choices.class_of(self.config, "logger", Tracker)
+                loggers += filter(None, [kind.of_run(self.folder.path, label, logger)])
         if settings["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
         try:

@@ -25,6 +25,11 @@ class TensorBoard(Tracker):
         self.folder, self.label = folder, label
         self.writer: Any = None
 
+    @classmethod
+    def of_run(cls, folder: Path, label: Label, settings: Mapping[str, Any]) -> "TensorBoard":
+        """Return the tracker, whose files are below the run folder."""
+        return cls(folder / "tensorboard", label)
+
     @sheltered
     def begin(self, step: int) -> None:
         """Open a new event file, which takes the place of what an earlier one holds from the step on."""

@@ -9,14 +9,14 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from scorewise.errors import UserError
-from scorewise.tracking.metrics_table import measured
+from scorewise.tracking.metrics_table import WHAT_IT_IS, measured
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,20 @@ class Tracker(Logger, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.lost, self.process, self.last = False, os.getpid(), -1
+
+    @classmethod
+    @abstractmethod
+    def of_run(cls, folder: Path, label: Label, settings: Mapping[str, Any]) -> "Tracker | None":
+        """Return the tracker of a run, which opens nothing yet; None where its settings turn it off.
+
+        Args:
+            folder: of the run.
+            label: of the run.
+            settings: of the logger, as they are configured.
+
+        Raises:
+            UserError: a setting that it does not know.
+        """
 
     @property
     def name(self) -> str:
@@ -125,3 +139,25 @@ def sheltered(method: Callable[Concatenate[T, P], None]) -> Callable[Concatenate
                 self.abandon()
 
     return call
+
+
+@runtime_checkable
+class TakesSentences(Protocol):
+    """A logger that takes sentences beside numbers."""
+
+    def log_sentence(self, name: str, text: str, step: int) -> None:
+        """Add a sentence."""
+
+
+def log_sentences(loggers: Iterable[Logger], sentences: Mapping[str, str], step: int) -> None:
+    """Log what metrics are beside the metrics: a number without its conventions says little.
+
+    Args:
+        loggers: of a trainer.
+        sentences: by the name of the metric.
+        step: of the training.
+    """
+    for name, text in sentences.items():
+        for logger in loggers:
+            if isinstance(logger, TakesSentences):
+                logger.log_sentence(name + WHAT_IT_IS, text, step)

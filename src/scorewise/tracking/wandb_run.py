@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -50,6 +51,19 @@ class WandbRun(Tracker):
         super().__init__()
         self.folder, self.label, self.project, self.entity, self.mode = folder, label, project, entity, mode
         self.run: Any = None
+
+    @classmethod
+    def of_run(cls, folder: Path, label: Label, settings: Mapping[str, Any]) -> "WandbRun | None":
+        """Return the tracker, None for mode=disabled.
+
+        Raises:
+            UserError: an unknown mode.
+        """
+        if settings["mode"] not in ("online", "offline", "disabled"):
+            raise UserError(f"logger.mode={settings['mode']} is none of online, offline, disabled.")
+        if settings["mode"] == "disabled":
+            return None
+        return cls(folder, label, settings["project"], settings["entity"], settings["mode"])
 
     @property
     def name(self) -> str:
