@@ -180,6 +180,7 @@ def build_task(config: Config, parts: Parts, seed: int) -> "Task":
     )
     kind: Any = class_of(config, "task")
     try:
-        return kind(bundle, **grouped(kind, settings))
+        task: Task = kind(bundle, **grouped(kind, settings))
     except (TypeError, ValueError) as error:
         raise UserError(f"task={option_name('task', config['task']['_target_'])} cannot be built: {error}.") from error
+    return task

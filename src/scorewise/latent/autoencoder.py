@@ -252,7 +252,8 @@ class VAE(Trained, ABC):
         z_SMBD = self.latents(o_BD, size * max(1, count // size), draws).unflatten(0, (-1, size))
         s_SMBD = torch.stack([self.scores(o_BD, z_MBD, field) for z_MBD in z_SMBD])
         centred_SMBD, s_SMBD = z_SMBD - z_SMBD.mean(1, keepdim=True), s_SMBD - s_SMBD.mean(1, keepdim=True)
-        return -(s_SMBD * centred_SMBD).sum((1, -1)).mean(0) / (size - 1) / self.z
+        identity_B: Tensor = -(s_SMBD * centred_SMBD).sum((1, -1)).mean(0) / (size - 1) / self.z
+        return identity_B
 
     def iwae(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
         """Return the importance-weighted bound of log p(o) from so many draws, nats, shape (B,); without gradients.

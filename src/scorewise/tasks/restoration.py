@@ -1,8 +1,8 @@
 """Corrupted images and the ways to restore them with a score model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,11 @@ from scorewise.heads.model import Model
 from scorewise.noise import Draws
 from scorewise.tasks.restoring_means import Means, refusal
 
-GAUSSIAN_WAYS = {"parallel": denoising.parallel, "sequential": denoising.sequential, "joint": denoising.joint}
+GAUSSIAN_WAYS: Mapping[str, Callable[[Any, Tensor, float], Tensor]] = {
+    "parallel": denoising.parallel,
+    "sequential": denoising.sequential,
+    "joint": denoising.joint,
+}
 """How Gaussian noise of a known level is removed."""
 LADDERS = (NoisyConditionalScoreModel, NoisyScoreModel)
 """Models of several noise levels, which they have in order, the largest first."""
@@ -109,6 +113,7 @@ class Restoration:
         if sentence := refusal(type(model), damage.corruption, mode, damage.mask):
             raise ValueError(sentence)
         self.model, self.shape, self.damage, self.infilling, self.seed = model, shape, damage, infilling, seed
+        self._able: Any = model  # it has the means of its way, or there had been a refusal
         self.gaussian = damage.corruption == "gaussian"
         self.mode = self._automatic() if mode == "auto" else mode
         self.sigma = self._known_level(damage.sigma) if self.gaussian else 0.0
@@ -154,15 +159,15 @@ class Restoration:
             known_BD: which entries salt and pepper did not hit; None: they are found.
         """
         if self.gaussian:
-            return GAUSSIAN_WAYS[self.mode](self.model, y_BD, self.sigma).clamp(-1, 1)
+            return GAUSSIAN_WAYS[self.mode](self._able, y_BD, self.sigma).clamp(-1, 1)
         known_BD = ~self._outliers(y_BD) if known_BD is None else known_BD
         if self.mode == "joint":
-            return denoising.infill(self.model, y_BD, known_BD, self.shape, self.infilling.steps)
+            return denoising.infill(self._able, y_BD, known_BD, self.shape, self.infilling.steps)
         generator = torch.Generator().manual_seed(self.seed)
-        return denoising.infill_in_order(self.model, y_BD, known_BD, self.infilling.draws, generator).clamp(-1, 1)
+        return denoising.infill_in_order(self._able, y_BD, known_BD, self.infilling.draws, generator).clamp(-1, 1)
 
     def _outliers(self, y_BD: Tensor) -> Tensor:
-        return denoising.outliers(self.model, y_BD, self.shape, self.infilling.steps, self.infilling.jump)
+        return denoising.outliers(self._able, y_BD, self.shape, self.infilling.steps, self.infilling.jump)
 
     def observe(self, clean_BD: Tensor, draws: Draws) -> Observed:
         """Return clean images corrupted, and restored by the model and by filters.
