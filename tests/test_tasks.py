@@ -244,6 +244,29 @@ def test_what_a_task_says_of_its_test_is_empty_before_it(command: Command) -> No
     assert task.watched is None
 
 
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (("head=cosine", "objective=mle"), {"model", "val_loss", "val_means"}),
+        (("task=denoising",), {"model", "val_loss"}),
+        (("task=ood",), {"model", "val_loss"}),
+        (("experiment=vae_mnist", "latent.z=3"), {"model"}),
+    ],
+)
+def test_checkpoints_hold_the_model_once(words: tuple[str, ...], known: set[str]) -> None:
+    """As release 0.1.0 saved it: plain objects of a task that know its model are no part of it."""
+    from test_compose import settled
+
+    from scorewise.config.build import build, build_task
+
+    config = settled(*words)
+    parts = build(config, 0)
+    task = build_task(config, parts, 0)
+    assert {name for name, _ in task.named_children()} | {"val_means"} == known | {"val_means"}
+    assert {key.partition(".")[0] for key in task.state_dict()} <= known
+    assert len([key for key in task.state_dict() if key.startswith("model.")]) == len(parts.model.state_dict())
+
+
 def test_a_batch_that_is_given_keeps_names_and_places() -> None:
     from scorewise.run.given import GivenBatches
     from scorewise.tasks import Given

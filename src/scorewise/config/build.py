@@ -180,6 +180,6 @@ def build_task(config: Config, parts: Parts, seed: int) -> "Task":
     kind: Any = class_of(config, "task")
     try:
         task: Task = kind(bundle, **grouped(kind, settings))
-        return task
     except (TypeError, ValueError) as error:
         raise UserError(f"task={option_name('task', config['task']['_target_'])} cannot be built: {error}.") from error
+    return task

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, NumericalDensity
 from scorewise.data.datamodule import Batch
-from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
 from scorewise.tasks.log_densities import LogDensities
-from scorewise.tasks.measures import bits_per_dim, exact_likelihood, fisher_error
+from scorewise.tasks.measures import CompositeScores, bits_per_dim, exact_likelihood, fisher_error
 from scorewise.tasks.prediction import Prediction
 from scorewise.tasks.quadrature import ERROR_OF, NAMES, QuadratureLikelihood
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
@@ -39,10 +38,10 @@ class DensityEstimation(ScoreTask):
         fisher = fisher_error(model, bundle.source, bundle.smoothing)
         super().__init__(bundle, [one for one in (likelihood, fisher) if one is not None])
         self.fisher = fisher
-        self.csm = CSM() if isinstance(model, ConditionalScoreModel) else None
+        self.csm = CompositeScores(model) if isinstance(model, ConditionalScoreModel) else None
         self.quadrature = QuadratureLikelihood.of_model(model, bundle.source)
-        numerical = self.quadrature is None and isinstance(model, NumericalDensity)
-        self.numerical = cast(NumericalDensity, model) if numerical else None
+        # Not the model itself under a second name, which would be saved twice.
+        self.numerical = self.quadrature is None and isinstance(model, NumericalDensity)
 
     @property
     def name(self) -> str:
@@ -68,15 +67,15 @@ class DensityEstimation(ScoreTask):
         loss_B = self.objective.held_out(self.model, x_BD, draws).detach()
         found = {"loss": loss_B, **self.objective.numbers(loss_B)}
         if self.csm is not None:
-            found["csm"] = self.csm(cast(ConditionalScoreModel, self.model), x_BD, draws).per_example
+            found["csm"] = self.csm.of(x_BD, draws)
         for measure in self.comparable:
             found |= measure.of(x_BD)
         if self.fisher is not None:
             found["fisher_error_clean"] = self.fisher.against(self.fisher.clean, batch.x_BD)
         if self.quadrature is not None:
             found |= self.quadrature.of(x_BD, self.trainer.world_size)
-        elif batch_idx == 0 and self.numerical is not None:
-            found["nll_quadrature_error"] = self.numerical.quadrature_error(x_BD[:ERROR_OF])
+        elif batch_idx == 0 and self.numerical:
+            found["nll_quadrature_error"] = cast(NumericalDensity, self.model).quadrature_error(x_BD[:ERROR_OF])
         for name, value_B in found.items():
             self.collect(name, value_B)
 

@@ -18,6 +18,8 @@ from scorewise.capabilities import (
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.source import Source
 from scorewise.heads.model import CausalModel, Model
+from scorewise.noise import Draws
+from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
 
 EXACT_DENSITIES = (ClosedFormDensity, DiscreteDensity, FlowDensity)
@@ -96,6 +98,21 @@ class FisherError(Measure):
         x_cpu_BD = x_BD.cpu()
         true_BD = law.score(x_cpu_BD) if self.order is None else law.conditional_score(x_cpu_BD, self.order)
         return (0.5 * (s_BD - true_BD).square().sum(-1)).to(x_BD.device)
+
+
+class CompositeScores:
+    """Composite score matching (eq. 5 of the AR-CSM paper), by which models with conditional scores are compared.
+
+    Args:
+        model: with conditional scores.
+    """
+
+    def __init__(self, model: ConditionalScoreModel) -> None:
+        self.model, self.csm = model, CSM()
+
+    def of(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        """Return the loss of smoothed examples, shape (B,)."""
+        return self.csm(self.model, x_BD, draws).per_example
 
 
 def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:

@@ -109,7 +109,7 @@ class OutlierSurvey:
 
     def look(self, x_BD: Tensor, index_B: Tensor) -> dict[str, Tensor]:
         """Return the numbers behind all statistics of a batch of in-distribution examples, of the first ones only."""
-        return self.examiner.look(x_BD, index_B, INSIDE, outliers.numbers_behind(self.statistics), self.images)
+        return self.examiner.look(x_BD, index_B, INSIDE, outliers.quantities_behind(self.statistics), self.images)
 
     def judge(self, inside: Mapping[str, Tensor], resamples: int, seed: int) -> Judged:
         """Return how well the outlier sets are told from in-distribution examples.
@@ -123,7 +123,7 @@ class OutlierSurvey:
             UserError: no statistic is a number.
         """
         mean_nll, statistics = self._held_out_mean(self.statistics, inside)
-        wanted = outliers.numbers_behind(statistics)
+        wanted = outliers.quantities_behind(statistics)
         found = {INSIDE: inside}
         for label, source in self.out.items():
             found[label] = self.examiner.survey(source, "test", label, wanted, self.images)
@@ -185,7 +185,7 @@ class OutlierSurvey:
                 f"task.statistic={name} needs a likelihood, which this model has none of to report (the warning says "
                 "why): use task.statistic=abs_h."
             )
-        found = self._held_out(outliers.numbers_behind((name,)))
+        found = self._held_out(outliers.quantities_behind((name,)))
         return Reference(name, mean_nll, outliers.outlier_scores(found, mean_nll)[name])
 
     def _chosen(self) -> str | None:
@@ -195,7 +195,7 @@ class OutlierSurvey:
         label = self.choose_on
         self.prepare(label)
         mean_nll, statistics = self._held_out_mean(self.statistics)
-        wanted = outliers.numbers_behind(statistics)
+        wanted = outliers.quantities_behind(statistics)
         inside = outliers.outlier_scores(self._held_out(wanted), mean_nll)
         surveyed = self.examiner.survey(self.out[label], "test", label, wanted, self.images)
         outside = outliers.outlier_scores(surveyed, mean_nll)
@@ -205,7 +205,7 @@ class OutlierSurvey:
     def score(self, x_BD: Tensor, index_B: Tensor, reference: Reference) -> Tensor:
         """Return the outlier scores of other examples by the statistic of a reference, shape (B,)."""
         x_BD = self.examiner.noisy(x_BD, index_B, "predict")
-        found = outliers.numbers(self.model, x_BD, outliers.numbers_behind((reference.statistic,)))
+        found = outliers.quantities(self.model, x_BD, outliers.quantities_behind((reference.statistic,)))
         return outliers.outlier_scores(found, reference.mean_nll)[reference.statistic]
 
 

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from scorewise import denoising
 from scorewise.capabilities import NoisyConditionalScoreModel, NoisyScoreModel
-from scorewise.capabilities.roles import CausalQuantile, JointScore
 from scorewise.denoising.filters import median_of_known
 from scorewise.heads.model import Model
 from scorewise.noise import Draws
@@ -106,6 +105,7 @@ class Restoration:
         if sentence := refusal(type(model), damage.corruption, mode, damage.mask):
             raise ValueError(sentence)
         self.model, self.shape, self.damage, self.infilling, self.seed = model, shape, damage, infilling, seed
+        self._able: Any = model  # it has the means of its way, or there had been a refusal
         self.gaussian = damage.corruption == "gaussian"
         self.mode = self._automatic() if mode == "auto" else mode
         self.sigma = self._known_level(damage.sigma) if self.gaussian else 0.0
@@ -151,17 +151,17 @@ class Restoration:
             known_BD: which entries salt and pepper did not hit; None: they are found.
         """
         if self.gaussian:
-            return GAUSSIAN_WAYS[self.mode](cast(Any, self.model), y_BD, self.sigma).clamp(-1, 1)
+            return GAUSSIAN_WAYS[self.mode](self._able, y_BD, self.sigma).clamp(-1, 1)
         known_BD = ~self._outliers(y_BD) if known_BD is None else known_BD
         if self.mode == "joint":
-            return denoising.infill(cast(JointScore, self.model), y_BD, known_BD, self.shape, self.infilling.steps)
+            return denoising.infill(self._able, y_BD, known_BD, self.shape, self.infilling.steps)
         generator = torch.Generator().manual_seed(self.seed)
-        return denoising.infill_in_order(
-            cast(CausalQuantile, self.model), y_BD, known_BD, self.infilling.draws, generator
-        ).clamp(-1, 1)
+        return denoising.infill_in_order(self._able, y_BD, known_BD, self.infilling.draws, generator).clamp(-1, 1)
 
     def _outliers(self, y_BD: Tensor) -> Tensor:
-        found_BD: Tensor = denoising.outliers(self.model, y_BD, self.shape, self.infilling.steps, self.infilling.jump)
+        found_BD: Tensor = denoising.impulse_mask(
+            self._able, y_BD, self.shape, self.infilling.steps, self.infilling.jump
+        )
         return found_BD
 
     def observe(self, clean_BD: Tensor, draws: Draws) -> Observed:
