@@ -197,8 +197,9 @@ def test_predict(tmp_path: Path) -> None:
     from lightning import Trainer
     from test_compose import settled
 
-    from scorewise.config.build import build, build_task
+    from scorewise.config.build import build
     from scorewise.data.datamodule import ScoreData
+    from scorewise.run.task import build_task
 
     field = (5000, 10)
     for choice, shape in (

@@ -17,13 +17,14 @@ from torch import Generator, Tensor, nn
 import scorewise
 from scorewise import denoising
 from scorewise.capabilities import ContextStream
-from scorewise.config.build import build, build_task
+from scorewise.config.build import build
 from scorewise.config.choices import IncompatibleChoice
 from scorewise.denoising.filters import median_of_known
 from scorewise.errors import UserError
 from scorewise.heads.streams import FullPassStream
 from scorewise.noise import Draws, normal_like
 from scorewise.ordering import Ordering
+from scorewise.run.task import build_task
 from scorewise.tasks.denoising import psnr, ssim
 from scorewise.tasks.restored_images import output_names
 
@@ -262,7 +263,7 @@ def test_pairs_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ..
         (("objective=csm_annealed", "task.sigma=3"), "which is 0.3 to 1"),
         (("data.smoothing=0",), "can remove none: train with data.smoothing"),
         (("data=gaussian", "data.smoothing=0.3"), r"shape \[10\] are no images"),
-        (("task.share=1.5",), "task.share=1.5 must be between 0 and 1"),
+        (("task.share=1.5",), "task.share=1.5 must be a number above 0 and below 1"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:data.smoothing=0")

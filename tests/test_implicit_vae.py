@@ -18,11 +18,12 @@ from test_compose import config_of, settled
 
 import scorewise
 from scorewise import catalog
-from scorewise.config.build import build, build_task
+from scorewise.config.build import build
 from scorewise.config.identity import identity, what_counts
 from scorewise.config.settle import settle
 from scorewise.errors import UserError
 from scorewise.noise import Draws
+from scorewise.run.task import build_task
 from scorewise.tasks.implicit_vae import ImplicitVAE
 
 Command = Callable[..., Outcome]

@@ -227,5 +227,5 @@ def test_a_seed_reproduces_and_leaves_the_global_generator_alone(sampler: Any) -
     ],
 )
 def test_settings_out_of_range_are_refused(sampler: Any, settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"chain|step|target|leapfrog"):
+    with pytest.raises(ValueError, match=r"chain|step|target|leapfrog|warmup=-1 must be"):
         sampler(**settings)

@@ -24,13 +24,14 @@ from torch import Tensor
 import scorewise
 from scorewise import catalog, outliers
 from scorewise.config import choices, outlier_sets
-from scorewise.config.build import build, build_task
+from scorewise.config.build import build
 from scorewise.data import Const
 from scorewise.errors import UserError
 from scorewise.figures.outlier_scores import nested
 from scorewise.figures.reproduce import listed
 from scorewise.outliers.detection import _of_counts, _ranked
 from scorewise.run.given import GivenBatches
+from scorewise.run.task import build_task
 from scorewise.store import import_class
 from scorewise.tasks import Given
 
@@ -231,7 +232,7 @@ def test_noise_is_that_of_the_example_and_its_set() -> None:
         (("task.out=[{data:black,value:2}]",), "data.value=2 must be a level from -1 (black) to 1 (white)"),
         (("task.choose_on=mnist",), "task.choose_on=mnist is none of the outlier sets uniform, const_uniform, black"),
         (("task.statistic=energy",), "task.statistic=energy is none of those of ConditionalScore: minus_h, h"),
-        (("task.noise=-1",), "task.noise=-1 must be a standard deviation of at least 0, or null"),
+        (("task.noise=-1",), "task.noise=-1 must be a number of at least 0 or null: it is a standard deviation"),
         (("task.images=0",), "task.images=0 must be a whole number of at least 1"),
         (("task.resamples=0",), "task.resamples=0 must be a whole number of at least 1"),
         (("task.likelihood_images=1.5",), "task.likelihood_images=1.5 must be a whole number of at least 1"),
@@ -439,7 +440,10 @@ def test_sets_that_are_not_there_stop_a_run_before_it_trains(command: Command, t
     for out, sentence in (
         ("null", "task.out is empty: name at least one data option"),
         ("[{data:images,path:empty}]", "empty is empty: give a folder of images"),
-        ("[{data:uniform,held_out:0}]", "task.out: uniform has no test examples to compare with"),
+        (
+            "[{data:uniform,held_out:0}]",
+            "task.out: uniform cannot be had in the shape [1, 8, 8]: data.held_out=0 must be a whole number of at least 2",
+        ),
     ):
         ended = command("debug=tiny", "name=other", "task=ood", f"task.out={out}")
         assert ended.status == 1

@@ -234,7 +234,8 @@ def test_no_constructor_takes_more_than_ten(package: Any) -> None:
 def test_what_a_task_says_of_its_test_is_empty_before_it(command: Command) -> None:
     from test_compose import settled
 
-    from scorewise.config.build import build, build_task
+    from scorewise.config.build import build
+    from scorewise.run.task import build_task
 
     config = settled("task=ood", "debug=tiny")
     task = build_task(config, build(config, 0), 0)
@@ -257,7 +258,8 @@ def test_checkpoints_hold_the_model_once(words: tuple[str, ...], known: set[str]
     """As release 0.1.0 saved it: plain objects of a task that know its model are no part of it."""
     from test_compose import settled
 
-    from scorewise.config.build import build, build_task
+    from scorewise.config.build import build
+    from scorewise.run.task import build_task
 
     config = settled(*words)
     parts = build(config, 0)

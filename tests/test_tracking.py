@@ -445,7 +445,8 @@ def test_a_table_that_cannot_be_written_for_a_while(command: Command, monkeypatc
 def test_scores_at_validation_examples(settings: tuple[str, ...], names: set[str]) -> None:
     from test_compose import settled
 
-    from scorewise.config.build import build, build_task
+    from scorewise.config.build import build
+    from scorewise.run.task import build_task
 
     config = settled(*settings, "debug=tiny")
     parts = build(config, 0)

@@ -663,7 +663,7 @@ def test_settings_of_a_vae_out_of_range() -> None:
         ({"method": "flow"}, "is none of score"),
         ({"likelihood": "poisson"}, "is none of bernoulli"),
         ({"encoder": "flow"}, "is none of auto"),
-        ({"z": 0}, "must be at least 1"),
+        ({"z": 0}, "z=0 must be a whole number of at least 1"),
         ({"method": "score"}, "needs a score network"),
     ):
         with pytest.raises(ValueError, match=words):

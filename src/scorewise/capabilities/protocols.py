@@ -1,7 +1,7 @@
 """What a model can do, as protocols: a capability is having the method."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
@@ -234,6 +234,14 @@ class Watched(Protocol):
     """Something that takes long, and tells the share that is done to whoever watches; None: nobody does."""
 
     def watch_with(self, tell: Callable[[float], None] | None) -> None: ...
+
+
+@runtime_checkable
+class RefusesModels(Protocol):
+    """A task that has no use for models of some heads, and says so before they are built."""
+
+    @classmethod
+    def refusal(cls, head: type, **settings: Any) -> str | None: ...
 
 
 PLAIN_NAMES: dict[type, str] = {

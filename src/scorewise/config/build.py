@@ -2,13 +2,11 @@
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from scorewise.capabilities import InitialisedByData
 from scorewise.catalog import Config, option_name
 from scorewise.config.choices import build_source, built, class_of
-from scorewise.config.grouped import grouped
-from scorewise.config.outlier_sets import entries_of, outside_sources
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError
@@ -20,10 +18,6 @@ from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
 from scorewise.store import assemble, import_class
-
-if TYPE_CHECKING:  # tasks import Lightning, which takes seconds
-    from scorewise.tasks.optimisation import Optimisation
-    from scorewise.tasks.task import Task
 
 ORDERING_EXAMPLES = 2000
 """How many training examples ordering=data_driven looks at, at most."""
@@ -142,44 +136,3 @@ def _build_vae(config: Config, seed: int) -> Parts:
         torch.manual_seed(seed)
         model = assemble(recipe, import_class)
     return Parts(source, model, built(config, "objective") if of_score else None, recipe)
-
-
-def build_optimisation(config: Config) -> "Optimisation":
-    """Return the settings of optimisation of a config.
-
-    Raises:
-        UserError: a setting is unknown or out of range.
-    """
-    optimisation: Optimisation = built(config, "optim")
-    return optimisation
-
-
-def build_task(config: Config, parts: Parts, seed: int) -> "Task":
-    """Return the LightningModule of a settled config.
-
-    Raises:
-        UserError: a setting is unknown, out of range, or does not fit the model.
-    """
-    from scorewise.tasks.bundle import Bundle
-
-    settings = {key: value for key, value in config["task"].items() if key != "_target_"}
-    given = {"monitor": settings.pop("monitor")} if "monitor" in settings else {}
-    if "out" in settings:
-        source = parts.source
-        columns = source.table.plain() if isinstance(source, Tabular) else None
-        settings["out"] = outside_sources(entries_of(settings["out"]), source.shape, config["paths"], columns)
-    bundle = Bundle(
-        parts.model,
-        parts.objective,
-        build_optimisation(config),
-        parts.source,
-        smoothing=float(config["data"]["smoothing"]),
-        seed=seed,
-        **given,
-    )
-    kind: Any = class_of(config, "task")
-    try:
-        task: Task = kind(bundle, **grouped(kind, settings))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"task={option_name('task', config['task']['_target_'])} cannot be built: {error}.") from error
-    return task

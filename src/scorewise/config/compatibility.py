@@ -10,6 +10,7 @@ from scorewise.capabilities import (
     GivenFeatures,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
+    RefusesModels,
 )
 from scorewise.catalog import NONE, Config, option_name, targets
 from scorewise.config.choices import IncompatibleChoice, class_of, has_any, named, needs_of, of_objective, that_have
@@ -200,12 +201,10 @@ def refuse_unlabelled(config: Config) -> None:
 
 
 def _refuse_task(config: Config, task: type, head: type) -> None:
-    from scorewise.tasks.score_task import ScoreTask
-
     for entry in entries_of(config["task"].get("out")):
         entry_of(entry)
     settings = {key: value for key, value in config["task"].items() if key not in ("_target_", "monitor")}
-    if issubclass(task, ScoreTask) and (sentence := task.refusal(head, **settings)):
+    if issubclass(task, RefusesModels) and (sentence := task.refusal(head, **settings)):
         raise IncompatibleChoice(f"{sentence}.")
 
 

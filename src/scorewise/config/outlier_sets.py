@@ -11,6 +11,7 @@ from scorewise.config.settings import refuse_settings
 from scorewise.data.source import Source
 from scorewise.data.tables import Table
 from scorewise.errors import UserError, either
+from scorewise.outliers.names import ENDINGS, RESERVED
 from scorewise.store import import_class
 
 
@@ -31,8 +32,6 @@ def entry_of(entry: Any) -> tuple[str, str, Config]:
     Raises:
         UserError: it is neither an option nor a mapping with one.
     """
-    from scorewise.tasks.ood import ENDINGS, RESERVED
-
     settings = dict(entry) if isinstance(entry, Mapping) else {"data": entry}
     option = settings.pop("data", None)
     name = settings.pop("name", option)

@@ -9,7 +9,7 @@ from lightning import Trainer
 
 from scorewise import catalog
 from scorewise.config import compatibility
-from scorewise.config.build import Parts, build, build_task
+from scorewise.config.build import Parts, build
 from scorewise.config.grouped import accepted
 from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, without_plumbing
 from scorewise.config.settle import settle
@@ -21,6 +21,7 @@ from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.stopping import stoppable
+from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.task import Task

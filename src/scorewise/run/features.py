@@ -8,7 +8,6 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
 from scorewise.config import choices, compatibility
-from scorewise.config.build import build_optimisation
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.roots import cache_root
 from scorewise.data.source import Labelled
@@ -16,6 +15,7 @@ from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.extractor_store import ExtractorStore
 from scorewise.run.callbacks import Averaging
 from scorewise.run.stopping import stoppable
+from scorewise.run.task import build_optimisation
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.tasks.classification import Classification
 from scorewise.tracking import console

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.config import choices
-from scorewise.config.build import build, build_task, initialise
+from scorewise.config.build import build, initialise
 from scorewise.config.identity import RESULTS
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import refuse_another_table
@@ -40,6 +40,7 @@ from scorewise.run.label import label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import draw_report, draw_samples, shown_progress
 from scorewise.run.stopping import stoppable
+from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import read_config
 from scorewise.tasks.task import NotFinite, Task

@@ -10,16 +10,14 @@ from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.outliers.detection import FOUND
+from scorewise.outliers.names import ENDINGS
 from scorewise.ranges import AtLeast, Count, within_ranges
 from scorewise.tasks.outlier_scores import OutlierScores
-from scorewise.tasks.outlier_survey import INSIDE, OF_LIKELIHOOD, Judged, OutlierSurvey
+from scorewise.tasks.outlier_survey import OF_LIKELIHOOD, Judged, OutlierSurvey
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 from scorewise.tasks.task import joined
 
-ENDINGS = ("_se", "_low", "_high")
-"""What follows the names of numbers for their standard errors and the ends of their intervals."""
-RESERVED = (INSIDE, "mean", "others")
 NO_SET = "task.out is empty: name at least one data option to compare with, task.out=[uniform] say"
 
 

@@ -11,9 +11,8 @@ from scorewise.data.source import Source, Split
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.outliers.names import INSIDE
 
-INSIDE = "test"
-"""What the in-distribution examples are called beside the outlier sets."""
 OF_LIKELIHOOD = ("nll", "typicality")
 BY_DEFAULT = ("typicality", "abs_h")
 """The statistic that predict writes where none is named: the first of these that the model has. Both are two-sided."""
