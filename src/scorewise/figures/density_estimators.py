@@ -14,7 +14,7 @@ from scorewise.densities.ensemble import equal_mixture
 from scorewise.densities.score_density import ScoreDensity
 from scorewise.figures.bench import Bench
 from scorewise.heads.model import Model
-from scorewise.outliers import numbers
+from scorewise.outliers import quantities
 
 GAUSSIANS, KERNELS = "GaussianMixture", "KernelDensity"
 NEIGHBOURS = 20
@@ -62,7 +62,7 @@ def ours(bench: Bench) -> dict[str, Method]:
 
 def _of_model(model: Model) -> Scores:
     def log_density(x_ND: Tensor) -> Tensor:
-        return torch.cat([-numbers(model, x_BD.float(), ("nll",))["nll"] for x_BD in x_ND.split(BATCH)])
+        return torch.cat([-quantities(model, x_BD.float(), ("nll",))["nll"] for x_BD in x_ND.split(BATCH)])
 
     return log_density
 

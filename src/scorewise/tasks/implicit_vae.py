@@ -13,7 +13,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.latent import SCORE_OBJECTIVES, VAE, field_of, mismatch, reads_conditionals
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Objective
-from scorewise.quality import eight_bits, meanings, numbers
+from scorewise.quality import eight_bits, meanings, metric_values
 from scorewise.ranges import AtLeast, Count, PositiveNumber, within_ranges
 from scorewise.tasks.bundle import Bundle
 from scorewise.tasks.latent_codes import ALONG, STEPS, LatentCodes
@@ -230,7 +230,7 @@ class ImplicitVAE(Task):
         self._images.extractor.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         samples = eight_bits(self.model.sample(self._compared.samples, generator), self.source.shape)
-        for name, value in numbers(self._images.bounded(samples, SAMPLES)).items():
+        for name, value in metric_values(self._images.bounded(samples, SAMPLES)).items():
             self.log(f"test/{name}", value, rank_zero_only=True)
 
     def found(self) -> Report:

@@ -27,7 +27,7 @@ class Judged(NamedTuple):
     """
 
     scores: Mapping[str, Mapping[str, Tensor]]
-    detected: outliers.Comparison
+    detected: outliers.DetectionResults
 
     def estimates(self) -> dict[str, outliers.Estimate]:
         """Return every number by metric/statistic/set."""

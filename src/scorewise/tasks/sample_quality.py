@@ -10,7 +10,7 @@ from scorewise.capabilities import ConditionalScoreModel, ScoreModel, Watched
 from scorewise.data.datamodule import Batch
 from scorewise.data.roots import cache_root
 from scorewise.data.source import SPLITS, Source, Split
-from scorewise.quality import ExtractorStore, ReferenceImages, describe, draw, eight_bits, meanings, numbers
+from scorewise.quality import ExtractorStore, ReferenceImages, describe, draw, eight_bits, meanings, metric_values
 from scorewise.ranges import AtLeast, Count, within_ranges
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
@@ -126,7 +126,7 @@ class SampleQuality(ScoreTask):
         self._images.extractor.to(self.device)
         x_BD = self._drawn()
         distances = self._images.bounded(eight_bits(x_BD, self.source.shape), self._kind)
-        for name, value in numbers(distances).items():
+        for name, value in metric_values(distances).items():
             self.log(f"test/{name}", value, sync_dist=True)
         index_B = torch.arange(min(self.shown, self.source.count(self._images.split)))
         self._panels = {
