@@ -128,8 +128,8 @@ def test_the_final_denoising_of_annealed_samples_is_at_the_smallest_level() -> N
     model = scorewise.heads.NoisyConditionalScore(made, levels=[1.0, 0.5, 0.1], noise=0.1)
     x = torch.randn(3, 4)
     s = model.noisy_conditional_score(x, model.context(x), torch.full_like(x, 0.1))
-    torch.testing.assert_close(scorewise.tweedie(model, x), x + 0.1**2 * s.detach())
-    torch.testing.assert_close(scorewise.tweedie(model, x), denoising.parallel(model, x, 0.1))
+    torch.testing.assert_close(scorewise.sampling.tweedie(model, x), x + 0.1**2 * s.detach())
+    torch.testing.assert_close(scorewise.sampling.tweedie(model, x), denoising.parallel(model, x, 0.1))
 
 
 def test_the_linear_denoisers_are_those_of_the_gaussian_of_the_examples(double: None) -> None:
@@ -268,9 +268,8 @@ def test_pairs_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ..
 )
 @pytest.mark.filterwarnings("ignore:data.smoothing=0")
 def test_settings_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ...], sentence: str) -> None:
-    config = settled("task=denoising", "debug=tiny", *choice)
     with pytest.raises(UserError, match=sentence):
-        build_task(config, build(config, 0), 0)
+        build_task(config := settled("task=denoising", "debug=tiny", *choice), build(config, 0), 0)
 
 
 def test_train_eval_and_predict(command: Command) -> None:
