@@ -6,11 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_average_precision,
-    binary_specificity_at_sensitivity,
-)
 
 METRICS = ("auroc", "aupr", "fpr95")
 FOUND = 0.95
@@ -44,6 +39,12 @@ def detection(inside_N: Tensor, outside_N: Tensor) -> dict[str, float]:
     Raises:
         ValueError: a score is not a number.
     """
+    from torchmetrics.functional.classification import (  # takes seconds
+        binary_auroc,
+        binary_average_precision,
+        binary_specificity_at_sensitivity,
+    )
+
     target_N, rank_N = _ranked(inside_N, outside_N)
     # torchmetrics takes what is not in [0, 1] for logits, whose sigmoid would tie large scores: it is given ranks.
     share_N = rank_N.double() / max(1, int(rank_N.max()))
