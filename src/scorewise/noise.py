@@ -6,11 +6,14 @@ do not depend on how the examples are grouped into batches or spread over proces
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
@@ -75,6 +78,38 @@ def geometric_ladder(largest: float, smallest: float, levels: int) -> tuple[floa
     if levels == 1:
         return (smallest,)
     return tuple(largest * (smallest / largest) ** (i / (levels - 1)) for i in range(levels))
+
+
+RANDOM = (
+    *(torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial),
+    *(Tensor.uniform_, Tensor.normal_, Tensor.bernoulli_, Tensor.exponential_, Tensor.random_),
+    *(init.uniform_, init.normal_, init.trunc_normal_, init.orthogonal_, init.sparse_),
+    *(init.xavier_uniform_, init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_),
+)
+"""What draws numbers from the generator of the process where it is given none."""
+
+
+class OwnNumbers(TorchFunctionMode):
+    """A context in which random operations of this thread take their numbers from a generator of its own.
+
+    The numbers are those that the generator of the process would give after `torch.manual_seed`, which stays as it is:
+    other threads neither see this one nor change it.
+
+    Args:
+        seed: of the generator.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in RANDOM and given.get("generator") is None:
+            given = {**given, "generator": self.generator}
+        return func(*args, **given)
 
 
 @dataclass(frozen=True)

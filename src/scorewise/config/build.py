@@ -13,7 +13,7 @@ from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.heads.trained import Trained
-from scorewise.noise import Draws, smoothing_noise
+from scorewise.noise import Draws, OwnNumbers, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
@@ -79,8 +79,6 @@ def build(config: Config, seed: int) -> Parts:
     Raises:
         UserError: a setting is unknown or out of range.
     """
-    import torch
-
     if "latent" in config:
         return _build_vae(config, seed)
     source = build_source(config)
@@ -109,8 +107,7 @@ def build(config: Config, seed: int) -> Parts:
         recipe["columns"] = source.table.plain()
     if recipe["backbone"].get("ordering") == "data_driven":
         recipe["backbone"]["ordering"] = list(_order_of(source, seed).sequence)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with OwnNumbers(seed):
         model = assemble(recipe, import_class)
     if smoothing == 0 and source.repeats and objective.derivatives:
         name = option_name("objective", config["objective"]["_target_"])
@@ -126,13 +123,11 @@ def build(config: Config, seed: int) -> Parts:
 
 
 def _build_vae(config: Config, seed: int) -> Parts:
-    import torch
 
     source = build_source(config)
     of_score = config["latent"]["method"] == "score"
     parts = {part: dict(config[part]) for part in ("latent", *(("backbone", "head") if of_score else ()))}
     recipe: Config = {"shape": list(source.shape), **parts}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with OwnNumbers(seed):
         model = assemble(recipe, import_class)
     return Parts(source, model, built(config, "objective") if of_score else None, recipe)

@@ -24,6 +24,7 @@ from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Text
 from scorewise.run.folder import claim
+from scorewise.run.precision import restoring_precision
 from scorewise.store import import_class
 from scorewise.tracking import console
 from scorewise.version import __version__
@@ -103,6 +104,7 @@ def budget_of(figure: Config, wanted: str) -> Config:
     return dict(figure["budgets"][wanted])
 
 
+@restoring_precision
 def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     """Reproduce one figure under one budget and return the JSON file with its numbers.
 

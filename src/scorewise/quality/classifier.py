@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scorewise.errors import UserError
+from scorewise.noise import OwnNumbers
 from scorewise.quality.extractor import FeatureExtractor
 from scorewise.ranges import Count, within_ranges
 
@@ -68,8 +69,7 @@ class ClassifierFeatures(FeatureExtractor):
     @classmethod
     def random(cls, shape: Sequence[int], seed: int = 0) -> "ClassifierFeatures":
         """Return a network that was never trained, the same one for everybody: for images without labels."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnNumbers(seed):
             return cls(shape, 2, "untrained-cnn").finished()
 
     def finished(self) -> "ClassifierFeatures":

@@ -20,6 +20,7 @@ from scorewise.errors import UserError, printable
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
+from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
@@ -105,6 +106,7 @@ def _find_table(stored: dict[str, Any], given: str | None) -> None:
         )
 
 
+@restoring_precision
 def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], Path | None]:
     """Return the held-out numbers of a finished run, what they mean, and the picture of its task, if it has one.
 

@@ -11,9 +11,11 @@ from scorewise.config import choices, compatibility
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.roots import cache_root
 from scorewise.data.source import Labelled
+from scorewise.noise import OwnNumbers
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.extractor_store import ExtractorStore
 from scorewise.run.callbacks import Averaging
+from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_optimisation
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
@@ -38,6 +40,7 @@ class TrainedExtractor(NamedTuple):
     folder: Path
 
 
+@restoring_precision
 def train_extractor(config: dict[str, Any], place: Path | None = None) -> TrainedExtractor:
     """Train a feature extractor on the clean images of a labelled data set, save it, and return it.
 
@@ -54,8 +57,7 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
     source, seed = choices.build_source(config), int(config["seed"])
     source.prepare()
     labels = {split: cast(Labelled, source).labels(split) for split in ("train", "test")}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with OwnNumbers(seed):
         network = ClassifierFeatures(
             source.shape, int(labels["train"].max()) + 1, f"classifier-{source.name}", **config["extractor"]
         )

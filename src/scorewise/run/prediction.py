@@ -14,6 +14,7 @@ from scorewise.errors import UserError
 from scorewise.heads.trained import Trained
 from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import GivenBatches, images_of_folder, rows_of_table, takes_rows
+from scorewise.run.precision import restoring_precision
 from scorewise.store import local_folder
 from scorewise.tasks.prediction import Given, Prediction
 
@@ -58,6 +59,7 @@ class Predicting(LightningModule):
         return self.prediction.of(batch)
 
 
+@restoring_precision
 def predict(config: dict[str, Any]) -> Predicted:
     """Write what a finished run makes of a user's examples, as its task says, and nothing else.
 

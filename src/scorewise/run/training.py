@@ -39,6 +39,7 @@ from scorewise.run.folder import RunFolder, is_rank_zero
 from scorewise.run.label import label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import draw_report, draw_samples, shown_progress
+from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
@@ -254,6 +255,7 @@ class TrainingRun:
         self.folder.write_summary(summary)
 
 
+@restoring_precision
 def train_run(config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()) -> None:
     """Train, test and draw one run in its folder, or test a finished one again where `train` is false.
 
