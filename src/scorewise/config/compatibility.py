@@ -16,6 +16,7 @@ from scorewise.catalog import NONE, Config, option_name, targets
 from scorewise.config.choices import IncompatibleChoice, class_of, has_any, named, needs_of, of_objective, that_have
 from scorewise.config.outlier_sets import entries_of, entry_of
 from scorewise.config.settings import refuse_out_of_range
+from scorewise.config.trainer import refuse_trainer_settings
 from scorewise.data.source import Labelled, Source
 from scorewise.errors import either
 from scorewise.heads.model import Model
@@ -27,15 +28,21 @@ from scorewise.ranges import kinds
 from scorewise.store import import_class
 
 
-def refuse_incompatible(config: Config) -> None:
+def refuse_incompatible(config: Config, *, training: bool = True) -> None:
     """Refuse choices that do not fit, before any data is read or weight allocated.
 
     Walks data -> backbone -> head -> objective, sampler and task on the classes alone.
+
+    Args:
+        config: settled.
+        training: whether the run is to be trained; a finished one is not held to what only its training asks for.
 
     Raises:
         IncompatibleChoice: what was chosen, what it lacks, what to choose instead.
     """
     class_of(config, "data", Source)
+    if training:
+        refuse_trainer_settings(config)
     if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
         raise IncompatibleChoice(
             "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs, nor average "
@@ -68,7 +75,8 @@ def refuse_incompatible(config: Config) -> None:
                 f"draws and its nll rest on. Use likelihood=auto."
             )
         _refuse_what_lacks(chosen, "likelihood", needs_of(class_of(config, "likelihood")), "head", head)
-    _refuse_kinks(config, objective, head, chosen)
+    if training:
+        _refuse_kinks(config, objective, head, chosen)
     _refuse_off_levels(config, head, chosen)
     _refuse_conditions(config, objective, chosen)
 

@@ -63,7 +63,7 @@ def finished(config: dict[str, Any]) -> Finished:
             raise UserError(f"{folder} is a run of task=implicit_vae, which no other task can use: give that one.")
         stored["task"] = config["task"]
     stored = settle(stored)  # a run of an earlier version has no likelihood
-    compatibility.refuse_incompatible(stored)
+    compatibility.refuse_incompatible(stored, training=False)
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder)

@@ -1,0 +1,51 @@
+"""Settings of lightning.Trainer: those that a run takes, and what to use in place of the others."""
+
+from scorewise.catalog import Config, settings_of
+from scorewise.errors import UserError
+
+TAKEN = (
+    *("accumulate_grad_batches", "benchmark", "detect_anomaly", "deterministic", "max_time", "min_epochs", "min_steps"),
+    *("sync_batchnorm", "val_check_interval"),
+)
+"""Settings that the options of trainer= do not list, and that work as Lightning says (`+trainer.max_time=...`)."""
+INSTEAD = {
+    "barebones": "debug=profiler",
+    "callbacks": "callbacks.save_every_n_steps, callbacks.patience and the other settings of callbacks=",
+    "default_root_dir": "paths.runs",
+    "enable_autolog_hparams": "logger=, whose trackers have the whole config",
+    "enable_checkpointing": "callbacks.save_every_n_steps: a run is always saved",
+    "enable_model_summary": "the number of parameters in summary.json",
+    "enable_progress_bar": "callbacks.progress",
+    "fast_dev_run": "debug=fast or debug=tiny",
+    "gradient_clip_algorithm": "optim.clip, which clips the norm",
+    "gradient_clip_val": "optim.clip",
+    "inference_mode": "nothing: evaluation differentiates the score, so it is always off",
+    "limit_predict_batches": "an input with fewer examples",
+    "log_every_n_steps": "metrics.csv as it is: every tenth step is logged",
+    "logger": "logger=csv, tensorboard or wandb",
+    "model_registry": "logger=, and model.save for a model",
+    "num_sanity_val_steps": "debug=fast, which validates once",
+    "plugins": "trainer.strategy and trainer.precision",
+    "reload_dataloaders_every_n_epochs": "nothing: examples of a known law are drawn anew in every epoch (data.fresh)",
+    "use_distributed_sampler": "nothing: every process takes its own part of a batch",
+}
+"""Settings that would do nothing, or would take away what a run rests on, and what does what they are for."""
+
+
+def refuse_trainer_settings(config: Config) -> None:
+    """Refuse settings of Lightning's trainer that would be accepted and do nothing.
+
+    Raises:
+        UserError: the setting, and what to use instead.
+    """
+    trainer, patience = config.get("trainer", {}), config.get("callbacks", {}).get("patience")
+    known = {*settings_of("trainer", "cpu"), *TAKEN}
+    for name in sorted(set(trainer) - known):
+        if name not in INSTEAD:
+            raise UserError(f"trainer.{name} is no setting of lightning.Trainer: leave it out.")
+        raise UserError(f"trainer.{name}={trainer[name]} has no effect on a run: use {INSTEAD[name]}.")
+    if patience is not None and trainer.get("limit_val_batches") == 0:
+        raise UserError(
+            f"callbacks.patience={patience} stops by the held-out loss, and trainer.limit_val_batches=0 has none: use "
+            "callbacks.patience=null, or validate."
+        )
