@@ -63,7 +63,7 @@ def test_patience_needs_a_validation() -> None:
 def test_a_finished_run_is_not_held_to_what_its_training_would_be() -> None:
     config = settle(config_of("+trainer.gradient_clip_val=1", *KINKED))
     refuse_incompatible(config, training=False)
-    with pytest.raises(UserError, match="optim.clip"):
+    with pytest.raises(UserError, match=r"optim.clip"):
         refuse_incompatible(config)
     with pytest.raises(UserError, match="no third derivative"):
         refuse_incompatible(settle(config_of(*KINKED)))
