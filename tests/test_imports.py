@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
 FLOORS = (
-    {"catalog", "errors", "files", "gradients", "noise", "ordering", "plots", "ranges", "version"},
+    {"catalog", "errors", "files", "gradients", "noise", "ordering", "plots", "ranges", "stored", "version"},
     {"backbones", "capabilities", "data", "estimators", "tracking"},
     {"denoising", "likelihood", "objectives"},
     {"heads", "sampling"},

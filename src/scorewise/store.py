@@ -1,20 +1,27 @@
 """Building models from recipes, and loading them from folders without executing anything in them."""
 
 import importlib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from scorewise import catalog
-from scorewise.errors import UserError
+from scorewise.errors import UserError, printable
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.heads.trained import Trained
+from scorewise.ranges import AtLeast, has_shape, is_list, is_number, is_whole, kinds
+from scorewise.stored import Unreadable, read_yaml, weights_in
 from scorewise.version import renamed
+
+SMALL = 100_000
+"""What a size may be whatever the weights."""
+SEED = AtLeast(0)
+"""The range of a number that is no size."""
 
 FindClass = Callable[[str], type]
 
@@ -140,7 +147,19 @@ def _assemble_vae(recipe: Mapping[str, Any], find: FindClass) -> Trained:
     return vae
 
 
+def _refuse_moments(recipe: Mapping[str, Any]) -> None:
+    """Refuse a scale of the data that is none."""
+    for name, fine in (
+        ("mean", math.isfinite),
+        ("std", lambda std: 0 < std < math.inf),
+        ("noise", lambda s: 0 <= s < math.inf),
+    ):
+        if not (is_number(recipe[name]) and fine(recipe[name])):
+            raise ValueError(f"{name}={recipe[name]} of the data is none")
+
+
 def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
+    _refuse_moments(recipe)
     backbone, head, sampler = (dict(recipe[part]) for part in ("backbone", "head", "sampler"))
     backbone_class, head_class, sampler_class = (find(part.pop("_target_")) for part in (backbone, head, sampler))
     width = head_class.width_needed(**head)  # type: ignore[attr-defined]
@@ -172,13 +191,35 @@ def read_config(folder: Path, check: Callable[[str], None]) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} holds no config.yaml: give the folder of a run or of a saved model.")
     try:
-        config = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as plain YAML ({type(error).__name__}): nothing was loaded.") from error
+        config = read_yaml(path)
+    except Unreadable as error:
+        raise UserError(
+            f"{path} cannot be read as plain YAML ({printable(str(error))}): nothing was loaded."
+        ) from error
     refuse_unsafe(config, check, str(path))
     if "model" not in config:
         raise UserError(f"{path} has no model section: give the folder of a run or of a saved model.")
     return dict(catalog.updated(config))
+
+
+def refuse_larger(recipe: Mapping[str, Any], weights: int, find: FindClass) -> None:
+    """Refuse a recipe with a size that so many weights cannot be of, before anything of it is allocated.
+
+    Raises:
+        UserError: the size.
+    """
+    shape = recipe.get("shape")
+    sizes = [("shape", size) for size in (shape if is_list(shape) else ())]
+    for part in ("backbone", "head", "latent"):
+        if not has_shape(recipe, {part: {"_target_": str}}):
+            continue  # broken ones are refused where they are built
+        ranges = kinds(find(recipe[part]["_target_"]))
+        for name, value in recipe[part].items():
+            if SEED not in [one for kind in ranges.get(name, ()) for one in kind.ranges]:
+                sizes += [(f"{part}.{name}", one) for one in (value if is_list(value) else [value])]
+    for name, size in sizes:
+        if is_whole(size, weights + 1) and size > SMALL:
+            raise UserError(f"this config has {name}={size:,}, and {weights:,} weights beside it: nothing was loaded.")
 
 
 def local_folder(folder: str | Path) -> Path:
@@ -226,9 +267,15 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
             + (f", and pickled weights ({pickled[0]}) are not loaded" if pickled else "")
             + ": finish the run first, or give a folder written by model.save."
         )
+    try:
+        refuse_larger(config["model"], weights_in(weights), find)
+    except Unreadable as error:
+        raise UserError(f"{weights} does not fit its config or is damaged ({error}): nothing was loaded.") from error
     model = assemble(config["model"], find)
     try:
         numbers = load_file(weights)
+        if bad := [name for name, value in numbers.items() if not bool(value.isfinite().all())]:
+            raise RuntimeError(f"{bad[0]} holds what is no number")
         if any(value.dtype == torch.float64 for value in numbers.values()):
             model.double()
         model.load_state_dict(numbers)

@@ -1,7 +1,6 @@
 """One run as its folder tells it, whole or damaged. Nothing in the folder is executed."""
 
 import csv
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -9,17 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from scorewise.catalog import updated
 from scorewise.config.identity import CHANGES_RESULTS, RESULTS
 from scorewise.errors import printable
 from scorewise.ranges import has_shape, is_number, mapping_in
+from scorewise.stored import Unreadable, read_json, read_yaml
 
-LARGEST = 4_000_000
-"""Bytes of a config or a summary; what is larger was not written by a run."""
-LEAVES = 5_000
-"""Settings of a config; likewise (a few lines of YAML can stand for millions)."""
 LAST_STEP = 2**53
 """Of a curve; no run gets there, and floats count no further."""
 CHOSEN = ("data", "backbone", "head", "objective", "task")
@@ -27,7 +21,6 @@ CHOSEN = ("data", "backbone", "head", "objective", "task")
 COMPANIONS = ("_se", "_low", "_high")
 """What the names of standard errors and of the ends of intervals end with."""
 Curve = list[tuple[int, float]]
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 
 
 @dataclass(frozen=True)
@@ -138,36 +131,16 @@ def read_record(path: Path, label: str) -> Record:
     return Record(path, label, config, summary, later, curves, tuple(problems))
 
 
-def _text(path: Path, problems: list[str]) -> str | None:
-    """Return a small file's text, or None with a problem."""
-    try:
-        if path.stat().st_size > LARGEST:
-            problems.append(f"{printable(path.name)} has {path.stat().st_size:,} bytes: no run writes such a file")
-            return None
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        problems.append(f"{printable(path.name)} cannot be read ({error.strerror})")
-    except UnicodeDecodeError:
-        problems.append(f"{printable(path.name)} cannot be read (no UTF-8 text)")
-    return None
-
-
 def _config(path: Path, problems: list[str]) -> dict[str, Any]:
     if not path.is_file():
         problems.append("no config.yaml, so what it computes is not known")
         return {}
-    text = _text(path, problems)
-    if text is None:
-        return {}
     try:
-        config = yaml.load(text, Loader=_Loader)
+        config = read_yaml(path)
         if not has_shape(config, {}):
-            raise ValueError("no mapping")
-        if _too_many(config):
-            raise ValueError(f"more than {LEAVES:,} settings")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
-        problems.append(f"config.yaml is damaged ({reason})")
+            raise Unreadable("no mapping")
+    except Unreadable as error:
+        problems.append(f"config.yaml is damaged ({printable(str(error))})")
         return {}
     config = {str(section): part for section, part in updated(config).items()}
     kinds = dict.fromkeys(CHANGES_RESULTS, dict) | {"seed": object}
@@ -193,25 +166,13 @@ def leaves(node: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, node
 
 
-def _too_many(config: object) -> bool:
-    """Return whether a config has more than LEAVES values, without unfolding all of them."""
-    waiting, count = [config], 0
-    while waiting and count <= LEAVES:
-        node = waiting.pop()
-        count += 1
-        if isinstance(node, Mapping | list):
-            waiting += node.values() if isinstance(node, Mapping) else node
-    return count > LEAVES
-
-
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    text = _text(path, problems)
     try:
-        found = json.loads(text) if text is not None else {}
-    except (ValueError, RecursionError) as error:
-        problems.append(f"{printable(path.name)} is damaged ({printable(str(error)).splitlines()[0]})")
+        found: dict[str, Any] = read_json(path)
+    except Unreadable as error:
+        problems.append(f"{printable(path.name)} is damaged ({printable(str(error))})")
         return {}
     if not has_shape(found, {}):
         problems.append(f"{printable(path.name)} is damaged (no mapping)")

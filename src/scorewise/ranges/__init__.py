@@ -5,7 +5,7 @@ def __init__(self, steps: Annotated[int, AtLeast(1)], sigma: Annotated[float, Po
 """
 
 from scorewise.ranges.parameters import Kind, fault, kinds, within_ranges
-from scorewise.ranges.plain import are_whole, has_shape, is_number, is_share, is_whole, mapping_in
+from scorewise.ranges.plain import are_whole, has_shape, is_list, is_number, is_share, is_whole, mapping_in
 from scorewise.ranges.range import (
     AtLeast,
     Between,
@@ -34,6 +34,7 @@ __all__ = [
     "are_whole",
     "fault",
     "has_shape",
+    "is_list",
     "is_number",
     "is_share",
     "is_whole",

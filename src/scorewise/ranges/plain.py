@@ -14,7 +14,12 @@ def is_whole(value: object, least: float = float("-inf")) -> TypeGuard[int]:
 
 def are_whole(values: object, least: float = float("-inf")) -> TypeGuard[Sequence[int]]:
     """Return whether values are a list or tuple of whole numbers of at least `least`."""
-    return isinstance(values, list | tuple) and all(is_whole(value, least) for value in values)
+    return is_list(values) and all(is_whole(value, least) for value in values)
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Return whether a value is a list or tuple."""
+    return isinstance(value, list | tuple)
 
 
 def is_number(value: object) -> TypeGuard[float]:
