@@ -14,7 +14,7 @@ INSTEAD = {
     "default_root_dir": "paths.runs",
     "enable_autolog_hparams": "logger=, whose trackers have the whole config",
     "enable_checkpointing": "callbacks.save_every_n_steps: a run is always saved",
-    "enable_model_summary": "the number of parameters in summary.json",
+    "enable_model_summary": "the number of parameters in the summary of the run",
     "enable_progress_bar": "callbacks.progress",
     "fast_dev_run": "debug=fast or debug=tiny",
     "gradient_clip_algorithm": "optim.clip, which clips the norm",
