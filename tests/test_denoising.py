@@ -181,6 +181,18 @@ def test_salt_and_pepper_is_found_and_filled(double: None) -> None:
     assert psnr(restored, clean).mean() > psnr(of_filter, clean).mean() + 5
 
 
+def test_an_outlier_that_no_filter_suspects_does_not_vouch_for_itself(double: None) -> None:
+    """Edges are mirrored, so two pixels in a corner are five of the nine that the median of the corner is of."""
+    place = torch.cartesian_prod(torch.arange(SIDE), torch.arange(SIDE)).double()
+    covariance = 0.09 * torch.exp(-torch.cdist(place, place) / 3)
+    noise = 0.05
+    model = KnownGaussian(torch.zeros(SIDE**2), covariance + noise**2 * torch.eye(SIDE**2), noise)
+    y = torch.zeros(1, SIDE**2)
+    y[0, :2] = 1.0
+    assert denoising.median(y, SHAPE)[0, 0] == 1, "not suspected"
+    assert torch.equal(denoising.impulse_mask(model, y, SHAPE, 100, 0.5), y == 1)
+
+
 def test_salt_and_pepper_hits_all_channels_of_a_pixel() -> None:
     x = torch.zeros(200, 3 * 25)
     y, hit = denoising.salt_and_pepper(x, 0.1, (3, 5, 5), Draws.of(3, -1, torch.arange(200)))

@@ -1,8 +1,11 @@
 """Random numbers that depend on nothing but seed, epoch and index."""
 
+import pytest
 import torch
 
-from scorewise.noise import Draws
+from scorewise.backbones import MLP
+from scorewise.heads import Score
+from scorewise.noise import Draws, geometric_ladder, smoothing_noise, step_size
 
 
 def test_numbers_do_not_depend_on_how_examples_are_grouped() -> None:
@@ -33,10 +36,30 @@ def test_distribution() -> None:
     assert u.min() > 0
     assert u.max() < 1
     assert (torch.histc(u[:, 0], 20, 0, 1) / 10_000 - 1).abs().max() < 0.05
-    chosen = draws.choice(torch.tensor([0.2, 0.5, 0.3]))
+    chosen = draws.choice(torch.tensor([0.4, 1.0, 0.6]))  # weights, not shares
     assert (torch.bincount(chosen) / 200_000 - torch.tensor([0.2, 0.5, 0.3])).abs().max() < 0.01
 
 
 def test_fresh_draws_follow_a_generator() -> None:
     one, two = (Draws.fresh(4, torch.Generator().manual_seed(7)).normal(3) for _ in range(2))
     torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+def test_the_smoothing_has_numbers_of_its_own() -> None:
+    draws, like = Draws.of(0, 0, torch.arange(6)), torch.zeros(6, 4, dtype=torch.float64)
+    smooth = smoothing_noise(draws, like)
+    assert (smooth.shape, smooth.dtype) == (like.shape, like.dtype)
+    assert torch.equal(smooth, smoothing_noise(draws, like))
+    for other in (draws, draws.fork("data"), draws.fork("dsm")):
+        assert not (smooth == other.normal(4, dtype=torch.float64)).any()
+
+
+def test_a_step_is_in_units_of_the_variance_of_the_noise() -> None:
+    assert step_size(0.2, Score(MLP((2,), (4,)), std=2.0, noise=0.5)) == pytest.approx(0.2 * 0.25)
+    assert step_size(0.2, Score(MLP((2,), (4,)), std=3.0)) == pytest.approx(0.2 * 9 / 20)
+
+
+def test_a_ladder_has_its_ends_and_one_ratio() -> None:
+    ladder = geometric_ladder(8.0, 1.0, 4)
+    assert ladder == pytest.approx((8.0, 4.0, 2.0, 1.0))
+    assert geometric_ladder(8.0, 1.0, 1) == (1.0,)
