@@ -2,13 +2,17 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
+from test_compose import config_of
 from torch import Tensor, nn
 
 from scorewise.backbones import MADE, MLP
+from scorewise.config.identity import identity
+from scorewise.config.settle import settle
 from scorewise.estimators import Spectral, Stein
 from scorewise.heads import ConditionalScore, Score
 from scorewise.latent import (
@@ -561,10 +565,43 @@ def test_likelihoods_are_the_laws_that_they_are_called() -> None:
     many = torch.full((20_000, 1), 0.5)
     assert float(Bernoulli().observe(many, draws_of(20_000)).mean()) == pytest.approx(0.75, abs=0.01)
     moved = gaussian.observe(many, draws_of(20_000)) - 0.5
-    assert float(moved.abs().max()) <= 1 / 256
-    assert float(moved.std()) == pytest.approx(2 / 256 / 12**0.5, rel=0.02)
+    assert float(moved.abs().max()) <= 1 / 255
+    assert float(moved.std()) == pytest.approx(2 / 255 / 12**0.5, rel=0.02)
     again = Bernoulli().observe(many, Draws.of(0, 1, torch.arange(20_000)))
     assert not torch.equal(again, Bernoulli().observe(many, draws_of(20_000))), "redrawn in every epoch"
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_dequantised_levels_leave_no_gap_and_no_overlap(levels: int, double: None) -> None:
+    """The noise of neighbouring levels ends where the other begins: every value belongs to one level."""
+    apart = 2 / (levels - 1)
+    grid = -1 + apart * torch.arange(levels)
+    for end in (0.0, 1.0):
+        draws = SimpleNamespace(fork=lambda _, u=end: SimpleNamespace(uniform=lambda *_, **__: torch.tensor(u)))
+        moved = GaussianPixels(width=apart).observe(grid, draws)  # type: ignore[arg-type]
+        torch.testing.assert_close(moved, grid + (end - 0.5) * apart, rtol=0, atol=1e-15)
+    assert GaussianPixels().width == pytest.approx(2 / 255, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "width"),
+    [
+        (("experiment=vae_celeba",), 2 / 255),
+        (("experiment=vae_celeba", "data=digits", "data.smoothing=0"), 2 / 16),
+        (("experiment=vae_celeba", "latent.width=0.0078125"), 2 / 256),
+        (("experiment=vae_mnist", "latent.likelihood=gaussian"), 2 / 255),
+        (("experiment=vae_mnist",), None),
+    ],
+)
+def test_a_settled_vae_dequantises_by_the_distance_of_levels(overrides: tuple[str, ...], width: float | None) -> None:
+    """A run of 0.1.0 stored no width, and keeps the one it had and, where nothing is dequantised, its identity."""
+    config = settle(config_of(*overrides))
+    assert config["latent"]["width"] == width
+    former = {**config, "latent": {key: value for key, value in config["latent"].items() if key != "width"}}
+    assert (identity(former) == identity(config)) is (width is None)
+    made = DenseVAE(SHAPE, z=2, likelihood="gaussian").observation
+    assert isinstance(made, GaussianPixels)
+    assert made.width == 2 / 256
 
 
 # Kernel estimators

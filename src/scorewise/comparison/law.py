@@ -39,7 +39,9 @@ def _key(config: Mapping[str, Any]) -> dict[str, Any]:
     latent = mapping_in(config.get("latent"))
     if latent:
         binary = latent.get("likelihood") == "bernoulli"  # images are drawn black and white; else dequantised
-        key |= {f"latent.{name}": latent.get(name) for name in ("likelihood", *(() if binary else ("log_std",)))}
+        key |= {
+            f"latent.{name}": latent.get(name) for name in ("likelihood", *(() if binary else ("log_std", "width")))
+        }
     return key
 
 

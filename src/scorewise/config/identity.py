@@ -29,6 +29,7 @@ OF_THIS_MACHINE = ("data", "task")
 ADDED = {
     ("backbone", "init"): "default",
     ("latent", "standardise"): False,
+    ("latent", "width"): None,
     ("task", "rough"): False,
     ("task", "samples"): None,
     ("task", "features"): None,

@@ -10,6 +10,7 @@ from scorewise.config.choices import (
     of_objective,
     that_have,
 )
+from scorewise.data.source import Source
 from scorewise.errors import either
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
@@ -67,9 +68,17 @@ def _settle_vae(config: Config) -> Config:
         conditional = reads_conditionals(head, config["objective"].get("field", "auto"))
     else:
         config |= {"objective": NONE, "backbone": NONE, "head": NONE}
+    if latent.get("likelihood") == "gaussian" and latent.get("width") is None:
+        latent["width"] = _distance_of_levels(config)
     if latent["encoder"] == "auto":
         latent["encoder"] = encoder_for(latent["method"], conditional)
     return config
+
+
+def _distance_of_levels(config: Config) -> float | None:
+    """Return how far apart the values of an entry are, evenly spaced from -1 to 1; None where they are not so."""
+    levels: int | None = class_of(config, "data", Source).levels  # type: ignore[attr-defined]
+    return None if levels is None else 2 / (levels - 1)
 
 
 def _preferred_heads(config: Config) -> dict[str, type]:

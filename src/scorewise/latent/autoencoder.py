@@ -21,7 +21,7 @@ from scorewise.latent.pairing import encoder_for, method_mismatch
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_field
-from scorewise.ranges import Count, within_ranges
+from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 MakeScore = Callable[[int, int], Model]
 """From D of z and the number of features of x to the model of the score of q(z|x)."""
@@ -40,6 +40,7 @@ class VAE(Trained, ABC):
         encoder: gaussian, implicit, autoregressive, or auto: the one that goes with the method.
         likelihood: bernoulli (black and white) or gaussian.
         log_std: of the Gaussian likelihood, fixed.
+        width: of the noise that dequantises for it; None: 2 / 256, that of runs of 0.1.0.
         conditional_hidden: units per latent of the small networks of an autoregressive encoder.
         score: makes the model of the score network; None without one.
         standardise: whether the score network sees standardised latents, see `ScoreNetwork`.
@@ -61,6 +62,7 @@ class VAE(Trained, ABC):
         encoder: str = "auto",
         likelihood: str = "bernoulli",
         log_std: float = -0.602,
+        width: PositiveNumber | None = None,
         conditional_hidden: Count = 64,
         score: MakeScore | None = None,
         standardise: bool = False,
@@ -72,7 +74,7 @@ class VAE(Trained, ABC):
         if z < 1:
             raise ValueError(f"latent.z={z} must be at least 1")
         self.shape, self.z, self.method = tuple(shape), z, method
-        self.observation = observation_of(likelihood, log_std)
+        self.observation = observation_of(likelihood, log_std, width)
         self.score = self._score_network(score, standardise) if score is not None else None
         conditional = self.score is not None and isinstance(self.score.model, ConditionalScoreModel)
         self.encoder_name = encoder_for(method, conditional) if encoder == "auto" else encoder

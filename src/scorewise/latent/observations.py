@@ -11,6 +11,8 @@ from torch.nn import functional
 from scorewise.noise import Draws
 
 LIKELIHOODS = ("bernoulli", "gaussian")
+FORMER_WIDTH = 2 / 256
+"""Width of the noise that dequantised 8-bit pixels in 0.1.0, whose stored configs hold none."""
 
 
 class Observation(ABC):
@@ -76,7 +78,7 @@ class GaussianPixels(Observation):
 
     Args:
         log_std: its logarithm, fixed (-0.602 in the code of sliced score matching).
-        width: of the uniform noise; 2 / 256 for 8-bit pixels in [-1, 1].
+        width: of the uniform noise: how far apart the levels of a pixel are; 2 / 255 for 8-bit pixels in [-1, 1].
 
     Raises:
         ValueError: a number that is no standard deviation of pixels.
@@ -84,7 +86,7 @@ class GaussianPixels(Observation):
 
     bounded = True
 
-    def __init__(self, log_std: float = -0.602, width: float = 2 / 256) -> None:
+    def __init__(self, log_std: float = -0.602, width: float = 2 / 255) -> None:
         if not -20 <= log_std <= 20:
             raise ValueError(f"the log of the standard deviation, latent.log_std={log_std}, must be from -20 to 20")
         self.log_std, self.width = log_std, width
@@ -112,16 +114,19 @@ class GaussianPixels(Observation):
         return f"images dequantised uniformly, Gaussian likelihood of standard deviation {math.exp(self.log_std):.3g}"
 
 
-def observation_of(likelihood: str, log_std: float) -> Observation:
+def observation_of(likelihood: str, log_std: float, width: float | None = None) -> Observation:
     """Return the law that a name stands for.
 
     Args:
         likelihood: bernoulli or gaussian.
         log_std: of the Gaussian one.
+        width: of the noise that dequantises for the Gaussian one; None: that of runs of 0.1.0.
 
     Raises:
         ValueError: no such name, or a number that is no standard deviation of pixels.
     """
     if likelihood not in LIKELIHOODS:
         raise ValueError(f"latent.likelihood={likelihood} is none of {', '.join(LIKELIHOODS)}")
-    return Bernoulli() if likelihood == "bernoulli" else GaussianPixels(log_std)
+    return (
+        Bernoulli() if likelihood == "bernoulli" else GaussianPixels(log_std, FORMER_WIDTH if width is None else width)
+    )
