@@ -33,6 +33,7 @@ class Source(ABC):
 
     Attributes:
         name: what the data set is called where files are named after it.
+        one: what an example is called in a sentence.
         shape: of one example.
         mean, std: of all entries of the clean data, in the scale that models see.
         units_per_step: how many of the data's own units one unit of that scale is.
@@ -43,6 +44,7 @@ class Source(ABC):
     """
 
     name: str = "data"
+    one: str = "example"
     shape: tuple[int, ...]
     mean: float
     std: float

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, final
 
-from torchmetrics import CatMetric
-
 from scorewise import outliers
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
@@ -12,11 +10,11 @@ from scorewise.errors import UserError
 from scorewise.outliers.detection import FOUND
 from scorewise.outliers.names import ENDINGS
 from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.tasks.held_out import HeldOutNumber
 from scorewise.tasks.outlier_scores import OutlierScores
 from scorewise.tasks.outlier_survey import OF_LIKELIHOOD, Judged, OutlierSurvey
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
-from scorewise.tasks.task import joined
 
 NO_SET = "task.out is empty: name at least one data option to compare with, task.out=[uniform] say"
 
@@ -65,7 +63,7 @@ class OODScoring(ScoreTask):
         examiner = outliers.Examiner(model, self.noise, self.seed, likelihood_images)
         self.survey = OutlierSurvey(model, self.source, out or {}, choose_on, images, examiner)
         self._prediction = OutlierScores(self.survey, statistic)
-        self._inside: dict[str, CatMetric] = {}
+        self._inside: dict[str, HeldOutNumber] = {}
         self._judged: Judged | None = None
 
     @classmethod
@@ -113,11 +111,11 @@ class OODScoring(ScoreTask):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the numbers of in-distribution examples, of as many as are wanted."""
         for name, value_B in self.survey.look(batch.x_BD, batch.index_B).items():
-            self._inside.setdefault(name, CatMetric().to(self.device)).update(value_B)
+            self._inside.setdefault(name, HeldOutNumber(self.device)).add(value_B, batch.index_B[: len(value_B)])
 
     def on_test_epoch_end(self) -> None:
         """Compare every outlier set with the in-distribution examples, and log how well they are told apart."""
-        inside = {name: joined(metric).cpu() for name, metric in self._inside.items()}
+        inside = {name: number.values().cpu() for name, number in self._inside.items()}
         self._judged = self.survey.judge(inside, self.resamples, self.seed)
         for name, estimate in self._judged.estimates().items():
             self.log(f"test/{name}", estimate.value)

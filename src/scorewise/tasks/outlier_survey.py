@@ -150,7 +150,11 @@ class OutlierSurvey:
         if reason := next((one for one in refused if one), None):
             warnings.warn(f"nll and typicality are not reported: {reason}.", stacklevel=2)
             return None, tuple(name for name in statistics if name not in OF_LIKELIHOOD)
-        return float(reference["nll"].mean()), tuple(statistics)
+        fine_N = reference["nll"][reference["nll"].isfinite()]
+        if lost := len(reference["nll"]) - len(fine_N):
+            of = f"{lost} of {len(reference['nll'])} held-out examples"
+            warnings.warn(f"nll of {of} is no finite number, and left out of typicality's mean.", stacklevel=2)
+        return float(fine_N.mean()), tuple(statistics)
 
     def _held_out(self, wanted: Sequence[str]) -> dict[str, Tensor]:
         split: Split = "val" if self.source.count("val") else "train"

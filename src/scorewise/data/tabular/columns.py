@@ -13,6 +13,8 @@ from scorewise.errors import UserError
 
 DIGITS = 8
 """Of a drawn number, below the leading one of its column's scale."""
+TOO_LARGE = "too large a number"
+"""Why a row cannot be used that is not `computable`."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,11 @@ def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -
             "the table has changed since this run was trained on it (its columns, their means or their scales differ): "
             "put the old one back, or train again with rerun=true."
         )
+
+
+def computable(x_ND: Tensor) -> Tensor:
+    """Return which standardised rows are finite numbers in the type that models compute in, shape (N,)."""
+    return x_ND.to(torch.get_default_dtype()).isfinite().all(-1)
 
 
 def moments(raw_ND: Tensor) -> tuple[Tensor, Tensor]:
