@@ -170,19 +170,25 @@ def test_one_rule_says_which_rows_can_be_used(command: Command, tmp_path: Path, 
     assert (trained.run / "samples.png").is_file()
 
 
-@pytest.mark.parametrize("value", ["3.4e38", "-3e38", "1e30"])
+@pytest.mark.parametrize("value", ["3.4e38", "-3e38", "3e38"])
 def test_a_far_row_is_told_of_wherever_it_is_held_out(command: Command, tmp_path: Path, value: str) -> None:
     x = np.random.default_rng(1).normal(size=(100, 3)).round(4)
     path = tmp_path / "t.csv"
     for last in range(50):
         lines = [*(",".join(map(str, row)) for row in x.tolist()), f"{last / 100},{value},0"]
         path.write_text("\n".join(["a,b,c", *lines]) + "\n")
-        if 101 in (numbers := splits(path))["test"]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            numbers = splits(path)
+        if 101 not in numbers["train"] + numbers["val"]:
             break
     ended = command(*QUICK, f"data.path={path}")
     assert ended.status == 0, ended.err
     summary = json.loads((ended.run / "summary.json").read_text())
-    assert summary["metrics"]["nll_without_number"] == 1
-    assert summary["data"]["without_number"]["nll"].startswith(f"1 of {len(numbers['test'])} test rows (101)")
+    if 101 in numbers["test"]:
+        assert summary["metrics"]["nll_without_number"] == 1
+        assert summary["data"]["without_number"]["nll"].startswith(f"1 of {len(numbers['test'])} test rows (101)")
+        assert "nll of 1 of" in ended.err
+    else:
+        assert summary["data"]["left_out"] == {"too large a number": 1}
     assert abs(summary["metrics"]["nll"]) < 1e3
-    assert "nll of 1 of" in ended.err

@@ -46,6 +46,14 @@ class Judged(NamedTuple):
                 flat[f"{metric}/chosen/others"] = self.detected.others[metric]
         return flat
 
+    def without_interval(self) -> dict[str, list[str]]:
+        """Return the sets with too few examples for an interval, themselves or beside the data's own, by statistic."""
+        found: dict[str, list[str]] = {}
+        for name, by_set in self.detected.estimates.items():
+            few = [label for label in self.scores[name] if label != INSIDE and not by_set[label]["auroc"].has_interval]
+            found |= {name: few} if few else {}
+        return found
+
 
 class Reference(NamedTuple):
     """What a user's examples are compared with.
