@@ -96,6 +96,10 @@ class Source(ABC):
         """Return what a summary says about the data beside its metrics: files left out, say."""
         return {}
 
+    def doubts(self, smoothing: float) -> list[str]:
+        """Return sentences about training examples that noise of this standard deviation would do badly with."""
+        return []
+
     def extent(self, seed: int) -> tuple[float, float]:
         """Return the least and the largest entry of up to 20,000 clean training examples of the first epoch."""
         self.prepare()

@@ -1,5 +1,6 @@
 """What tasks of score models share: an objective, and one training and one validation step."""
 
+import warnings
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -71,7 +72,10 @@ class ScoreTask(Task, ABC):
         return batch.x_BD + self.smoothing * smoothing_noise(draws, batch.x_BD), draws
 
     def setup(self, stage: str) -> None:
-        """Give the objective its reference examples, the same in every stage and process."""
+        """Give the objective its reference examples, the same in every process, and doubt odd training data."""
+        if stage == "fit":
+            for sentence in self.source.doubts(self.smoothing):
+                warnings.warn(sentence, stacklevel=2)
         if n := min(self.objective.references, self.source.count("train")):
             index_B = torch.arange(n)
             x_BD = self.source.examples("train", index_B, 0, self.seed)
