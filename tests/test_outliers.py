@@ -95,6 +95,35 @@ def test_the_bootstrap_has_the_spread_of_the_theory() -> None:
     assert outliers.replicates(inside, outside, 5, (0, 1))["fpr95"].shape == (5,)
 
 
+@pytest.mark.parametrize(
+    ("inside", "outside", "has"),
+    [(1, 1, False), (2, 500, False), (500, 9, False), (9, 10, False), (10, 10, True), (11, 300, True)],
+)
+def test_no_interval_of_few_examples(inside: int, outside: int, has: bool) -> None:
+    low, high = torch.arange(float(inside)), 5 + torch.arange(float(outside))
+    found = outliers.compare({"a": low}, {"x": {"a": high}, "y": {"a": torch.arange(20.0)}}, "x", 50, 0)
+    one = found.estimates["a"]["x"]["auroc"]
+    assert one.value == outliers.detection(low, high)["auroc"]
+    for estimate in (one, found.estimates["a"]["mean"]["fpr95"]):
+        assert estimate.has_interval is has
+        assert bool(np.isfinite([estimate.low, estimate.high, estimate.se]).all()) is has
+    assert found.estimates["a"]["y"]["aupr"].has_interval is (inside >= 10)
+
+
+def test_a_survey_of_few_examples_says_that_it_has_no_intervals(command: Command) -> None:
+    run = small_run(command)
+    limits = ("task=ood", "task.out=[black]", "task.resamples=20")
+    for images, has in ((1, False), (3, False), (12, True)):
+        tested = command(f"run={run}", *limits, f"task.images={images}", name="eval")
+        assert tested.status == 0, tested.err
+        found = json.loads((run / "ood.json").read_text())
+        assert ("auroc/abs_h/black_low" in found["metrics"]) is has
+        assert "auroc/abs_h/black" in found["metrics"]
+        assert all(np.isfinite(value) for value in found["metrics"].values())
+        assert ("of black: no intervals" in tested.err) is not has
+        assert ("abs_h" in str(found.get("data"))) is not has
+
+
 def test_a_statistic_is_chosen_on_one_set_and_reported_on_the_others() -> None:
     low, high = torch.arange(50.0), 100 + torch.arange(40.0)
     inside = {"a": low, "b": low}
@@ -310,7 +339,7 @@ LEFT_OUT = {"broken.png", "notes.txt", "dot.png", "bomb.png"}
 def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     # After a few steps conditionals may still be as wide as they like.
     wide = ("likelihood=quadrature", "likelihood.largest_tail=1")
-    run = small_run(command, "task=ood", "task.likelihood_images=8", "task.resamples=50", *wide)
+    run = small_run(command, "task=ood", "task.likelihood_images=10", "task.resamples=50", *wide)
     summary = json.loads((run / "summary.json").read_text())
     metrics = summary["metrics"]
     sets = ("uniform", "const_uniform", "black", "mean")

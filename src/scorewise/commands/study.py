@@ -212,7 +212,8 @@ class Study:
         if not folder.finished:
             compatibility.refuse_incompatible(config)
             training.train_run(config, stored, folder, self.name, [Reports(self.monitor, report)])
-        values = [value for _, value in read_metrics(folder.path / "metrics.csv").get(self.monitor, [])]
+        rows = read_metrics(folder.path / "metrics.csv").get(self.monitor, [])
+        values = [value for _, value in rows if abs(value) < float("inf")]
         if not values:
             raise UserError(f"it ended before its first validation, so it has no {self.monitor}: train longer.")
         return min(values)

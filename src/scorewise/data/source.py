@@ -33,6 +33,7 @@ class Source(ABC):
 
     Attributes:
         name: what the data set is called where files are named after it.
+        one: what an example is called in a sentence.
         shape: of one example.
         mean, std: of all entries of the clean data, in the scale that models see.
         units_per_step: how many of the data's own units one unit of that scale is.
@@ -43,6 +44,7 @@ class Source(ABC):
     """
 
     name: str = "data"
+    one: str = "example"
     shape: tuple[int, ...]
     mean: float
     std: float
@@ -93,6 +95,10 @@ class Source(ABC):
     def remarks(self) -> dict[str, Any]:
         """Return what a summary says about the data beside its metrics: files left out, say."""
         return {}
+
+    def doubts(self, smoothing: float) -> list[str]:
+        """Return sentences about training examples that noise of this standard deviation would do badly with."""
+        return []
 
     def extent(self, seed: int) -> tuple[float, float]:
         """Return the least and the largest entry of up to 20,000 clean training examples of the first epoch."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from scorewise.data.roots import data_root
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split, split_at_random
-from scorewise.data.tabular.columns import Columns, moments
+from scorewise.data.tabular.columns import TOO_LARGE, Columns, computable, moments, varies
+from scorewise.data.tabular.far import far_values
 from scorewise.data.tabular.file import Dialect, DialectSettings, TableFile
 from scorewise.data.tabular.formats import open_table
 from scorewise.data.tabular.rows import read_table, unknown
@@ -153,6 +154,10 @@ class Table(Tabular):
             raw = self._described(file, selected, raw, skipped)
             if selected.index is not None:
                 self._remarks["index"] = selected.index or "column 1, which has no name"
+        raw, too_large = self._computable(raw)
+        if too_large:
+            _warn(f"{len(too_large)} of {rows.total} rows of {file.label} are not used: {reasons_of(too_large)}.")
+        skipped += too_large
         reasons: dict[str, int] = {}
         for one in skipped:
             reasons[one.reason] = reasons.get(one.reason, 0) + 1
@@ -176,7 +181,7 @@ class Table(Tabular):
                 "data.test smaller."
             )
         names = selected.names
-        varies_D = train_ND.amin(0) < train_ND.amax(0)
+        varies_D = varies(train_ND)
         constant = [name for name, varies in zip(names, varies_D, strict=True) if not varies]
         if not bool(varies_D.any()):
             raise UserError(f"every column of {file.label} has one value only in training, which has no density.")
@@ -209,6 +214,22 @@ class Table(Tabular):
             )
         self._remarks |= {"columns": list(self._columns.names), "constant": constant}
         return raw
+
+    def doubts(self, smoothing: float) -> list[str]:
+        """Return sentences about single values that hide the others of their column under noise of the smoothing."""
+        numeric = range(len(self.table.numeric))
+        found = far_values(self.raw("train"), self.table.scale_D, smoothing, numeric)
+        rows = self.names("train")
+        return [one.sentence(self.table.names[one.column], rows[one.row]) for one in found]
+
+    def _computable(self, raw: dict[Split, Tensor]) -> tuple[dict[Split, Tensor], list[Skipped]]:
+        """Return the splits without the rows that models cannot compute with, as in prediction, and those rows."""
+        kept, found = dict(raw), []
+        for split, raw_ND in raw.items():
+            fine_N = computable(self.table.standardised(raw_ND))
+            found += [Skipped(f"row {number}", TOO_LARGE) for number in self._numbers[split][~fine_N].tolist()]
+            self._numbers[split], kept[split] = self._numbers[split][fine_N], raw_ND[fine_N]
+        return kept, found
 
     def _without_unknown(
         self, selected: Selected, raw: dict[Split, Tensor], constant: set[str]

@@ -1,5 +1,6 @@
 """A density and outlier score for tables, with scikit-learn's interface."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -15,6 +16,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from scorewise.backbones.made import MADE
+from scorewise.data.tabular.columns import moments, varies
+from scorewise.data.tabular.far import far_values
+from scorewise.errors import names_of
 from scorewise.heads.cosine import Cosine
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.sampling.inverse_cdf import InverseCDF
@@ -23,6 +27,9 @@ EDGE = 3.0
 """Every column fills [-EDGE, EDGE] of the model."""
 TAIL = 0.2
 """How wide the model's tails are outside of that."""
+
+RESOLUTION = 1e-13
+"""The scale of a constant column of numbers so large that 1 is none, as a share of them."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,8 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """An autoregressive density of a table: one-dimensional conditionals as cosine series, by exact likelihood.
 
     The density is that of the data with Gaussian noise of `smoothing` standard deviations in every column, in the
-    columns' own units. A constant column counts as one of standard deviation 1.
+    columns' own units. A constant column (its values may differ by a few units in the last place) counts as one of
+    standard deviation 1, with a warning; another warning names values that are so far away that they hide the others.
 
     Args:
         smoothing: standard deviation of the noise, in those of the columns.
@@ -123,9 +131,7 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if not (len(self.hidden) and all(isinstance(n, Integral) and n > 0 for n in self.hidden)):
             raise ValueError(f"hidden={self.hidden} must be positive whole numbers, one per hidden layer")
         x_ND = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        self.mean_ = x_ND.mean(0)
-        spread = x_ND.std(0)
-        self.scale_ = np.where(spread > 1e-12 * np.maximum(np.abs(self.mean_), 1), spread, 1.0)
+        self._scale(torch.as_tensor(x_ND))
         z_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_)
         self.bend_ = Bend.of(z_ND, 6 * self.smoothing)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -134,6 +140,20 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.model_ = self._model(z_ND).float()
         self._train(z_ND, seed)
         return self
+
+    def _scale(self, x_ND: Tensor) -> None:
+        """Set the means and scales of the columns, and warn of constant ones and of values that hide the others."""
+        (mean_D, spread_D), varies_D = moments(x_ND), varies(x_ND)
+        resolution_D = (RESOLUTION * mean_D.abs()).clamp(min=1.0)
+        self.mean_, self.scale_ = mean_D.numpy(), torch.where(varies_D, spread_D, resolution_D).numpy()
+        names = [str(name) for name in getattr(self, "feature_names_in_", range(x_ND.shape[1]))]
+        if constant := [name for name, several in zip(names, varies_D.tolist(), strict=True) if not several]:
+            warnings.warn(
+                f"columns with one value only count as ones of standard deviation 1: {names_of(constant)}", stacklevel=3
+            )
+        columns = varies_D.nonzero()[:, 0].tolist()
+        for one in far_values(x_ND, torch.as_tensor(self.scale_), self.smoothing, columns):
+            warnings.warn(one.sentence(names[one.column], str(one.row)), stacklevel=3)
 
     def _model(self, z_ND: Tensor) -> Cosine:
         """Return the untrained model."""

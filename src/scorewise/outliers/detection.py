@@ -1,5 +1,6 @@
 """How well outlier scores tell two sets of examples apart, with bootstrap intervals."""
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,13 +11,15 @@ from torch import Tensor
 METRICS = ("auroc", "aupr", "fpr95")
 FOUND = 0.95
 """The share of outliers that fpr95 finds."""
+LEAST = 10
+"""Examples of each of two sets that an interval needs: resamples of fewer are too alike to tell of chance."""
 AT_ONCE = 5_000_000
 """Weights per chunk of resamples."""
 Scores = Mapping[str, Tensor]
 
 
 class Estimate(NamedTuple):
-    """A number with its bootstrap interval of 95 %.
+    """A number with its bootstrap interval of 95 %, whose ends are NaN where it has none, see `LEAST`.
 
     Args:
         value: of all examples.
@@ -29,6 +32,11 @@ class Estimate(NamedTuple):
     low: float
     high: float
     se: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether both sets had enough examples for an interval."""
+        return not math.isnan(self.se)
 
 
 def detection(inside_N: Tensor, outside_N: Tensor) -> dict[str, float]:
@@ -151,10 +159,11 @@ def compare(
     chosen = max(values, key=lambda name: values[name][choose_on]["auroc"])
 
     def mean(name: str, labels: list[str]) -> dict[str, Estimate]:
+        few = any(min(len(inside[name]), len(outside[label][name])) < LEAST for label in labels)
         return {
             metric: _estimate(
                 sum(values[name][label][metric] for label in labels) / len(labels),
-                torch.stack([drawn[name][label][metric] for label in labels]).mean(0),
+                None if few else torch.stack([drawn[name][label][metric] for label in labels]).mean(0),
             )
             for metric in METRICS
         }
@@ -167,6 +176,8 @@ def compare(
     return DetectionResults(estimates, chosen, choose_on, mean(chosen, others) if others else None)
 
 
-def _estimate(value: float, drawn_R: Tensor) -> Estimate:
+def _estimate(value: float, drawn_R: Tensor | None) -> Estimate:
+    if drawn_R is None:
+        return Estimate(value, math.nan, math.nan, math.nan)
     low, high = drawn_R.quantile(drawn_R.new_tensor([0.025, 0.975])).tolist()
     return Estimate(value, low, high, float(drawn_R.std(correction=0)))

@@ -152,6 +152,11 @@ class Best(ModelCheckpoint):
             else {**state_dict, "dirpath": self.dirpath}
         )
 
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Return whether the weights are the best so far, which no mean that is not finite can say."""
+        fine = current is not None and bool(torch.isfinite(current))
+        return fine and super().check_monitor_top_k(trainer, current)
+
 
 class Patience(EarlyStopping):
     """An end of training after so many validations without a better one; a run that it had ended stays ended.
@@ -162,8 +167,8 @@ class Patience(EarlyStopping):
     """
 
     def __init__(self, monitor: str, patience: int) -> None:
-        # A run that ends before its first validation ends as it is.
-        super().__init__(monitor, patience=patience, check_on_train_epoch_end=False)
+        # A run that ends before its first validation ends as it is; a mean that is not finite is no better one.
+        super().__init__(monitor, patience=patience, check_on_train_epoch_end=False, check_finite=False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop at once where the run that is continued had no patience left."""
@@ -174,11 +179,11 @@ class SampleGrids(Callback):
     """Pictures of samples, samples.png, every few epochs while training.
 
     Args:
-        draw: draws samples of the model as it is, and returns the path of the picture.
+        draw: draws samples of the model as it is, and returns the path of the picture; None where that fails.
         every_n_epochs: 0 for never.
     """
 
-    def __init__(self, draw: Callable[[LightningModule], Path], every_n_epochs: int) -> None:
+    def __init__(self, draw: Callable[[LightningModule], Path | None], every_n_epochs: int) -> None:
         self.draw, self.every_n_epochs = draw, every_n_epochs
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -187,7 +192,8 @@ class SampleGrids(Callback):
         if due and trainer.is_global_zero:
             path = self.draw(pl_module)
             for tracker in trackers(trainer):
-                tracker.log_picture("samples", path, logged_step(trainer))
+                if path:
+                    tracker.log_picture("samples", path, logged_step(trainer))
 
 
 class ScoreHistograms(Callback):

@@ -25,6 +25,7 @@ from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
+from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.task import Task
 
 
@@ -123,7 +124,8 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
     with stoppable("nothing was written, and the same command starts again"), shown_progress(task.watched, task.busy):
         (results,) = trainer.test(task, data, verbose=False)
     report = task.found()
-    metrics = {name.removeprefix("test/"): float(value) for name, value in results.items()} | dict(report.intervals)
+    logged = {name.removeprefix("test/"): float(value) for name, value in results.items()}
+    metrics = finite_metrics(logged | dict(report.intervals))
     objective = catalog.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
     if "task" in config and trainer.is_global_zero:
@@ -131,7 +133,7 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
             "task": without_plumbing("task", config["task"]),
             "metrics": metrics,
             "conventions": meant(texts, metrics),
-            **({"data": dict(report.remarks)} if report.remarks else {}),
+            **({"data": remarks} if (remarks := dict(report.remarks) | task.remarks()) else {}),
         }
         (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
     picture = draw_report(report, task.name, parts.source.shape, folder) if trainer.is_global_zero else None

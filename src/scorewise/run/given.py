@@ -14,7 +14,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.data.folder import ImageFolder
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.tables import Table
-from scorewise.data.tabular.columns import Columns
+from scorewise.data.tabular.columns import TOO_LARGE, Columns, computable
 from scorewise.data.tabular.file import Dialect
 from scorewise.data.tabular.rows import read_table
 from scorewise.data.tabular.source import Tabular
@@ -65,9 +65,9 @@ def rows_of_table(done: Finished, config: dict[str, Any]) -> Given:
     table = read_table(
         path, source.table if isinstance(source, Tabular) else flat, replace(dialect, prefix="", **given)
     )
-    x_ND = source.scaled(table.raw_ND).to(torch.get_default_dtype())
-    fine_N = x_ND.isfinite().all(-1)
-    far = [Skipped(f"row {number}", "too large a number") for number in table.number_N[~fine_N].tolist()]
+    scaled_ND = source.scaled(table.raw_ND)
+    x_ND, fine_N = scaled_ND.to(torch.get_default_dtype()), computable(scaled_ND)
+    far = [Skipped(f"row {number}", TOO_LARGE) for number in table.number_N[~fine_N].tolist()]
     left_out = table.skipped + far
     if not bool(fine_N.any()):
         raise UserError(f"{printable(str(path))} has no row that can be used: {reasons_of(left_out)}.")

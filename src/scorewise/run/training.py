@@ -38,12 +38,14 @@ from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
 from scorewise.run.label import label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
-from scorewise.run.pictures import draw_report, draw_samples, shown_progress
+from scorewise.run.pictures import attempt, draw_report, draw_samples, shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import read_config
+from scorewise.tasks.held_out import finite_metrics
+from scorewise.tasks.report import Report
 from scorewise.tasks.task import NotFinite, Task
 from scorewise.tracking.metrics_table import MetricsTable, curves_of
 from scorewise.tracking.tracker import Tracker, log_sentences
@@ -144,13 +146,12 @@ class TrainingRun:
             callbacks.append(RichProgressBar(leave=False))
         return [*callbacks, *self.watching]
 
-    def _draw_while_training(self, task: LightningModule) -> Path:
+    def _draw_while_training(self, task: LightningModule) -> Path | None:
         return self._draw(self.task.model)
 
-    def _draw(self, model: Trained) -> Path:
+    def _draw(self, model: Trained) -> Path | None:
         count, path = int(self.config["callbacks"]["samples"]), self.folder.path / "samples.png"
-        draw_samples(model, self.parts.source, count, self.seed, path)
-        return path
+        return draw_samples(model, self.parts.source, count, self.seed, path)
 
     def fit(self) -> None:
         """Train, from the last checkpoint where there is one, and keep the best weights.
@@ -212,13 +213,11 @@ class TrainingRun:
         log_sentences(self.trainer.loggers, sentences, self.trainer.global_step)
         self.table.write()
         metrics = {name.removeprefix("test/"): float(value) for name, value in found.items()}
-        return metrics | dict(self.task.found().intervals)
+        return finite_metrics(metrics | dict(self.task.found().intervals))
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], seconds: float) -> None:
-        """Write weights, pictures and summary."""
-        from scorewise import plots
-
+        """Write weights and summary, then draw the pictures."""
         model = self.task.model.eval()
         if self.config["train"]:
             model.save_weights(self.folder.path / "weights.safetensors")
@@ -226,16 +225,8 @@ class TrainingRun:
         objective = catalog.option_name("objective", self.config["objective"]["_target_"])
         meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
         self.table.write()
-        curves = curves_of(self.table.rows)
-        title = self.task.name if objective == "none" else f"objective={objective}"
-        plots.loss_curves(curves, self.folder.path / "curves.png", title, self.task.curves, self.task.axis)
         report = self.task.found()
-        picture = draw_report(report, self.task.name, self.parts.source.shape, self.folder.path)
-        pictures = {"samples": self._draw(model), self.task.name: picture}
-        for tracker in trackers(self.trainer):
-            for shown, path in pictures.items():
-                if path:
-                    tracker.log_picture(shown, path, logged_step(self.trainer))
+        remarks = self.parts.source.remarks() | dict(report.remarks) | self.task.remarks()
         before = self.folder.summary()  # of the training whose weights are only tested again
         summary = {
             "finished": True,
@@ -248,11 +239,23 @@ class TrainingRun:
             "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
             "metrics": metrics or before.get("metrics", {}),
             "conventions": meant(meanings, metrics or before.get("metrics", {})),
-            **({"data": remarks} if (remarks := self.parts.source.remarks() | dict(report.remarks)) else {}),
+            **({"data": remarks} if remarks else {}),
             "versions": (not self.config["train"] and before.get("versions"))
             or {**self.code, "results": RESULTS, "torch": str(torch.__version__)},
         }
         self.folder.write_summary(summary)
+        self._draw_all(model, report, self.task.name if objective == "none" else f"objective={objective}")
+
+    def _draw_all(self, model: Trained, report: Report, title: str) -> None:
+        from scorewise import plots
+
+        path, task, curves = self.folder.path, self.task, curves_of(self.table.rows)
+        attempt("curves.png", lambda: plots.loss_curves(curves, path / "curves.png", title, task.curves, task.axis))
+        picture = draw_report(report, task.name, self.parts.source.shape, path)
+        for shown, drawn in {"samples": self._draw(model), task.name: picture}.items():
+            for tracker in trackers(self.trainer):
+                if drawn:
+                    tracker.log_picture(shown, drawn, logged_step(self.trainer))
 
 
 @restoring_precision

@@ -117,10 +117,10 @@ class Denoising(ScoreTask):
         self._restored += len(clean_BD)
         observed = self.restoration.observe(clean_BD, Draws.of(self.seed, epoch_B, index_B))
         for name, share_B in observed.shares.items():
-            self.collect(name, share_B)
+            self.collect(name, share_B, index_B)
         for name, x_BD in observed.images.items():
-            self.collect(f"psnr_{name}", psnr(x_BD, clean_BD))
-            self.collect(f"ssim_{name}", ssim(x_BD, clean_BD, self.source.shape))
+            self.collect(f"psnr_{name}", psnr(x_BD, clean_BD), index_B)
+            self.collect(f"ssim_{name}", ssim(x_BD, clean_BD, self.source.shape), index_B)
         self._show({**{name: observed.images[name] for name in ("corrupted", "restored")}, "clean": clean_BD})
 
     def _show(self, panels: Mapping[str, Tensor]) -> None:

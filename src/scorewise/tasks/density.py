@@ -13,7 +13,6 @@ from scorewise.tasks.measures import CompositeScores, bits_per_dim, exact_likeli
 from scorewise.tasks.prediction import Prediction
 from scorewise.tasks.quadrature import ERROR_OF, NAMES, QuadratureLikelihood
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
-from scorewise.tasks.task import joined
 
 __all__ = ["DensityEstimation", "bits_per_dim"]
 
@@ -77,12 +76,12 @@ class DensityEstimation(ScoreTask):
         elif batch_idx == 0 and self.numerical:
             found["nll_quadrature_error"] = cast(NumericalDensity, self.model).quadrature_error(x_BD[:ERROR_OF])
         for name, value_B in found.items():
-            self.collect(name, value_B)
+            self.collect(name, value_B, batch.index_B)
 
     def on_test_epoch_end(self) -> None:
         """Log every number that may be reported; the others of a test are good where a likelihood is not."""
         tail = self.held_out.get("nll_tail")
-        if self.quadrature is not None and tail is not None and (reason := self.quadrature.refusal(joined(tail))):
+        if self.quadrature is not None and tail is not None and (reason := self.quadrature.refusal(tail.values())):
             by_likelihood = ["loss"] if self.objective.ranks_by_likelihood else []
             for name in (*NAMES, *by_likelihood):
                 self.held_out.pop(name, None)

@@ -20,7 +20,7 @@ from scorewise.tasks.latent_codes import ALONG, STEPS, LatentCodes
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.report import Report
 from scorewise.tasks.task import NotFinite, Task
-from scorewise.tasks.vae_likelihood import VAELikelihood
+from scorewise.tasks.vae_likelihood import SIMULATED, VAELikelihood
 from scorewise.tasks.vae_settings import AnnealingSettings, LikelihoodSettings, SampleSettings, ValidationSettings
 
 SAMPLES = "samples (mean images of latents from the prior, in 8 bits)"
@@ -191,6 +191,7 @@ class ImplicitVAE(Task):
         if batch_idx == 0:
             found |= self.likelihood.validated(o_BD, draws)
         for name, value_B in found.items():
+            self.notice(name, value_B, batch.index_B)
             self.log(f"val/{name}", value_B.mean(), batch_size=len(value_B), on_epoch=True)
 
     def on_test_start(self) -> None:
@@ -214,7 +215,7 @@ class ImplicitVAE(Task):
             found |= self.likelihood.estimated(o_BD[:few], of_few, self._annealed, self._told(few))
             self._annealed += few
         for name, value_B in found.items():
-            self.collect(name, value_B)
+            self.collect(name, value_B, None if name in SIMULATED else batch.index_B)
 
     def _told(self, count: int) -> Callable[[float], None] | None:
         """Tell of the share of a batch of so many images as a share of all that are annealed."""

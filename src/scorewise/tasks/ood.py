@@ -1,22 +1,21 @@
 """Outlier scores: how well a model tells its data from other data, and the scores of a user's own examples."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, final
-
-from torchmetrics import CatMetric
 
 from scorewise import outliers
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import Source
-from scorewise.errors import UserError
-from scorewise.outliers.detection import FOUND
+from scorewise.errors import UserError, names_of
+from scorewise.outliers.detection import FOUND, LEAST
 from scorewise.outliers.names import ENDINGS
 from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.tasks.held_out import HeldOutNumber
 from scorewise.tasks.outlier_scores import OutlierScores
 from scorewise.tasks.outlier_survey import OF_LIKELIHOOD, Judged, OutlierSurvey
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
-from scorewise.tasks.task import joined
 
 NO_SET = "task.out is empty: name at least one data option to compare with, task.out=[uniform] say"
 
@@ -25,7 +24,8 @@ NO_SET = "task.out is empty: name at least one data option to compare with, task
 class OODScoring(ScoreTask):
     """Outlier scores, larger odder, and how well they tell other data sets from the one that was learned.
 
-    Test metrics, named metric/statistic/set, each with a 95 % bootstrap interval (_low, _high) and standard error:
+    Test metrics, named metric/statistic/set, each with a 95 % bootstrap interval (_low, _high) and standard error where
+    both sides have 10 examples:
     auroc, aupr and fpr95 with outliers as the positive class, per set and their mean over sets. The statistic with the
     highest AUROC on one set is `chosen`, and reported on the others alone.
 
@@ -65,7 +65,7 @@ class OODScoring(ScoreTask):
         examiner = outliers.Examiner(model, self.noise, self.seed, likelihood_images)
         self.survey = OutlierSurvey(model, self.source, out or {}, choose_on, images, examiner)
         self._prediction = OutlierScores(self.survey, statistic)
-        self._inside: dict[str, CatMetric] = {}
+        self._inside: dict[str, HeldOutNumber] = {}
         self._judged: Judged | None = None
 
     @classmethod
@@ -113,24 +113,33 @@ class OODScoring(ScoreTask):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the numbers of in-distribution examples, of as many as are wanted."""
         for name, value_B in self.survey.look(batch.x_BD, batch.index_B).items():
-            self._inside.setdefault(name, CatMetric().to(self.device)).update(value_B)
+            self._inside.setdefault(name, HeldOutNumber(self.device)).add(value_B, batch.index_B[: len(value_B)])
 
     def on_test_epoch_end(self) -> None:
         """Compare every outlier set with the in-distribution examples, and log how well they are told apart."""
-        inside = {name: joined(metric).cpu() for name, metric in self._inside.items()}
+        inside = {name: number.values().cpu() for name, number in self._inside.items()}
         self._judged = self.survey.judge(inside, self.resamples, self.seed)
         for name, estimate in self._judged.estimates().items():
             self.log(f"test/{name}", estimate.value)
+        if few := self._judged.without_interval():
+            sets = list(dict.fromkeys(label for labels in few.values() for label in labels))
+            warnings.warn(
+                f"{', '.join(few)} of {names_of(sets)}: no intervals, which need at least {LEAST} examples of the data "
+                "and of a set: raise task.images, or task.likelihood_images for likelihoods.",
+                stacklevel=2,
+            )
 
     def found(self) -> Report:
         """Return a histogram of every statistic by set, the ends of all intervals, and what sets say of themselves."""
         if self._judged is None:
             return Report()
-        numbers = self._judged.estimates()
+        numbers = {name: one for name, one in self._judged.estimates().items() if one.has_interval}
+        few = self._judged.without_interval()
+        said = {label: text for label, source in self.survey.out.items() if (text := source.remarks())}
         return Report(
             histograms=self._judged.scores,
             intervals={f"{name}{end}": getattr(one, end[1:]) for name, one in numbers.items() for end in ENDINGS},
-            remarks={label: said for label, source in self.survey.out.items() if (said := source.remarks())},
+            remarks={**said, **({f"without_interval (fewer than {LEAST} examples)": few} if few else {})},
         )
 
     def conventions(self) -> dict[str, str]:

@@ -46,6 +46,14 @@ class Judged(NamedTuple):
                 flat[f"{metric}/chosen/others"] = self.detected.others[metric]
         return flat
 
+    def without_interval(self) -> dict[str, list[str]]:
+        """Return the sets with too few examples for an interval, themselves or beside the data's own, by statistic."""
+        found: dict[str, list[str]] = {}
+        for name, by_set in self.detected.estimates.items():
+            few = [label for label in self.scores[name] if label != INSIDE and not by_set[label]["auroc"].has_interval]
+            found |= {name: few} if few else {}
+        return found
+
 
 class Reference(NamedTuple):
     """What a user's examples are compared with.
@@ -150,7 +158,11 @@ class OutlierSurvey:
         if reason := next((one for one in refused if one), None):
             warnings.warn(f"nll and typicality are not reported: {reason}.", stacklevel=2)
             return None, tuple(name for name in statistics if name not in OF_LIKELIHOOD)
-        return float(reference["nll"].mean()), tuple(statistics)
+        fine_N = reference["nll"][reference["nll"].isfinite()]
+        if lost := len(reference["nll"]) - len(fine_N):
+            of = f"{lost} of {len(reference['nll'])} held-out examples"
+            warnings.warn(f"nll of {of} is no finite number, and left out of typicality's mean.", stacklevel=2)
+        return float(fine_N.mean()), tuple(statistics)
 
     def _held_out(self, wanted: Sequence[str]) -> dict[str, Tensor]:
         split: Split = "val" if self.source.count("val") else "train"

@@ -74,7 +74,8 @@ class QuadratureLikelihood:
         """
         worst_N = torch.as_tensor(self.worst.compute()).reshape(-1)
         try:
-            self.likelihood.refuse(self.model, tail_N, worst_N)
+            # What is not a number has no likelihood, and is left out of its mean.
+            self.likelihood.refuse(self.model, tail_N.nan_to_num(nan=0.0), worst_N)
         except TailMass as error:
             return str(error)
         return None

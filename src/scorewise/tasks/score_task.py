@@ -1,5 +1,6 @@
 """What tasks of score models share: an objective, and one training and one validation step."""
 
+import warnings
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -53,10 +54,10 @@ class ScoreTask(Task, ABC):
             raise ValueError(f"task.monitor={bundle.monitor} is none of {', '.join(self.monitors)}")
         self.model: Model = bundle.model
         self.objective = bundle.objective
-        self.val_loss = MeanMetric()
+        self.val_loss = _mean_of_all()
         self.comparable = tuple(comparable)
         names = [name for measure in comparable for name in measure.names]
-        self.val_means = ModuleDict({name: MeanMetric() for name in names})
+        self.val_means = ModuleDict({name: _mean_of_all() for name in names})
 
     @classmethod
     def refusal(cls, head: type, **settings: Any) -> str | None:
@@ -71,7 +72,10 @@ class ScoreTask(Task, ABC):
         return batch.x_BD + self.smoothing * smoothing_noise(draws, batch.x_BD), draws
 
     def setup(self, stage: str) -> None:
-        """Give the objective its reference examples, the same in every stage and process."""
+        """Give the objective its reference examples, the same in every process, and doubt odd training data."""
+        if stage == "fit":
+            for sentence in self.source.doubts(self.smoothing):
+                warnings.warn(sentence, stacklevel=2)
         if n := min(self.objective.references, self.source.count("train")):
             index_B = torch.arange(n)
             x_BD = self.source.examples("train", index_B, 0, self.seed)
@@ -120,10 +124,13 @@ class ScoreTask(Task, ABC):
         """Log the objective's own loss on held-out examples, with noise that is fixed per example."""
         if len(batch.x_BD):
             x_BD, draws = self.smoothed(batch)
-            self.val_loss.update(self.objective.held_out(self.model, x_BD, draws).detach())
+            loss_B = self.objective.held_out(self.model, x_BD, draws).detach()
+            self.val_loss.update(loss_B)
+            self.notice("loss", loss_B, batch.index_B)
             for measure in self.comparable:
                 for name, value_B in measure.of(x_BD).items():
                     cast(MeanMetric, self.val_means[name]).update(value_B.detach())
+                    self.notice(name, value_B, batch.index_B)
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log(f"val/loss/{self.objective.name}", self.val_loss)
         for name, mean in self.val_means.items():
@@ -144,3 +151,8 @@ class ScoreTask(Task, ABC):
         optimizer = self.optimisation.optimizer(self.parameters())
         scheduler = self.optimisation.scheduler(optimizer, self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _mean_of_all() -> MeanMetric:
+    """Return a mean that is not a number where one of its values is none: torchmetrics' own leaves such out."""
+    return MeanMetric(nan_strategy="disable")

@@ -1,19 +1,20 @@
 """What every LightningModule of ours shares: the model, its data, and held-out numbers with their standard errors."""
 
+import warnings
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
 from lightning import LightningModule
 from torch import Tensor
-from torchmetrics import CatMetric
 
 from scorewise.capabilities import Watched
 from scorewise.data.datamodule import Batch
+from scorewise.data.source import Split
 from scorewise.errors import UserError
 from scorewise.heads.trained import Trained
 from scorewise.objectives.objective import Objective
 from scorewise.tasks.bundle import Bundle
+from scorewise.tasks.held_out import HeldOutNumber, without_number
 from scorewise.tasks.prediction import Prediction
 from scorewise.tasks.report import Report
 
@@ -45,7 +46,8 @@ class Task(LightningModule, ABC):
         super().__init__()
         self.model, self.optimisation, self.source = bundle.model, bundle.optimisation, bundle.source
         self.smoothing, self.seed, self.monitor = bundle.smoothing, bundle.seed, bundle.monitor
-        self.held_out: dict[str, CatMetric] = {}
+        self.held_out: dict[str, HeldOutNumber] = {}
+        self._without_number, self._warned = dict[str, str](), set[str]()
 
     @property
     @abstractmethod
@@ -74,21 +76,62 @@ class Task(LightningModule, ABC):
         """Return what metrics of this task alone mean."""
         return {}
 
-    def collect(self, name: str, values_B: Tensor) -> None:
-        """Collect one held-out number per example; its mean and standard error are logged at the end."""
-        metric = self.held_out.setdefault(name, CatMetric().to(self.device))
-        metric.update(values_B.detach().double())
+    def remarks(self) -> dict[str, Any]:
+        """Return what a summary says of the examples of the last test: how many have no number, and which."""
+        return {"without_number": dict(self._without_number)} if self._without_number else {}
+
+    def collect(self, name: str, values_B: Tensor, index_B: Tensor | None = None) -> None:
+        """Collect one held-out number per example; its mean and standard error are logged at the end.
+
+        Args:
+            name: of the number.
+            values_B: the numbers of some examples.
+            index_B: places in the test split of these, or of more that come after; None: they are in none.
+        """
+        number = self.held_out.setdefault(name, HeldOutNumber(self.device))
+        number.add(values_B, None if index_B is None else index_B[: len(values_B)])
 
     def on_test_start(self) -> None:
         """Forget the numbers of an earlier test."""
-        self.held_out = {}
+        self.held_out, self._without_number = {}, {}
 
     def on_test_epoch_end(self) -> None:
-        """Log the mean and the standard error of every held-out number."""
-        for name, metric in self.held_out.items():
-            values_B = joined(metric)
-            self.log(f"test/{name}", values_B.mean())
-            self.log(f"test/{name}_se", values_B.std() / len(values_B) ** 0.5)
+        """Log the mean and the standard error of every held-out number, of the examples that have one."""
+        for name, number in self.held_out.items():
+            fine_N = number.finite()
+            if missing := number.missing():
+                said = without_number(missing, len(number.values()), f"test {self.source.one}", self._names("test"))
+                self._without_number[name] = f"{said}: left out of the mean"
+                self.log(f"test/{name}_without_number", float(len(missing)))
+                end = "is left out of the mean" if len(fine_N) else "so it is not reported"
+                warnings.warn(f"{name} of {said} is no finite number: {end}.", stacklevel=2)
+            if len(fine_N):
+                self.log(f"test/{name}", fine_N.mean())
+            if len(fine_N) > 1:
+                self.log(f"test/{name}_se", fine_N.std() / len(fine_N) ** 0.5)
+
+    def notice(self, name: str, values_B: Tensor, index_B: Tensor) -> None:
+        """Warn once of validation examples without a finite number, since the mean of all has none then either.
+
+        Args:
+            name: of the number.
+            values_B: the numbers of the first examples of a batch.
+            index_B: places of the batch in the validation split.
+        """
+        fine_B = values_B.isfinite()
+        if name in self._warned or bool(fine_B.all()):
+            return
+        self._warned.add(name)
+        missing = index_B[: len(values_B)][~fine_B].tolist()
+        said = without_number(missing, len(values_B), f"validation {self.source.one}", self._names("val"))
+        warnings.warn(
+            f"val/{name} of {said} is no finite number, so the mean over all is none: weights are not kept as the best "
+            "ones by such a mean.",
+            stacklevel=2,
+        )
+
+    def _names(self, split: Split) -> list[str]:
+        return self.source.names(split)
 
     def on_predict_start(self) -> None:
         """Compute what predictions refer to."""
@@ -102,8 +145,3 @@ class Task(LightningModule, ABC):
         if self.prediction is None:
             raise UserError(f"{type(self).__name__} predicts nothing for such examples: take another task.")
         return self.prediction
-
-
-def joined(metric: CatMetric) -> Tensor:
-    """Return the values that all processes have collected, shape (N,)."""
-    return torch.as_tensor(metric.compute()).reshape(-1)

@@ -13,6 +13,8 @@ from scorewise.noise import Draws
 from scorewise.tasks.vae_settings import AnnealingSettings, LikelihoodSettings, ValidationSettings
 
 IN_DOUBLE = "ais_float64_shift"
+SIMULATED = ("simulated_forward", "simulated_backward", "simulated_gap")
+"""Numbers of images that are drawn from the model, and are in no split."""
 WATCHED, IDENTITY = 64, 64
 """Images, and draws of each, whose scores are held against Stein's identity."""
 
@@ -95,7 +97,7 @@ class VAELikelihood:
         if done == 0 and self.test.simulated:
             index_B = torch.arange(self.test.simulated, device=o_BD.device)
             low_B, high_B = self.vae.simulated(self.ais, Draws.of(self.seed, -1, index_B), self.rows)
-            found |= {"simulated_forward": -low_B, "simulated_backward": -high_B, "simulated_gap": high_B - low_B}
+            found |= dict(zip(SIMULATED, (-low_B, -high_B, high_B - low_B), strict=True))
         return found
 
     def _bound(self, o_BD: Tensor, draws: Draws) -> dict[str, Tensor]:

@@ -13,6 +13,10 @@ from scorewise.errors import UserError
 
 DIGITS = 8
 """Of a drawn number, below the leading one of its column's scale."""
+FEW_UNITS = 4
+"""Units in the last place that values of a constant column may differ by."""
+TOO_LARGE = "too large a number"
+"""Why a row cannot be used that is not `computable`."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,22 @@ def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -
         )
 
 
+def computable(x_ND: Tensor) -> Tensor:
+    """Return which standardised rows are finite numbers in the type that models compute in, shape (N,)."""
+    return x_ND.to(torch.get_default_dtype()).isfinite().all(-1)
+
+
+def varies(raw_ND: Tensor) -> Tensor:
+    """Return which columns have more than one value, shape (D,): a spread of a few units in the last place is one."""
+    low_D, high_D = raw_ND.amin(0), raw_ND.amax(0)
+    rounding_D = FEW_UNITS * torch.finfo(raw_ND.dtype).eps * torch.maximum(low_D.abs(), high_D.abs())
+    return high_D - low_D > rounding_D
+
+
 def moments(raw_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the standard deviation of every column, (D,), without overflow."""
-    largest_D = raw_ND.abs().amax(0).clamp(min=torch.finfo(raw_ND.dtype).tiny)
-    unit_ND = raw_ND / largest_D
-    return unit_ND.mean(0) * largest_D, unit_ND.std(0, correction=0) * largest_D
+    """Return the mean and the standard deviation of every column, (D,), without overflow, however far it is from 0."""
+    low_D, high_D = raw_ND.amin(0), raw_ND.amax(0)
+    centre_D, half_D = 0.5 * low_D + 0.5 * high_D, 0.5 * high_D - 0.5 * low_D
+    half_D = half_D.clamp(min=torch.finfo(raw_ND.dtype).tiny)
+    unit_ND = (raw_ND - centre_D) / half_D
+    return centre_D + unit_ND.mean(0) * half_D, unit_ND.std(0, correction=0) * half_D

@@ -13,6 +13,7 @@ class Tabular(FixedSource, ABC):
     """Rows of a table; models see every column with mean 0 and standard deviation 1 over the training rows."""
 
     mean, std = 0.0, 1.0
+    one = "row"
     unit = "the columns' own units"
 
     @property
