@@ -21,7 +21,9 @@ from scorewise.config.identity import RESULTS
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError
+from scorewise.files import put_text
 from scorewise.heads.trained import Trained
+from scorewise.run import checkpoint
 from scorewise.run.callbacks import (
     Averaging,
     Best,
@@ -31,7 +33,6 @@ from scorewise.run.callbacks import (
     ScoreHistograms,
     trackers,
 )
-from scorewise.run.checkpoint import refuse_unreadable, steps_made
 from scorewise.run.code_version import code_version
 from scorewise.run.compiler import compile_step
 from scorewise.run.conventions import conventions, meant
@@ -119,6 +120,7 @@ class TrainingRun:
                 **TRAINER_SETTINGS,
                 **settings,
                 logger=loggers,
+                plugins=[checkpoint.CheckpointFiles()],
                 callbacks=self._callbacks(),
                 default_root_dir=self.folder.path,
                 enable_progress_bar=bool(self.config["callbacks"]["progress"]),
@@ -157,10 +159,12 @@ class TrainingRun:
         Raises:
             UserError: the loss is not finite, or the checkpoint is not plain numbers.
         """
-        for checkpoint in self.checkpoints:
-            refuse_unreadable(checkpoint)
+        if self.resume:
+            self.resume = checkpoint.readable(self.resume)
+        if self.folder.best in self.checkpoints:
+            checkpoint.refuse_unreadable(self.folder.best)
         for tracker in trackers(self.trainer):
-            tracker.begin(steps_made(self.resume) if self.resume else 0)
+            tracker.begin(checkpoint.steps_made(self.resume) if self.resume else 0)
         try:
             self.trainer.fit(self.task, self.data, ckpt_path=self.resume, weights_only=True)
         except NotFinite as error:
@@ -172,10 +176,10 @@ class TrainingRun:
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
         # Both hold the averaged weights; a run that ended before its first validation has no best.
         if not logged_step(self.trainer) and self.folder.last.is_file():  # forked processes made the steps
-            set_logged_step(self.trainer, steps_made(self.folder.last))
+            set_logged_step(self.trainer, checkpoint.steps_made(self.folder.last))
         self._catch_up()
         kept = self.folder.best if self.folder.best.is_file() else self.folder.last
-        self.task.load_state_dict(torch.load(kept, weights_only=True, map_location="cpu")["state_dict"])
+        self.task.load_state_dict(checkpoint.weights_of(kept))
 
     def _catch_up(self) -> None:
         self.table.reload()
@@ -221,7 +225,7 @@ class TrainingRun:
         model = self.task.model.eval()
         if self.config["train"]:
             model.save_weights(self.folder.path / "weights.safetensors")
-            (self.folder.path / "README.md").write_text(model.card())
+            put_text(self.folder.path / "README.md", model.card(), lasting=False)
         objective = catalog.option_name("objective", self.config["objective"]["_target_"])
         meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
         self.table.write()

@@ -1,7 +1,7 @@
 """The table of a run's metrics: metrics.csv."""
 
 import csv
-import os
+import io
 import time
 import warnings
 from argparse import Namespace
@@ -13,6 +13,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
 from scorewise.errors import UserError
+from scorewise.files import put_text
 
 SECONDS_BETWEEN_WRITES = 5.0
 WHAT_IT_IS = "/what it is"
@@ -91,21 +92,21 @@ class MetricsTable(Logger):
         """
         self.written = time.monotonic()
         try:
-            self._write()
+            put_text(self.path, self.text(), lasting=False)
             self.unwritten = False
-        except OSError as error:
+        except UserError as error:
             if not self.unwritten:
-                warnings.warn(f"{self.path} cannot be written ({error}): it is tried again later.", stacklevel=2)
+                warnings.warn(f"{error} It is tried again later.", stacklevel=2)
             self.unwritten = True
 
-    def _write(self) -> None:
+    def text(self) -> str:
+        """Return the table as it is written."""
         columns = ["step", "epoch", *sorted({name for row in self.rows for name in row} - {"step", "epoch"})]
-        partial = self.path.with_suffix(".csv.partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(partial, self.path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
