@@ -42,7 +42,13 @@ class MetricsTable(Logger):
             UserError: it is damaged.
         """
         if self.path.is_file() and not self.unwritten:
-            self.rows = _rows_of(self.path)
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self.rows = _rows_of(file, self.path)
+
+    def restore(self, text: str) -> None:
+        """Take the rows of a text of this table instead of those of the file, and write them."""
+        self.rows = _rows_of(io.StringIO(text, newline=""), self.path)
+        self.write()
 
     @property
     def name(self) -> str:
@@ -114,11 +120,10 @@ class MetricsTable(Logger):
         self.write()
 
 
-def _rows_of(path: Path) -> list[dict[str, Any]]:
+def _rows_of(text: Iterable[str], path: Path) -> list[dict[str, Any]]:
     """Return the rows of a metrics.csv, which may have been changed by hand since it was written."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows: list[dict[Any, Any]] = list(csv.DictReader(file))
+        rows: list[dict[Any, Any]] = list(csv.DictReader(text))
         for row in rows:
             row.pop(None, None)  # cells beyond the last column
             int(row["step"])
@@ -127,8 +132,8 @@ def _rows_of(path: Path) -> list[dict[str, Any]]:
         told = {KeyError: "no column step", TypeError: "a row without a step"}
         reason = told.get(type(error), _line(error))
         raise UserError(
-            f"{path} is damaged ({reason}): put it back as it was, or remove it, and the run goes on without its "
-            "earlier rows."
+            f"{path} is damaged ({reason}): put it back as it was, or remove it, and the run goes on with the "
+            "rows of its checkpoint."
         ) from error
     return rows
 
