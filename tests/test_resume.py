@@ -19,9 +19,12 @@ from safetensors.torch import load_file
 
 from scorewise.errors import UserError
 from scorewise.run import training
+from scorewise.run.checkpoint import CheckpointFiles
 from scorewise.run.folder import RunFolder
+from scorewise.run.trainer import TRAINER_SETTINGS
+from scorewise.run.training import TrainingRun
 from scorewise.tasks.score_task import ScoreTask
-from scorewise.tracking.metrics_table import read_metrics
+from scorewise.tracking.metrics_table import MetricsTable, read_metrics
 
 Command = Callable[..., Outcome]
 # 5 batches an epoch, 3 epochs, a save every 2 steps.
@@ -60,6 +63,8 @@ def same_results(one: Path, two: Path) -> None:
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(value, last[1][part][name]) for name, value in last[0].get(part, {}).items())
     assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
+    summaries = [json.loads((folder / "summary.json").read_text()) | {"seconds": 0} for folder in (one, two)]
+    assert summaries[0] == summaries[1]
 
 
 def test_running_again_leaves_no_number_of_the_old_weights(tmp_path: Path) -> None:
@@ -78,6 +83,13 @@ def test_running_again_leaves_no_number_of_the_old_weights(tmp_path: Path) -> No
     assert {file.name for file in tmp_path.iterdir()} == kept.keys()
 
 
+@pytest.fixture
+def saved_steps_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of metrics.csv are of every second step, after each of which small runs are saved."""
+    monkeypatch.setitem(TRAINER_SETTINGS, "log_every_n_steps", 2)
+
+
+@pytest.mark.usefixtures("saved_steps_are_logged")
 @pytest.mark.parametrize("step", [2, 3, 4, 5, 6, 8, 10, 11, 15])
 def test_a_killed_run_ends_as_if_nothing_had_happened(
     command: Command, monkeypatch: pytest.MonkeyPatch, step: int
@@ -93,6 +105,70 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
     assert resumed.status == 0, resumed.err
     assert ("resuming:" in resumed.out) == (step > 2), "a save after step 2 is what a run can resume from"
     same_results(whole.folder / "whole", whole.folder / "parts")
+
+
+@pytest.mark.usefixtures("saved_steps_are_logged")
+@pytest.mark.parametrize(
+    ("owner", "method", "call"),
+    [
+        (CheckpointFiles, "save_checkpoint", 2),
+        (CheckpointFiles, "save_checkpoint", 4),
+        (MetricsTable, "write", 1),
+        (MetricsTable, "write", 3),
+        (MetricsTable, "write", 6),
+        (TrainingRun, "test", 1),
+        (TrainingRun, "finish", 1),
+        (RunFolder, "write_summary", 1),
+    ],
+)
+@pytest.mark.parametrize("settings", [(), ("trainer.max_steps=12",)], ids=["epochs", "steps"])
+def test_a_run_killed_between_two_files_ends_as_if_nothing_had_happened(
+    command: Command, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], owner: type, method: str, call: int
+) -> None:
+    small = (*SMALL, *settings)
+    assert command(*small, "hydra.run.dir=whole").status == 0
+    original, calls = getattr(owner, method), []
+
+    def killing(*arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call:
+            raise Killed
+        return original(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, method, killing)
+        with pytest.raises(Killed):
+            command(*small, "hydra.run.dir=parts")
+    resumed = command(*small, "hydra.run.dir=parts")
+    assert resumed.status == 0, resumed.err
+    same_results(Path("whole"), Path("parts"))
+
+
+@pytest.mark.usefixtures("saved_steps_are_logged")
+def test_a_lost_table_comes_back_from_the_checkpoint(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command(*SMALL, "hydra.run.dir=whole").status == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, 12, kill)
+        with pytest.raises(Killed):
+            command(*SMALL, "hydra.run.dir=parts")
+    Path("parts/metrics.csv").unlink()
+    assert command(*SMALL, "hydra.run.dir=parts").status == 0
+    same_results(Path("whole"), Path("parts"))
+
+
+@pytest.mark.usefixtures("saved_steps_are_logged")
+@pytest.mark.parametrize("step", [3, 6, 7, 9])
+def test_gradients_that_wait_for_more_are_not_lost(
+    command: Command, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    settings = (*SMALL, "+trainer.accumulate_grad_batches=2", "callbacks.save_every_n_steps=1")
+    assert command(*settings, "hydra.run.dir=whole").status == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, step, kill)
+        with pytest.raises(Killed):
+            command(*settings, "hydra.run.dir=parts")
+    assert command(*settings, "hydra.run.dir=parts").status == 0
+    same_results(Path("whole"), Path("parts"))
 
 
 def test_a_run_of_so_many_steps_that_is_killed_after_an_epoch_takes_them_all(

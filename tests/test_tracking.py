@@ -26,6 +26,8 @@ from scorewise.comparison.compared import compare_records
 from scorewise.comparison.curves import panels
 from scorewise.comparison.record import read_record
 from scorewise.errors import UserError
+from scorewise.files import put_text
+from scorewise.tracking import metrics_table
 from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable, measured, read_metrics
 from scorewise.tracking.tensorboard import TensorBoard
 from scorewise.tracking.tracker import Label
@@ -417,15 +419,15 @@ def test_a_table_is_utf8_and_goes_on_without_cells_that_have_no_column(tmp_path:
 
 
 def test_a_table_that_cannot_be_written_for_a_while(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = MetricsTable._write, []
+    calls: list[int] = []
 
-    def full(self: MetricsTable) -> None:
-        calls.append(len(self.rows))
-        if len(self.rows) < 2:
-            raise FULL
-        original(self)
+    def full(path: Path, text: str, lasting: bool) -> None:
+        calls.append(text.count("\n") - 1)
+        if calls[-1] < 2:
+            raise UserError(f"{path} cannot be written.")
+        put_text(path, text, lasting)
 
-    monkeypatch.setattr(MetricsTable, "_write", full)
+    monkeypatch.setattr(metrics_table, "put_text", full)
     ended = command(*QUICK)
     assert ended.status == 0, ended.err
     assert min(calls) < 2
@@ -508,7 +510,7 @@ def test_the_dashboard_in_one_sentence_where_it_cannot_be_made(
         (typo, "objectives=cms is no objective; did you mean csm?"),
         (typos, "objectives=ssm_rv is no objective; did you mean ssm_vr?"),
         (no_key, "W&B cannot be reached (No API key configured"),
-        (nowhere, "save=nowhere/workspace.json cannot be written: No such file or directory."),
+        (nowhere, "nowhere/workspace.json cannot be written (No such file or directory)"),
         (not_installed, "pip install 'scorewise[dashboard]'"),
     ):
         assert ended.status == 1

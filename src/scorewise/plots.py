@@ -1,5 +1,6 @@
 """Pictures of a run."""
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from scorewise.files import put_bytes
+
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
+    put_bytes(path, picture.getbuffer(), lasting=False)
 
 
 def loss_curves(

@@ -14,6 +14,7 @@ from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.commands import job
 from scorewise.errors import UserError
+from scorewise.files import refuse_no_folder
 from scorewise.run.folder import RunFolder, claim, is_rank_zero
 
 
@@ -178,8 +179,14 @@ def compare(arguments: list[str]) -> int:
 
 
 def _place(config: Config, name: str) -> Path:
-    """Return where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or multirun/<sweep>/<hash8>."""
+    """Return where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or multirun/<sweep>/<hash8>.
+
+    Raises:
+        UserError: the name is no name of a folder.
+    """
     from scorewise.config.identity import identity
+
+    refuse_no_folder("name", name)
 
     given = HydraConfig.get()
     if job.sweeping():

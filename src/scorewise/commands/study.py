@@ -26,6 +26,7 @@ from scorewise.config.identity import differences, identity, plain, storable
 from scorewise.config.refusals import one_sentence
 from scorewise.config.settle import names, settle
 from scorewise.errors import Held, Stopped, UserError
+from scorewise.files import refuse_no_folder
 from scorewise.ranges import is_whole
 from scorewise.run.folder import RunFolder, claim
 from scorewise.tracking import console
@@ -87,6 +88,7 @@ class Study:
             task = catalog.option_name("task", first["task"]["_target_"])
             raise UserError(f"task={task} monitors no number in validation that a study could compare.")
         self.name = str(self.settings["name"] or f"study-{'-'.join(names(first))}")
+        refuse_no_folder("study.name", self.name)
         self.place = Path(config["paths"]["multirun"]).absolute() / self.name
         self.study = self._open(identity(first))
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from scorewise.files import write
+from scorewise.files import put_text, write
 
 NOTES = ".cells"
 """Where the runs of a sweep note how they ended, until the table is written."""
@@ -128,9 +127,7 @@ class Notes(Callback):
             return
         note = note_of(Path(config.hydra.sweep.dir), config.hydra.overrides.task)
         note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(outcome)))
-        os.replace(partial, note)
+        put_text(note, json.dumps(asdict(outcome)))
 
 
 def cells_of(config: DictConfig) -> tuple[tuple[str, ...], ...]:

@@ -12,6 +12,7 @@ from scorewise.comparison.finding import find_runs, is_run
 from scorewise.comparison.record import Record, read_record
 from scorewise.comparison.spreadsheet import runs_csv, seeds_csv
 from scorewise.errors import UserError, printable
+from scorewise.files import put_text
 
 USAGE = """usage: python src/compare.py FOLDER [FOLDER ...] [out=FOLDER]
 
@@ -108,14 +109,8 @@ def compare_folders(arguments: Sequence[str]) -> Made:
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.values():
-            _write(out / name, text)
     except OSError as error:
         raise UserError(f"out={out} cannot be written ({error.strerror}): give another folder by out=.") from error
+    for name, text in contents.values():
+        put_text(out / name, text)
     return Made(compared, {what: out / name for what, (name, _) in contents.items()})
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="")
-    os.replace(partial, path)

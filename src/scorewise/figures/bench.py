@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from scorewise.figures.finished_run import FinishedRun
+from scorewise.files import make_folder, put_text
 
 Measured = TypeVar("Measured")
 
@@ -79,7 +79,5 @@ class Bench:
 
 def write_whole(text: str, path: Path) -> None:
     """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    make_folder(path.parent)
+    put_text(path, text)

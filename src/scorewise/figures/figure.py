@@ -1,5 +1,6 @@
 """A figure: measurements of trained models, claims about them, and a picture."""
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure as Canvas
 
 from scorewise.figures.bench import Bench
 from scorewise.figures.results import Results, Text
+from scorewise.files import put_bytes
 
 
 class Figure(ABC):
@@ -31,4 +33,6 @@ class Figure(ABC):
         canvas = Canvas(layout="constrained")
         FigureCanvasAgg(canvas)
         self.draw(data, text, canvas)
-        canvas.savefig(path, dpi=110)
+        picture = io.BytesIO()
+        canvas.savefig(picture, format="png", dpi=110)
+        put_bytes(path, picture.getbuffer(), lasting=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scorewise import catalog
+from scorewise.files import put_text
 
 HEAD = """# Results
 
@@ -117,11 +118,11 @@ def main(docs: Path) -> int:
     if not results:
         print(f"{docs / 'results'} holds no results: run python src/reproduce.py figure=fig2 first.", file=sys.stderr)
         return 1
-    (docs / "results.md").write_text(page(results))
+    put_text(docs / "results.md", page(results))
     print(docs / "results.md")
     speeds, benchmarks = docs / "performance.md", read(docs / "benchmarks")
     if speeds.is_file() and benchmarks:
-        speeds.write_text(with_speed(speeds.read_text(), benchmarks))
+        put_text(speeds, with_speed(speeds.read_text(), benchmarks))
         print(speeds)
     return 0
 

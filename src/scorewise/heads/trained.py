@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Generator, Tensor, nn
+
+from scorewise.files import put_bytes, put_text
 
 
 class Trained(nn.Module, ABC):
@@ -55,10 +57,10 @@ class Trained(nn.Module, ABC):
         folder.mkdir(parents=True, exist_ok=True)
         self.save_weights(folder / "weights.safetensors")
         recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
-        (folder / "config.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-        (folder / "README.md").write_text(self.card())
+        put_text(folder / "config.yaml", yaml.safe_dump(recipe, sort_keys=False))
+        put_text(folder / "README.md", self.card(), lasting=False)
         return folder
 
     def save_weights(self, path: Path) -> None:
         """Write the weights alone, as plain numbers."""
-        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path)
+        put_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}))

@@ -7,10 +7,11 @@ from typing import Any, final
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from scorewise.errors import UserError
+from scorewise.files import put_bytes, put_text
 from scorewise.noise import OwnNumbers
 from scorewise.quality.extractor import FeatureExtractor
 from scorewise.ranges import Count, within_ranges
@@ -101,9 +102,8 @@ class ClassifierFeatures(FeatureExtractor):
             facts: how it was trained, plain values.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, folder / WEIGHTS
-        )
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        put_bytes(folder / WEIGHTS, save(weights))
         settings = {
             "name": self.name,
             "shape": list(self.shape),
@@ -113,7 +113,7 @@ class ClassifierFeatures(FeatureExtractor):
             "accuracy": self.accuracy,
         }
         config = {"extractor": settings, "hash": self.hash, **facts}
-        (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+        put_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
         return folder
 
     @classmethod

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from scorewise.data.datamodule import Batches
 from scorewise.errors import Stopped
-from scorewise.run.lightning_internals import batch_completed, begin_epoch, logged_step
+from scorewise.run.lightning_internals import (
+    batch_completed,
+    begin_epoch,
+    count_epochs,
+    has_stepped,
+    logged_step,
+    pending_row,
+)
 from scorewise.tasks.task import Task
 from scorewise.tracking.metrics_table import MetricsTable
 from scorewise.tracking.tracker import Tracker
@@ -62,12 +69,14 @@ class ResumePoint(Checkpoint):
         return self.earlier + time.monotonic() - self.started
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the seconds that the run has taken so far."""
-        return {"seconds": self.seconds}
+        """Return the seconds that the run has taken so far, and the table as it is."""
+        return {"seconds": self.seconds, "table": self.table.text()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the seconds that the run had taken when it was saved."""
+        """Restore the seconds that the run had taken when it was saved, and its table."""
         self.earlier = float(state_dict["seconds"])
+        if "table" in state_dict:  # releases before 0.2 did not keep it
+            self.table.restore(state_dict["table"])
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = number
@@ -91,6 +100,10 @@ class ResumePoint(Checkpoint):
         """Restore the handlers of the signals."""
         self._restore_handlers()
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the epochs, which Lightning leaves out where a run is continued that had made all its steps."""
+        count_epochs(trainer)
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Restore the handlers of the signals."""
         self._restore_handlers()
@@ -107,12 +120,14 @@ class ResumePoint(Checkpoint):
         inside = batch_idx + 1 < trainer.num_training_batches
         # Several processes hear of a signal at different steps, so they agree on it at the regular saves only.
         asked = self.asked is not None and trainer.world_size == 1
-        if inside and (asked or trainer.global_step % self.every_n_steps == 0):
+        if inside and has_stepped(trainer) and (asked or trainer.global_step % self.every_n_steps == 0):
+            self.table.log_metrics(pending_row(trainer), logged_step(trainer))
             with batch_completed(trainer):
                 self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save at the end of an epoch."""
+        self.table.log_metrics(pending_row(trainer), logged_step(trainer) - 1)
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:

@@ -1,12 +1,73 @@
-"""Checkpoints of Lightning, before they are trusted."""
+"""Checkpoints of Lightning: written in one move, and read before they are trusted."""
 
+import io
+import os
 import pickle
+import warnings
+import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from torch import Tensor
 
 from scorewise.errors import UserError
+from scorewise.files import put_bytes
 from scorewise.run.lightning_internals import logged_step_of
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Checkpoints as files that are replaced in one move; the older one stays until the new one has been read back."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint into a folder that exists.
+
+        Raises:
+            UserError: the disk is full, or the folder is gone; the older checkpoint is kept.
+        """
+        packed, place = io.BytesIO(), Path(path)
+        torch.save(checkpoint, packed)
+        with suppress(OSError):  # there is none, one is kept already, or the file system has no second names
+            os.link(place, older(place))
+        put_bytes(place, packed.getbuffer())
+        if is_whole(place):
+            older(place).unlink(missing_ok=True)
+
+
+def older(checkpoint: Path) -> Path:
+    """Return where the checkpoint before this one is kept while this one is written."""
+    return checkpoint.with_name(f"{checkpoint.stem}.previous{checkpoint.suffix}")
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Return whether a checkpoint can be read and every part of it has the checksum that was written with it."""
+    try:
+        with zipfile.ZipFile(checkpoint) as parts:
+            return parts.testzip() is None
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, LookupError):
+        return False
+
+
+def readable(checkpoint: Path) -> Path:
+    """Return a checkpoint, or the older one, with a warning, where it is damaged.
+
+    Raises:
+        UserError: see `refuse_unreadable`; there is no older one.
+    """
+    before = older(checkpoint)
+    try:
+        refuse_unreadable(checkpoint)
+        return checkpoint
+    except UserError:
+        if not before.is_file():
+            raise
+    refuse_unreadable(before)
+    warnings.warn(f"{checkpoint} is damaged, so the run continues from the one before it, {before.name}.", stacklevel=2)
+    return before
 
 
 def refuse_unreadable(checkpoint: Path) -> None:
@@ -16,6 +77,8 @@ def refuse_unreadable(checkpoint: Path) -> None:
         UserError: which file.
     """
     try:
+        if not is_whole(checkpoint):
+            raise ValueError("a checksum")
         if not {"state_dict", "loops", "optimizer_states"} <= set(torch.load(checkpoint, weights_only=True, mmap=True)):
             raise KeyError("state_dict")
     except (
@@ -29,8 +92,24 @@ def refuse_unreadable(checkpoint: Path) -> None:
     ) as error:
         raise UserError(
             f"{checkpoint} is damaged or holds more than plain numbers, so it was not loaded: "
-            "remove it to start the run again."
+            f"remove {checkpoint.parent} to start the run again."
         ) from error
+
+
+def weights_of(checkpoint: Path) -> dict[str, Tensor]:
+    """Return the weights of a trained task, by name.
+
+    Raises:
+        UserError: one is not finite: nothing was learnt.
+    """
+    weights: dict[str, Tensor] = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    for name, value in weights.items():
+        if not bool(value.isfinite().all()):
+            raise UserError(
+                f"training ended with weights that are not finite numbers ({name}), so the run is not finished: try a "
+                "smaller optim.lr, or a smaller optim.ema_decay."
+            )
+    return weights
 
 
 def steps_made(checkpoint: Path) -> int:

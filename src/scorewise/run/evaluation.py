@@ -17,6 +17,7 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.data.tables import Table, place_of
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
+from scorewise.files import put_text
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
@@ -135,6 +136,6 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
             "conventions": meant(texts, metrics),
             **({"data": remarks} if (remarks := dict(report.remarks) | task.remarks()) else {}),
         }
-        (folder / f"{task.name}.json").write_text(json.dumps(content, indent=2) + "\n")
+        put_text(folder / f"{task.name}.json", json.dumps(content, indent=2) + "\n")
     picture = draw_report(report, task.name, parts.source.shape, folder) if trainer.is_global_zero else None
     return metrics, texts, picture

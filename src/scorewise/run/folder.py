@@ -15,12 +15,15 @@ import yaml
 from scorewise.catalog import Config
 from scorewise.config.identity import CHANGES_RESULTS, differences, identity, what_counts
 from scorewise.errors import Held, UserError
+from scorewise.files import PARTIAL, make_folder, put_text, refuse_outside
 from scorewise.ranges import has_shape, mapping_in
 
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 """Where launchers say which of several processes this is; 0 in all that there are is the first."""
 LOCK = ".lock"
 """What a process that writes a run folder holds."""
+WRITTEN_BELOW = ("checkpoints", "tensorboard", "wandb")
+"""Folders in a run folder that training writes."""
 
 
 def is_rank_zero() -> bool:
@@ -68,17 +71,21 @@ class RunFolder:
         return dict(mapping_in(yaml.safe_load((self.path / "config.yaml").read_text()).get(name)))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Write summary.json, whole or not at all."""
-        partial = self.path / "summary.json.partial"
-        partial.write_text(json.dumps(summary, indent=2) + "\n")
-        os.replace(partial, self.path / "summary.json")
+        """Write summary.json, whole or not at all.
+
+        Raises:
+            UserError: the folder has no config.yaml any more, or cannot be written.
+        """
+        if not (self.path / "config.yaml").is_file():
+            raise UserError(
+                f"{self.path / 'config.yaml'} cannot be found any more, so the run is not finished: start it again."
+            )
+        put_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
 
     def write_config(self, config: Config) -> None:
         """Write the resolved config as config.yaml, whole or not at all."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.path / "config.yaml.partial"
-        partial.write_text(yaml.safe_dump({**config, "identity": self.identity}, sort_keys=False))
-        os.replace(partial, self.path / "config.yaml")
+        make_folder(self.path)
+        put_text(self.path / "config.yaml", yaml.safe_dump({**config, "identity": self.identity}, sort_keys=False))
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -103,11 +110,13 @@ class RunFolder:
         except Timeout as error:
             raise Held(f"{self.path} is being written by another process: wait for it, or stop it.") from error
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise UserError(f"{self.path} cannot be written ({error.strerror}): use another folder.") from error
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise
+                raise UserError(f"{self.path} cannot be written ({error.strerror}): use another folder.") from error
         try:
+            for name in WRITTEN_BELOW:
+                refuse_outside(self.path, self.path / name)
+            for left in (self.path / "checkpoints").glob(f".*{PARTIAL}"):  # by a process that was killed
+                left.unlink()
             yield
         finally:
             with suppress(OSError):
@@ -119,7 +128,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run of the same config left here."""
-        for name in ("checkpoints", "tensorboard", "wandb"):
+        for name in WRITTEN_BELOW:
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in ("summary.json", "metrics.csv", "weights.safetensors", "samples.png", "curves.png"):
             (self.path / name).unlink(missing_ok=True)
@@ -178,8 +187,10 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
 
 def _just_begun(path: Path) -> bool:
     """Return whether a folder holds nothing, or what another process of the same run makes before its config."""
-    begun = ("config.yaml.partial", "checkpoints", LOCK)
-    return all(one.name in begun and not (one.is_dir() and any(one.iterdir())) for one in path.iterdir())
+    return all(
+        (one.name in ("checkpoints", LOCK) or one.name.endswith(PARTIAL)) and not (one.is_dir() and any(one.iterdir()))
+        for one in path.iterdir()
+    )
 
 
 def _trusting_own(config: Config) -> Callable[[str], None]:

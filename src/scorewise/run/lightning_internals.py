@@ -28,6 +28,30 @@ def logged_step_of(checkpoint: Mapping[str, Any]) -> int:
     return int(checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"])
 
 
+def pending_row(trainer: Trainer) -> dict[str, float]:
+    """Return what Lightning logs of the step or the epoch that ends, which it does only after its hooks.
+
+    Inside an epoch that is nothing at most steps, see `log_every_n_steps`.
+    """
+    connector = trainer._logger_connector
+    inside = connector._first_loop_iter is not None
+    if inside and not connector.should_update_logs:
+        return {}
+    values = {name: float(value) for name, value in connector.metrics["log"].items()}
+    return {"epoch": trainer.current_epoch, **values} if values else {}
+
+
+def has_stepped(trainer: Trainer) -> bool:
+    """Return whether the batch that ends has moved the weights, and no gradients wait for the next ones."""
+    return not trainer.fit_loop._should_accumulate()
+
+
+def count_epochs(trainer: Trainer) -> None:
+    """Count every epoch that was begun, as a run that is not resumed does at its end."""
+    progress = trainer.fit_loop.epoch_progress.current
+    progress.completed = progress.ready
+
+
 @contextmanager
 def batch_completed(trainer: Trainer) -> Iterator[None]:
     """Count the current batch as completed inside of this, which Lightning does only after its hooks.

@@ -1,6 +1,6 @@
 """Drawing from a trained model: synthetic rows of a table in its own units, or images."""
 
-import os
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
-from scorewise.files import write
+from scorewise.files import make_folder, put_bytes, refuse_outside, write
 from scorewise.heads.trained import Trained
 from scorewise.sampling.denoise import tweedie
 from scorewise.store import load, local_folder
@@ -40,7 +40,9 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     if config["denoise"]:
         x_ND = _denoised(model, x_ND)
     target = Path(config["output"] or folder / "samples").absolute()
-    target.mkdir(parents=True, exist_ok=True)
+    if not config["output"]:
+        refuse_outside(folder, target)
+    make_folder(target)
     if len(model.shape) == 3:
         return _images(x_ND, model.shape, target)
     if "columns" in model.recipe:
@@ -64,8 +66,8 @@ def _images(x_ND: Tensor, shape: tuple[int, ...], target: Path) -> list[Path]:
     """Write images in [-1, 1] as an array (n, channels, height, width), and draw the first of them."""
     from scorewise import plots
 
-    partial = target / "samples.partial.npz"
-    np.savez_compressed(partial, images=x_ND.float().reshape(-1, *shape).numpy())
-    os.replace(partial, target / "samples.npz")
+    packed = io.BytesIO()
+    np.savez_compressed(packed, images=x_ND.float().reshape(-1, *shape).numpy())
+    put_bytes(target / "samples.npz", packed.getbuffer())
     plots.samples({f"{min(SHOWN, len(x_ND))} of {len(x_ND)} samples": x_ND[:SHOWN]}, shape, target / "samples.png", "")
     return [target / "samples.npz", target / "samples.png"]

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
@@ -21,7 +20,9 @@ from scorewise.config.identity import RESULTS
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError
+from scorewise.files import put_text
 from scorewise.heads.trained import Trained
+from scorewise.run import checkpoint
 from scorewise.run.callbacks import (
     Averaging,
     Best,
@@ -31,12 +32,11 @@ from scorewise.run.callbacks import (
     ScoreHistograms,
     trackers,
 )
-from scorewise.run.checkpoint import refuse_unreadable, steps_made
 from scorewise.run.code_version import code_version
 from scorewise.run.compiler import compile_step
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
-from scorewise.run.label import label_of
+from scorewise.run.label import chosen_trackers, label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import attempt, draw_report, draw_samples, shown_progress
 from scorewise.run.precision import restoring_precision
@@ -48,7 +48,7 @@ from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.report import Report
 from scorewise.tasks.task import NotFinite, Task
 from scorewise.tracking.metrics_table import MetricsTable, curves_of
-from scorewise.tracking.tracker import Tracker, log_sentences
+from scorewise.tracking.tracker import log_sentences
 
 
 class TrainingRun:
@@ -111,10 +111,7 @@ class TrainingRun:
         loggers: list[Logger] = []
         if self.config["train"]:
             label = label_of(self.config, self.stored, self.folder, name, self.code)
-            loggers = [self.table]
-            if (logger := self.config["logger"]) != catalog.NONE:
-                kind: Any = choices.class_of(self.config, "logger", Tracker)
-                loggers += filter(None, [kind.of_run(self.folder.path, label, logger)])
+            loggers = [self.table, *chosen_trackers(self.config, self.folder, label)]
         if settings["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
         try:
@@ -122,6 +119,7 @@ class TrainingRun:
                 **TRAINER_SETTINGS,
                 **settings,
                 logger=loggers,
+                plugins=[checkpoint.CheckpointFiles()],
                 callbacks=self._callbacks(),
                 default_root_dir=self.folder.path,
                 enable_progress_bar=bool(self.config["callbacks"]["progress"]),
@@ -159,10 +157,12 @@ class TrainingRun:
         Raises:
             UserError: the loss is not finite, or the checkpoint is not plain numbers.
         """
-        for checkpoint in self.checkpoints:
-            refuse_unreadable(checkpoint)
+        if self.resume:
+            self.resume = checkpoint.readable(self.resume)
+        if self.folder.best in self.checkpoints:
+            checkpoint.refuse_unreadable(self.folder.best)
         for tracker in trackers(self.trainer):
-            tracker.begin(steps_made(self.resume) if self.resume else 0)
+            tracker.begin(checkpoint.steps_made(self.resume) if self.resume else 0)
         try:
             self.trainer.fit(self.task, self.data, ckpt_path=self.resume, weights_only=True)
         except NotFinite as error:
@@ -174,10 +174,10 @@ class TrainingRun:
             raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
         # Both hold the averaged weights; a run that ended before its first validation has no best.
         if not logged_step(self.trainer) and self.folder.last.is_file():  # forked processes made the steps
-            set_logged_step(self.trainer, steps_made(self.folder.last))
+            set_logged_step(self.trainer, checkpoint.steps_made(self.folder.last))
         self._catch_up()
         kept = self.folder.best if self.folder.best.is_file() else self.folder.last
-        self.task.load_state_dict(torch.load(kept, weights_only=True, map_location="cpu")["state_dict"])
+        self.task.load_state_dict(checkpoint.weights_of(kept))
 
     def _catch_up(self) -> None:
         self.table.reload()
@@ -221,7 +221,7 @@ class TrainingRun:
         model = self.task.model.eval()
         if self.config["train"]:
             model.save_weights(self.folder.path / "weights.safetensors")
-            (self.folder.path / "README.md").write_text(model.card())
+            put_text(self.folder.path / "README.md", model.card(), lasting=False)
         objective = catalog.option_name("objective", self.config["objective"]["_target_"])
         meanings = conventions(self.parts.source, self.task.smoothing, objective, model) | self.task.conventions()
         self.table.write()

@@ -1,5 +1,6 @@
 """A user's images, restored."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from scorewise.data.datamodule import Batch
 from scorewise.errors import UserError
+from scorewise.files import make_folder, put_bytes, refuse_outside
 from scorewise.tasks.prediction import Given, Prediction
 from scorewise.tasks.restoration import Restoration
 
@@ -17,8 +19,10 @@ def write_image(x_D: Tensor, shape: tuple[int, ...], path: Path) -> None:
     """Write an image in [-1, 1], shape (channels * height * width,), as an 8-bit PNG."""
     levels = ((x_D.detach().cpu().double().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     planes = levels.reshape(shape).permute(1, 2, 0).numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(planes[..., 0] if shape[0] == 1 else planes).save(path, format="PNG")
+    make_folder(path.parent)
+    picture = io.BytesIO()
+    Image.fromarray(planes[..., 0] if shape[0] == 1 else planes).save(picture, format="PNG")
+    put_bytes(path, picture.getbuffer(), lasting=False)
 
 
 def output_names(names: Sequence[str]) -> list[str]:
@@ -68,4 +72,5 @@ class RestoredImages(Prediction):
     def write(self, given: Given, found: Tensor, folder: Path) -> None:
         """Write every image as a PNG under its own name."""
         for name, x_D in zip(output_names(given.names), found, strict=True):
+            refuse_outside(folder, (folder / name).parent)
             write_image(x_D, self.restoration.shape, folder / name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scorewise.errors import UserError
+from scorewise.files import put_text
 
 COMPARABLE = ("fisher_error", "nll", "bits_per_dim")
 """Numbers that mean the same for every objective."""
@@ -63,10 +64,7 @@ def _chosen(asked: object, known: Sequence[str]) -> list[str]:
 
 
 def _write(path: Path, made: Any) -> Path:
-    try:
-        path.write_text(json.dumps(made._to_model().model_dump(by_alias=True, exclude_none=True), indent=1) + "\n")
-    except OSError as error:
-        raise UserError(f"save={path} cannot be written: {error.strerror or error}.") from error
+    put_text(path, json.dumps(made._to_model().model_dump(by_alias=True, exclude_none=True), indent=1) + "\n")
     return path.absolute()
 
 

@@ -1,7 +1,7 @@
 """The table of a run's metrics: metrics.csv."""
 
 import csv
-import os
+import io
 import time
 import warnings
 from argparse import Namespace
@@ -13,6 +13,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
 from scorewise.errors import UserError
+from scorewise.files import put_text
 
 SECONDS_BETWEEN_WRITES = 5.0
 WHAT_IT_IS = "/what it is"
@@ -41,7 +42,13 @@ class MetricsTable(Logger):
             UserError: it is damaged.
         """
         if self.path.is_file() and not self.unwritten:
-            self.rows = _rows_of(self.path)
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self.rows = _rows_of(file, self.path)
+
+    def restore(self, text: str) -> None:
+        """Take the rows of a text of this table instead of those of the file, and write them."""
+        self.rows = _rows_of(io.StringIO(text, newline=""), self.path)
+        self.write()
 
     @property
     def name(self) -> str:
@@ -91,21 +98,21 @@ class MetricsTable(Logger):
         """
         self.written = time.monotonic()
         try:
-            self._write()
+            put_text(self.path, self.text(), lasting=False)
             self.unwritten = False
-        except OSError as error:
+        except UserError as error:
             if not self.unwritten:
-                warnings.warn(f"{self.path} cannot be written ({error}): it is tried again later.", stacklevel=2)
+                warnings.warn(f"{error} It is tried again later.", stacklevel=2)
             self.unwritten = True
 
-    def _write(self) -> None:
+    def text(self) -> str:
+        """Return the table as it is written."""
         columns = ["step", "epoch", *sorted({name for row in self.rows for name in row} - {"step", "epoch"})]
-        partial = self.path.with_suffix(".csv.partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(partial, self.path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -113,11 +120,10 @@ class MetricsTable(Logger):
         self.write()
 
 
-def _rows_of(path: Path) -> list[dict[str, Any]]:
+def _rows_of(text: Iterable[str], path: Path) -> list[dict[str, Any]]:
     """Return the rows of a metrics.csv, which may have been changed by hand since it was written."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows: list[dict[Any, Any]] = list(csv.DictReader(file))
+        rows: list[dict[Any, Any]] = list(csv.DictReader(text))
         for row in rows:
             row.pop(None, None)  # cells beyond the last column
             int(row["step"])
@@ -126,8 +132,8 @@ def _rows_of(path: Path) -> list[dict[str, Any]]:
         told = {KeyError: "no column step", TypeError: "a row without a step"}
         reason = told.get(type(error), _line(error))
         raise UserError(
-            f"{path} is damaged ({reason}): put it back as it was, or remove it, and the run goes on without its "
-            "earlier rows."
+            f"{path} is damaged ({reason}): put it back as it was, or remove it, and the run goes on with the "
+            "rows of its checkpoint."
         ) from error
     return rows
 
