@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from test_likelihood import LAWS, Analytic
+from test_likelihood import LAWS, Analytic, far_modes
 from torch import Tensor
 
 from scorewise.backbones import MADE
 from scorewise.figures.two_samples import maximum_mean_discrepancy
 from scorewise.heads import ConditionalScore, Cosine, Gaussian
-from scorewise.likelihood import FlowODE, Quadrature
+from scorewise.likelihood import FlowODE, Quadrature, TailMass
 from scorewise.ordering import Ordering
 from scorewise.sampling import Annealed, Flow, InverseCDF, Langevin, Parallel
 
@@ -85,6 +85,57 @@ class Stream:
         if done == self.model.dims:
             return torch.zeros(n, 0, 1)
         return 0.5 * self.values.sum(-1).reshape(n, 1, 1)
+
+
+class Growing(Analytic):
+    """Conditionals whose score does not decay: no law."""
+
+    def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
+        return 0.2 * q_BD + 0 * c_BDF[..., 0]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("sampler", "likelihood"),
+    [
+        (InverseCDF(), Quadrature(-4, 4)),
+        (Parallel(), Quadrature(-4, 4)),
+        (Flow(4), FlowODE(4)),
+        (Annealed(4), FlowODE()),
+    ],
+    ids=["inverse_cdf", "parallel", "flow", "annealed"],
+)
+def test_samples_of_a_refused_model_come_with_the_sentence(sampler: Any, likelihood: Any, training: bool) -> None:
+    model: Any = Growing(2, *LAWS["gaussian"]).train(training)
+    model.likelihood, model.sampler, model.context_stream = likelihood, sampler, lambda: Stream(model)
+    with pytest.raises(TailMass) as refusal:
+        model.log_prob(torch.zeros(3, 2))
+    sentence = str(refusal.value).split("conditional's mass ")[1]
+    for draw in (
+        lambda: model.sample(3, seeded()),
+        lambda: model.complete(torch.zeros(3, 2), torch.tensor([True, False])),
+    ):
+        with pytest.warns(UserWarning, match="not of a proper law") as told:
+            assert torch.isfinite(draw()).all()
+        assert len(told) == 1
+        assert sentence in str(told[0].message)
+        assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("sampler", [InverseCDF(), Parallel()])
+def test_samples_of_a_proper_law_come_without_a_word(sampler: Any, recwarn: pytest.WarningsRecorder) -> None:
+    model = random_model("conditional_score")
+    model.sampler = sampler
+    model.sample(3, seeded())
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("apart", [6, 12, 20, 30])
+def test_a_rare_far_mode_is_drawn_as_often_as_it_should(apart: float) -> None:
+    model = far_modes(apart)
+    model.sampler, model.context_stream = InverseCDF(), lambda: Stream(model)
+    share = float((model.sample(4000, seeded()) > 0).double().mean())
+    assert abs(share - 0.05) < 3 * (0.05 * 0.95 / 4000) ** 0.5
 
 
 @pytest.mark.parametrize("sampler", [InverseCDF(), Parallel()])

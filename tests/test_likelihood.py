@@ -1,5 +1,6 @@
 """Likelihoods by quadrature and by flow: analytic conditionals, normalisation, tails, gradients."""
 
+import itertools
 import math
 from typing import Any
 
@@ -80,6 +81,84 @@ def test_quadrature_of_analytic_conditionals(name: str) -> None:
     assert model.likelihood.numbers(model, x)["nll_quadrature_error"].max() < 1e-4
 
 
+class FarModes(Analytic):
+    """The law .95 N(-m, s^2) + .05 N(m, s^2), s = .3, whose score is a step about s^2 / m wide between the modes."""
+
+    def __init__(self, m: float) -> None:
+        super().__init__(1, [0.95, 0.05], [-m, m], [0.3, 0.3])
+        self.m = m
+
+    def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
+        y_BD = q_BD - c_BDF[..., 0]
+        s_BD: Tensor = (self.m * torch.tanh(self.m * y_BD / 0.09 - 0.5 * math.log(19)) - y_BD) / 0.09
+        return s_BD
+
+
+def far_modes(apart: float, offset: float = 0.0) -> Any:
+    """Return the law with 2m = apart s, and its default rule with a range that begins so much further out."""
+    m = 0.15 * apart
+    model: Any = FarModes(m).eval()
+    model.likelihood = Quadrature(-m - 1.8 - offset, m + 1.8, largest_tail=1e-3)
+    return model
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.13, 0.41])
+@pytest.mark.parametrize("apart", [6, 12, 20, 30, 60])
+@torch.no_grad()
+def test_sharp_scores_between_far_modes_are_resolved(apart: float, offset: float) -> None:
+    """Panels of two noise levels alone give the rare mode up to nine times its weight."""
+    model = far_modes(apart, offset)
+    m, side = 0.15 * apart, torch.linspace(-1.2, 1.2, 17)
+    x = torch.cat([side - m, side + m, torch.linspace(-m, m, 17)])[:, None]
+    exact = model.exact(x, model.context(x))
+    torch.testing.assert_close(model.log_prob(x), exact[:, 0], rtol=0, atol=1e-3)
+    u = ((torch.arange(500) + 0.5) / 500)[:, None]
+    c = torch.zeros(500, 1, 1)
+    y, rule = model.likelihood.quantile(model, u, c), model.likelihood
+    shares = (torch.special.ndtr((y - model.parts[1]) / 0.3) * model.parts[0].exp()).sum(-1)
+    torch.testing.assert_close(shares, u[:, 0], rtol=0, atol=1e-3)
+    torch.testing.assert_close(rule.cdf(model, y, c), u, rtol=0, atol=1e-3)
+    assert rule.numbers(model, x)["nll_quadrature_error"].max() < 1e-3
+
+
+def test_refined_conditionals_have_their_gradients() -> None:
+    model = far_modes(20)
+    x = torch.tensor([[-2.0], [1.7], [0.05]], requires_grad=True)
+    found = torch.autograd.grad(model.log_prob(x).sum(), x)[0]
+    torch.testing.assert_close(found, model.conditional_score(x, model.context(x)), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "random"])
+@torch.no_grad()
+def test_smooth_conditionals_keep_their_panels(name: str) -> None:
+    """Number for number what the first rule says."""
+    model: Any = Analytic(3, *LAWS["gaussian"])
+    if name == "random":
+        torch.manual_seed(0)
+        model = ConditionalScore(MADE((3,), 4, (8,)), hidden=(8, 8), std=1.0, noise=0.4)
+    model.likelihood = rule = Quadrature(-6, 6)
+    x = torch.randn(40, 3)
+    c = model.context(x).flatten(0, 1)
+    law = rule.conditionals(model, c)
+    assert torch.equal(rule.conditional_log_prob(model, x)[0].flatten(), law.log_density(x.flatten()))
+    u = torch.rand(120)
+    assert torch.equal(rule.quantile(model, u[:, None], c[:, None])[:, 0], rule.conditionals(model, c, 0.7).quantile(u))
+
+
+@pytest.mark.parametrize("score", ["jump", "nan"])
+def test_what_no_panels_resolve_is_refused(score: str) -> None:
+    class Odd(Analytic):
+        def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
+            wild = 300 * torch.sin(4000 * q_BD) if score == "jump" else torch.where(q_BD > 0.2, torch.nan, 0 * q_BD)
+            return wild - q_BD / 0.09 + 0 * c_BDF[..., 0]
+
+    model: Any = Odd(2, *LAWS["gaussian"])
+    model.likelihood = Quadrature(-3, 3)
+    sentence = "a conditional is not resolved by 64 times the panels of likelihood.panels=10"
+    with pytest.raises(TailMass, match=rf"dimension \d: {sentence}"):
+        model.eval().log_prob(torch.zeros(2, 2))
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_distribution_function_and_quantiles(name: str) -> None:
     model = Analytic(1, *LAWS[name])
@@ -130,10 +209,10 @@ def test_a_score_that_does_not_decay_is_named() -> None:
     model, x = Flat(3, *LAWS["gaussian"]), torch.zeros(2, 3)
     model.likelihood = Quadrature(-1, 1)
     named = r"dimension \d: .* % of a conditional's mass lies outside"
-    assert torch.isfinite(model.log_prob(x)).all()  # in training it is a loss like another
-    for wanted in (True, False):
+    assert torch.isfinite(MLE().per_example(model, x, Draws.fresh(2))).all()  # in training it is a loss like another
+    for wanted, training in itertools.product((True, False), repeat=2):
         with torch.set_grad_enabled(wanted), pytest.raises(TailMass, match=named):
-            model.eval().log_prob(x)
+            model.train(training).log_prob(x)
 
 
 def test_a_refusal_does_not_depend_on_the_other_examples() -> None:
@@ -260,7 +339,7 @@ def test_gradients_are_those_of_the_identity(head: str) -> None:
     model.likelihood = rule
     x, weight = 0.8 * torch.randn(5, 3), torch.rand(5)
     found = torch.autograd.grad((weight * model.log_prob(x)).sum(), list(model.parameters()), allow_unused=True)
-    log_q, _ = rule._of_rows(model, x.flatten(), model.context(x).flatten(0, 1), 1)
+    log_q, *_ = rule._of_rows(model, x.flatten(), model.context(x).flatten(0, 1), 1)
     plain = torch.autograd.grad(
         (weight[:, None] * log_q.reshape(5, 3)).sum(), list(model.parameters()), allow_unused=True
     )

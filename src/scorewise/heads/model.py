@@ -11,6 +11,7 @@ from scorewise.capabilities import CausalFeatures, ContextStream, StreamsFeature
 from scorewise.gradients import Derivatives
 from scorewise.heads.streams import FullPassStream, StandardisedStream
 from scorewise.heads.trained import Trained
+from scorewise.likelihood.likelihood import warned
 from scorewise.ordering import Ordering
 
 
@@ -86,7 +87,7 @@ class Model(Trained, ABC):
         """
         if self.sampler is None:
             raise ValueError("this model has no sampler: set model.sampler to one of scorewise.sampling first")
-        with torch.no_grad():
+        with torch.no_grad(), warned():
             return self.sampler.draw(self, n, generator)
 
     @property
@@ -151,7 +152,7 @@ class CausalModel(Model, ABC):
                 f"{type(self.sampler).__name__} draws whole examples only: set model.sampler to an ancestral one, such "
                 "as InverseCDF"
             )
-        with torch.no_grad():
+        with torch.no_grad(), warned():
             return self.sampler.complete(self, torch.where(known_D, x_BD, self.mean), count, generator)
 
     def context(self, x_BD: Tensor) -> Tensor:

@@ -73,6 +73,29 @@ class Conditionals:
         """Return the mass outside the panels, shape (R,)."""
         return (self.log_tail_2R - self.log_z_R).exp().sum(0)
 
+    def doubt(self, x_R: Tensor | None) -> Tensor:
+        """Return about how wrong log q(x) is in nats, or the distribution function (x None), shape (R,).
+
+        An error e in the increase of E over a panel changes log q(x) by e times the mass on the other side of that
+        panel than x, and the distribution function by e F (1 - F) at most.
+        """
+        with torch.no_grad():
+            f_PmR, left_PR = self._masses()
+            found_R = self.panels.rule_error(f_PmR).sum(0)
+            if self.score_PmR is None:
+                return found_R
+            error_PR = self.panels.interpolation_error(self.score_PmR)
+            before_PR, after_PR = left_PR[1:], 1 - left_PR[:-1]
+            if x_R is None:
+                matters_PR = before_PR * after_PR
+            else:
+                panel_R, _ = self.panels.place(x_R.to(torch.float64))
+                place_PR = torch.arange(self.panels.count, device=x_R.device)[:, None] - panel_R
+                matters_PR = torch.where(place_PR < 0, before_PR, torch.where(place_PR > 0, after_PR, 1.0))
+            # Masses are as wrong as E is.
+            matters_PR = (matters_PR * error_PR.sum(0).clamp(max=50).exp()).clamp(max=1)
+            return found_R + (matters_PR * error_PR).sum(0)
+
     def energy(self, x_R: Tensor) -> Tensor:
         """Return E(x), shape (R,), of densities that came from scores."""
         assert self.score_PmR is not None

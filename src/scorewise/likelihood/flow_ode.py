@@ -104,7 +104,9 @@ class FlowODE(Likelihood[CausalLadder]):
         return x_R.reshape(u_BD.shape)
 
     def _down(self, model: CausalLadder, u_R: Tensor, c_RF: Tensor) -> Tensor:
-        x_R = self.top(model, c_RF).quantile(u_R).to(c_RF.dtype)
+        top = self.top(model, c_RF)
+        self.tell(model, top.outside())
+        x_R = top.quantile(u_R).to(c_RF.dtype)
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)
         for high, low in itertools.pairwise(ladder):
             x_R, _ = _heun(model, c_RF, x_R, high, low, derivative=False)

@@ -1,6 +1,10 @@
 """What every likelihood of one-dimensional conditionals shares: when it is refused, and what it rests on."""
 
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar, Generic
 
 import torch
@@ -18,7 +22,7 @@ Values = Annotated[int, AtLeast(1, "1 tests one example")]
 
 
 class TailMass(ValueError):
-    """Conditionals hold more mass outside the range of the quadrature than a likelihood may ignore."""
+    """Conditionals hold more mass outside the range than a likelihood may ignore, or are not resolved at all."""
 
 
 class Likelihood(ABC, Generic[M]):
@@ -60,6 +64,10 @@ class Likelihood(ABC, Generic[M]):
     def why(self, model: M) -> str:
         """Return what a refusal says after the mass: the range, what is wrong and what to do."""
 
+    def objection(self, model: M, mass: float) -> str:
+        """Return why a conditional with a mass outside the range (infinite: undefined) has no likelihood."""
+        return f"{_share(mass)} {self.why(model)}"
+
     def beyond(self, x_BD: Tensor) -> Tensor:
         """Return how many entries of every example are outside the range, shape (B,)."""
         return torch.zeros_like(x_BD[:, 0])
@@ -73,13 +81,20 @@ class Likelihood(ABC, Generic[M]):
         """Return log q(x) in nats, shape (B,).
 
         Raises:
-            TailMass: a conditional's mass is not inside the range. Not in training, where it need not be yet.
+            TailMass: a conditional's mass is not inside the range.
         """
         log_q_BD, outside_BD = self.conditional_log_prob(model, x_BD)
-        if not (model.training and torch.is_grad_enabled()):
-            mass_B, worst_B = self.worst(outside_BD)
-            self.refuse(model, mass_B, worst_B)
+        mass_B, worst_B = self.worst(outside_BD)
+        self.refuse(model, mass_B, worst_B)
         return log_q_BD.sum(-1)
+
+    def tell(self, model: M, outside_R: Tensor) -> None:
+        """Tell `warned` of conditionals that were drawn from and that `log_prob` would refuse, if it is in force."""
+        told = _TOLD.get()
+        if told is not None and outside_R.numel():
+            mass = float(outside_R.nan_to_num(nan=torch.inf).max())
+            if not mass <= self.largest_tail:
+                told.append((mass, self.objection(model, mass)))
 
     def worst(self, outside_BD: Tensor) -> tuple[Tensor, Tensor]:
         """Return the largest mass outside of every example and its dimension, both (B,); NaN is the largest."""
@@ -102,7 +117,7 @@ class Likelihood(ABC, Generic[M]):
         first = int(mass_B.argmax())
         mass = float(mass_B[first])
         if not mass <= self.largest_tail:
-            raise TailMass(f"dimension {int(worst_B[first])}: {_share(mass)} {self.why(model)}")
+            raise TailMass(f"dimension {int(worst_B[first])}: {self.objection(model, mass)}")
 
     def numbers(self, model: M, x_BD: Tensor) -> dict[str, Tensor]:
         """Return what a reported likelihood rests on, per example (B,).
@@ -118,6 +133,22 @@ class Likelihood(ABC, Generic[M]):
             "nll_tail": outside_BD.max(-1).values,
             "nll_outside": self.beyond(x_BD),
         }
+
+
+_TOLD: ContextVar[list[tuple[float, str]] | None] = ContextVar("told", default=None)
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """Warn once, afterwards, if a conditional was drawn from whose likelihood would be refused: of the worst one."""
+    told: list[tuple[float, str]] = []
+    token = _TOLD.set(told)
+    try:
+        yield
+    finally:
+        _TOLD.reset(token)
+    if told:
+        warnings.warn(f"these samples are not of a proper law: {max(told)[1]}.", stacklevel=4)
 
 
 def _share(mass: float) -> str:

@@ -22,6 +22,16 @@ def _reference(order: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return torch.tensor(t_m), torch.tensor(w_m), torch.tensor(inside_mm), torch.tensor(monomials_mp)
 
 
+@lru_cache
+def _watch(order: int) -> Tensor:
+    """Return the rows (4, m) that give the two last Legendre coefficients and the values at both ends."""
+    t_m, w_m = legendre.leggauss(order)
+    k_m = np.arange(order)
+    coefficients_mm = (k_m + 0.5)[:, None] * w_m * legendre.legvander(t_m, order - 1).T
+    ends_2m = np.stack([(-1.0) ** k_m, np.ones(order)]) @ coefficients_mm
+    return torch.tensor(np.concatenate([coefficients_mm[-2:], ends_2m]))
+
+
 class Panels:
     """P panels of m Gauss-Legendre nodes that cover [low, low + length], for R rows at once.
 
@@ -63,6 +73,24 @@ class Panels:
     def antiderivative(self, f_PmR: Tensor) -> Tensor:
         """Return int f from the start of each panel to its nodes, shape (P, m, R)."""
         return 0.5 * self.width * torch.einsum("im,pmr->pir", self.inside_mm, f_PmR)
+
+    def interpolation_error(self, f_PmR: Tensor) -> Tensor:
+        """Return about how wrong int f is over every panel and within it, shape (P, R), without another value of f.
+
+        It is judged by the last Legendre coefficients, which decay fast where f is smooth, and by the jumps between the
+        polynomials of neighbouring panels, behind which a step may hide.
+        """
+        a_PR, b_PR, left_PR, right_PR = torch.einsum("km,pmr->kpr", _watch(self.order).to(f_PmR), f_PmR)
+        jump_PR = (left_PR[1:] - right_PR[:-1]).abs()
+        pad = torch.nn.functional.pad
+        hidden_PR = torch.maximum(pad(jump_PR, (0, 0, 0, 1)), pad(jump_PR, (0, 0, 1, 0)))
+        beyond = 0.5 * (1 - float(self.t_m[-1])) * self.width
+        return 0.125 * self.width * torch.maximum(a_PR.abs(), b_PR.abs()) + beyond * hidden_PR
+
+    def rule_error(self, f_PmR: Tensor) -> Tensor:
+        """Return about how wrong the rule, exact to degree 2m - 1, is for int f of f >= 0 in every panel, (P, R)."""
+        last_PR = torch.einsum("km,pmr->kpr", _watch(self.order)[:2].to(f_PmR), f_PmR).abs().amax(0)
+        return self.width * last_PR.square() / f_PmR.amax(1).clamp(min=torch.finfo(torch.float64).tiny)
 
     def place(self, x_R: Tensor) -> tuple[Tensor, Tensor]:
         """Return the panel of every x (the nearest, for x outside) and the place in it, in [-1, 1]."""

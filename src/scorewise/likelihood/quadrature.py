@@ -13,6 +13,7 @@ from scorewise.capabilities.roles import ConditionalEnergies, ConditionalScores,
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
+from scorewise.likelihood.refinement import HALVINGS, Found, refined
 from scorewise.ranges import AtLeast, Count, within_ranges
 
 Normalisable = ConditionalScores | ConditionalEnergies
@@ -84,28 +85,51 @@ class Quadrature(Likelihood[Normalisable]):
         return Conditionals.of_score(panels, lambda q: _rows(model.conditional_score, q, c_RF), tau)
 
     def of_contexts(self, model: Normalisable, x_BD: Tensor, c_BDF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
-        """Return log q(x_d | c_d), differentiable at bounded memory, and the mass outside the range, both (B, D)."""
+        """Return log q(x_d | c_d), differentiable at bounded memory, and the mass outside the range, both (B, D).
+
+        Panels are halved for the conditionals that need it, but not in training, nor where fewer panels are asked for.
+        """
         c_RF, x_R = c_BDF.flatten(0, 1), x_BD.flatten()
         graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-        finer = finer * self.in_training if graph and model.training else finer
-        chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
-        parts: list[tuple[Tensor, Tensor]] = []
+
+        def rule(rows_R: Tensor | None, finer: float, before_R: Tensor | None) -> Found:
+            here_RF, y_R = (c_RF, x_R) if rows_R is None else (c_RF[rows_R], x_R[rows_R])
+            log_q_R, outside_R, doubt_R = self._log_q(model, y_R, here_RF, finer, graph)
+            return Found(log_q_R, outside_R, doubt_R, _difference(log_q_R.detach(), before_R))
+
+        training = graph and model.training
+        if training or finer < 1:
+            finer = finer * self.in_training if training else finer
+            log_q_R, outside_R, _ = self._log_q(model, x_R, c_RF, finer, graph)
+        else:
+            log_q_R, outside_R = refined(rule, finer)
+        return log_q_R.reshape(x_BD.shape).to(x_BD.dtype), outside_R.reshape(x_BD.shape)
+
+    def _log_q(
+        self, model: Normalisable, x_R: Tensor, c_RF: Tensor, finer: float, graph: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log q(x | c), the mass outside the range and the doubt, in chunks of bounded memory."""
+        chunk = self.chunk(model, finer)
+        parts: list[tuple[Tensor, ...]] = []
         for c_rF, x_r in zip(c_RF.split(chunk), x_R.split(chunk), strict=True):
             if graph:
                 parts.append(checkpoint(self._of_rows, model, x_r, c_rF, finer, use_reentrant=False))
             else:
-                log_q_r, outside_r = self._of_rows(model, x_r, c_rF, finer)
-                parts.append((log_q_r.detach(), outside_r.detach()))
-        log_q_R, outside_R = (torch.cat(part) for part in zip(*parts, strict=True))
-        return log_q_R.reshape(x_BD.shape).to(x_BD.dtype), outside_R.reshape(x_BD.shape).detach()
+                parts.append(tuple(part.detach() for part in self._of_rows(model, x_r, c_rF, finer)))
+        log_q_R, outside_R, doubt_R = (torch.cat(part) for part in zip(*parts, strict=True))
+        return log_q_R, outside_R.detach(), doubt_R.detach()
 
-    def _of_rows(self, model: Normalisable, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor]:
+    def chunk(self, model: Normalisable, finer: float) -> int:
+        """Return how many conditionals are normalised at once, which bounds the memory."""
+        return max(1, AT_ONCE // self.rule(model, finer).count // self.order)
+
+    def _of_rows(self, model: Normalisable, x_R: Tensor, c_RF: Tensor, finer: float) -> tuple[Tensor, Tensor, Tensor]:
         law = self.conditionals(model, c_RF, finer)
         if isinstance(model, ConditionalEnergyModel):
             inside_R = x_R.clamp(self.low, self.high)
             energy_R = -model.conditional_energy(inside_R, c_RF).to(torch.float64) + law.tail(x_R.to(torch.float64))
-            return energy_R - law.log_z_R, law.outside()
-        return law.log_density(x_R), law.outside()
+            return energy_R - law.log_z_R, law.outside(), law.doubt(x_R)
+        return law.log_density(x_R), law.outside(), law.doubt(x_R)
 
     def why(self, model: Normalisable) -> str:
         """Return why conditionals with much mass outside the range have no likelihood."""
@@ -115,27 +139,69 @@ class Quadrature(Likelihood[Normalisable]):
             "or with a form that confines (head.form=edm), or give a wider likelihood.low and likelihood.high"
         )
 
+    def objection(self, model: Normalisable, mass: float) -> str:
+        """Return why a conditional has no likelihood: it is not resolved, or holds such a mass outside the range."""
+        if math.isfinite(mass):
+            return super().objection(model, mass)
+        return (
+            f"a conditional is not resolved by {2**HALVINGS} times the panels of likelihood.panels="
+            f"{self.rule(model).count}: its score changes too fast or is not a number, so this model has no likelihood "
+            "to report; train it longer, with more noise, or give more likelihood.panels"
+        )
+
     def beyond(self, x_BD: Tensor) -> Tensor:
         """Return how many entries of every example are outside the range, shape (B,)."""
         return ((x_BD < self.low) | (x_BD > self.high)).sum(-1)
 
     def cdf(self, model: Normalisable, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return q(y_d < x_d | c_d), (B, D): with the contexts of x itself the probability integral transform."""
-        return self._by_chunks(model, c_BDF, x_BD, "cdf")
+
+        def below(law: Conditionals, x_R: Tensor, before_R: Tensor | None) -> Found:
+            share_R = law.cdf(x_R)
+            return Found(share_R, law.outside(), law.doubt(None), _difference(share_R, before_R))
+
+        return self._of_laws(model, below, x_BD, c_BDF, 1)[0]
 
     def quantile(self, model: Normalisable, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the x_d with q(y_d < x_d | c_d) = u_d, shape (B, D).
 
         By 0.7 times the panels of the likelihood: a draw needs 1e-3 of a noise level, not 1e-5 nats.
         """
-        return self._by_chunks(model, c_BDF, u_BD, "quantile", 0.7)
 
-    def _by_chunks(self, model: Normalisable, c_BDF: Tensor, value_BD: Tensor, what: str, finer: float = 1) -> Tensor:
-        chunk = max(1, AT_ONCE // self.rule(model, finer).count // self.order)
-        rows = zip(c_BDF.flatten(0, 1).split(chunk), value_BD.flatten().split(chunk), strict=True)
+        def drawn(law: Conditionals, u_R: Tensor, before_R: Tensor | None) -> Found:
+            share_R = None if before_R is None else law.cdf(before_R)
+            return Found(law.quantile(u_R), law.outside(), law.doubt(None), _difference(u_R, share_R))
+
+        x_BD, outside_R = self._of_laws(model, drawn, u_BD, c_BDF, 0.7)
+        self.tell(model, outside_R)
+        return x_BD
+
+    def _of_laws(
+        self,
+        model: Normalisable,
+        say: Callable[[Conditionals, Tensor, Tensor | None], Found],
+        value_BD: Tensor,
+        c_BDF: Tensor,
+        finer: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what refined conditionals say of values, shape (B, D), and their mass outside the range, (R,)."""
+        c_RF, value_R = c_BDF.flatten(0, 1), value_BD.flatten()
+
+        def rule(rows_R: Tensor | None, finer: float, before_R: Tensor | None) -> Found:
+            here_RF, here_R = (c_RF, value_R) if rows_R is None else (c_RF[rows_R], value_R[rows_R])
+            chunk = self.chunk(model, finer)
+            befores = [None] * len(here_R) if before_R is None else before_R.split(chunk)
+            rows = zip(here_RF.split(chunk), here_R.split(chunk), befores, strict=False)
+            parts = [say(self.conditionals(model, c_rF, finer), v_r, before_r) for c_rF, v_r, before_r in rows]
+            return Found(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
         with torch.no_grad(), torch.autocast(c_BDF.device.type, enabled=False):
-            parts = [getattr(self.conditionals(model, c_rF, finer), what)(value_r) for c_rF, value_r in rows]
-        return torch.cat(parts).reshape(value_BD.shape).to(c_BDF.dtype)
+            found_R, outside_R = refined(rule, finer)
+        return found_R.reshape(value_BD.shape).to(c_BDF.dtype), outside_R
+
+
+def _difference(one_R: Tensor, other_R: Tensor | None) -> Tensor:
+    return torch.zeros_like(one_R) if other_R is None else (one_R - other_R).abs()
 
 
 def _rows(head: Callable[[Tensor, Tensor], Tensor], q_GR: Tensor, c_RF: Tensor) -> Tensor:

@@ -23,14 +23,15 @@ class MLE(Objective[NormalisedDensity]):
         return None
 
     def per_example(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return - log q(x) of every example, shape (B,)."""
-        log_q_B: Tensor = model.log_prob(x_BD)
-        return -log_q_B
+        """Return - log q(x) of every example, shape (B,), never refused: early in training it need not be a law yet."""
+        return -_unchecked(model, x_BD)
 
     def held_out(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log q(x) of every example, shape (B,), also early in training, where `log_prob` may be refused."""
         with torch.no_grad():
-            log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, UncheckedDensity) else model.log_prob)(
-                x_BD
-            )
-        return -log_q_B
+            return -_unchecked(model, x_BD)
+
+
+def _unchecked(model: NormalisedDensity, x_BD: Tensor) -> Tensor:
+    log_q_B: Tensor = (model.unchecked_log_prob if isinstance(model, UncheckedDensity) else model.log_prob)(x_BD)
+    return log_q_B

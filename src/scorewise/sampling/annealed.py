@@ -45,7 +45,10 @@ class Annealed(Ancestral[CausalLadder]):
         """Return one draw per context from the law with the smallest noise, shape (n, block)."""
         c_RF = c_BDF.flatten(0, 1)
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.levels or len(model.levels))
-        z_R = FlowODE().top(model, c_RF).quantile(uniform_like(c_RF[:, 0], generator))
+        rule = FlowODE()
+        top = rule.top(model, c_RF)
+        rule.tell(model, top.outside())
+        z_R = top.quantile(uniform_like(c_RF[:, 0], generator))
         for high, low in itertools.pairwise(ladder):
             spread = math.sqrt(high**2 - low**2)
             z_R = self._posterior(model, c_RF, z_R, low, spread).quantile(uniform_like(c_RF[:, 0], generator))
