@@ -33,7 +33,7 @@ from scorewise.objectives import (
     Objective,
 )
 from scorewise.objectives.objective import score_gain
-from scorewise.outliers import Examiner
+from scorewise.outliers import Examiner, compare
 from scorewise.outliers.names import INSIDE
 from scorewise.run.callbacks import Averaging
 from scorewise.sampling import ReverseDiffusion1d
@@ -158,6 +158,33 @@ def test_few_steps_of_reverse_diffusion_on_a_gaussian(variance: float, steps: in
     assert float(x_BD.mean()) == pytest.approx(1, abs=5 * (expected / n) ** 0.5)
 
 
+def test_a_head_of_noise_levels_is_the_same_in_other_units() -> None:
+    """Ten times the data, its moments and its levels: the same network has a tenth of the score."""
+    one, other = (
+        NoisyConditionalScore(
+            MADE((3,), 4, (8,)),
+            levels=(2.0 * unit, 0.3 * unit),
+            hidden=(8, 8),
+            mean=0.5 * unit,
+            std=1.2 * unit,
+            noise=0.3 * unit,
+        )
+        for unit in (1, 10)
+    )
+    other.load_state_dict({**one.state_dict(), "mean": other.mean, "scale": other.scale})
+    x_BD, sigma_BD = torch.randn(4, 3), 0.3 + torch.rand(4, 3)
+    c_BDF = one.context(x_BD)
+    torch.testing.assert_close(other.context(10 * x_BD), c_BDF)
+    s_BD = one.noisy_conditional_score(x_BD, c_BDF, sigma_BD)
+    torch.testing.assert_close(10 * other.noisy_conditional_score(10 * x_BD, c_BDF, 10 * sigma_BD), s_BD)
+    smallest_BD = one.noisy_conditional_score(x_BD, c_BDF, torch.full_like(x_BD, 0.3))
+    torch.testing.assert_close(one.conditional_score(x_BD, c_BDF), smallest_BD)
+    nn.init.zeros_(one.last.weight)
+    nn.init.zeros_(one.last.bias)
+    silent_BD = one.noisy_conditional_score(x_BD, c_BDF, sigma_BD)
+    torch.testing.assert_close(silent_BD, -(x_BD - 0.5) / (1.44 + sigma_BD.square()))
+
+
 # Likelihood.
 
 
@@ -252,6 +279,16 @@ def test_typicality_refers_to_examples_that_are_not_judged() -> None:
     assert reference.mean_nll == pytest.approx(float(mean))
     assert len(reference.scores_N) == 20
     torch.testing.assert_close(survey.score(inside_BD, index_B, reference), expected_B)
+
+
+def test_intervals_hold_95_per_cent_and_sets_are_drawn_by_themselves() -> None:
+    """Of two equal sets the mean is surer than either, by half the variance; a normal interval is 3.92 s.e. wide."""
+    inside, outside = {"a": torch.randn(4000)}, {"a": 1 + torch.randn(60)}
+    found = compare(inside, {"x": outside, "y": outside}, "x", 2000, 0).estimates["a"]
+    one, mean = found["x"]["auroc"], found["mean"]["auroc"]
+    assert mean.value == pytest.approx(one.value)
+    assert mean.se == pytest.approx(one.se / 2**0.5, rel=0.1)
+    assert (one.high - one.low) / one.se == pytest.approx(3.92, rel=0.1)
 
 
 # Scales, weights and standard errors.
