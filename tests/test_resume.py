@@ -321,8 +321,7 @@ def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> Non
     settings = [*SMALL, "hydra.run.dir=parts", "trainer.max_epochs=40"]
     process = subprocess.Popen([sys.executable, str(script), *settings], cwd=tmp_path, stdout=subprocess.DEVNULL)
     last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not last.is_file() and process.poll() is None:  # at the latest the end of the training ends it
         time.sleep(0.02)
     process.kill()
     process.wait()

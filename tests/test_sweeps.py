@@ -96,9 +96,8 @@ def test_a_sweep_killed_in_its_third_run_skips_and_resumes(
 def test_a_sweep_killed_for_real_skips_and_resumes(command: Command, tmp_path: Path) -> None:
     rows = the_whole_table(command, tmp_path)
     process = subprocess.Popen([sys.executable, str(SCRIPT), *FOUR], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
     third = False
-    while not third and process.poll() is None and time.monotonic() < deadline:
+    while not third and process.poll() is None:  # at the latest the end of the sweep ends it
         time.sleep(0.01)
         begun = [path.parents[1] for path in tmp_path.glob("multirun/sweep/*/checkpoints/last.ckpt")]
         third = len(begun) == 3 and len(finished(tmp_path)) == 2

@@ -48,7 +48,8 @@ def main(command: str) -> int:
     conf, task = catalog.folder(), commands()[command]
     job.failed.clear()
     sweeps.announced.clear()
-    debugging = os.environ.get("HYDRA_FULL_ERROR")
+    given = os.environ.get("HYDRA_FULL_ERROR")
+    debugging = given == "1"  # as Hydra reads it
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
     try:
         _refuse_several_sweeps(sys.argv[1:])
@@ -69,8 +70,10 @@ def main(command: str) -> int:
         print(sentence, file=sys.stderr)
         return getattr(error, "exit_code", 1)
     finally:
-        if debugging is None:
+        if given is None:
             os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = given
     status = job.failed[-1] if job.failed else 0
     if sweeps.announced and _show_sweep(sweeps.announced.pop()):
         status = status or 1
