@@ -164,6 +164,12 @@ def test_samplers_by_themselves(choice: tuple[str, ...], sampler: str) -> None:
         (("objective=ssm", "backbone=mlp", "objective.field=conditional"), "needs a backbone with causal features"),
         (("objective=pcd", "backbone=mlp", "trainer=ddp"), "objective=pcd keeps its chains in one process"),
         (("trainer.strategy=fsdp",), "trainer.strategy=fsdp cannot"),
+        (("trainer.precision=bf16-true",), "trainer.precision=bf16-true keeps the weights in half precision"),
+        (
+            ("trainer.precision=16-true", "objective=mle"),
+            "nll is rounded to 1/16 nat: use trainer.precision=bf16-mixed",
+        ),
+        (("task=implicit_vae", "data=mnist", "trainer.precision=bf16-true"), "keeps the weights in half precision"),
         (
             ("objective=mle", "head=discretised_mixture"),
             "head=discretised_mixture models the levels themselves, and data.smoothing=0.3 takes the data off them: "

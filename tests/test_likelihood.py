@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood import Conditionals, FlowODE, Panels, Quadrature, TailMass, Transition
 from scorewise.noise import Draws, geometric_ladder
 from scorewise.objectives import CSM, CSMMLE, MLE
+from scorewise.tasks.measures import ExactLikelihood
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -263,6 +265,24 @@ def test_full_precision_under_autocast() -> None:
             found = model.log_prob(x)
         with torch.no_grad():
             torch.testing.assert_close(found, model.log_prob(x), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("head", ["gaussian", "mixture", "cosine"])
+def test_held_out_likelihoods_are_in_single_precision_under_mixed_precision(head: str) -> None:
+    """Autocast takes float32 to bfloat16, and float64 to nothing."""
+    model: Any = closed_forms()[head].float().eval()
+    x = torch.randn(20, 3, dtype=torch.float32)
+    source: Any = SimpleNamespace(dims=3, log_volume=0.0)
+    said = {
+        "measure": lambda: ExactLikelihood(model, source).of(x)["nll"],
+        "held out": lambda: MLE().held_out(model, x, Draws.fresh(20)),
+    }
+    with torch.no_grad():
+        expected = -model.log_prob(x)
+        for say in said.values():
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                found = say()
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_cosine_series_say_how_good_their_normaliser_is() -> None:

@@ -48,6 +48,11 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
             "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs, nor average "
             "weights: use trainer=ddp."
         )
+    if (precision := str(config.get("trainer", {}).get("precision", "32-true"))) in HALF_WEIGHTS:
+        raise IncompatibleChoice(
+            f"trainer.precision={precision} keeps the weights in half precision, in which averages of them stand "
+            "still and nll is rounded to 1/16 nat: use trainer.precision=bf16-mixed, or 32-true."
+        )
     if "latent" in config:
         _refuse_vae(config)
         return
@@ -81,6 +86,8 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
     _refuse_conditions(config, objective, chosen)
 
 
+HALF_WEIGHTS = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")
+"""Precisions of `lightning.Trainer` whose weights are in half precision."""
 OF_LEVELS = (NoisyScoreModel, NoisyConditionalScoreModel)
 """What models of a ladder of noise levels have."""
 

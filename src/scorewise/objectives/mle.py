@@ -28,7 +28,7 @@ class MLE(Objective[NormalisedDensity]):
 
     def held_out(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log q(x) of every example, shape (B,), also early in training, where `log_prob` may be refused."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(x_BD.device.type, enabled=False):
             return -_unchecked(model, x_BD)
 
 

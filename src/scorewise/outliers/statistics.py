@@ -80,7 +80,8 @@ def _of_energy(model: EnergyModel, x_BD: Tensor) -> dict[str, Tensor]:
 def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
     numerical = numerically_normalised(model)
     if numerical is None:
-        return {"nll": -model.log_prob(x_BD)}
+        with torch.autocast(x_BD.device.type, enabled=False):
+            return {"nll": -model.log_prob(x_BD)}
     likelihood = numerical.normaliser()
     log_q_BD, outside_BD = likelihood.conditional_log_prob(numerical, x_BD)
     return {"nll": -log_q_BD.sum(-1), "outside": likelihood.worst(outside_BD)[0]}

@@ -3,6 +3,7 @@
 import warnings
 from typing import cast, final
 
+import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, NumericalDensity
@@ -94,5 +95,6 @@ class DensityEstimation(ScoreTask):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return log q(x) in nats per clean example where the model has it, else its score field."""
         if isinstance(self.model, NormalisedDensity):
-            return self.model.log_prob(batch.x_BD)
+            with torch.autocast(batch.x_BD.device.type, enabled=False):
+                return self.model.log_prob(batch.x_BD)
         return score_field(self.model)(batch.x_BD).detach()

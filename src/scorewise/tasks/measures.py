@@ -65,8 +65,9 @@ class ExactLikelihood(Measure):
         self.model, self.source = model, source
 
     def of(self, x_BD: Tensor) -> dict[str, Tensor]:
-        """Return nll and bits_per_dim."""
-        nll_B = -self.model.log_prob(x_BD)
+        """Return nll and bits_per_dim, in full precision inside `torch.autocast` too."""
+        with torch.autocast(x_BD.device.type, enabled=False):
+            nll_B = -self.model.log_prob(x_BD)
         return {"nll": nll_B, "bits_per_dim": bits_per_dim(nll_B, self.source.dims, self.source.log_volume)}
 
 
