@@ -6,12 +6,14 @@ from contextlib import nullcontext
 from inspect import unwrap
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_compose import settled
 from torch import Tensor, nn
 
 from scorewise.config.build import build
+from scorewise.densities import ScoreDensity
 from scorewise.figures.reproduce import reproduce_figure
 from scorewise.noise import RANDOM, OwnNumbers
 from scorewise.run.evaluation import evaluate
@@ -116,3 +118,20 @@ def test_what_runs_in_double_precision_leaves_the_process_as_it_was(fails: bool)
 @pytest.mark.parametrize("function", [train_run, evaluate, predict, train_extractor, reproduce_figure])
 def test_runs_restore_the_precision(function: Any) -> None:
     assert unwrap(function) is not function
+
+
+ROWS = np.random.default_rng(0).normal(size=(80, 3))
+
+
+def scores(_: int = 0) -> list[float]:
+    found: list[float] = ScoreDensity(steps=5, random_state=0).fit(ROWS).score_samples(ROWS[:5]).tolist()
+    return found
+
+
+def test_an_estimator_gives_the_same_in_any_thread_and_under_any_setting_of_the_process() -> None:
+    expected = scores()
+    with ThreadPoolExecutor(8) as threads:
+        assert all(found == expected for found in threads.map(scores, range(24)))
+    torch.set_default_dtype(torch.float64)
+    assert scores() == pytest.approx(expected, rel=1e-12)
+    assert torch.get_default_dtype() == torch.float64

@@ -89,6 +89,10 @@ RANDOM = (
 """What draws numbers from the generator of the process where it is given none."""
 
 
+FILLED = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
+"""What makes tensors of the type of the process where it is given none."""
+
+
 class OwnNumbers(TorchFunctionMode):
     """A context in which random operations of this thread take their numbers from a generator of its own.
 
@@ -97,11 +101,12 @@ class OwnNumbers(TorchFunctionMode):
 
     Args:
         seed: of the generator.
+        dtype: of new tensors that are told none; None: that of the process.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator, self.dtype = torch.Generator().manual_seed(seed), dtype
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -109,6 +114,8 @@ class OwnNumbers(TorchFunctionMode):
         given = kwargs or {}
         if func in RANDOM and given.get("generator") is None:
             given = {**given, "generator": self.generator}
+        if func in FILLED and self.dtype is not None and given.get("dtype") is None:
+            given = {**given, "dtype": self.dtype}
         return func(*args, **given)
 
 

@@ -20,7 +20,7 @@ from scorewise.data.tabular.columns import moments, varies
 from scorewise.data.tabular.far import far_values
 from scorewise.errors import names_of
 from scorewise.heads.cosine import Cosine
-from scorewise.noise import Draws, smoothing_noise
+from scorewise.noise import Draws, OwnNumbers, smoothing_noise
 from scorewise.sampling.inverse_cdf import InverseCDF
 
 EDGE = 3.0
@@ -135,8 +135,7 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         z_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_)
         self.bend_ = Bend.of(z_ND, 6 * self.smoothing)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnNumbers(seed, torch.float32):
             self.model_ = self._model(z_ND).float()
         self._train(z_ND, seed)
         return self
