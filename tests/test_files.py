@@ -293,3 +293,54 @@ def test_one_module_writes_files(path: Path) -> None:
         assert not said.startswith("os.replace("), said
         opens = said.split("(")[0].endswith("open")
         assert not opens or not any(mode in said for mode in ("'w", "'a'", "'x", "'r+")), said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe{}", b"[1]", b"null", b"3", b'"text"', b"", b'{"finished": tr', b"[" * 100_000, b'{"finished": 0}'],
+)
+def test_an_odd_summary_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "summary.json").write_bytes(content)
+    assert not RunFolder(tmp_path, "0").finished
+
+
+def test_a_folder_for_a_summary_is_none_and_a_summary_that_may_not_be_read_is_a_sentence(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    (tmp_path / "summary.json").mkdir()
+    assert RunFolder(tmp_path, "0").summary() == {}
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "summary.json")
+    monkeypatch.setattr(Path, "read_bytes", failing(denied))
+    with pytest.raises(UserError, match=r"summary\.json cannot be read \(Permission denied\)"):
+        RunFolder(tmp_path, "0").summary()
+
+
+def test_a_folder_that_cannot_be_held_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(UserError, match="cannot be written"), RunFolder(tmp_path, "0").held():
+        pass
+    (tmp_path / "file").write_text("")
+    for below in ("file/run", "x" * 300):
+        with pytest.raises(UserError, match="cannot be written"), RunFolder(tmp_path / below, "0").held():
+            pass
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "loop/run", "file/run"])
+def test_a_place_where_no_folder_can_be_is_a_sentence(command: Command, place: str) -> None:
+    Path("file").write_text("")
+    Path("loop").symlink_to("loop")
+    ended = command("debug=tiny", f"paths.runs={place}")
+    assert ended.status == 1
+    assert "cannot be" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"null"])
+def test_a_run_with_an_odd_summary_is_finished_again(command: Command, content: bytes) -> None:
+    run = command("debug=tiny").run
+    before = (run / "metrics.csv").read_bytes()
+    (run / "summary.json").write_bytes(content)
+    ended = command("debug=tiny")
+    assert ended.status == 0, ended.err
+    assert RunFolder(run, "").finished
+    assert (run / "metrics.csv").read_bytes() == before

@@ -59,12 +59,20 @@ class RunFolder:
         return bool(self.summary().get("finished"))
 
     def summary(self) -> dict[str, Any]:
-        """Return the run's summary.json, or nothing."""
+        """Return the run's summary.json, or nothing where it is missing or damaged.
+
+        Raises:
+            UserError: it may not be read.
+        """
         try:
-            found: dict[str, Any] = json.loads((self.path / "summary.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            found = json.loads((self.path / "summary.json").read_bytes())
+        except PermissionError as error:
+            raise UserError(
+                f"{error.filename} cannot be read ({error.strerror}): allow it, or use another folder."
+            ) from error
+        except (OSError, ValueError, RecursionError):
             return {}
-        return found
+        return dict(mapping_in(found))
 
     def section(self, name: str) -> Config:
         """Return a section of the run's config.yaml, or nothing."""
@@ -102,7 +110,7 @@ class RunFolder:
             return
         from filelock import FileLock, Timeout
 
-        made = [one for one in (self.path, *self.path.parents) if not one.exists()]
+        made = [one for one in (self.path, *self.path.parents) if not os.path.exists(one)]
         lock = FileLock(self.path / LOCK, timeout=0, fallback_to_soft=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -167,6 +175,7 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
 
     mine = identity(config)
     folder = RunFolder(local_folder(resume) if resume else path, mine)
+    _refuse_out_of_reach(folder.path)
     if (folder.path / "config.yaml").is_file():
         theirs = read_config(folder.path, _trusting_own(config))
         if theirs.get("identity") != mine:
@@ -183,6 +192,15 @@ def claim(config: Config, stored: Config, path: Path, resume: str | None) -> Run
     elif folder.path.is_dir() and not _just_begun(folder.path):
         raise UserError(f"{folder.path} holds other files and no run: use a new folder.")
     return folder
+
+
+def _refuse_out_of_reach(path: Path) -> None:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise UserError(f"{path} cannot be the folder of a run ({error.strerror}): use another one.") from error
 
 
 def _just_begun(path: Path) -> bool:

@@ -49,7 +49,8 @@ def has_stepped(trainer: Trainer) -> bool:
 def count_epochs(trainer: Trainer) -> None:
     """Count every epoch that was begun, as a run that is not resumed does at its end."""
     progress = trainer.fit_loop.epoch_progress.current
-    progress.completed = progress.ready
+    # Resuming may leave one of them behind.
+    progress.completed = max(progress.ready, progress.processed, progress.completed)  # type: ignore[attr-defined]
 
 
 @contextmanager
