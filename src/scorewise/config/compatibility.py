@@ -43,15 +43,11 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
     class_of(config, "data", Source)
     if training:
         refuse_trainer_settings(config)
+        _refuse_half_weights(config)
     if "fsdp" in str(config.get("trainer", {}).get("strategy", "")):
         raise IncompatibleChoice(
             "trainer.strategy=fsdp cannot take the derivative of a gradient, which score matching needs, nor average "
             "weights: use trainer=ddp."
-        )
-    if (precision := str(config.get("trainer", {}).get("precision", "32-true"))) in HALF_WEIGHTS:
-        raise IncompatibleChoice(
-            f"trainer.precision={precision} keeps the weights in half precision, in which averages of them stand "
-            "still and nll is rounded to 1/16 nat: use trainer.precision=bf16-mixed, or 32-true."
         )
     if "latent" in config:
         _refuse_vae(config)
@@ -90,6 +86,14 @@ HALF_WEIGHTS = ("bf16-true", "16-true", "transformer-engine", "transformer-engin
 """Precisions of `lightning.Trainer` whose weights are in half precision."""
 OF_LEVELS = (NoisyScoreModel, NoisyConditionalScoreModel)
 """What models of a ladder of noise levels have."""
+
+
+def _refuse_half_weights(config: Config) -> None:
+    if (precision := str(config.get("trainer", {}).get("precision", "32-true"))) in HALF_WEIGHTS:
+        raise IncompatibleChoice(
+            f"trainer.precision={precision} keeps the weights in half precision, in which averages of them stand "
+            "still and nll is rounded to 1/16 nat: use trainer.precision=bf16-mixed, or 32-true."
+        )
 
 
 def _refuse_what_lacks(chosen: Mapping[str, str], who: str, needs: tuple[type, ...], group: str, has: type) -> None:
