@@ -61,7 +61,9 @@ def metrics_of(records: Sequence[Record]) -> list[Metric]:
         split(name, record)
         for record in records
         for name in record.metrics
-        if not any(name.endswith(end) and name.removesuffix(end) in record.metrics for end in COMPANIONS)
+        if not any(
+            name.endswith(end) and name.removesuffix(end) in record.metrics for end in (*COMPANIONS, "_without_number")
+        )
     )
     return sorted(found, key=_place)
 
