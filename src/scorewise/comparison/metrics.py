@@ -12,6 +12,8 @@ OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo
 """Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
 FIRST = ("nll", "bits_per_dim", "fisher_error", "fisher_error_clean", "csm", "ais", "iwae", "neg_elbo", "fid", "kid")
 LAST = ("nll_quadrature_error", "nll_tail", "nll_outside", "ais_acceptance")
+ENDINGS = (*COMPANIONS, "_without_number")
+"""What the names of numbers about another metric end with; they have no column of their own."""
 
 
 class Metric(NamedTuple):
