@@ -32,7 +32,6 @@ Z = RNG.normal(size=(200, 2))
         (1e200, 1e200),
         (0, 1e-200),
         (1e6, 1e-8),
-        (0, 3e307),
     ],
 )
 def test_a_density_is_the_same_in_any_units(offset: float, sd: float) -> None:
