@@ -6,13 +6,13 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from scorewise.capabilities import ConditionalEnergyModel, ConditionalScoreModel
 from scorewise.capabilities.roles import ConditionalEnergies, ConditionalScores, Scaled
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
+from scorewise.likelihood.recomputed import recomputed
 from scorewise.likelihood.refinement import HALVINGS, Found, refined
 from scorewise.ranges import AtLeast, Count, within_ranges
 
@@ -111,11 +111,15 @@ class Quadrature(Likelihood[Normalisable]):
         """Return log q(x | c), the mass outside the range and the doubt, in chunks of bounded memory."""
         chunk = self.chunk(model, finer)
         parts: list[tuple[Tensor, ...]] = []
-        for c_rF, x_r in zip(c_RF.split(chunk), x_R.split(chunk), strict=True):
-            if graph:
-                parts.append(checkpoint(self._of_rows, model, x_r, c_rF, finer, use_reentrant=False))
-            else:
-                parts.append(tuple(part.detach() for part in self._of_rows(model, x_r, c_rF, finer)))
+        weights = [one for one in model.parameters() if one.requires_grad]
+
+        def of_rows(x_r: Tensor, c_rF: Tensor) -> tuple[Tensor, ...]:
+            return self._of_rows(model, x_r, c_rF, finer)
+
+        for rows in zip(x_R.split(chunk), c_RF.split(chunk), strict=True):
+            parts.append(
+                recomputed(of_rows, rows, weights) if graph else tuple(part.detach() for part in of_rows(*rows))
+            )
         log_q_R, outside_R, doubt_R = (torch.cat(part) for part in zip(*parts, strict=True))
         return log_q_R, outside_R.detach(), doubt_R.detach()
 
