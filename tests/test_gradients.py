@@ -153,3 +153,13 @@ def test_derivatives_are_in_full_precision_inside_autocast(
             mixed_B = parts.objective.per_example(parts.model, x_BD, draws)
         full_B = parts.objective.per_example(parts.model, x_BD, draws)
     torch.testing.assert_close(mixed_B, full_B, rtol=1e-6, atol=1e-6)
+
+
+def test_a_derivative_of_anything_is_in_full_precision_inside_autocast() -> None:
+    layer, x = nn.Linear(3, 3, dtype=torch.float32), torch.randn(5, 3, dtype=torch.float32)
+    full = elementwise_derivative(lambda q: layer(q).square(), x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = elementwise_derivative(lambda q: layer(q).square(), x)
+        score = score_of_log_density(lambda q: layer(q).square().sum(-1), x)
+    assert all(torch.equal(one, other) for one, other in zip(mixed, full, strict=True))
+    assert torch.equal(score, full[1])
