@@ -44,7 +44,7 @@ def test_first_and_second_derivatives_are_those_of_a_kept_graph(of_x: bool) -> N
         value_B = model.found(x_BD, again)
         asked = [*model.parameters(), x_BD] if of_x else list(model.parameters())
         first = torch.autograd.grad(value_B.sum(), asked, create_graph=True)
-        second = torch.autograd.grad(sum((one**2).sum() for one in first), asked)
+        second = torch.autograd.grad(torch.stack([one.square().sum() for one in first]).sum(), asked)
         found.append((value_B, *first, *second))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)

@@ -3,9 +3,10 @@
 Type checkers read these protocols; what a model can do is asked at run time by the capability alone.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from scorewise.capabilities.protocols import (
     ClosedFormDensity,
@@ -34,7 +35,10 @@ class Smoothed(Protocol):
 
 
 class Scaled(Smoothed, Protocol):
-    """Knows the moments of the data that it describes."""
+    """Has weights, and knows the moments of the data that it describes."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return the weights."""
 
     @property
     def mean(self) -> Tensor:

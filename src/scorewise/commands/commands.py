@@ -1,11 +1,14 @@
 """The commands, from train to dashboard. Importing this imports neither torch nor Lightning."""
 
+import atexit
 import gc
+import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -34,12 +37,38 @@ def commands() -> dict[str, Callable[[DictConfig], Path | None]]:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """Pause garbage collection: importing makes many objects and drops few, and a tenth of it was collecting."""
+    """Import in less time, which is most of what a short command takes.
+
+    Garbage collection pauses, because importing makes many objects and drops few; what the first imports made is left
+    out of it until the end. And torchmetrics finds the name in `scipy.signal` that it would import that for.
+    """
+    first = "lightning" not in sys.modules
     gc.disable()
+    later = {"scipy.signal": _Later("scipy.signal")} if "scipy.signal" not in sys.modules else {}
+    sys.modules.update(later)
     try:
         yield
     finally:
+        for name, module in later.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+        if first:
+            gc.freeze()
+            atexit.register(gc.unfreeze)  # or compiled modules take what is left for lost
         gc.enable()
+
+
+class _Later(ModuleType):
+    """A module that is imported when something of it is asked for, but for the name that torchmetrics looks for."""
+
+    hamming = None
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _show_warning(message: object, *_: object, **__: object) -> None:
@@ -68,6 +97,7 @@ def train(cfg: DictConfig) -> Path:
     with _importing():
         compatibility.refuse_incompatible(config)
         _refuse_impossible_launch(config)
+        importlib.import_module("torch._dynamo")  # optimisers do it otherwise, while garbage is collected
         from scorewise.run import training
     if is_rank_zero():
         console.show_config(stored, f"{name}/{folder.identity}")

@@ -1,8 +1,10 @@
 """Image data sets, in [-1, 1]: the digits of scikit-learn, and those of torchvision."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,15 +26,23 @@ class Digits(FixedSource):
 
     def read(self) -> dict[Split, Tensor]:
         """Return 1,297 training, 200 validation and 300 test images."""
-        from sklearn.datasets import load_digits
-
-        return self._split(torch.from_numpy(load_digits().data).to(torch.uint8))
+        return self._split(self._rows()[:, :-1].to(torch.uint8))
 
     def labels(self, split: Split) -> Tensor:
         """Return the digit of every image of a split, shape (N,)."""
-        from sklearn.datasets import load_digits
+        return self._split(self._rows()[:, -1])[split]
 
-        return self._split(torch.from_numpy(load_digits().target).long())[split]
+    @staticmethod
+    def _rows() -> Tensor:
+        """Return the pixels and the digit of every image, shape (1797, 65), from scikit-learn's file.
+
+        `load_digits` reads the same after a second of imports.
+        """
+        package = importlib.util.find_spec("sklearn")
+        assert package is not None
+        assert package.origin is not None
+        file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        return torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.int64))
 
     @staticmethod
     def _split(of_all: Tensor) -> dict[Split, Tensor]:

@@ -1,0 +1,75 @@
+"""What a command imports before it does anything: a start is felt every time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from scorewise.data.images import Digits
+from scorewise.data.source import Split, split_at_random
+
+SOURCE = Path(__file__).parents[1] / "src"
+HEAVY = {
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "torchvision",
+    "scipy.signal",
+    "sklearn",
+    "pandas",
+    "wandb",
+    "matplotlib",
+}
+TRAINING = {"torch", "lightning", "torchmetrics", "torchvision", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("train", "--help"), set()),
+        (("compare", "--help"), set()),
+        (("train", "debug=tiny", "trainer.max_steps=1"), TRAINING),
+    ],
+    ids=lambda words: "_".join(words) if isinstance(words, tuple) else "",
+)
+def test_a_command_imports_only_the_large_modules_that_it_needs(
+    arguments: tuple[str, ...], allowed: set[str], tmp_path: Path
+) -> None:
+    program = "import sys; from scorewise.commands.cli import console\n" + (
+        f"try:\n    console()\nfinally:\n    print('IMPORTED', *sorted({HEAVY} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "leak" not in ended.stderr
+    assert set(ended.stdout.rpartition("IMPORTED")[2].split()) <= allowed
+
+
+def test_what_is_put_off_is_the_module_itself_when_it_is_asked_for() -> None:
+    program = """
+from scorewise.commands.commands import _importing
+with _importing():
+    import scipy.signal
+    before = hasattr(scipy.signal, "hamming")
+    import torchmetrics
+    from scipy.signal import wiener
+import scipy.signal
+assert before and scipy.signal.wiener is wiener and scipy.signal.windows.hamming
+with _importing():
+    import scipy.signal
+assert scipy.signal.wiener is wiener
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert not ended.returncode, ended.stderr
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    images, digits = load_digits(return_X_y=True)
+    source, parts = Digits(), split_at_random(len(images), (1297, 200, 300))
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    for split, rows in zip(splits, parts, strict=True):
+        assert torch.equal(source.read()[split], torch.from_numpy(images[rows]).to(torch.uint8))
+        assert source.labels(split).tolist() == digits[rows].tolist()
