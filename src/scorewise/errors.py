@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+SHOWN = 300
+"""Letters of a path that a sentence names."""
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|unable to allocate", re.IGNORECASE)
 """What messages of torch and NumPy hold where memory is lacking."""
 MENDED_BY = {
@@ -77,7 +79,8 @@ def refused_by_machine(error: BaseException) -> UserError | None:
     if Path(path).is_relative_to(Path(__file__).parent):
         return None  # a file of this package: no user can mend that
     mend = MENDED_BY.get(error.errno, "mend that, or use another place")
-    return UserError(f"{printable(path)} cannot be used ({error.strerror}): {mend}.")
+    shown = printable(path if len(path) <= SHOWN else f"{path[:SHOWN]}...")
+    return UserError(f"{shown} cannot be used ({error.strerror}): {mend}.")
 
 
 def _without_a_name(error: OSError) -> UserError | None:

@@ -91,10 +91,16 @@ def _refuse_several_sweeps(arguments: list[str]) -> None:
 
 
 def _show_sweep(sweep: sweeps.Sweep) -> bool:
-    """End a sweep with its table, and return whether a cell is missing in it."""
+    """End a sweep with its table, and return whether it or a cell in it is missing."""
     from scorewise.tracking import console
 
-    rows = sweep.end()
+    rows = sweep.rows()
     console.show_cells(rows, f"sweep of {len(rows)} runs")
+    try:
+        with machine_told():
+            sweep.end()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return True
     console.show_paths({"table": sweep.table})
     return any(row["status"] != sweeps.FINISHED for row in rows)

@@ -157,10 +157,10 @@ class Study:
         try:
             yield
         except (*DATABASE, *also) as error:
-            path = self.place / "study.db"
+            path, reason = self.place / "study.db", first_line(error.__cause__ or error)
             raise UserError(
-                f"{path} cannot be used ({first_line(error)}): mend that, or remove it, and the study begins again and "
-                "finds its finished runs."
+                f"{path} cannot be used ({reason}): mend that, or remove it, and the study begins again and finds its "
+                "finished runs."
             ) from error
 
     def _pruner(self) -> BasePruner:
