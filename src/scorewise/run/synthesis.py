@@ -38,8 +38,8 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     target = Path(config["output"] or folder / "samples").absolute()
     if not config["output"]:
         refuse_outside(folder, target)
-    refuse_unwritable(target)
     model: Trained = load(folder)
+    refuse_unwritable(target)
     x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"]))
     if config["denoise"]:
         x_ND = _denoised(model, x_ND)
