@@ -171,7 +171,7 @@ def test_places_where_nothing_can_be_in_every_command(command: Command, monkeypa
     try:
         with like_anyone():
             for place in PLACES:
-                for command_name, words in IN_PLACES.values():
+                for command_name, words in list(IN_PLACES.values())[: None if place == "file/x" else 2]:
                     ended = command(*(word.format(place) for word in words), name=command_name)
                     assert ended.status == 1, (command_name, words, place)
                     assert "Traceback" not in ended.err, ended.err

@@ -11,7 +11,7 @@ from scorewise.config import choices, compatibility
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.roots import cache_root
 from scorewise.data.source import Labelled
-from scorewise.files import refuse_unwritable
+from scorewise.files import make_folder, refuse_unwritable
 from scorewise.noise import OwnNumbers
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.extractor_store import ExtractorStore
@@ -56,6 +56,7 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
     quieten()
     torch.set_default_dtype(torch.float32)
     store = ExtractorStore(place or cache_root(config["paths"]["cache"]) / "features")
+    make_folder(store.folder)
     refuse_unwritable(store.folder)
     source, seed = choices.build_source(config), int(config["seed"])
     source.prepare()
