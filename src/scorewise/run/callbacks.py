@@ -160,7 +160,7 @@ class Best(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the record, with the paths of where the folder is now."""
-        here = str(self.path)
+        here = str(Path(str(self.dirpath)) / self.path.name)  # as Lightning spells it, or it takes it for another file
         moved = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
         super().load_state_dict(
             {**state_dict, **moved, "best_k_models": dict.fromkeys([here], state_dict["best_model_score"])}
