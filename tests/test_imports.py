@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
 FLOORS = (
     {"catalog", "errors", "gradients", "noise", "ordering", "ranges", "stored", "version"},
     {"files"},
+    {"weights"},
     {"backbones", "capabilities", "data", "estimators", "plots", "tracking"},
     {"denoising", "likelihood", "objectives"},
     {"heads", "sampling"},
@@ -24,7 +25,7 @@ FLOORS = (
 """The rooms from the bottom up; a room imports only rooms of lower floors. The scripts of src/ stand on top."""
 MATHEMATICS = (
     *("backbones", "heads", "objectives", "estimators", "likelihood", "densities", "sampling", "denoising", "latent"),
-    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "ranges", "store"),
+    *("outliers", "quality", "gradients", "noise", "ordering", "capabilities", "ranges", "store", "weights"),
 )
 MEASURES = ("quality", "outliers")
 """Rooms of the mathematics that may take torchmetrics' measures."""

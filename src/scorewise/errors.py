@@ -1,8 +1,29 @@
 """The errors that a user can act on, and how their sentences spell names."""
 
+import errno
+import os
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+SHOWN = 300
+"""Letters of a path that a sentence names."""
+NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|unable to allocate", re.IGNORECASE)
+"""What messages of torch and NumPy hold where memory is lacking."""
+MENDED_BY = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "allow it, or use another place"),
+    errno.EROFS: "only reading is possible there, so use another place",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    errno.ENOENT: "it is not there, or was removed meanwhile: put it back, or give another one",
+    errno.ENOTDIR: "a file is where a folder should be: use another place",
+    **dict.fromkeys((errno.EISDIR, errno.EEXIST), "something else has its name: move that away"),
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ELOOP: "links go round in a circle: remove them",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open: allow more of them (ulimit -n)"),
+}
+"""What to do where the machine refuses a file, by the number of its error."""
 
 
 class UserError(Exception):
@@ -26,6 +47,60 @@ class Stopped(UserError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+@contextmanager
+def machine_told() -> Iterator[None]:
+    """Turn what the machine refuses, a file or memory, into a sentence; faults of the code stay as they are.
+
+    Raises:
+        UserError: see `refused_by_machine`.
+    """
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (told := refused_by_machine(error)) is None:
+            raise
+        raise told from error
+
+
+def refused_by_machine(error: BaseException) -> UserError | None:
+    """Return what to tell about an error of the machine: a file that it refuses, or memory; None for any other one."""
+    if lacks_memory(error):
+        return UserError(
+            f"there is not enough memory ({first_line(error)}): use a smaller data.batch_size, fewer examples at once, "
+            "or a machine that has more."
+        )
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    if error.filename is None:
+        return _without_a_name(error)
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    if Path(path).is_relative_to(Path(__file__).parent):
+        return None  # a file of this package: no user can mend that
+    mend = MENDED_BY.get(error.errno, "mend that, or use another place")
+    shown = printable(path if len(path) <= SHOWN else f"{path[:SHOWN]}...")
+    return UserError(f"{shown} cannot be used ({error.strerror}): {mend}.")
+
+
+def _without_a_name(error: OSError) -> UserError | None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"a file cannot be written ({error.strerror}): make room.")
+    try:
+        Path.cwd()
+    except OSError:
+        return UserError("the folder that this command was started in is gone: change to another one (cd).")
+    return None
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error says that there is no memory left, of Python, torch or NumPy, on any device."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error))))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message without its full stop, and where it has none what kind it is of."""
+    return printable((str(error).splitlines() or [""])[0].strip().rstrip(".")) or type(error).__name__
 
 
 def printable(text: str) -> str:

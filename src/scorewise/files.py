@@ -142,6 +142,18 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"{folder} cannot be made ({error.strerror}): use another folder.") from error
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder, which need not be there yet, where nothing can be written, before anything is computed for it.
+
+    Raises:
+        UserError: it, or the one that it would be made in, is closed.
+    """
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(one))
+    asked = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK, **asked):
+        raise UserError(f"{folder} cannot be written, so nothing was computed: allow it, or use another folder.")
+
+
 def _cell(value: Any, digits: int | None) -> Any:
     if isinstance(value, float) and digits is not None:
         return f"{value:.{digits}g}"

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from scorewise import catalog
 from scorewise.errors import UserError, printable
 from scorewise.heads.model import Model
@@ -17,6 +15,7 @@ from scorewise.heads.trained import Trained
 from scorewise.ranges import AtLeast, has_shape, is_list, is_number, is_whole, kinds
 from scorewise.stored import Unreadable, read_yaml, weights_in
 from scorewise.version import renamed
+from scorewise.weights import fill
 
 SMALL = 100_000
 """What a size may be whatever the weights."""
@@ -252,9 +251,6 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
     Raises:
         UserError: what is missing, damaged or refused.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path, find = local_folder(folder), class_finder(classes)
     config = read_config(path, lambda target: refuse_unknown(target, classes))
     weights = path / "weights.safetensors"
@@ -269,18 +265,10 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
         )
     try:
         refuse_larger(config["model"], weights_in(weights), find)
+        model = assemble(config["model"], find)
+        fill(model, weights)
     except Unreadable as error:
-        raise UserError(f"{weights} does not fit its config or is damaged ({error}): nothing was loaded.") from error
-    model = assemble(config["model"], find)
-    try:
-        numbers = load_file(weights)
-        if bad := [name for name, value in numbers.items() if not bool(value.isfinite().all())]:
-            raise RuntimeError(f"{bad[0]} holds what is no number")
-        if any(value.dtype == torch.float64 for value in numbers.values()):
-            model.double()
-        model.load_state_dict(numbers)
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = printable(str(error))
         raise UserError(f"{weights} does not fit its config or is damaged ({reason}): nothing was loaded.") from error
     return model.eval()
 

@@ -10,7 +10,7 @@ from scorewise import catalog
 from scorewise.commands import job, sweeps
 from scorewise.commands.commands import commands, compare
 from scorewise.config.refusals import one_sentence
-from scorewise.errors import UserError
+from scorewise.errors import UserError, machine_told
 from scorewise.run.folder import is_rank_zero
 
 COMMAND = "SCOREWISE_COMMAND"
@@ -39,7 +39,12 @@ def run(command: str) -> None:
     """Run a command with its arguments, and end the process with a sentence where the user can help it."""
     from dotenv import load_dotenv
 
-    load_dotenv(Path.cwd() / ".env")
+    try:
+        with machine_told():
+            load_dotenv(Path.cwd() / ".env")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
     sys.exit(main(command))
 
 
@@ -53,7 +58,7 @@ def main(command: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
     try:
         _refuse_several_sweeps(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(job.ending_well(task))()
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(job.ending_well(task, debugging))()
     except job.SweepStopped as stopped:
         job.failed.append(stopped.exit_code)
     except KeyboardInterrupt:
@@ -86,10 +91,16 @@ def _refuse_several_sweeps(arguments: list[str]) -> None:
 
 
 def _show_sweep(sweep: sweeps.Sweep) -> bool:
-    """End a sweep with its table, and return whether a cell is missing in it."""
+    """End a sweep with its table, and return whether it or a cell in it is missing."""
     from scorewise.tracking import console
 
-    rows = sweep.end()
+    rows = sweep.rows()
     console.show_cells(rows, f"sweep of {len(rows)} runs")
+    try:
+        with machine_told():
+            sweep.end()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return True
     console.show_paths({"table": sweep.table})
     return any(row["status"] != sweeps.FINISHED for row in rows)

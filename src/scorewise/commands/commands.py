@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.commands import job
-from scorewise.errors import UserError
+from scorewise.errors import UserError, machine_told
 from scorewise.files import refuse_no_folder
 from scorewise.run.folder import RunFolder, claim, is_rank_zero
 
@@ -199,13 +199,14 @@ def compare(arguments: list[str]) -> int:
         console.say(comparison.USAGE)
         return 0
     try:
-        made = comparison.compare_folders(arguments)
+        with machine_told():
+            made = comparison.compare_folders(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     comparison.show(made.compared, console.console)
     console.show_paths(made.files)
-    return 0
+    return 0 if made.compared.records else 1
 
 
 def _place(config: Config, name: str) -> Path:

@@ -4,13 +4,14 @@ import functools
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from scorewise.commands import sweeps
-from scorewise.errors import Stopped, UserError
+from scorewise.errors import Stopped, UserError, machine_told
 from scorewise.run.folder import is_rank_zero
 
 failed: list[int] = []
@@ -29,13 +30,21 @@ class SweepStopped(BaseException):
         self.exit_code = exit_code
 
 
-def ending_well(task: Callable[[DictConfig], Path | None]) -> Callable[[DictConfig], sweeps.Outcome | None]:
-    """Return a command as Hydra runs it: a sentence is printed and noted, and the other jobs of a sweep go on."""
+def ending_well(
+    task: Callable[[DictConfig], Path | None], debugging: bool = False
+) -> Callable[[DictConfig], sweeps.Outcome | None]:
+    """Return a command as Hydra runs it: a sentence is printed and noted, and the other jobs of a sweep go on.
+
+    Args:
+        task: the command.
+        debugging: whether what the machine refuses keeps its traceback.
+    """
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> sweeps.Outcome | None:
         try:
-            folder = task(cfg)
+            with nullcontext() if debugging else machine_told():
+                folder = task(cfg)
         except UserError as error:
             if is_rank_zero():
                 print(error, file=sys.stderr)

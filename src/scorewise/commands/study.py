@@ -5,6 +5,7 @@ import json
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 
@@ -13,9 +14,11 @@ from hydra import compose as hydra_compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from scorewise import catalog
 from scorewise.catalog import Config
@@ -25,12 +28,14 @@ from scorewise.config import compatibility
 from scorewise.config.identity import differences, identity, plain, storable
 from scorewise.config.refusals import one_sentence
 from scorewise.config.settle import names, settle
-from scorewise.errors import Held, Stopped, UserError
-from scorewise.files import refuse_no_folder
+from scorewise.errors import Held, Stopped, UserError, first_line, machine_told
+from scorewise.files import make_folder, refuse_no_folder
 from scorewise.ranges import is_whole
 from scorewise.run.folder import RunFolder, claim
 from scorewise.tracking import console
 
+DATABASE: tuple[type[Exception], ...] = (SQLAlchemyError, StorageInternalError)
+"""What a database raises that is damaged or cannot be written."""
 STATUS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -46,7 +51,8 @@ def run_study(cfg: DictConfig, typed: Sequence[str]) -> Path:
         Stopped: by Ctrl-C or SIGTERM; the same command goes on.
     """
     study = Study(plain(cfg), [word for word in typed if not re.match(r"[+~]*(study[.=]|hydra[./]|study$)", word)])
-    rows = study.run_trials()
+    with study.stored():
+        rows = study.run_trials()
     path = study.place / "trials.csv"
     console.show_cells(rows, f"{len(rows)} trials: {study.monitor} is the smallest of a trial, on validation data")
     if best := study.best():
@@ -119,15 +125,17 @@ class Study:
     def _open(self, base: str) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         pruner, _ = self._pruner(), self._sampler(0)
-        self.place.mkdir(parents=True, exist_ok=True)
+        make_folder(self.place)
         asked = {"trainings": base, **{key: value for key, value in self.settings.items() if key != "trials"}}
-        study = optuna.create_study(
-            storage=f"sqlite:///{self.place / 'study.db'}",
-            study_name=self.name,
-            pruner=pruner,
-            load_if_exists=True,
-        )
-        before = study.user_attrs.setdefault("asked", asked)
+        with self.stored(RuntimeError, LookupError, ValueError):
+            study = optuna.create_study(
+                storage=f"sqlite:///{self.place / 'study.db'}",
+                study_name=self.name,
+                pruner=pruner,
+                load_if_exists=True,
+            )
+            before = study.user_attrs.setdefault("asked", asked)
+            len(study.trials)  # reads all of them
         if changed := differences(before, json.loads(json.dumps(asked))):
             raise UserError(
                 f"{self.place} is a study with another {', '.join(changed)}: a study goes on only with its own, so "
@@ -135,6 +143,25 @@ class Study:
             )
         study.set_user_attr("asked", asked)
         return study
+
+    @contextmanager
+    def stored(self, *also: type[Exception]) -> Iterator[None]:
+        """Turn what the database of the study refuses into a sentence.
+
+        Args:
+            also: what Optuna raises besides while it reads a damaged one.
+
+        Raises:
+            UserError: which file, and what to do.
+        """
+        try:
+            yield
+        except (*DATABASE, *also) as error:
+            path, reason = self.place / "study.db", first_line(error.__cause__ or error)
+            raise UserError(
+                f"{path} cannot be used ({reason}): mend that, or remove it, and the study begins again and finds its "
+                "finished runs."
+            ) from error
 
     def _pruner(self) -> BasePruner:
         match self.settings["pruner"]:
@@ -178,8 +205,11 @@ class Study:
         chosen = {name: part.suggest(trial, name) for name, part in self.space.items()}
         console.say(f"trial {trial.number} of {self.settings['trials']}: {' '.join(map('='.join, chosen.items()))}")
         try:
-            value = self._trained(trial, chosen)
+            with machine_told():
+                value = self._trained(trial, chosen)
         except (Stopped, Held):
+            raise
+        except DATABASE:
             raise
         except optuna.TrialPruned:
             self.study.tell(trial, state=TrialState.PRUNED)

@@ -13,6 +13,8 @@ from scorewise.errors import names_of, printable
 
 CHOICES = 2
 """Settings that are added to the name of a run whose folder is called by its hash only."""
+MOST = 1_000
+"""Columns of metrics, and of settings, over all runs."""
 NAMED = 3
 """Runs that a sentence names before it says how many more there are."""
 
@@ -28,6 +30,7 @@ class Compared(NamedTuple):
         groups: runs that differ in the seed only.
         laws: that they model.
         metrics: that they have.
+        left_out: metrics and settings beyond those that are shown, how many by what they are.
         commands: how each is run again, or why that is not known.
     """
 
@@ -38,6 +41,7 @@ class Compared(NamedTuple):
     groups: list[Group]
     laws: list[Law]
     metrics: list[Metric]
+    left_out: dict[str, int]
     commands: list[str]
 
     @property
@@ -75,14 +79,17 @@ class Compared(NamedTuple):
 def compare_records(records: Sequence[Record]) -> Compared:
     """Compare runs; those whose config could not be read are set aside."""
     known = [record for record in records if record.comparable]
+    settings, metrics = differing(known), metrics_of(known)
+    counts = {"metrics": len(metrics) - MOST, "settings in which they differ": len(settings) - MOST}
     return Compared(
         records=known,
         unreadable=[record for record in records if not record.comparable],
         settings=[settings_of(record) for record in known],
-        differing=differing(known),
+        differing=settings[:MOST],
         groups=groups_of(known),
         laws=laws_of(known),
-        metrics=metrics_of(known),
+        metrics=metrics[:MOST],
+        left_out={what: count for what, count in counts.items() if count > 0},
         commands=[_command(record) for record in known],
     )
 
@@ -122,7 +129,11 @@ def caveats(compared: Compared, most: int = NAMED) -> list[Caveat]:
         labels = {law: [compared.records[place].label for place in law.members] for law in compared.laws}
         parts = [f"{law.letter}: {printable(law.text)}: {names_of(labels[law], most)}" for law in labels]
         found.append(Caveat(sentence, parts))
-    sentences = [*_scales(compared), *other_examples(compared.records)]
+    sentences = [
+        *(f"{count:,} more {what} are left out: only {MOST:,} are shown." for what, count in compared.left_out.items()),
+        *_scales(compared),
+        *other_examples(compared.records),
+    ]
     found += [Caveat(sentence, []) for sentence in sentences]
     if repeated := _repeated(compared):
         found.append(Caveat("Runs have the settings and the seed of others, and are counted once.", repeated))

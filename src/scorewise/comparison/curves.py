@@ -81,7 +81,7 @@ def thinned(points: Curve, most: int) -> Curve:
     if len(points) <= most:
         return points
     ends = np.linspace(0, len(points), most + 1).astype(int)
-    steps, values = (np.asarray(column, float) for column in zip(*points, strict=True))
+    steps, values = (np.fromiter((point[i] for point in points), float, len(points)) for i in (0, 1))
     values = np.where(np.isfinite(values), values, np.nan)
     sizes = np.diff(ends)
     means = np.add.reduceat(values, ends[:-1]) / sizes

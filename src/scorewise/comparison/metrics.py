@@ -1,7 +1,7 @@
 """Held-out numbers: which there are, what they mean, and how they are written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from scorewise.comparison.record import COMPANIONS, Record
@@ -60,14 +60,14 @@ def split(name: str, record: Record) -> Metric:
 def metrics_of(records: Sequence[Record]) -> list[Metric]:
     """Return the metrics that runs have, the most telling first, without standard errors and ends of intervals."""
     found = dict.fromkeys(
-        split(name, record)
-        for record in records
-        for name in record.metrics
-        if not any(
-            name.endswith(end) and name.removesuffix(end) in record.metrics for end in (*COMPANIONS, "_without_number")
-        )
+        split(name, record) for record in records for name in record.metrics if not about(name, record.metrics)
     )
     return sorted(found, key=_place)
+
+
+def about(name: str, names: Container[str]) -> bool:
+    """Return whether a number is about another one of these: its standard error, say."""
+    return any(name.endswith(end) and name.removesuffix(end) in names for end in ENDINGS)
 
 
 def _place(metric: Metric) -> tuple[int, int, str, str, str]:

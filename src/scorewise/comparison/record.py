@@ -1,10 +1,13 @@
 """One run as its folder tells it, whole or damaged. Nothing in the folder is executed."""
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,12 @@ from scorewise.stored import Unreadable, read_json, read_yaml
 
 LAST_STEP = 2**53
 """Of a curve; no run gets there, and floats count no further."""
+MOST = 1_000
+"""Metrics and curves of a run; what a stranger's folder has beyond that is counted."""
+MOST_TESTS = 50
+"""Later tests of a run."""
+LARGEST = 50_000_000
+"""Bytes of metrics.csv; what comes behind them is not read."""
 CHOSEN = ("data", "backbone", "head", "objective", "task")
 """Sections that name a class."""
 COMPANIONS = ("_se", "_low", "_high")
@@ -67,7 +76,7 @@ class Record:
         versions = self.summary.get("versions")
         return mapping_in(versions).get("results", 1) if has_shape(versions, {}) else RESULTS
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, float]:
         """Its held-out numbers, standard errors and ends of intervals included."""
         return _numbers(self.summary.get("metrics")) | {
@@ -76,7 +85,7 @@ class Record:
             for name, value in _numbers(found["metrics"]).items()
         }
 
-    @property
+    @cached_property
     def conventions(self) -> dict[str, str]:
         """What its metrics mean, by their names."""
         return _texts(self.summary.get("conventions")) | {
@@ -115,9 +124,8 @@ def read_record(path: Path, label: str) -> Record:
     """Return the run of a folder; what cannot be read is among its problems, and nothing is raised."""
     problems: list[str] = []
     config = _config(path / "config.yaml", problems)
-    summary = _json(path / "summary.json", problems)
-    later = {file.stem: _json(file, problems) for file in sorted(path.glob("*.json")) if file.name != "summary.json"}
-    later = {test: found for test, found in later.items() if has_shape(found, {"metrics": dict})}
+    summary = _of_a_test(path / "summary.json", problems)
+    later = _later(path, problems)
     curves = _curves(path / "metrics.csv", problems)
     if config and not summary and not problems:
         steps = max((points[-1][0] for points in curves.values()), default=None)
@@ -166,6 +174,24 @@ def leaves(node: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, node
 
 
+def _of_a_test(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Return the content of a test's file with its first metrics; how many there are more is a problem."""
+    found = _json(path, problems)
+    numbers = _numbers(found.get("metrics"))
+    if len(numbers) > MOST:
+        problems.append(f"{printable(path.name)} has {len(numbers):,} metrics: only the first {MOST:,} are read")
+        found["metrics"] = dict(islice(numbers.items(), MOST))
+    return found
+
+
+def _later(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
+    files = [file for file in sorted(path.glob("*.json")) if file.name != "summary.json"]
+    if len(files) > MOST_TESTS:
+        problems.append(f"{len(files):,} JSON files: only the first {MOST_TESTS} are read")
+    found = {file.stem: _of_a_test(file, problems) for file in files[:MOST_TESTS]}
+    return {test: content for test, content in found.items() if has_shape(content, {"metrics": dict})}
+
+
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -186,25 +212,31 @@ def _curves(path: Path, problems: list[str]) -> dict[str, Curve]:
     if not path.is_file():
         return {}
     try:
+        if (size := path.stat().st_size) > LARGEST:
+            problems.append(f"metrics.csv has {size:,} bytes: only the first {LARGEST:,} are read")
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            rows = csv.reader(file)
-            names = next(rows, [])
-            if "step" not in names:
-                problems.append("metrics.csv is damaged (no column step)")
-                return {}
-            at = names.index("step")
-            wanted = [(i, name) for i, name in enumerate(names) if re.fullmatch("(train|val)/[^/]+", name)]
-            for row in rows:
-                try:
-                    step = int(row[at])
-                    if abs(step) > LAST_STEP:
-                        raise ValueError
-                    values = [(name, float(row[i])) for i, name in wanted if row[i]]
-                except (ValueError, IndexError):
-                    bad += 1
-                    continue
-                for name, value in values:
-                    curves.setdefault(name, []).append((step, value))
+            text = file.read(LARGEST)
+        rows = csv.reader(io.StringIO(text if size <= LARGEST else text.rpartition("\n")[0], newline=""))
+        names = next(rows, [])
+        if "step" not in names:
+            problems.append("metrics.csv is damaged (no column step)")
+            return {}
+        at = names.index("step")
+        wanted = [(i, name) for i, name in enumerate(names) if re.fullmatch("(train|val)/[^/]+", name)]
+        if len(wanted) > MOST:
+            problems.append(f"metrics.csv has {len(wanted):,} curves: only the first {MOST:,} are read")
+            del wanted[MOST:]
+        for row in rows:
+            try:
+                step = int(row[at])
+                if abs(step) > LAST_STEP:
+                    raise ValueError
+                values = [(name, float(row[i])) for i, name in wanted if row[i]]
+            except (ValueError, IndexError):
+                bad += 1
+                continue
+            for name, value in values:
+                curves.setdefault(name, []).append((step, value))
     except (OSError, csv.Error) as error:
         problems.append(f"metrics.csv cannot be read further ({printable(str(error))})")
     if bad:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from scorewise.comparison.columns import FACTS, Value
 from scorewise.comparison.compared import Compared
+from scorewise.comparison.metrics import about
 from scorewise.comparison.record import number
 from scorewise.comparison.table import mean_over_seeds
 from scorewise.errors import printable
@@ -36,7 +37,9 @@ def _setting(compared: Compared, place: int, name: str) -> Value:
 
 def runs_csv(compared: Compared) -> str:
     """Return comparison.csv; damaged folders are rows as well."""
-    metrics = list(dict.fromkeys(name for record in compared.records for name in record.metrics))
+    shown = {metric.name for metric in compared.metrics}
+    names = dict.fromkeys(name for record in compared.records for name in record.metrics)
+    metrics = [name for name in names if name in shown or about(name, shown)]
     header = [
         *("run", "status", "problems", "group", "law", "seed", *compared.differing, *metrics),
         *(fact.name for fact in FACTS),

@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from scorewise import catalog
-from scorewise.errors import UserError
+from scorewise.errors import UserError, refused_by_machine
 
 
 def one_sentence(error: BaseException, command: str) -> str | None:
@@ -22,7 +22,8 @@ def one_sentence(error: BaseException, command: str) -> str | None:
         return str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _of_hydra(error, command)
-    return None
+    told = refused_by_machine(error)
+    return None if told is None else str(told)
 
 
 def _close(word: str, known: Iterable[str]) -> str:

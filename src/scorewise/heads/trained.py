@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
-from scorewise.files import put_bytes, put_text
+from scorewise.files import make_folder, put_text
+from scorewise.weights import write_weights
 
 
 class Trained(nn.Module, ABC):
@@ -47,6 +47,7 @@ class Trained(nn.Module, ABC):
 
         Raises:
             ValueError: the model was put together by hand, so there is no recipe to write.
+            UserError: a file cannot be written.
         """
         if not self.recipe:
             raise ValueError(
@@ -54,7 +55,7 @@ class Trained(nn.Module, ABC):
                 "takes it, or save its state_dict() yourself"
             )
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.save_weights(folder / "weights.safetensors")
         recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
         put_text(folder / "config.yaml", yaml.safe_dump(recipe, sort_keys=False))
@@ -62,5 +63,9 @@ class Trained(nn.Module, ABC):
         return folder
 
     def save_weights(self, path: Path) -> None:
-        """Write the weights alone, as plain numbers."""
-        put_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}))
+        """Write the weights alone, as plain numbers with a checksum.
+
+        Raises:
+            UserError: see `scorewise.files.put_bytes`.
+        """
+        write_weights(path, self.state_dict())

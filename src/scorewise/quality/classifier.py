@@ -6,15 +6,15 @@ from typing import Any, final
 
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from scorewise.errors import UserError
-from scorewise.files import put_bytes, put_text
+from scorewise.errors import UserError, printable
+from scorewise.files import make_folder, put_text
 from scorewise.noise import OwnNumbers
 from scorewise.quality.extractor import FeatureExtractor
 from scorewise.ranges import Count, within_ranges
+from scorewise.stored import Unreadable, read_yaml
+from scorewise.weights import read_weights, write_weights
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.yaml"
 SMALL = 16
@@ -101,9 +101,8 @@ class ClassifierFeatures(FeatureExtractor):
             folder: made where it is not there.
             facts: how it was trained, plain values.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        put_bytes(folder / WEIGHTS, save(weights))
+        make_folder(folder)
+        write_weights(folder / WEIGHTS, self.state_dict())
         settings = {
             "name": self.name,
             "shape": list(self.shape),
@@ -124,13 +123,13 @@ class ClassifierFeatures(FeatureExtractor):
             UserError: a file is missing, damaged, or not the one that it was saved with.
         """
         try:
-            config = yaml.safe_load((folder / CONFIG).read_text())
+            config = read_yaml(folder / CONFIG)
             extractor = cls(**config["extractor"])
-            extractor.load_state_dict(load_file(folder / WEIGHTS))
+            extractor.load_state_dict(read_weights(folder / WEIGHTS))
             stored = config["hash"]
-        except (OSError, yaml.YAMLError, UnicodeDecodeError, SafetensorError) as error:
+        except Unreadable as error:
             raise UserError(
-                f"{folder} holds no feature extractor that can be read ({type(error).__name__}): make one with "
+                f"{folder} holds no feature extractor that can be read ({printable(str(error))}): make one with "
                 "make features DATA=mnist, say."
             ) from error
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoi
 from torch import Tensor
 
 from scorewise.data.datamodule import Batches
-from scorewise.errors import Stopped
+from scorewise.errors import Stopped, UserError
 from scorewise.run.lightning_internals import (
     batch_completed,
     begin_epoch,
@@ -55,10 +55,11 @@ class ResumePoint(Checkpoint):
         path: the file.
         every_n_steps: what a killed run loses at most.
         table: metrics.csv, saved with it and rewound on resuming.
+        identity: of the run, saved with it.
     """
 
-    def __init__(self, path: Path, every_n_steps: int, table: MetricsTable) -> None:
-        self.path, self.every_n_steps, self.table = path, every_n_steps, table
+    def __init__(self, path: Path, every_n_steps: int, table: MetricsTable, identity: str = "") -> None:
+        self.path, self.every_n_steps, self.table, self.identity = path, every_n_steps, table, identity
         self.asked: int | None = None
         self.before: dict[int, Any] = {}
         self.earlier, self.started = 0.0, time.monotonic()
@@ -69,8 +70,8 @@ class ResumePoint(Checkpoint):
         return self.earlier + time.monotonic() - self.started
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the seconds that the run has taken so far, and the table as it is."""
-        return {"seconds": self.seconds, "table": self.table.text()}
+        """Return the seconds that the run has taken so far, the table as it is, and whose they are."""
+        return {"seconds": self.seconds, "table": self.table.text(), "identity": self.identity}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the seconds that the run had taken when it was saved, and its table."""
@@ -159,7 +160,7 @@ class Best(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the record, with the paths of where the folder is now."""
-        here = str(self.path)
+        here = str(Path(str(self.dirpath)) / self.path.name)  # as Lightning spells it, or it takes it for another file
         moved = {"dirpath": self.dirpath, "best_model_path": here, "kth_best_model_path": here}
         super().load_state_dict(
             {**state_dict, **moved, "best_k_models": dict.fromkeys([here], state_dict["best_model_score"])}
@@ -238,6 +239,26 @@ class Reports(Callback):
         """Report the number, which is of the averaged weights where there are any."""
         every = trainer.check_val_every_n_epoch or 1
         self.tell(float(trainer.callback_metrics[self.monitor]), (trainer.current_epoch + 1) // every - 1)
+
+
+def weights_to_keep(trainer: Trainer, best: Path, last: Path) -> Path:
+    """Return the checkpoint with the weights that a run ends with: the last one where it never validated.
+
+    Args:
+        trainer: that has trained.
+        best: where the best weights are, if there are any.
+        last: where the last ones are.
+
+    Raises:
+        UserError: there were best weights, and they are gone.
+    """
+    if best.is_file():
+        return best
+    if any(isinstance(callback, Best) and callback.best_model_path for callback in trainer.checkpoint_callbacks):
+        raise UserError(
+            f"{best} with the best weights is gone: put it back, or remove {best.parent} to start the run again."
+        )
+    return last
 
 
 def trackers(trainer: Trainer) -> list[Tracker]:

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from torch import Tensor
+from torch import Tensor, nn
 
 from scorewise.errors import UserError
 from scorewise.files import put_bytes
+from scorewise.ranges import has_shape
 from scorewise.run.lightning_internals import logged_step_of
 
 
@@ -44,11 +45,19 @@ def older(checkpoint: Path) -> Path:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Return whether a checkpoint can be read and every part of it has the checksum that was written with it."""
+    """Return whether a checkpoint can be read and every part of it has the checksum that was written with it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
     try:
         with zipfile.ZipFile(checkpoint) as parts:
             return parts.testzip() is None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, LookupError):
+    except OSError as error:
+        if error.filename is not None:  # what cannot be opened is not damaged
+            raise
+        return False
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, LookupError):
         return False
 
 
@@ -57,6 +66,7 @@ def readable(checkpoint: Path) -> Path:
 
     Raises:
         UserError: see `refuse_unreadable`; there is no older one.
+        OSError: it cannot be opened.
     """
     before = older(checkpoint)
     try:
@@ -75,6 +85,7 @@ def refuse_unreadable(checkpoint: Path) -> None:
 
     Raises:
         UserError: which file.
+        OSError: it cannot be opened.
     """
     try:
         if not is_whole(checkpoint):
@@ -94,6 +105,29 @@ def refuse_unreadable(checkpoint: Path) -> None:
             f"{checkpoint} is damaged or holds more than plain numbers, so it was not loaded: "
             f"remove {checkpoint.parent} to start the run again."
         ) from error
+
+
+def refuse_of_another_run(checkpoint: Path, identity: str, task: nn.Module) -> None:
+    """Refuse a checkpoint that another run has written.
+
+    Args:
+        checkpoint: readable.
+        identity: of the run that it is used for.
+        task: that its weights are to be put into.
+
+    Raises:
+        UserError: which file.
+    """
+    stored = torch.load(checkpoint, weights_only=True, mmap=True)
+    said = [one["identity"] for one in stored.get("callbacks", {}).values() if has_shape(one, {"identity": str})]
+    theirs, ours = (
+        {name: value.shape for name, value in weights.items()} for weights in (stored["state_dict"], task.state_dict())
+    )
+    if theirs != ours or said not in ([], [identity]):  # releases before 0.2 did not say whose it is
+        raise UserError(
+            f"{checkpoint} is of another run, so it was not loaded: put this run's own back, or remove "
+            f"{checkpoint.parent} to start the run again."
+        )
 
 
 def weights_of(checkpoint: Path) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from scorewise.data.datamodule import ScoreData
 from scorewise.data.tables import Table, place_of
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
-from scorewise.files import put_text
+from scorewise.files import put_text, refuse_unwritable
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
@@ -121,6 +121,8 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
         UserError: see `finished`.
     """
     folder, stored, parts, task, trainer = finished(config)
+    if "task" in config:
+        refuse_unwritable(folder)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
     with stoppable("nothing was written, and the same command starts again"), shown_progress(task.watched, task.busy):
         (results,) = trainer.test(task, data, verbose=False)

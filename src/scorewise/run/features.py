@@ -11,6 +11,7 @@ from scorewise.config import choices, compatibility
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.roots import cache_root
 from scorewise.data.source import Labelled
+from scorewise.files import make_folder, refuse_unwritable
 from scorewise.noise import OwnNumbers
 from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.extractor_store import ExtractorStore
@@ -54,6 +55,9 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
     compatibility.refuse_unlabelled(config)
     quieten()
     torch.set_default_dtype(torch.float32)
+    store = ExtractorStore(place or cache_root(config["paths"]["cache"]) / "features")
+    make_folder(store.folder)
+    refuse_unwritable(store.folder)
     source, seed = choices.build_source(config), int(config["seed"])
     source.prepare()
     labels = {split: cast(Labelled, source).labels(split) for split in ("train", "test")}
@@ -77,7 +81,6 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
         "optim": {key: value for key, value in config["optim"].items() if key != "_target_"},
         "versions": {"scorewise": __version__, "torch": str(torch.__version__)},
     }
-    store = ExtractorStore(place or cache_root(config["paths"]["cache"]) / "features")
     return TrainedExtractor(network.cpu().finished(), accuracy, count, store.put(source.name, network, facts))
 
 

@@ -119,7 +119,8 @@ class RunFolder:
             raise Held(f"{self.path} is being written by another process: wait for it, or stop it.") from error
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise UserError(f"{self.path} cannot be written ({error.strerror}): use another folder.") from error
+                where = error.filename or self.path
+                raise UserError(f"{where} cannot be written ({error.strerror}): use another folder.") from error
         try:
             for name in WRITTEN_BELOW:
                 refuse_outside(self.path, self.path / name)

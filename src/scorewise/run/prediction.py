@@ -11,7 +11,7 @@ from scorewise.catalog import default_options, settings_of
 from scorewise.config.outlier_sets import only_for_choosing
 from scorewise.data.datamodule import Batch
 from scorewise.errors import UserError
-from scorewise.files import refuse_outside
+from scorewise.files import refuse_outside, refuse_unwritable
 from scorewise.heads.trained import Trained
 from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import GivenBatches, images_of_folder, rows_of_table, takes_rows
@@ -87,6 +87,7 @@ def predict(config: dict[str, Any]) -> Predicted:
     target = Path(config["output"] or done.folder / "predictions" / prediction.folder).absolute()
     if not config["output"]:
         refuse_outside(done.folder, target)
+    refuse_unwritable(target)
     given = rows_of_table(done, config) if rows else images_of_folder(done, config, target)
     prediction.accept(given)
     found = _found(done, prediction, given)

@@ -11,7 +11,7 @@ from torch import Tensor
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
-from scorewise.files import make_folder, put_bytes, refuse_outside, write
+from scorewise.files import make_folder, put_bytes, refuse_outside, refuse_unwritable, write
 from scorewise.heads.trained import Trained
 from scorewise.sampling.denoise import tweedie
 from scorewise.store import load, local_folder
@@ -35,13 +35,14 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     if not isinstance(config["denoise"], bool):
         raise UserError(f"denoise={config['denoise']} must be true or false.")
     folder = local_folder(config["run"])
-    model: Trained = load(folder)
-    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"]))
-    if config["denoise"]:
-        x_ND = _denoised(model, x_ND)
     target = Path(config["output"] or folder / "samples").absolute()
     if not config["output"]:
         refuse_outside(folder, target)
+    model: Trained = load(folder)
+    refuse_unwritable(target)
+    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"]))
+    if config["denoise"]:
+        x_ND = _denoised(model, x_ND)
     make_folder(target)
     if len(model.shape) == 3:
         return _images(x_ND, model.shape, target)

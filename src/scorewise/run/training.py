@@ -10,7 +10,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import Logger
-from safetensors.torch import load_file
 
 from scorewise import catalog
 from scorewise.catalog import Config
@@ -19,10 +18,10 @@ from scorewise.config.build import build, initialise
 from scorewise.config.identity import RESULTS
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import refuse_another_table
-from scorewise.errors import UserError
+from scorewise.errors import UserError, printable
 from scorewise.files import put_text
 from scorewise.heads.trained import Trained
-from scorewise.run import checkpoint
+from scorewise.run import checkpoint, failures
 from scorewise.run.callbacks import (
     Averaging,
     Best,
@@ -31,6 +30,7 @@ from scorewise.run.callbacks import (
     SampleGrids,
     ScoreHistograms,
     trackers,
+    weights_to_keep,
 )
 from scorewise.run.code_version import code_version
 from scorewise.run.compiler import compile_step
@@ -44,11 +44,13 @@ from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
 from scorewise.store import read_config
+from scorewise.stored import Unreadable
 from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.report import Report
-from scorewise.tasks.task import NotFinite, Task
+from scorewise.tasks.task import Task
 from scorewise.tracking.metrics_table import MetricsTable, curves_of
 from scorewise.tracking.tracker import log_sentences
+from scorewise.weights import fill
 
 
 class TrainingRun:
@@ -91,14 +93,13 @@ class TrainingRun:
             compile_step(self.parts.model, self.parts.objective)
         self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
         self.stored = {**stored, "model": self.parts.recipe}
-        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-            folder.path.mkdir(parents=True, exist_ok=True)
-            if config["train"]:
-                folder.write_config(self.stored)
+        if config["train"] and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            folder.write_config(self.stored)
         if config["train"]:
             (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         self.table = MetricsTable(folder.path / "metrics.csv")
-        self.resume_point = ResumePoint(folder.last, int(config["callbacks"]["save_every_n_steps"]), self.table)
+        every = int(config["callbacks"]["save_every_n_steps"])
+        self.resume_point = ResumePoint(folder.last, every, self.table, folder.identity)
         self.code = code_version()
         self.trainer = self._trainer(name)
 
@@ -155,28 +156,22 @@ class TrainingRun:
         """Train, from the last checkpoint where there is one, and keep the best weights.
 
         Raises:
-            UserError: the loss is not finite, or the checkpoint is not plain numbers.
+            UserError: the loss is not finite, there is no memory for a step, or a checkpoint is damaged or another's.
         """
         if self.resume:
             self.resume = checkpoint.readable(self.resume)
+            checkpoint.refuse_of_another_run(self.resume, self.folder.identity, self.task)
         if self.folder.best in self.checkpoints:
             checkpoint.refuse_unreadable(self.folder.best)
+            checkpoint.refuse_of_another_run(self.folder.best, self.folder.identity, self.task)
         for tracker in trackers(self.trainer):
             tracker.begin(checkpoint.steps_made(self.resume) if self.resume else 0)
-        try:
+        with failures.told(self.folder.last, self.data.batch_size):
             self.trainer.fit(self.task, self.data, ckpt_path=self.resume, weights_only=True)
-        except NotFinite as error:
-            good = (
-                f"the last good checkpoint is {self.folder.last}"
-                if self.folder.last.is_file()
-                else "none was saved yet"
-            )
-            raise UserError(f"{error}: {good}; try a smaller optim.lr, or more data.smoothing.") from error
-        # Both hold the averaged weights; a run that ended before its first validation has no best.
         if not logged_step(self.trainer) and self.folder.last.is_file():  # forked processes made the steps
             set_logged_step(self.trainer, checkpoint.steps_made(self.folder.last))
         self._catch_up()
-        kept = self.folder.best if self.folder.best.is_file() else self.folder.last
+        kept = weights_to_keep(self.trainer, self.folder.best, self.folder.last)  # averaged, where that is asked for
         self.task.load_state_dict(checkpoint.weights_of(kept))
 
     def _catch_up(self) -> None:
@@ -193,12 +188,16 @@ class TrainingRun:
         """Load the weights of the finished run instead of training.
 
         Raises:
-            UserError: it is not finished.
+            UserError: it is not finished, or its weights are damaged.
         """
         weights = self.folder.path / "weights.safetensors"
         if not weights.is_file():
             raise UserError(f"train=false tests a finished run, and {self.folder.path} is none: train it first.")
-        self.task.model.load_state_dict(load_file(weights))
+        try:
+            fill(self.task.model, weights)
+        except Unreadable as error:
+            reason = printable(str(error))
+            raise UserError(f"{weights} is damaged or closed ({reason}): rerun=true trains this run again.") from error
 
     def test(self) -> dict[str, float]:
         """Test the model and return its held-out numbers by name."""

@@ -1,0 +1,36 @@
+"""What ends a training before it is done, as sentences that say what is kept."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scorewise.errors import UserError, first_line, lacks_memory
+from scorewise.tasks.task import NotFinite
+
+
+@contextmanager
+def told(last: Path, batch_size: int) -> Iterator[None]:
+    """Turn a loss that is no number, and a step that memory does not hold, into a sentence.
+
+    Args:
+        last: the checkpoint from which the run would go on.
+        batch_size: of its steps.
+
+    Raises:
+        UserError: what to change, and what is kept.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise UserError(f"{error}: {_kept(last)}; try a smaller optim.lr, or more data.smoothing.") from error
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise UserError(
+            f"there is not enough memory for data.batch_size={batch_size} ({first_line(error)}): use a smaller one, or "
+            f"a smaller model; {_kept(last)}."
+        ) from error
+
+
+def _kept(last: Path) -> str:
+    return f"the last good checkpoint is {last}" if last.is_file() else "none was saved yet"

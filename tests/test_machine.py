@@ -1,0 +1,338 @@
+"""What the machine refuses, a file or memory, is one sentence in every command; a fault of the code is none."""
+
+import ctypes
+import errno
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Outcome
+
+from scorewise.commands import cli
+from scorewise.commands.commands import compare
+from scorewise.errors import UserError, machine_told, refused_by_machine
+from scorewise.files import refuse_unwritable
+from scorewise.tasks.score_task import ScoreTask
+
+Command = Callable[..., Outcome]
+Patch = pytest.MonkeyPatch
+SMALL = ("objective=mle", "debug=tiny", "data=gaussian", "+trainer.val_check_interval=2")
+STUDY = (*SMALL, "study.pruner=none", "study.trials=1")
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Powers(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+@contextmanager
+def like_anyone() -> Iterator[None]:
+    """Heed permissions, which root does not: this thread lays that power of root's down for a while."""
+    if sys.platform != "linux":
+        if not os.geteuid():
+            pytest.skip("root heeds no permissions here")
+        yield
+        return
+    system, header, powers = ctypes.CDLL(None), _Header(0x20080522, 0), (_Powers * 2)()
+    assert system.capget(ctypes.byref(header), powers) == 0
+    before = powers[0].effective
+    powers[0].effective &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert system.capset(ctypes.byref(header), powers) == 0
+    try:
+        yield
+    finally:
+        powers[0].effective = before
+        assert system.capset(ctypes.byref(header), powers) == 0
+
+
+@contextmanager
+def closed(path: Path, mode: int = 0) -> Iterator[None]:
+    before = path.stat().st_mode
+    path.chmod(mode)
+    try:
+        with like_anyone():
+            yield
+    finally:
+        path.chmod(before)
+
+
+def one_sentence(ended: Outcome, *words: str) -> None:
+    assert ended.status == 1, ended.out
+    said = [line for line in ended.err.splitlines() if not line.startswith("warning: ")]
+    assert len(said) == 1, ended.err
+    for word in words:
+        assert word in said[0]
+
+
+@pytest.fixture
+def run(command: Command) -> Path:
+    """Return the folder of a finished run, whose last checkpoint and best weights are there."""
+    ended = command(*SMALL)
+    assert ended.status == 0, ended.err
+    Path("rows.csv").write_text(",".join(f"x_{i}" for i in range(1, 11)) + "\n" + ",".join(["0.5"] * 10) + "\n")
+    assert (ended.run / "checkpoints" / "best.ckpt").is_file()
+    return ended.run
+
+
+def reading(run: Path) -> dict[str, tuple[str, ...]]:
+    return {"eval": (f"run={run}",), "sample": (f"run={run}",), "predict": (f"run={run}", "input=rows.csv")}
+
+
+def test_closed_and_strange_files_of_a_finished_run(command: Command, run: Path) -> None:
+    again = (*SMALL, "train=false")
+    for name, words in reading(run).items():
+        for file in ("config.yaml", "weights.safetensors"):
+            with closed(run / file):
+                one_sentence(command(*words, name=name), file, "Permission denied")
+        with closed(run):
+            one_sentence(command(*words, name=name), "Permission denied")
+    for file in ("config.yaml", "summary.json", "metrics.csv", "weights.safetensors"):
+        with closed(run / file):
+            one_sentence(command(*again), file, "Permission denied")
+    for mode in (0, 0o444):
+        with closed(run, mode):
+            one_sentence(command(*SMALL), "Permission denied")
+    with closed(run / "config.yaml"):
+        assert compare([str(run)]) == 1
+    assert command(*SMALL).status == 0
+
+
+def test_a_finished_run_that_can_only_be_read(command: Command, run: Path) -> None:
+    with closed(run, 0o555):
+        assert command(*SMALL).status == 0
+        assert command(f"run={run}", name="eval").status == 0
+        one_sentence(command(*SMALL, "train=false"), "cannot be written")
+        one_sentence(command(f"run={run}", "task=density", name="eval"), "nothing was computed")
+        for name in ("sample", "predict"):
+            one_sentence(command(*reading(run)[name], name=name), "nothing was computed")
+            assert command(*reading(run)[name], "output=out", name=name).status == 0
+        assert compare([str(run), "out=compared"]) == 0
+        assert compare([str(run), f"out={run.parent}/x"]) == 0
+    with closed(run.parent, 0o555):
+        assert compare([str(run), f"out={run.parent}"]) == 1
+
+
+def test_an_unfinished_run_with_what_is_not_its_own(command: Command, run: Path) -> None:
+    for setting in ("seed=5", "backbone.hidden=[17]"):
+        assert command(*SMALL, setting, "hydra.run.dir=other").status == 0
+        for file in ("last.ckpt", "best.ckpt"):
+            shutil.copytree(run, "copy")
+            Path("copy/summary.json").unlink()
+            shutil.copy(Path("other/checkpoints") / file, Path("copy/checkpoints") / file)
+            one_sentence(command(*SMALL, "hydra.run.dir=copy"), f"{file} is of another run")
+            shutil.rmtree("copy")
+        shutil.copytree(run, "copy")
+        shutil.copy("other/weights.safetensors", "copy/weights.safetensors")
+        if setting != "seed=5":
+            one_sentence(command(*SMALL, "train=false", "hydra.run.dir=copy"), "the weights of another model")
+        shutil.rmtree("copy")
+        shutil.rmtree("other")
+    (run / "summary.json").unlink()
+    for file in ("last.ckpt", "best.ckpt"):
+        with closed(run / "checkpoints" / file):
+            one_sentence(command(*SMALL), file, "Permission denied")
+    with closed(run / "metrics.csv"):
+        one_sentence(command(*SMALL), "metrics.csv", "Permission denied")
+    (run / "checkpoints" / "best.ckpt").rename("best")
+    one_sentence(command(*SMALL), "best.ckpt with the best weights is gone")
+    Path("best").rename(run / "checkpoints" / "best.ckpt")
+    assert command(*SMALL).status == 0
+
+
+PLACES = ("x" * 300, "file/x", "closed/x")
+IN_PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "hydra.run.dir": ("train", (*SMALL, "hydra.run.dir={}")),
+    "paths.runs": ("train", (*SMALL, "paths.runs={}")),
+    "hydra.sweep.dir": ("train", ("-m", *SMALL, "seed=0,1", "hydra.sweep.dir={}")),
+    "resume": ("train", (*SMALL, "resume={}")),
+    "table": ("train", ("experiment=table", "debug=tiny", "data.path={}")),
+    "paths.multirun": ("tune", (*STUDY, "paths.multirun={}")),
+    "eval": ("eval", ("run={}",)),
+    "sample": ("sample", ("run={}",)),
+    "predict": ("predict", ("run={}", "input=file")),
+    "features": ("features", ("data=digits", "paths.cache={}")),
+    "reproduce": ("reproduce", ("figure=fig3a", "budget=tiny", "paths.runs={}")),
+}
+
+
+def test_places_where_nothing_can_be_in_every_command(command: Command, monkeypatch: Patch) -> None:
+    Path("file").write_text("")
+    Path("closed").mkdir(mode=0)
+    monkeypatch.setattr(cli, "_show_sweep", lambda _: False)
+    try:
+        with like_anyone():
+            for place in PLACES:
+                for command_name, words in list(IN_PLACES.values())[: None if place == "file/x" else 2]:
+                    ended = command(*(word.format(place) for word in words), name=command_name)
+                    assert ended.status == 1, (command_name, words, place)
+                    assert "Traceback" not in ended.err, ended.err
+                    assert place[:100] in ended.err
+                for given in ((place,), (".", f"out={place}")):
+                    assert compare(list(given)) == 1
+    finally:
+        Path("closed").chmod(0o755)
+
+
+def test_a_working_folder_that_is_gone(
+    command: Command, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("gone").mkdir()
+    monkeypatch.chdir("gone")
+    Path.cwd().rmdir()
+    for name in ("train", "eval", "sample", "predict", "tune", "dashboard", "reproduce", "features"):
+        monkeypatch.setattr(sys, "argv", [name])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(name)
+        assert ended.value.code == 1
+        assert capsys.readouterr().err.count("\n") == 1
+    assert compare(["."]) == 1
+    assert "is gone" in capsys.readouterr().err
+
+
+def test_a_study_whose_database_is_broken(command: Command) -> None:
+    assert command(*STUDY, name="tune").status == 0
+    (database,) = Path("multirun").glob("*/study.db")
+    good = database.read_bytes()
+    for content in (b"hello" * 1000, good[: len(good) // 2]):
+        database.write_bytes(content)
+        one_sentence(command(*STUDY, name="tune"), "study.db cannot be used")
+    database.write_bytes(good)
+    with sqlite3.connect(database) as tables:
+        tables.execute("update study_user_attributes set value_json='{'")
+    tables.close()
+    one_sentence(command(*STUDY, name="tune"), "study.db cannot be used")
+    database.unlink()
+    database.mkdir()
+    one_sentence(command(*STUDY, name="tune"), "study.db cannot be used")
+    database.rmdir()
+    database.write_bytes(good)
+    with closed(database, 0o444):
+        one_sentence(command(*STUDY, "study.trials=2", name="tune"), "study.db cannot be used")
+    with closed(database.parent, 0o555):
+        one_sentence(command(*STUDY, name="tune"), "trials.csv cannot be written")
+    database.unlink()
+    ended = command(*STUDY, name="tune")  # begins again and finds its run
+    assert ended.status == 0, ended.err
+
+
+def test_a_sweep_that_cannot_write_its_table(command: Command) -> None:
+    words = ("-m", *SMALL, "seed=0,1", "hydra.sweep.dir=sweep")
+    assert command(*words).status == 0
+    Path("sweep/summary.csv").unlink()
+    Path("sweep/summary.csv").mkdir()
+    one_sentence(command(*words), "summary.csv cannot be written")
+
+
+NO_MEMORY: dict[str, Exception] = {
+    "of a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    "of a CPU": RuntimeError(
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
+    ),
+    "for an array": MemoryError("Unable to allocate 7.28 TiB for an array"),
+    "at all": MemoryError(),
+}
+
+
+def stopping_at(step: int, error: Exception, monkeypatch: Patch, hook: str = "training_step") -> None:
+    plain = getattr(ScoreTask, hook)
+
+    def hooked(self: ScoreTask, *given: object) -> object:
+        if self.trainer.global_step >= step:
+            raise error
+        return plain(self, *given)
+
+    monkeypatch.setattr(ScoreTask, hook, hooked)
+
+
+@pytest.mark.parametrize("kind", NO_MEMORY)
+def test_no_memory_in_a_step_names_the_batch_size_and_keeps_what_there_was(
+    command: Command, monkeypatch: Patch, kind: str
+) -> None:
+    with monkeypatch.context() as patch:
+        stopping_at(3, NO_MEMORY[kind], patch)
+        ended = command(*SMALL)
+    one_sentence(ended, "not enough memory for data.batch_size=16", "last.ckpt")
+    assert (ended.run / "metrics.csv").read_text().count("\n") > 1
+    resumed = command(*SMALL)
+    assert resumed.status == 0, resumed.err
+    assert "resuming" in resumed.out
+
+
+def test_no_memory_elsewhere(command: Command, monkeypatch: Patch) -> None:
+    with monkeypatch.context() as patch:
+        stopping_at(0, NO_MEMORY["of a CPU"], patch)
+        one_sentence(command(*SMALL), "none was saved yet")
+        swept = command("-m", *SMALL, "seed=0,1")
+        assert swept.status == 1
+        assert swept.err.count("not enough memory for data.batch_size=16") == 2
+        assert "Traceback" not in swept.err
+        assert command(*STUDY, name="tune").status == 1
+    with monkeypatch.context() as patch:
+        stopping_at(0, NO_MEMORY["of a CPU"], patch, "validation_step")
+        one_sentence(command(*SMALL), "not enough memory")
+    run = command(*SMALL).run
+    one_sentence(command(f"run={run}", "n=100000000000000", name="sample"), "not enough memory", "fewer examples")
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(command: Command, monkeypatch: Patch) -> None:
+    for error in (
+        RuntimeError("shapes cannot be multiplied"),
+        ConnectionResetError(104, "Connection reset"),
+        OSError(),
+    ):
+        with monkeypatch.context() as patch:
+            stopping_at(0, error, patch)
+            with pytest.raises(type(error)):
+                command(*SMALL)
+
+
+def test_debugging_shows_the_traceback_of_what_the_machine_refuses(command: Command, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    Path("file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        command(*SMALL, "hydra.run.dir=file/x")
+
+
+REFUSED: dict[OSError, str] = {
+    PermissionError(errno.EACCES, "Permission denied", "a"): "a cannot be used (Permission denied): allow it",
+    OSError(errno.EROFS, "Read-only file system", b"a"): "only reading is possible",
+    OSError(errno.ENAMETOOLONG, "File name too long", "y" * 5000): "use a shorter name",
+    OSError(errno.EIO, "Input/output error", Path("a")): "mend that",
+    OSError(errno.ENOSPC, "No space left on device"): "make room",
+    OSError(errno.EMFILE, "Too many open files", "a\nb"): r"a\nb cannot be used",
+}
+
+
+def test_the_sentences() -> None:
+    for error, words in REFUSED.items():
+        with pytest.raises(UserError) as told, machine_told():
+            raise error
+        assert words in str(told.value)
+        assert "\n" not in str(told.value)
+        assert len(str(told.value)) < 500
+    ours = Path(cli.__file__).with_name("nowhere.py")
+    for bug in (
+        OSError("a text"),
+        FileNotFoundError(errno.ENOENT, "No such file", str(ours)),
+        KeyError("a"),
+        OSError(2, "a"),
+    ):
+        assert refused_by_machine(bug) is None
+
+
+def test_a_place_is_judged_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "read").mkdir(mode=0o555)
+    with like_anyone():
+        refuse_unwritable(tmp_path / "a" / "b")
+        for place in ("read", "read/a/b"):
+            with pytest.raises(UserError, match="nothing was computed"):
+                refuse_unwritable(tmp_path / place)
