@@ -18,7 +18,7 @@ from scorewise.run.callbacks import Averaging
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_optimisation
-from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
+from scorewise.run.trainer import OURS, quieten, trainer_of
 from scorewise.tasks.classification import Classification
 from scorewise.tracking import console
 from scorewise.version import __version__
@@ -86,8 +86,7 @@ def _trainer(config: dict[str, Any], ema_decay: float) -> Trainer:
     callbacks: list[Callback] = [Averaging(ema_decay)] if ema_decay else []
     if console.console.is_terminal:
         callbacks.append(RichProgressBar(leave=False))
-    return Trainer(
-        **TRAINER_SETTINGS,
+    return trainer_of(
         **{**settings, "limit_val_batches": 0},
         logger=False,
         callbacks=callbacks,
