@@ -53,7 +53,7 @@ def main(command: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
     try:
         _refuse_several_sweeps(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(job.ending_well(task))()
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(job.ending_well(task, command))()
     except job.SweepStopped as stopped:
         job.failed.append(stopped.exit_code)
     except KeyboardInterrupt:
@@ -91,5 +91,6 @@ def _show_sweep(sweep: sweeps.Sweep) -> bool:
 
     rows = sweep.end()
     console.show_cells(rows, f"sweep of {len(rows)} runs")
-    console.show_paths({"table": sweep.table})
+    if sweep.table.is_file():
+        console.show_paths({"table": sweep.table})
     return any(row["status"] != sweeps.FINISHED for row in rows)

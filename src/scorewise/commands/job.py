@@ -8,8 +8,10 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from scorewise.commands import sweeps
+from scorewise.config.refusals import one_sentence
 from scorewise.errors import Stopped, UserError
 from scorewise.run.folder import is_rank_zero
 
@@ -29,7 +31,9 @@ class SweepStopped(BaseException):
         self.exit_code = exit_code
 
 
-def ending_well(task: Callable[[DictConfig], Path | None]) -> Callable[[DictConfig], sweeps.Outcome | None]:
+def ending_well(
+    task: Callable[[DictConfig], Path | None], command: str
+) -> Callable[[DictConfig], sweeps.Outcome | None]:
     """Return a command as Hydra runs it: a sentence is printed and noted, and the other jobs of a sweep go on."""
 
     @functools.wraps(task)
@@ -49,6 +53,11 @@ def ending_well(task: Callable[[DictConfig], Path | None]) -> Callable[[DictConf
                 raise SweepStopped(130) from None
             failed.append(130)
             return None
+        except OmegaConfBaseException as error:  # a setting that must be given, say
+            sentence = str(one_sentence(error, command))
+            print(sentence, file=sys.stderr)
+            failed.append(1)
+            return _noted(sentence=sentence)
         except Exception as error:
             if not sweeping():
                 raise

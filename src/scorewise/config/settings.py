@@ -14,6 +14,7 @@ from scorewise.ranges import (
     Between,
     Count,
     CountOr,
+    DeviceNumbers,
     Duration,
     OneOf,
     Place,
@@ -124,7 +125,7 @@ class OfBatches:
     path: Annotated[str, Words("a path")] | None
 
 
-Devices = Annotated[int, CountOr("all")] | Annotated[str, Words("auto")] | Annotated[Sequence[int], WordList("a list")]
+Devices = Annotated[int, CountOr("all")] | Annotated[str | Sequence[int], DeviceNumbers()]
 """So many, or which of them."""
 Batches = Count | Annotated[float, Between(0, 1, without=("low",))] | None
 """So many batches of an epoch, or a share of them."""
@@ -136,9 +137,7 @@ class OfTrainer:
 
     compile: bool
     accelerator: Annotated[str, OneOf(("cpu", "gpu", "cuda", "mps", "tpu", "auto"))]
-    devices: (
-        Annotated[int, CountOr("all")] | Annotated[str, Words("auto")] | Annotated[Sequence[int], WordList("a list")]
-    )
+    devices: Devices
     num_nodes: Count
     strategy: Annotated[str, Words("the name of a strategy of Lightning's", numbers=False)]
     precision: Annotated[str, OneOf(PRECISIONS)]

@@ -183,11 +183,30 @@ class Words(Range):
 
     def admits(self, value: Any) -> bool:
         """Return whether the value is a text that is not blank, or a number that stands for one."""
-        return (isinstance(value, str) and bool(value.strip())) or (self.numbers and is_number(value))
+        if isinstance(value, str):
+            return bool(value.strip())
+        return self.numbers and is_number(value) and not math.isnan(value)
 
     def words(self, kind: str) -> str:
         """Return what a value must be."""
         return self.what
+
+
+@dataclass(frozen=True)
+class DeviceNumbers(Range):
+    """Which devices, as Lightning takes them: auto, or their numbers."""
+
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value names some device."""
+        if isinstance(value, str):
+            return value == "auto" or bool(re.fullmatch(r"-1|\d+(,\d+)*", value, re.ASCII))
+        return is_list(value) and are_whole(value, 0) and len(value) > 0
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return "auto, or a list of their numbers"
 
 
 @dataclass(frozen=True)

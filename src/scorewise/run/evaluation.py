@@ -25,7 +25,7 @@ from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
-from scorewise.run.trainer import OURS, quieten, trainer_of
+from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.task import Task
@@ -120,6 +120,7 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
     Raises:
         UserError: see `finished`.
     """
+    refuse_no_test(config)
     folder, stored, parts, task, trainer = finished(config)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
     with stoppable("nothing was written, and the same command starts again"), shown_progress(task.watched, task.busy):

@@ -18,7 +18,7 @@ from scorewise.run.callbacks import Averaging
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_optimisation
-from scorewise.run.trainer import OURS, quieten, trainer_of
+from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
 from scorewise.tasks.classification import Classification
 from scorewise.tracking import console
 from scorewise.version import __version__
@@ -52,6 +52,7 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
         UserError: data without labels, or what the data set refuses.
     """
     compatibility.refuse_unlabelled(config)
+    refuse_no_test(config)
     quieten()
     torch.set_default_dtype(torch.float32)
     source, seed = choices.build_source(config), int(config["seed"])

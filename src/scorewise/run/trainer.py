@@ -7,6 +7,7 @@ from typing import Any
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from scorewise.catalog import Config
 from scorewise.errors import UserError, printable
 
 TRAINER_SETTINGS: dict[str, Any] = {
@@ -50,6 +51,16 @@ def trainer_of(**settings: Any) -> Trainer:
     """
     try:
         return Trainer(**TRAINER_SETTINGS, **settings)
-    except (TypeError, ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError, MisconfigurationException) as error:
         said = " ".join(printable(line.strip()) for line in str(error).splitlines())
         raise UserError(f"the trainer refuses these settings: {said.removesuffix('.')}. Change trainer.") from error
+
+
+def refuse_no_test(config: Config) -> None:
+    """Refuse a test of no batches, where a test is all that is asked for.
+
+    Raises:
+        UserError: the setting.
+    """
+    if config["trainer"].get("limit_test_batches") == 0:
+        raise UserError("trainer.limit_test_batches=0 tests nothing: use null for all batches, or some of them.")

@@ -280,12 +280,12 @@ def train_run(
         try:
             with stoppable():
                 training = TrainingRun(config, stored, folder, name, watching, again)
+                if not config["train"]:
+                    training.load_finished_weights()
                 announce()
                 folder.begin(training.stored if config["train"] else None, again)
                 if config["train"]:
                     training.fit()
-                else:
-                    training.load_finished_weights()
                 seconds = training.resume_point.seconds
                 metrics = training.test() if config["test"] else {}
                 training.finish(metrics, seconds)

@@ -24,6 +24,8 @@ def build_dashboard(config: dict[str, Any], known: Sequence[str]) -> str:
         UserError: the extra is not installed, an objective is unknown, W&B cannot be reached, or the file cannot be
             written.
     """
+    texts = ("project", "entity", "group", "name")  # a name that looks like a number is typed as one
+    config = {**config, **{key: str(config[key]) for key in texts if config[key] is not None}}
     chosen, target = _chosen(config["objectives"], known), config["save"]
     try:
         import wandb
