@@ -140,7 +140,7 @@ def test_the_cells_are_those_of_conf() -> None:
         (("tags=5",), "tags=5 must be a list of words, tags=[mine] say."),
         (("trainer.profiler=-1",), "trainer.profiler=-1 must be one of simple, advanced, pytorch or null."),
         (("callbacks.samples=null",), "callbacks.samples=null must be a whole number of at least 1."),
-        (("trainer.max_steps=0",), "trainer.max_steps=0 must be a whole number of at least 1, or -1 for no limit, or"),
+        (("trainer.max_steps=0",), "trainer.max_steps=0 must be a whole number of at least 1, or -1 for no limit."),
         (("data.batch_size=null",), "data.batch_size=null must be a whole number of at least 1."),
         (("objective=dsm", "objective.sigma_power=1e30"), "objective.sigma_power=1e+30 must be a number of at least"),
         (("data=gaussian", "data.std=-1"), "data.std=-1 must be a positive number."),

@@ -16,7 +16,7 @@ TRAINING = [
     ("optim.lr=-1", "optim.lr=-1 must be a positive number."),
     ("seed=-1", "seed=-1 must be a whole number of at least 0."),
     ("tags=5", "tags=5 must be a list of words"),
-    ("trainer.devices=[]", "trainer.devices=[] must be a whole number of at least 1, or -1 for all, or auto"),
+    ("trainer.devices=[]", "trainer.devices=[] must be a whole number of at least 1, or -1 for all or auto"),
     ("trainer.devices=abc", "trainer.devices=abc must be a whole number of at least 1"),
     ("trainer.strategy=abc", "the trainer refuses these settings"),
     ("trainer.accelerator=abc", "trainer.accelerator=abc is none of cpu, gpu,"),

@@ -142,7 +142,7 @@ class OfTrainer:
     strategy: Annotated[str, Words("the name of a strategy of Lightning's", numbers=False)]
     precision: Annotated[str, OneOf(PRECISIONS)]
     max_epochs: Count | None
-    max_steps: Annotated[int, CountOr("no limit")] | None
+    max_steps: Annotated[int, CountOr("no limit")]
     overfit_batches: Whole | Annotated[float, Between(0, 1)]
     check_val_every_n_epoch: Count | None
     limit_train_batches: Batches

@@ -75,7 +75,7 @@ class CountOr(Range):
 
     def words(self, kind: str) -> str:
         """Return what a value must be."""
-        return f"{kind} of at least 1, or -1 for {self.unlimited},"
+        return f"{kind} of at least 1, or -1 for {self.unlimited}"
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ def trainer_of(**settings: Any) -> Trainer:
     try:
         return Trainer(**TRAINER_SETTINGS, **settings)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError, MisconfigurationException) as error:
-        said = " ".join(printable(line.strip()) for line in str(error).splitlines())
-        raise UserError(f"the trainer refuses these settings: {said.removesuffix('.')}. Change trainer.") from error
+        said = " ".join(printable(line.strip()) for line in str(error).splitlines()).removesuffix(".")
+        raise UserError(f"the trainer refuses these settings: {said}; use others of trainer=.") from error
 
 
 def refuse_no_test(config: Config) -> None:
