@@ -143,7 +143,7 @@ def test_no_files_and_no_network_is_one_sentence(command: Command, monkeypatch: 
 def test_an_unexpected_error_keeps_its_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     import scorewise.run.training
 
-    def bug(*_: Any) -> None:
+    def bug(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(scorewise.run.training, "train_run", bug)

@@ -220,7 +220,10 @@ OF_ENERGIES = ("objective=dsm", "backbone=mlp", "head=energy")
         ((*OF_LEVELS, "likelihood.largest_tail=abc"), "likelihood.largest_tail=abc must be a number"),
         (("likelihood=quadrature", "likelihood.panels=2.5"), "likelihood.panels=2.5 must be a whole number of"),
         (("likelihood=quadrature", "likelihood.values=-5"), "likelihood.values=-5 must be a whole number of at least"),
-        (("likelihood=quadrature", "likelihood.low=abc"), "likelihood.low=abc must be a number."),
+        (
+            ("likelihood=quadrature", "likelihood.low=abc"),
+            "likelihood.low=abc must be a number of at least -1e+06 and at most 1e+06.",
+        ),
         (
             ("likelihood=quadrature", "likelihood.in_training=abc"),
             "likelihood.in_training=abc must be a number above 0 and at most 1: it is a share.",
@@ -238,9 +241,12 @@ OF_ENERGIES = ("objective=dsm", "backbone=mlp", "head=energy")
         (("sampler=parallel", "sampler.block=1.5"), "sampler.block=1.5 must be a whole number of at least 1 or null."),
         (
             ("sampler=parallel", "sampler.block=true"),
-            "sampler.block=True must be a whole number of at least 1 or null.",
+            "sampler.block=true must be a whole number of at least 1 or null.",
         ),
-        (("sampler=parallel", "sampler.tolerance=abc"), "sampler.tolerance=abc must be a number of at least 0."),
+        (
+            ("sampler=parallel", "sampler.tolerance=abc"),
+            "sampler.tolerance=abc must be a number of at least 0",
+        ),
         (
             (OF_LEVELS[0], "sampler=annealed", "sampler.levels=2.5"),
             "sampler.levels=2.5 must be a whole number of at least 2 or null.",
@@ -251,7 +257,7 @@ OF_ENERGIES = ("objective=dsm", "backbone=mlp", "head=energy")
         ),
         (
             (*OF_ENERGIES, "sampler=hmc", "sampler.leapfrog=null"),
-            "sampler.leapfrog=None must be a whole number of at least 1.",
+            "sampler.leapfrog=null must be a whole number of at least 1.",
         ),
         (
             (*OF_ENERGIES, "sampler=hmc", "sampler.trajectories=2.5"),

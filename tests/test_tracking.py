@@ -27,6 +27,7 @@ from scorewise.comparison.curves import panels
 from scorewise.comparison.record import read_record
 from scorewise.errors import UserError
 from scorewise.files import put_text
+from scorewise.tasks.score_task import ScoreTask
 from scorewise.tracking import metrics_table
 from scorewise.tracking.metrics_table import WHAT_IT_IS, MetricsTable, measured, read_metrics
 from scorewise.tracking.tensorboard import TensorBoard
@@ -316,15 +317,82 @@ def test_a_full_disk_under_offline_runs_too(command: Command, stand_ins: dict[st
 
 
 def test_every_job_of_a_sweep_has_its_own_run_and_a_failed_one_is_failed(
-    command: Command, stand_ins: dict[str, Any]
+    command: Command, stand_ins: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = command("-m", *QUICK, "logger=wandb", "logger.group=together", "optim.lr=0.001,1e30", "optim.clip=1e30")
+    def on_train_start(self: Any) -> None:
+        if self.seed == 1:
+            raise UserError("it fails")
+
+    monkeypatch.setattr(ScoreTask, "on_train_start", on_train_start)
+    ended = command("-m", *QUICK, "logger=wandb", "logger.group=together", "seed=0,1")
     assert ended.status == 1
     good, bad = stand_ins["runs"]
     assert good.asked["id"] != bad.asked["id"]
     assert [run.asked["group"] for run in (good, bad)] == ["together", "together"]
     assert (good.exit_codes, bad.exit_codes) == ([0], [1])
     assert {row["step"] for row in good.rows} == {9, 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "most"),
+    [
+        ("tags=[{}]", "tags", 64),
+        ("logger.group={}", "group", 128),
+        ("name={}", "job_type", 128),
+        ("name={}", "name", 128),
+    ],
+)
+@pytest.mark.parametrize("beyond", [0, 1, 100])
+def test_what_is_too_long_for_wandb_is_shortened_and_said(
+    command: Command, stand_ins: dict[str, Any], given: str, asked: str, most: int, beyond: int
+) -> None:
+    text = "a" * (most + beyond - 1) + "z"
+    ended = command(*QUICK, "logger=wandb", given.format(text))
+    assert ended.status == 0, ended.err
+    (run,) = stand_ins["runs"]
+    found = run.asked[asked]
+    assert all(len(one) <= most for one in ([found] if isinstance(found, str) else found))
+    said = [
+        warning for warning in warnings_of(ended) if f"for the {asked.rstrip('s')} of" in warning and text in warning
+    ]
+    if asked == "name":
+        assert found.endswith(f"/{ended.run.name}"), "the identity tells runs apart"
+        assert len(said) >= 1
+    else:
+        assert (text in found) == (beyond == 0)
+        assert bool(said) == bool(beyond)
+    assert set(table_of(ended.run)) == {9, 10}
+
+
+def test_tags_that_wandb_itself_takes(tmp_path: Path) -> None:
+    import wandb
+
+    run = WandbRun(tmp_path, LABEL, "scorewise", None, "offline")
+    with pytest.warns(UserWarning, match="at most 64 letters for the tag"):
+        short = run._fitting("tag", "t" * 65)
+    assert wandb.Settings(run_tags=("t" * 64, short)).run_tags == ("t" * 64, short)
+    with pytest.raises(ValueError, match="64 characters"):
+        wandb.Settings(run_tags=("t" * 65,))
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("logger.mode=abc", "logger.mode=abc is none of online, offline, disabled."),
+        ("logger.mode=null", "logger.mode=null is none of online, offline, disabled."),
+        ("logger.project=a/b", "logger.project=a/b must be a name of at most 128 letters without any of /\\#?%:."),
+        (f"logger.project={129 * 'p'}", f"logger.project={60 * 'p'}... must be a name of at most 128 letters"),
+        ("logger.project=null", "logger.project=null must be a name."),
+        ("logger.group=[a]", "logger.group=['a'] must be a name or null."),
+        ("tags=[[a]]", "tags=[['a']] must be a list of words, tags=[mine] say."),
+    ],
+)
+def test_what_wandb_cannot_take_is_refused_before_training(command: Command, setting: str, sentence: str) -> None:
+    ended = command(*QUICK, "logger=wandb", setting)
+    assert ended.status == 1
+    assert ended.err.startswith(sentence)
+    assert ended.out == ""
+    assert not list(ended.folder.iterdir())
 
 
 # TensorBoard and metrics.csv.

@@ -151,7 +151,7 @@ def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypat
         (("+study.space.optim.clip={choices: [1, 2], log: true}",), "choices are a list by themselves"),
         (("+study.space.data.smoothing={low: 0.1, high: 1}",), "study.space.data.smoothing changes what the monitored"),
         (("+study.space.backbone={choices: [made, mlp]}",), "objective=csm needs a backbone with causal features"),
-        (("study.trials=0",), "study.trials=0 must be a whole number from 1 on"),
+        (("study.trials=0",), "study.trials=0 must be a whole number of at least 1"),
         (("study.sampler=grid",), "study.sampler=grid is none of tpe, random"),
         (("trainer=ddp",), "a study trains every trial in one process"),
         (("-m", "seed=0,1"), "a study is one command by itself"),

@@ -58,7 +58,9 @@ def main(command: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
     try:
         _refuse_several_sweeps(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(job.ending_well(task, debugging))()
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(
+            job.ending_well(task, command, debugging)
+        )()
     except job.SweepStopped as stopped:
         job.failed.append(stopped.exit_code)
     except KeyboardInterrupt:
@@ -102,5 +104,6 @@ def _show_sweep(sweep: sweeps.Sweep) -> bool:
     except UserError as error:
         print(error, file=sys.stderr)
         return True
-    console.show_paths({"table": sweep.table})
+    if sweep.table.is_file():
+        console.show_paths({"table": sweep.table})
     return any(row["status"] != sweeps.FINISHED for row in rows)

@@ -81,11 +81,13 @@ def train(cfg: DictConfig) -> Path:
     with _importing():
         from scorewise.config import compatibility
         from scorewise.config.identity import plain, storable
+        from scorewise.config.settings import OfTraining, refuse_of_command
         from scorewise.config.settle import names, settle
         from scorewise.tracking import console
 
+    refuse_of_command(plain(cfg), OfTraining, ("paths",))
     config, stored = (settle(view(cfg)) for view in (plain, storable))
-    name = str(config["name"] or "-".join(names(config)))
+    name = "-".join(names(config)) if config["name"] is None else str(config["name"])
     folder = claim(config, stored, _place(config, name), config["resume"])
     if folder.finished and config["train"] and not config["rerun"]:
         _refuse_another_table(config, folder)
@@ -99,11 +101,14 @@ def train(cfg: DictConfig) -> Path:
         _refuse_impossible_launch(config)
         importlib.import_module("torch._dynamo")  # optimisers do it otherwise, while garbage is collected
         from scorewise.run import training
-    if is_rank_zero():
-        console.show_config(stored, f"{name}/{folder.identity}")
-        resuming = config["train"] and folder.last.is_file() and not folder.finished
-        console.say(f"{'resuming' if resuming else 'run folder'}: {folder.path}")
-    training.train_run(config, stored, folder, name)
+
+    def announce() -> None:
+        if is_rank_zero():
+            console.show_config(stored, f"{name}/{folder.identity}")
+            resuming = config["train"] and folder.last.is_file() and not folder.finished
+            console.say(f"{'resuming' if resuming else 'run folder'}: {folder.path}")
+
+    training.train_run(config, stored, folder, name, announce=announce)
     if is_rank_zero():
         _show(folder, "")
     return folder.path
@@ -182,9 +187,11 @@ def dashboard(cfg: DictConfig) -> None:
     """Lay out the comparison of a group of runs in Weights & Biases."""
     warnings.showwarning = _show_warning
     from scorewise.config.identity import plain
+    from scorewise.config.settings import OfDashboard, refuse_of_command
     from scorewise.tracking import console
     from scorewise.tracking.dashboard import build_dashboard
 
+    refuse_of_command(plain(cfg), OfDashboard)
     known = sorted(catalog.options("objective"))
     console.show_paths({"dashboard": build_dashboard(plain(cfg), known)})
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from scorewise.commands import sweeps
+from scorewise.config.refusals import one_sentence
 from scorewise.errors import Stopped, UserError, machine_told
 from scorewise.run.folder import is_rank_zero
 
@@ -31,12 +33,13 @@ class SweepStopped(BaseException):
 
 
 def ending_well(
-    task: Callable[[DictConfig], Path | None], debugging: bool = False
+    task: Callable[[DictConfig], Path | None], command: str, debugging: bool = False
 ) -> Callable[[DictConfig], sweeps.Outcome | None]:
     """Return a command as Hydra runs it: a sentence is printed and noted, and the other jobs of a sweep go on.
 
     Args:
         task: the command.
+        command: its name.
         debugging: whether what the machine refuses keeps its traceback.
     """
 
@@ -58,6 +61,11 @@ def ending_well(
                 raise SweepStopped(130) from None
             failed.append(130)
             return None
+        except OmegaConfBaseException as error:  # a setting that must be given, say
+            sentence = str(one_sentence(error, command))
+            print(sentence, file=sys.stderr)
+            failed.append(1)
+            return _noted(sentence=sentence)
         except Exception as error:
             if not sweeping():
                 raise

@@ -25,12 +25,13 @@ from scorewise.catalog import Config
 from scorewise.commands.search_space import space_of
 from scorewise.commands.sweeps import Row, write_table
 from scorewise.config import compatibility
+from scorewise.config.choices import build_source
 from scorewise.config.identity import differences, identity, plain, storable
 from scorewise.config.refusals import one_sentence
+from scorewise.config.settings import refuse_settings
 from scorewise.config.settle import names, settle
 from scorewise.errors import Held, Stopped, UserError, first_line, machine_told
 from scorewise.files import make_folder, refuse_no_folder
-from scorewise.ranges import is_whole
 from scorewise.run.folder import RunFolder, claim
 from scorewise.tracking import console
 
@@ -76,11 +77,8 @@ class Study:
 
     def __init__(self, config: Config, base: list[str]) -> None:
         self.settings, self.base = config["study"], base
+        refuse_settings(config, "study")
         self.space = space_of(self.settings["space"])
-        for name in ("trials", "startup", "warmup", "seed"):
-            least = 1 if name == "trials" else 0
-            if not is_whole(self.settings[name], least):
-                raise UserError(f"study.{name}={self.settings[name]} must be a whole number from {least} on.")
         if config["resume"] or config["rerun"] or not config["train"]:
             raise UserError("a study trains, and finds its own runs again: leave resume, rerun and train as they are.")
         first = self._refuse_corners()
@@ -93,9 +91,11 @@ class Study:
         if not self.monitor:
             task = catalog.option_name("task", first["task"]["_target_"])
             raise UserError(f"task={task} monitors no number in validation that a study could compare.")
-        self.name = str(self.settings["name"] or f"study-{'-'.join(names(first))}")
+        given = self.settings["name"]
+        self.name = f"study-{'-'.join(names(first))}" if given is None else str(given)
         refuse_no_folder("study.name", self.name)
         self.place = Path(config["paths"]["multirun"]).absolute() / self.name
+        build_source(first).prepare()
         self.study = self._open(identity(first))
 
     def _refuse_corners(self) -> Config:
@@ -167,10 +167,8 @@ class Study:
         match self.settings["pruner"]:
             case "median":
                 return MedianPruner(self.settings["startup"], self.settings["warmup"])
-            case "none" | None:
+            case _:
                 return NopPruner()
-            case other:
-                raise UserError(f"study.pruner={other} is none of median, none.")
 
     def _sampler(self, number: int) -> BaseSampler:
         """Return the sampler of one trial, seeded by its number: a study that goes on suggests what it would have."""
@@ -179,10 +177,8 @@ class Study:
         match self.settings["sampler"]:
             case "tpe":
                 return TPESampler(n_startup_trials=self.settings["startup"], seed=seed)
-            case "random":
+            case _:
                 return RandomSampler(seed=seed)
-            case other:
-                raise UserError(f"study.sampler={other} is none of tpe, random.")
 
     def run_trials(self) -> list[Row]:
         """Run the trials that are missing, the one first that was killed, and return the table."""

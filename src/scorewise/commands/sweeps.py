@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from scorewise.files import put_text, write
 
 NOTES = ".cells"
 """Where the runs of a sweep note how they ended, until the table is written."""
+HYDRAS = "multirun.yaml"
+"""Where Hydra writes what a sweep was."""
 FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
 Row = dict[str, Any]
 
@@ -44,10 +47,12 @@ class Sweep:
     Args:
         place: folder of their run folders.
         cells: what was chosen for each of them, as key=value.
+        made: folders that were not there before, the innermost first.
     """
 
     place: Path
     cells: tuple[tuple[str, ...], ...]
+    made: tuple[Path, ...] = ()
 
     @property
     def table(self) -> Path:
@@ -79,11 +84,27 @@ class Sweep:
             notes.rmdir()
 
     def end(self) -> list[Row]:
-        """Write the table and return its rows."""
+        """Write the table and return its rows; of a new sweep without any run nothing stays."""
         rows = self.rows()
-        write_table(self.table, rows)
         self.begin()
+        if not self.made or any(self.place.glob("*/config.yaml")):
+            write_table(self.table, rows)
+        else:
+            (self.place / HYDRAS).unlink(missing_ok=True)
+            remove_empty(self.made)
         return rows
+
+
+def missing(folder: Path) -> tuple[Path, ...]:
+    """Return a folder and those above it that are not there, the innermost first."""
+    return tuple(one for one in (folder, *folder.parents) if not one.exists())
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders as far as they are empty, the innermost first."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def note_of(place: Path, cell: Sequence[str]) -> Path:
@@ -114,9 +135,21 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 class Notes(Callback):
     """Hydra's callback that announces a sweep and notes how each of its runs ended, in whatever process that is."""
 
+    def __init__(self) -> None:
+        self.made: tuple[Path, ...] = ()
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note which folders Hydra makes for a single run."""
+        self.made = missing(Path(config.hydra.run.dir).absolute())
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Remove those that a refused run leaves empty."""
+        remove_empty(self.made)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Announce the sweep."""
-        sweep = Sweep(Path(config.hydra.sweep.dir).absolute(), cells_of(config))
+        place = Path(config.hydra.sweep.dir).absolute()
+        sweep = Sweep(place, cells_of(config), missing(place))
         sweep.begin()
         announced.append(sweep)
 

@@ -1,6 +1,6 @@
 """Batches of any data set, for Lightning."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -144,6 +144,19 @@ class ScoreData(LightningDataModule):
             raise UserError(
                 f"data.batch_size={self.batch_size} does not divide over {processes} processes: use a multiple."
             )
+
+    def refuse_unusable(self, stages: Iterable[str]) -> None:
+        """Read the data, as Lightning would ask for it later.
+
+        Args:
+            stages: of a run, fit or test.
+
+        Raises:
+            UserError: they are not there, or too few.
+        """
+        self.prepare_data()
+        for stage in stages:
+            self.setup(stage)
 
     def _batches(self, split: Split) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

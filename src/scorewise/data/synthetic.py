@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.source import HeldOut, SampledSource
 from scorewise.errors import UserError
 from scorewise.noise import Draws
-from scorewise.ranges import Count
+from scorewise.ranges import Between, Count, PositiveNumber
 
 
 class GaussianData(SampledSource):
@@ -32,8 +33,8 @@ class GaussianData(SampledSource):
         self,
         dims: Count = 10,
         mean: float = 0.0,
-        std: float = 1.0,
-        correlation: float = 0.0,
+        std: PositiveNumber = 1.0,
+        correlation: Annotated[float, Between(-1, 1, without=("low", "high"))] = 0.0,
         covariance: Sequence[Sequence[float]] | None = None,
         examples_per_epoch: Count = 20_000,
         held_out: HeldOut = 5_000,

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scorewise.config import compatibility
 from scorewise.config.identity import generation, identity, plain, storable
+from scorewise.config.settings import OfReproduction, refuse_of_command
 from scorewise.config.settle import settle
 from scorewise.errors import UserError
 from scorewise.figures.bench import Bench, write_whole
@@ -117,6 +118,7 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     """
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
+    refuse_of_command({str(key): part for key, part in config.items()}, OfReproduction, ("paths",))
     settings, wanted = dict(config["figure"]), str(config["budget"])
     name, budget, text = str(settings["name"]), budget_of(settings, wanted), Text.of(settings)
     place = Path(config["paths"]["runs"]).absolute() / "figures" / f"{name}-{wanted}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.heads.model import CausalModel
-from scorewise.ranges import Count, within_ranges
+from scorewise.ranges import Count, Position, within_ranges
 
 AT_ONCE = 2**20
 """Cells of quantiles that are held at once."""
@@ -38,8 +38,8 @@ class Cosine(CausalModel):
         self,
         backbone: nn.Module,
         *,
-        low: float,
-        high: float,
+        low: Position,
+        high: Position,
         terms: Count = 48,
         nodes: int | None = None,
         mean: float = 0.0,

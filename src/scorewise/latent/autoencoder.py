@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Unpack, cast
+from typing import Annotated, Unpack, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -21,7 +21,7 @@ from scorewise.latent.pairing import encoder_for, method_mismatch
 from scorewise.latent.score_network import ScoreNetwork
 from scorewise.noise import Draws
 from scorewise.objectives.objective import Loss, Objective, score_field
-from scorewise.ranges import Count, PositiveNumber, within_ranges
+from scorewise.ranges import Between, Count, PositiveNumber, within_ranges
 
 MakeScore = Callable[[int, int], Model]
 """From D of z and the number of features of x to the model of the score of q(z|x)."""
@@ -61,7 +61,7 @@ class VAE(Trained, ABC):
         method: str = "elbo",
         encoder: str = "auto",
         likelihood: str = "bernoulli",
-        log_std: float = -0.602,
+        log_std: Annotated[float, Between(-20, 20)] = -0.602,
         width: PositiveNumber | None = None,
         conditional_hidden: Count = 64,
         score: MakeScore | None = None,

@@ -14,7 +14,7 @@ from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
 from scorewise.likelihood.recomputed import recomputed
 from scorewise.likelihood.refinement import HALVINGS, Found, refined
-from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.ranges import AtLeast, Count, Position, within_ranges
 
 Normalisable = ConditionalScores | ConditionalEnergies
 """The models whose conditionals a quadrature normalises."""
@@ -47,8 +47,8 @@ class Quadrature(Likelihood[Normalisable]):
     @within_ranges
     def __init__(
         self,
-        low: float,
-        high: float,
+        low: Position,
+        high: Position,
         panels: Count | None = None,
         order: Annotated[int, AtLeast(2)] = 8,
         largest_tail: Share = 1e-4,

@@ -8,7 +8,7 @@ from torch import Tensor
 from scorewise.capabilities.roles import Scaled
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldModel, FieldObjective
-from scorewise.ranges import Positive, within_ranges
+from scorewise.ranges import Between, Positive, within_ranges
 
 
 class DSM(FieldObjective[FieldModel]):
@@ -29,7 +29,10 @@ class DSM(FieldObjective[FieldModel]):
 
     @within_ranges
     def __init__(
-        self, sigma: Annotated[float, Positive("DSM divides by it")], sigma_power: float = 0.0, field: str = "auto"
+        self,
+        sigma: Annotated[float, Positive("DSM divides by it")],
+        sigma_power: Annotated[float, Between(-10, 10)] = 0.0,
+        field: str = "auto",
     ) -> None:
         super().__init__(field)
         self.noise = sigma

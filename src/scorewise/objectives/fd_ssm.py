@@ -9,7 +9,7 @@ from scorewise.capabilities.roles import ClosedForm, ConditionalScores, JointSco
 from scorewise.noise import Draws
 from scorewise.objectives.objective import score_gain
 from scorewise.objectives.sliced import PROJECTIONS, Sliced
-from scorewise.ranges import Count, OneOf, Positive, within_ranges
+from scorewise.ranges import Between, Count, OneOf, within_ranges
 
 ScaledFieldModel = JointScore | ConditionalScores | ClosedForm
 """The models that have a vector field to fit, and a scale to take the step in."""
@@ -37,7 +37,7 @@ class FDSSM(Sliced[ScaledFieldModel]):
     @within_ranges
     def __init__(
         self,
-        step: Annotated[float, Positive("it divides a difference")] = 0.01,
+        step: Annotated[float, Between(0, 1, "it is a small difference that it divides by", without=("low",))] = 0.01,
         projection: Annotated[str, OneOf(PROJECTIONS)] = "rademacher",
         projections: Count = 1,
         field: str = "auto",

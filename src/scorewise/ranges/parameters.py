@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -18,7 +19,8 @@ from typing import (
     overload,
 )
 
-from scorewise.ranges.range import OneOf, Range
+from scorewise.ranges.plain import is_number
+from scorewise.ranges.range import LARGEST, OneOf, Range
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,8 +53,15 @@ class Kind:
         return type(value) is self.type or self.type not in WORDS
 
     def admits(self, value: Any) -> bool:
-        """Return whether a value is of the type and within the ranges."""
-        return self.fits(value) and all(one.admits(value) for one in self.ranges)
+        """Return whether a value is of the type and within the ranges, and no number beyond the largest."""
+        within = self.fits(value) and all(one.admits(value) for one in self.ranges)
+        return within and not (is_number(value) and abs(value) > self.largest)
+
+    @property
+    def largest(self) -> float:
+        """The largest number that it admits, infinite where its ranges say what that is."""
+        left_open = not self.ranges or any(one.open_ended for one in self.ranges)
+        return LARGEST.get(self.type, math.inf) if left_open else math.inf
 
     def words(self) -> str:
         """Return what a value must be."""
@@ -109,6 +118,10 @@ def fault(function: Callable[..., Any], name: str, value: Any) -> str | None:
     unknown = not fitting and len(checked) < len(may_be)  # of a type that is not checked
     if not checked or unknown or any(kind.admits(value) for kind in fitting):
         return None
+    for kind in fitting:
+        if is_number(value) and all(one.admits(value) for one in kind.ranges):
+            largest = f"{kind.largest:{'d' if kind.type is int else 'g'}}"
+            return f"is too small: use at least -{largest}" if value < 0 else f"is too large: use at most {largest}"
     names = [one.names for kind in checked for one in kind.ranges if isinstance(one, OneOf)]
     if names and len(checked) == 1:
         return f"is none of {', '.join(names[0])}"

@@ -1,21 +1,29 @@
 """Conditions on the value of a parameter."""
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import (
     Annotated,
     Any,
+    ClassVar,
 )
 
-from scorewise.ranges.plain import are_whole
+from scorewise.ranges.plain import are_whole, is_list, is_number, is_whole
+
+LARGEST: Mapping[type, float] = MappingProxyType({int: 2**63 - 1, float: 1e6})
+"""The largest numbers: whole ones that a tensor holds, others beside which float32 still sees data of scale 1."""
 
 
 class Range(ABC):
     """A condition on the value of a parameter."""
 
     because: str
+    open_ended: ClassVar[bool] = False
+    """Whether it leaves the other end to `LARGEST`."""
 
     @abstractmethod
     def admits(self, value: Any) -> bool:
@@ -35,6 +43,7 @@ class AtLeast(Range):
         because: why, for the end of a sentence.
     """
 
+    open_ended: ClassVar[bool] = True
     least: float
     because: str = ""
 
@@ -48,6 +57,28 @@ class AtLeast(Range):
 
 
 @dataclass(frozen=True)
+class CountOr(Range):
+    """Positive numbers, or -1.
+
+    Args:
+        unlimited: what -1 stands for.
+        because: why, for the end of a sentence.
+    """
+
+    open_ended: ClassVar[bool] = True
+    unlimited: str
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is one of them."""
+        return bool(value == -1 or value >= 1)
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return f"{kind} of at least 1, or -1 for {self.unlimited}"
+
+
+@dataclass(frozen=True)
 class Positive(Range):
     """Finite numbers above 0.
 
@@ -55,6 +86,7 @@ class Positive(Range):
         because: why, for the end of a sentence.
     """
 
+    open_ended: ClassVar[bool] = True
     because: str = ""
 
     def admits(self, value: Any) -> bool:
@@ -109,7 +141,7 @@ class OneOf(Range):
 
     def admits(self, value: Any) -> bool:
         """Return whether the value is one of the names."""
-        return value in self.names
+        return value in self.names or (is_whole(value) and str(value) in self.names)
 
     def words(self, kind: str) -> str:
         """Return the names."""
@@ -136,7 +168,90 @@ class Sizes(Range):
         return "a list of positive whole numbers, one per hidden layer"
 
 
+@dataclass(frozen=True)
+class Words(Range):
+    """WordList, as a command line gives them, where one that looks like a number is a number.
+
+    Args:
+        what: they are, for a sentence.
+        numbers: whether numbers stand for themselves.
+    """
+
+    what: str
+    numbers: bool = True
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is a text that is not blank, or a number that stands for one."""
+        if isinstance(value, str):
+            return bool(value.strip())
+        return self.numbers and is_number(value) and not math.isnan(value)
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return self.what
+
+
+@dataclass(frozen=True)
+class DeviceNumbers(Range):
+    """Which devices, as Lightning takes them: auto, or their numbers."""
+
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value names some device."""
+        if isinstance(value, str):
+            return value == "auto" or bool(re.fullmatch(r"-1|\d+(,\d+)*", value, re.ASCII))
+        return is_list(value) and are_whole(value, 0) and len(value) > 0
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return "auto, or a list of their numbers"
+
+
+@dataclass(frozen=True)
+class Duration(Range):
+    """Times, as Lightning takes them: days:hours:minutes:seconds, or a mapping of such words to numbers."""
+
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is one, and not none at all."""
+        if isinstance(value, Mapping):
+            amounts = list(value.values())
+            known = set(value) <= {"weeks", "days", "hours", "minutes", "seconds"}
+            return known and all(is_number(one) and 0 <= one < math.inf for one in amounts) and sum(amounts) > 0
+        return isinstance(value, str) and bool(re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value, re.ASCII))
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return "a time, '\"00:12:00:00\"' (days, hours, minutes, seconds) say"
+
+
+@dataclass(frozen=True)
+class WordList(Range):
+    """Lists of texts.
+
+    Args:
+        what: they are, for a sentence.
+    """
+
+    what: str
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is such a list, perhaps of none."""
+        return is_list(value) and all(map(Words(self.what).admits, value))
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return self.what
+
+
 Count = Annotated[int, AtLeast(1)]
 Whole = Annotated[int, AtLeast(0)]
 PositiveNumber = Annotated[float, Positive()]
 HiddenSizes = Annotated[Sequence[int], Sizes()]
+Place = Annotated[str, Words("a path, a number in quotation marks", numbers=False)]
+Position = Annotated[float, Between(-LARGEST[float], LARGEST[float])]
+"""Of an entry, in the scale of the data."""

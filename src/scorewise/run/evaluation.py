@@ -12,6 +12,7 @@ from scorewise.config import compatibility
 from scorewise.config.build import Parts, build
 from scorewise.config.grouped import accepted
 from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, without_plumbing
+from scorewise.config.settings import OfFinishedRun, refuse_of_command
 from scorewise.config.settle import settle
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tables import Table, place_of
@@ -24,7 +25,7 @@ from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
-from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
+from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.task import Task
@@ -51,6 +52,7 @@ def finished(config: dict[str, Any]) -> Finished:
         UserError: the folder is missing, unfinished, damaged or refused.
     """
     quieten()
+    refuse_of_command(config, OfFinishedRun, ("trainer", "paths", "data", "task"))
     folder = local_folder(config["run"])
     stored = read_config(folder, refuse_unknown)
     if missing := [section for section in CHANGES_RESULTS if section not in stored]:
@@ -83,9 +85,7 @@ def finished(config: dict[str, Any]) -> Finished:
     task = build_task(stored, parts, int(stored["seed"]))
     settings = {key: value for key, value in config["trainer"].items() if key not in (*OURS, "max_epochs")}
     settings["precision"] = stored["trainer"]["precision"]
-    trainer = Trainer(
-        **TRAINER_SETTINGS, **settings, logger=False, enable_checkpointing=False, enable_progress_bar=False
-    )
+    trainer = trainer_of(**settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     return Finished(folder, stored, parts, task, trainer)
 
 
@@ -120,6 +120,7 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
     Raises:
         UserError: see `finished`.
     """
+    refuse_no_test(config)
     folder, stored, parts, task, trainer = finished(config)
     if "task" in config:
         refuse_unwritable(folder)

@@ -19,7 +19,7 @@ from scorewise.run.callbacks import Averaging
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_optimisation
-from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
+from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
 from scorewise.tasks.classification import Classification
 from scorewise.tracking import console
 from scorewise.version import __version__
@@ -53,6 +53,7 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
         UserError: data without labels, or what the data set refuses.
     """
     compatibility.refuse_unlabelled(config)
+    refuse_no_test(config)
     quieten()
     torch.set_default_dtype(torch.float32)
     store = ExtractorStore(place or cache_root(config["paths"]["cache"]) / "features")
@@ -89,8 +90,7 @@ def _trainer(config: dict[str, Any], ema_decay: float) -> Trainer:
     callbacks: list[Callback] = [Averaging(ema_decay)] if ema_decay else []
     if console.console.is_terminal:
         callbacks.append(RichProgressBar(leave=False))
-    return Trainer(
-        **TRAINER_SETTINGS,
+    return trainer_of(
         **{**settings, "limit_val_batches": 0},
         logger=False,
         callbacks=callbacks,

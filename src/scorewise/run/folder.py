@@ -95,6 +95,22 @@ class RunFolder:
         make_folder(self.path)
         put_text(self.path / "config.yaml", yaml.safe_dump({**config, "identity": self.identity}, sort_keys=False))
 
+    def begin(self, config: Config | None, again: bool) -> None:
+        """Make the folder of a run that nothing has refused.
+
+        Args:
+            config: as it is stored; None: the run is only tested.
+            again: whether the run starts anew, so that what is there is removed.
+        """
+        if is_rank_zero():
+            if again:
+                self.clear()
+            make_folder(self.path)
+            if config is not None:
+                self.write_config(config)
+        if config is not None:
+            make_folder(self.path / "checkpoints")
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep the folder from commands that would write it too; a process that dies lets go of it.

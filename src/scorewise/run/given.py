@@ -59,8 +59,6 @@ def rows_of_table(done: Finished, config: dict[str, Any]) -> Given:
     path, source = Path(str(config["input"])).expanduser(), done.parts.source
     flat = Columns(source.columns, {}, (0.0,) * source.dims, (1.0,) * source.dims, width=source.dims)
     dialect = source.dialect if isinstance(source, Table) else Dialect()
-    if not isinstance(config.get("header"), bool | None):
-        raise UserError(f"header={config['header']} must be true, false or null.")
     given = {name: value for name in ("header", "decimal", "encoding") if (value := config.get(name)) is not None}
     table = read_table(
         path, source.table if isinstance(source, Tabular) else flat, replace(dialect, prefix="", **given)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
+from scorewise.config.settings import OfSampling, refuse_of_command
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
 from scorewise.files import make_folder, put_bytes, refuse_outside, refuse_unwritable, write
@@ -29,11 +30,7 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     Raises:
         UserError: a number that is none, or what `load` refuses.
     """
-    for name, least in (("n", 1), ("seed", 0)):
-        if type(config[name]) is not int or config[name] < least:
-            raise UserError(f"{name}={config[name]} must be a whole number of at least {least}.")
-    if not isinstance(config["denoise"], bool):
-        raise UserError(f"denoise={config['denoise']} must be true or false.")
+    refuse_of_command(config, OfSampling)
     folder = local_folder(config["run"])
     target = Path(config["output"] or folder / "samples").absolute()
     if not config["output"]:

@@ -4,6 +4,12 @@ import logging
 import warnings
 from typing import Any
 
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from scorewise.catalog import Config
+from scorewise.errors import UserError, printable
+
 TRAINER_SETTINGS: dict[str, Any] = {
     "inference_mode": False,  # evaluation differentiates the score
     "use_distributed_sampler": False,  # our loader deals out its own examples
@@ -35,3 +41,26 @@ def quieten() -> None:
         ".*could not find the monitored key.*",  # a run that ends before its first validation keeps its last weights
     ):
         warnings.filterwarnings("ignore", message=message)
+
+
+def trainer_of(**settings: Any) -> Trainer:
+    """Return Lightning's trainer with the settings that every run gives it, and with others.
+
+    Raises:
+        UserError: Lightning refuses them.
+    """
+    try:
+        return Trainer(**TRAINER_SETTINGS, **settings)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError, MisconfigurationException) as error:
+        said = " ".join(printable(line.strip()) for line in str(error).splitlines()).removesuffix(".")
+        raise UserError(f"the trainer refuses these settings: {said}; use others of trainer=.") from error
+
+
+def refuse_no_test(config: Config) -> None:
+    """Refuse a test of no batches, where a test is all that is asked for.
+
+    Raises:
+        UserError: the setting.
+    """
+    if config["trainer"].get("limit_test_batches") == 0:
+        raise UserError("trainer.limit_test_batches=0 tests nothing: use null for all batches, or some of them.")

@@ -1,7 +1,7 @@
 """One training run in its folder: fit, test, pictures, summary."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -42,7 +42,7 @@ from scorewise.run.pictures import attempt, draw_report, draw_samples, shown_pro
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
-from scorewise.run.trainer import OURS, TRAINER_SETTINGS, quieten
+from scorewise.run.trainer import OURS, quieten, trainer_of
 from scorewise.store import read_config
 from scorewise.stored import Unreadable
 from scorewise.tasks.held_out import finite_metrics
@@ -93,15 +93,13 @@ class TrainingRun:
             compile_step(self.parts.model, self.parts.objective)
         self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
         self.stored = {**stored, "model": self.parts.recipe}
-        if config["train"] and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-            folder.write_config(self.stored)
-        if config["train"]:
-            (folder.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         self.table = MetricsTable(folder.path / "metrics.csv")
         every = int(config["callbacks"]["save_every_n_steps"])
         self.resume_point = ResumePoint(folder.last, every, self.table, folder.identity)
         self.code = code_version()
         self.trainer = self._trainer(name)
+        if is_rank_zero():
+            self.data.refuse_unusable(stage for stage, key in (("fit", "train"), ("test", "test")) if config[key])
 
     def _refuse_another_table(self) -> None:
         if (self.folder.path / "config.yaml").is_file():
@@ -115,18 +113,14 @@ class TrainingRun:
             loggers = [self.table, *chosen_trackers(self.config, self.folder, label)]
         if settings["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
-        try:
-            return Trainer(
-                **TRAINER_SETTINGS,
-                **settings,
-                logger=loggers,
-                plugins=[checkpoint.CheckpointFiles()],
-                callbacks=self._callbacks(),
-                default_root_dir=self.folder.path,
-                enable_progress_bar=bool(self.config["callbacks"]["progress"]),
-            )
-        except (TypeError, ValueError) as error:
-            raise UserError(f"trainer cannot be built: {str(error).splitlines()[0]}") from error
+        return trainer_of(
+            **settings,
+            logger=loggers,
+            plugins=[checkpoint.CheckpointFiles()],
+            callbacks=self._callbacks(),
+            default_root_dir=self.folder.path,
+            enable_progress_bar=bool(self.config["callbacks"]["progress"]),
+        )
 
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
@@ -258,7 +252,14 @@ class TrainingRun:
 
 
 @restoring_precision
-def train_run(config: Config, stored: Config, folder: RunFolder, name: str, watching: Sequence[Callback] = ()) -> None:
+def train_run(
+    config: Config,
+    stored: Config,
+    folder: RunFolder,
+    name: str,
+    watching: Sequence[Callback] = (),
+    announce: Callable[[], None] = lambda: None,
+) -> None:
     """Train, test and draw one run in its folder, or test a finished one again where `train` is false.
 
     Args:
@@ -267,6 +268,7 @@ def train_run(config: Config, stored: Config, folder: RunFolder, name: str, watc
         folder: claimed for it.
         name: of the run, for loggers.
         watching: further callbacks.
+        announce: called once nothing refuses the run any more, and before anything is written.
 
     Raises:
         UserError: what the user can mend.
@@ -276,15 +278,15 @@ def train_run(config: Config, stored: Config, folder: RunFolder, name: str, watc
     with folder.held():
         if config["train"] and folder.finished and not finished:  # by another process meanwhile
             return
-        if again and is_rank_zero():
-            folder.clear()
         try:
             with stoppable():
                 training = TrainingRun(config, stored, folder, name, watching, again)
+                if not config["train"]:
+                    training.load_finished_weights()
+                announce()
+                folder.begin(training.stored if config["train"] else None, again)
                 if config["train"]:
                     training.fit()
-                else:
-                    training.load_finished_weights()
                 seconds = training.resume_point.seconds
                 metrics = training.test() if config["test"] else {}
                 training.finish(metrics, seconds)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from scorewise.capabilities import QuantileModel
 from scorewise.capabilities.roles import CausalQuantile
 from scorewise.noise import uniform_like
-from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.ranges import Between, Count, within_ranges
 
 
 class Parallel:
@@ -31,7 +31,9 @@ class Parallel:
     needs = (QuantileModel,)
 
     @within_ranges
-    def __init__(self, block: Count | None = None, tolerance: Annotated[float, AtLeast(0)] = 1e-4) -> None:
+    def __init__(
+        self, block: Count | None = None, tolerance: Annotated[float, Between(0, 1, "it is in noise levels")] = 1e-4
+    ) -> None:
         self.block, self.tolerance = block, tolerance
         self.rounds = 0
         """How many rounds the last draw took."""

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR
 
-from scorewise.ranges import AtLeast, Between, OneOf, PositiveNumber, Whole, within_ranges
+from scorewise.ranges import Between, OneOf, PositiveNumber, Whole, within_ranges
 
 ALGORITHMS = ("adam", "adamw", "rmsprop")
 
@@ -34,7 +34,7 @@ class Optimisation:
         self,
         algorithm: Annotated[str, OneOf(ALGORITHMS)] = "adam",
         lr: PositiveNumber = 1.5e-3,
-        weight_decay: Annotated[float, AtLeast(0)] = 0.0,
+        weight_decay: Annotated[float, Between(0, 100, "more leaves no weights")] = 0.0,
         warmup_steps: Whole = 100,
         schedule: Annotated[str, OneOf(("cosine", "constant"))] = "cosine",
         clip: Annotated[float, Between(0, math.inf, without=("low",))] = 1.0,

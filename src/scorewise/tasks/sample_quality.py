@@ -11,7 +11,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.data.roots import cache_root
 from scorewise.data.source import SPLITS, Source, Split
 from scorewise.quality import ExtractorStore, ReferenceImages, describe, draw, eight_bits, meanings, metric_values
-from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.ranges import AtLeast, Count, Place, within_ranges
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 
@@ -30,7 +30,7 @@ class ComparedWith:
     """
 
     split: Split = "test"
-    extractor: str | None = None
+    extractor: Place | None = None
     subsets: Count = 100
     subset_size: Annotated[int, AtLeast(2)] = 1000
     cache: str | None = None

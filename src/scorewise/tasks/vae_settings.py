@@ -7,7 +7,7 @@ from scorewise.data.roots import cache_root
 from scorewise.data.source import Source
 from scorewise.latent import AIS
 from scorewise.quality import ExtractorStore, ReferenceImages
-from scorewise.ranges import AtLeast, Count, Whole, within_ranges
+from scorewise.ranges import AtLeast, Count, Place, Whole, within_ranges
 
 
 @within_ranges
@@ -110,7 +110,7 @@ class SampleSettings:
     """
 
     samples: Annotated[int, AtLeast(4)] | None = None
-    features: str | None = None
+    features: Place | None = None
     cache: str | None = None
 
     def images_of(self, source: Source, seed: int) -> ReferenceImages | None:

@@ -24,6 +24,8 @@ def build_dashboard(config: dict[str, Any], known: Sequence[str]) -> str:
         UserError: the extra is not installed, an objective is unknown, W&B cannot be reached, or the file cannot be
             written.
     """
+    texts = ("project", "entity", "group", "name")  # a name that looks like a number is typed as one
+    config = {**config, **{key: str(config[key]) for key in texts if config[key] is not None}}
     chosen, target = _chosen(config["objectives"], known), config["save"]
     try:
         import wandb
@@ -33,7 +35,12 @@ def build_dashboard(config: dict[str, Any], known: Sequence[str]) -> str:
             f"the dashboard needs {error.name}: install it with pip install 'scorewise[dashboard]'."
         ) from error
     if target:
-        return str(_write(Path(target), workspace(config, config["entity"] or "", chosen or known)))
+        try:
+            layout = workspace(config, config["entity"] or "", chosen or known)
+        except ValueError as error:
+            said = " ".join(str(error).split())
+            raise UserError(f"W&B takes no such workspace: give it another name ({said}).") from error
+        return str(_write(Path(target), layout))
     try:
         entity: Any = config["entity"] or wandb.Api().default_entity
         made = workspace(config, entity, chosen or _objectives(entity, config["project"], config["group"]))

@@ -3,17 +3,22 @@
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from torch import Tensor
 
-from scorewise.errors import UserError
+from scorewise.errors import UserError, printable
+from scorewise.ranges import OneOf, Range, Words
 from scorewise.tracking import console
 from scorewise.tracking.tracker import Label, Tracker, sheltered
 
 BINS = 64
+LONGEST = {"name": 128, "group": 128, "job_type": 128, "tag": 64}
+"""Letters that W&B takes: a longer tag is an error, a longer name fails when it is sent."""
+NOT_IN_A_PROJECT = "/\\#?%:"
 SETTINGS: dict[str, Any] = {
     "silent": True,
     # Paths, user and host names, the command line and the output belong to the machine and not to the run.
@@ -33,6 +38,22 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Project(Range):
+    """Names that W&B takes for a project."""
+
+    because: str = ""
+
+    def admits(self, value: Any) -> bool:
+        """Return whether the value is one."""
+        name = str(value)
+        return Words("a name").admits(value) and len(name) <= 128 and not {*NOT_IN_A_PROJECT} & {*name}
+
+    def words(self, kind: str) -> str:
+        """Return what a value must be."""
+        return f"a name of at most 128 letters without any of {NOT_IN_A_PROJECT}"
+
+
 @final
 class WandbRun(Tracker):
     """A run of Weights & Biases, with the identity of ours as its id: resumed, it is the same.
@@ -47,23 +68,26 @@ class WandbRun(Tracker):
         mode: online or offline.
     """
 
-    def __init__(self, folder: Path, label: Label, project: str, entity: str | None, mode: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        label: Label,
+        project: Annotated[str, Project()],
+        entity: str | None,
+        mode: Annotated[str, OneOf(("online", "offline", "disabled"))],
+    ) -> None:
         super().__init__()
         self.folder, self.label, self.project, self.entity, self.mode = folder, label, project, entity, mode
         self.run: Any = None
+        self.shortened: set[str] = set()
 
     @classmethod
     def of_run(cls, folder: Path, label: Label, settings: Mapping[str, Any]) -> "WandbRun | None":
-        """Return the tracker, None for mode=disabled.
-
-        Raises:
-            UserError: an unknown mode.
-        """
-        if settings["mode"] not in ("online", "offline", "disabled"):
-            raise UserError(f"logger.mode={settings['mode']} is none of online, offline, disabled.")
+        """Return the tracker, None for mode=disabled."""
         if settings["mode"] == "disabled":
             return None
-        return cls(folder, label, settings["project"], settings["entity"], settings["mode"])
+        entity = None if settings["entity"] is None else str(settings["entity"])
+        return cls(folder, label, str(settings["project"]), entity, settings["mode"])
 
     @property
     def name(self) -> str:
@@ -98,16 +122,32 @@ class WandbRun(Tracker):
             entity=self.entity,
             dir=self.folder,
             id=self.label.identity,
-            name=self.label.name,
-            group=self.label.group,
-            job_type=self.label.kind,
-            tags=self.label.tags,
+            name=self._fitting("name", self.label.name),
+            group=self._fitting("group", self.label.group),
+            job_type=self._fitting("job_type", self.label.kind),
+            tags=tuple(dict.fromkeys(self._fitting("tag", tag) for tag in self.label.tags)),
             config=dict(self.label.config),
             mode=mode,
             # A run that starts again, with rerun=true for example, takes the place of the one with its id.
             resume="allow" if step else None,
             settings=wandb.Settings(**SETTINGS),
         )
+
+    def _fitting(self, what: str, text: str) -> str:
+        """Return a text as short as W&B takes it, without some of its middle, and say so once: ends tell runs apart."""
+        most = LONGEST[what]
+        if len(text) <= most:
+            return text
+        end = most // 4
+        short = f"{text[: most - end - 3]}...{text[-end:]}"
+        if text not in self.shortened:
+            self.shortened.add(text)
+            warnings.warn(
+                f"W&B takes at most {most} letters for the {what} of a run, so {printable(text)} is {printable(short)} "
+                "there.",
+                stacklevel=2,
+            )
+        return short
 
     @sheltered
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
