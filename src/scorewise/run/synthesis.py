@@ -36,7 +36,7 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
         raise UserError(f"denoise={config['denoise']} must be true or false.")
     folder = local_folder(config["run"])
     model: Trained = load(folder)
-    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"]))
+    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"])).flatten(1)
     if config["denoise"]:
         x_ND = _denoised(model, x_ND)
     target = Path(config["output"] or folder / "samples").absolute()
