@@ -1,6 +1,7 @@
 """Tables as people have them: any delimiter, Excel's lines, numbers for names, a single stray text, no file at all."""
 
 import os
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from scorewise import catalog
+from scorewise.config.refusals import one_sentence
 from scorewise.data import Table
 from scorewise.data.folder import ImageFolder
 from scorewise.data.tabular.columns import Columns
 from scorewise.data.tabular.rows import read_table
-from scorewise.errors import UserError
+from scorewise.errors import UserError, typed
 
 X = np.round(np.random.default_rng(0).normal(size=(40, 3)), 3)
 
@@ -280,3 +285,37 @@ def test_what_is_no_table_is_one_sentence_or_read(content: str | bytes, tmp_path
         assert "t.csv" in told
         return
     assert len(rows_of(source)) >= 10
+
+
+NAMES = (
+    *("run=1 [x] (y).csv", "a=b.csv", "a,b.csv", "a, b.csv", "{x}.csv", "(x).csv", "[x].csv", "it's.csv", "a&b.csv"),
+    *("x;y.csv", '"q".csv', "#1.csv", "ä ö.csv", "!x.csv", "=x.csv", 'x\\"y.csv', "~/x y.csv", "[a,b", "{a", "a}", '"'),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_hydra_cannot_read_are_quoted_for_it(name: str) -> None:
+    with (
+        initialize_config_dir(str(catalog.folder()), version_base=None),
+        pytest.raises(Exception, match=r".") as refused,
+    ):
+        compose("train", ["experiment=table", f"data.path={name}"])
+    told = one_sentence(refused.value, "train")
+    assert told is not None
+    assert "\n" not in told
+    assert told.startswith(f"data.path={name} has ")
+    spelled = typed("data.path", name)
+    assert spelled in told
+    override = OverridesParser.create().parse_override(shlex.split(spelled)[0])
+    assert (override.key_or_group, override.value()) == ("data.path", name)
+
+
+@pytest.mark.parametrize("word", ["no setting", "a b=[", "[1,2"])
+def test_words_that_are_no_setting(word: str) -> None:
+    with (
+        initialize_config_dir(str(catalog.folder()), version_base=None),
+        pytest.raises(Exception, match=r".") as refused,
+    ):
+        compose("train", [word])
+    told = one_sentence(refused.value, "train")
+    assert told == f"{word} is no setting: write name=value."
