@@ -179,7 +179,7 @@ BAD: Mapping[str, Callable[[Tensor], Any]] = {
     "ragged rows": lambda _: [[1.0, 2.0], [1.0]],
     "a missing value": lambda x: np.where(np.arange(4)[:, None] == 2, np.nan, x.flatten(1).numpy()),
     "infinity": lambda x: np.where(np.arange(4)[:, None] == 2, np.inf, x.flatten(1).numpy()),
-    "too large a number": lambda x: np.where(np.arange(4)[:, None] == 2, 1e300, x.flatten(1).numpy()),
+    "too large a number": lambda x: np.where(np.arange(4)[:, None] == 2, 1e300, x.flatten(1).double().numpy()),
     "bytes of pixels": lambda x: (x.flatten(1).numpy() * 9).astype(np.uint8),
     "true and false": lambda x: x.flatten(1) > 0,
     "complex numbers": lambda x: x.flatten(1).numpy() + 1j,
