@@ -43,7 +43,7 @@ def test_a_run_folder_and_what_is_in_it(command: Command) -> None:
     assert config["head"]["_target_"].endswith("ConditionalScore")
     assert "paths" not in config
     model = scorewise.load(run)
-    assert model.sample(3, generator=torch.Generator().manual_seed(0)).shape == (3, 64)
+    assert model.sample(3, generator=torch.Generator().manual_seed(0)).shape == (3, 1, 8, 8)
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     averaged = {name.removeprefix("model."): value for name, value in best["state_dict"].items()}
     raw = {name.removeprefix("model."): value for name, value in best["current_model_state"].items()}

@@ -112,7 +112,8 @@ def test_samples_come_from_the_members_in_equal_parts() -> None:
     assert counts.unique().numel() > 1, "a multinomial split, not thirds"
     assert abs(float((nearest_B[1:] == nearest_B[:-1]).double().mean()) - 1 / 3) < 0.02, "not sorted by member"
     torch.testing.assert_close(x_BD, far.sample(9000, torch.Generator().manual_seed(0)), rtol=0, atol=0)
-    assert far.sample(0).shape == (0, 2)
+    with pytest.raises(ValueError, match="whole number of at least 1"):
+        far.sample(0)
     assert far.sample(1).shape == (1, 2)
 
 

@@ -100,7 +100,7 @@ def test_a_flow_trains_tests_loads_and_samples(command: Callable[..., Outcome]) 
     assert all(torch.isfinite(torch.tensor(value)) for value in metrics.values())
     model = scorewise.load(ended.run)
     assert isinstance(model, NormalisingFlow)
-    assert model.sample(3, torch.Generator().manual_seed(0)).shape == (3, 64)
+    assert model.sample(3, torch.Generator().manual_seed(0)).shape == (3, 1, 8, 8)
     assert (ended.run / "samples.png").is_file()
 
 

@@ -75,7 +75,7 @@ def test_every_method_trains_and_is_tested(method: str, command: Command) -> Non
     for picture in ("implicit_vae.png", "implicit_vae-points.png", "samples.png", "curves.png"):
         assert np.asarray(Image.open(ended.run / picture).convert("L")).std() > 5, picture
     vae = scorewise.load(ended.run)
-    assert vae.sample(3).shape == (3, 64)
+    assert vae.sample(3).shape == (3, 1, 8, 8)
     assert vae.encode(torch.zeros(2, 64), 5).shape == (5, 2, 2)
     again = command(*SMALL, *METHODS[method], "trainer.max_steps=24", "task.val_size=4", "task.val_temperatures=5")
     assert "is finished" in again.out
@@ -218,7 +218,7 @@ def test_faces_of_64_pixels_train(command: Command, tmp_path: Path) -> None:
         assert ended.status == 0, ended.err
         found = json.loads((tmp_path / method / "summary.json").read_text())["metrics"]
         assert np.isfinite(found["ais"])
-        assert scorewise.load(tmp_path / method).sample(2).shape == (2, 3 * 64 * 64)
+        assert scorewise.load(tmp_path / method).sample(2).shape == (2, 3, 64, 64)
 
 
 # What composes

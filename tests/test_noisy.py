@@ -298,6 +298,6 @@ def test_it_draws_from_a_noisy_score_model() -> None:
         nn.init.zeros_(parameter)
     model.sampler = AnnealedLangevin(steps=60, step=0.1)
     x = model.sample(200, torch.Generator().manual_seed(0))
-    assert x.shape == (200, 64)
+    assert x.shape == (200, 1, 8, 8)
     assert not x.requires_grad
     assert abs(float(x.var()) / (0.5 / (1 - 0.025)) - 1) < 0.04

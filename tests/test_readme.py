@@ -36,7 +36,7 @@ def test_the_worked_example(command: Callable[..., Outcome], tmp_path: Path, mon
 
     with pytest.raises(scorewise.errors.UserError, match=r"rcsm\.RegularisedCSM"):
         scorewise.load(ended.run)
-    assert scorewise.load(ended.run, classes=[RegularisedCSM]).sample(2).shape == (2, 64)
+    assert scorewise.load(ended.run, classes=[RegularisedCSM]).sample(2).shape == (2, 1, 8, 8)
     refused = command(*arguments, "backbone=mlp")
     assert "needs a backbone with causal features; backbone=mlp has none" in refused.err
 

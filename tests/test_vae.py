@@ -663,7 +663,7 @@ def test_degenerate_posteriors_stay_finite(method: str) -> None:
 def test_samples_reconstructions_and_traversals() -> None:
     vae = DenseVAE(SHAPE, z=3)
     x = vae.sample(5, torch.Generator().manual_seed(0))
-    assert x.shape == (5, 16)
+    assert x.shape == (5, *SHAPE)
     torch.testing.assert_close(x, vae.sample(5, torch.Generator().manual_seed(0)))
     assert x.abs().max() <= 1
     assert not x.requires_grad
@@ -692,7 +692,7 @@ def test_the_convolutions_have_the_published_sizes() -> None:
     assert vae.log_likelihood(x, torch.randn(2, 2, 32)).shape == (2, 2)
     with pytest.raises(ValueError, match="sides divide by 16"):
         ConvVAE((1, 28, 28), z=8)
-    assert ConvVAE((1, 28, 28), channels=(8, 16), hidden=(32,), z=2).sample(3).shape == (3, 784)
+    assert ConvVAE((1, 28, 28), channels=(8, 16), hidden=(32,), z=2).sample(3).shape == (3, 1, 28, 28)
 
 
 def test_settings_of_a_vae_out_of_range() -> None:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         store,
         tasks,
     )
+    from scorewise.comparison.loading import load
     from scorewise.densities import Ensemble, ScoreDensity
-    from scorewise.store import load
 
 __all__ = [
     "Ensemble",
@@ -64,7 +64,7 @@ __all__ = [
     "store",
     "tasks",
 ]
-_NAMES = {"Ensemble": "densities", "ScoreDensity": "densities", "load": "store"}
+_NAMES = {"Ensemble": "densities", "ScoreDensity": "densities", "load": "comparison.loading"}
 _ONCE_HERE = ("objectives", "backbones", "heads", "sampling", "likelihood", "estimators", "latent", "noise", "ordering")
 """Where the names are that stood here until 0.1."""
 _MODULES_ONCE_HERE = {

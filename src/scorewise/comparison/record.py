@@ -139,6 +139,13 @@ def read_record(path: Path, label: str) -> Record:
     return Record(path, label, config, summary, later, curves, tuple(problems))
 
 
+def read_result(path: Path, label: str) -> Record:
+    """Return the run of a folder without its curves and later tests; nothing is raised."""
+    problems: list[str] = []
+    config, summary = _config(path / "config.yaml", problems), _json(path / "summary.json", problems)
+    return Record(path, label, config, summary, problems=tuple(problems))
+
+
 def _config(path: Path, problems: list[str]) -> dict[str, Any]:
     if not path.is_file():
         problems.append("no config.yaml, so what it computes is not known")

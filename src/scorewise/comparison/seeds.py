@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy.special import stdtrit
-
 from scorewise.comparison.record import Record, number
 from scorewise.comparison.settings import same_but_seed
 
@@ -52,6 +50,8 @@ def mean_of(values: Sequence[float]) -> Mean:
         deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     except OverflowError:  # a sum, or a square, that no float holds
         return Mean(mean, math.nan, math.nan, n)
+    from scipy.special import stdtrit  # slow to import, and who loads a model does not need it
+
     half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * deviation / math.sqrt(n)
     return Mean(mean, mean - half, mean + half, n)
 

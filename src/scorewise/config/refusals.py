@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from scorewise import catalog
-from scorewise.errors import UserError, refused_by_machine
+from scorewise.errors import UserError, printable, refused_by_machine, typed
 
 
 def one_sentence(error: BaseException, command: str) -> str | None:
@@ -33,6 +33,8 @@ def _close(word: str, known: Iterable[str]) -> str:
 
 def _of_hydra(error: BaseException, command: str) -> str:
     text = "\n".join(str(part) for part in (error, error.__cause__) if part)
+    if unread := _unread(error, text):
+        return unread
     if match := re.search(r"Could not find '(?:.*/)?([\w.-]+)/([\w.-]+)'", text):
         group, option = match.groups()
         if f"hydra/launcher/{option}" in text:
@@ -53,6 +55,24 @@ def _of_hydra(error: BaseException, command: str) -> str:
     if match := re.search(r"[Mm]issing mandatory value: ?(\S*)", text):
         return f"{match.group(1) or 'run'} must be given: python src/{command}.py {match.group(1) or 'run'}=..."
     return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)
+
+
+def _unread(error: BaseException, text: str) -> str | None:
+    """Return how to write a setting that Hydra's grammar does not read as it was meant, None for other errors."""
+    ambiguous = re.search(r"Ambiguous value for argument '(.*)'\n", text)
+    refused = next((found for one in (error, error.__cause__) if (found := getattr(one, "override", None))), None)
+    override = ambiguous[1] if ambiguous else refused
+    if override is None:
+        return None
+    key, equals, value = str(override).partition("=")
+    if not equals or not re.fullmatch(r"[\w.@/+~-]+", key):
+        return f"{printable(str(override))} is no setting: write name=value."
+    spelled = typed(key, value)
+    if ambiguous:
+        several = typed(key, [part.strip() for part in value.split(",")])
+        return f"{printable(override)} has a comma in it: as one text {spelled}, as a list {several}."
+    what = "has characters that mean something to Hydra: if the value is a text, quote it"
+    return f"{printable(str(override))} {what}, {spelled}."
 
 
 def _unknown_key(key: str, command: str) -> str:

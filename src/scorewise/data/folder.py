@@ -103,6 +103,10 @@ class ImageFolder(EightBitImages):
         super().__init__()
         if path is None or not str(path):
             raise UserError("data=images needs a folder: data.path=<folder of images>.")
+        if "://" in str(path):
+            raise UserError(
+                f"{printable(str(path))} is an address, and images are read from folders: download it first."
+            )
         if not is_whole(size, 1):
             raise UserError(f"data.size={size} must be a whole number of pixels, at least 1.")
         if channels not in (1, 3):

@@ -16,7 +16,7 @@ from scorewise.data.tabular.columns import TOO_LARGE, Columns, computable, momen
 from scorewise.data.tabular.far import far_values
 from scorewise.data.tabular.file import Dialect, DialectSettings, TableFile
 from scorewise.data.tabular.formats import open_table
-from scorewise.data.tabular.rows import read_table, unknown
+from scorewise.data.tabular.rows import read_table, tell, unknown
 from scorewise.data.tabular.selection import Selected, Selection
 from scorewise.data.tabular.source import Tabular
 from scorewise.data.tabular.splits import split_rows
@@ -142,6 +142,7 @@ class Table(Tabular):
             assert self._columns is not None
             rows, selected = read_table(self.path, self._columns, self.dialect), None
         else:
+            tell(file)
             selected = self.selection.read(file)
             rows = selected.rows
         if rows.skipped:

@@ -4,11 +4,13 @@ from scorewise.denoising.corruption import gaussian, salt_and_pepper
 from scorewise.denoising.filters import median, wiener
 from scorewise.denoising.infill import impulse_mask, infill, infill_in_order
 from scorewise.denoising.linear import LinearMMSE
-from scorewise.denoising.single_step import joint, joint_score, parallel, sequential
+from scorewise.denoising.single_step import UnknownNoise, denoise, joint, joint_score, parallel, sequential
 from scorewise.version import renamed
 
 __all__ = [
     "LinearMMSE",
+    "UnknownNoise",
+    "denoise",
     "gaussian",
     "impulse_mask",
     "infill",

@@ -1,17 +1,23 @@
 """Gaussian noise removed in a single step (Robbins 1956; Tweedie's formula; AR-CSM, section 5.4)."""
 
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import (
     ConditionalScoreModel,
+    NoisyConditionalScoreModel,
     NoisyScoreModel,
     NormalisedDensity,
     ScoreModel,
     UncheckedDensity,
 )
-from scorewise.capabilities.roles import CausalNoisyScore
+from scorewise.capabilities.roles import CausalNoisyScore, Levelled, Smoothed
+from scorewise.errors import UserError
 from scorewise.gradients import log_density_and_score
+from scorewise.ranges import is_number
 
 COARSE = 0.35
 """Share of a likelihood's nodes for its gradient, which tolerates fewer: as many as training takes."""
@@ -64,3 +70,42 @@ def sequential(model: CausalNoisyScore, y_BD: Tensor, sigma: float) -> Tensor:
 def joint(model: ScoreModel | NormalisedDensity, y_BD: Tensor, sigma: float) -> Tensor:
     """Return y + sigma^2 grad log q(y) = E[x | y], which sees all of the image, shape (B, D)."""
     return y_BD + sigma**2 * joint_score(model, y_BD, sigma)
+
+
+class UnknownNoise(UserError, ValueError):
+    """A noise level that a model was not trained on; the message says which it knows."""
+
+
+WAYS: Sequence[tuple[type, Callable[[Any, Tensor, float], Tensor]]] = (
+    (NoisyConditionalScoreModel, sequential),
+    (ConditionalScoreModel, parallel),
+    (object, joint),
+)
+"""How noise is removed by a model that has something: the first that applies."""
+
+
+def denoise(model: Smoothed, y_BD: Tensor, sigma: float | None = None) -> Tensor:
+    """Return y without its Gaussian noise, in the way that the model was trained for, shape (B, D).
+
+    Sequential where it has conditional scores at every noise level, parallel where it has conditional scores, joint
+    otherwise; see the functions of these names.
+
+    Args:
+        model: with conditional or joint scores, or a log-density that can be differentiated.
+        y_BD: examples with noise on every entry.
+        sigma: standard deviation of the noise; None: of the law that was modelled, the smallest level where there are
+            several.
+
+    Raises:
+        UnknownNoise: the model was trained without noise, or not on this level.
+    """
+    several = isinstance(model, NoisyConditionalScoreModel | NoisyScoreModel)
+    levels = cast(Levelled, model).levels if several else (model.noise,)
+    low, high = levels[-1], levels[0]
+    if high <= 0:
+        raise UnknownNoise("this model was trained without noise and can remove none: train with data.smoothing=0.6.")
+    level = low if sigma is None else sigma
+    if not is_number(level) or not low * (1 - 1e-6) <= level <= high * (1 + 1e-6):
+        known = f"{low:g}" if low == high else f"from {low:g} to {high:g}"
+        raise UnknownNoise(f"sigma={sigma!r} is not the noise that this model was trained on, which is {known}.")
+    return next(way for kind, way in WAYS if isinstance(model, kind))(model, y_BD, float(level))

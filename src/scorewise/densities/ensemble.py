@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from scorewise.capabilities import ClosedFormDensity, NormalisedDensity, Sampler
 from scorewise.capabilities.roles import Density
 from scorewise.gradients import score_of_log_density
+from scorewise.heads.examples import count_of, of_examples
 from scorewise.heads.model import Model
 from scorewise.store import load
 
@@ -69,10 +70,17 @@ class Ensemble(nn.Module):
         """Return log q(x) in nats by every member, shape (M, B)."""
         return torch.stack([member.log_prob(x_BD) for member in self._members()])
 
+    @property
+    def like(self) -> Tensor:
+        """A number of the first member, of the type and on the device of all of them."""
+        return self._members()[0].scale
+
+    @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
         return equal_mixture(self.member_log_prob(x_BD))
 
+    @of_examples
     def score(self, x_BD: Tensor) -> Tensor:
         """Return the joint score grad_x log q(x), shape (B, D): the members' scores by their responsibilities.
 
@@ -88,20 +96,20 @@ class Ensemble(nn.Module):
         return score_of_log_density(self.log_prob, x_BD)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return n examples, shape (n, D): each from a member of its own choice.
+        """Return n examples, shape (n, *shape): each from a member of its own choice.
 
         Raises:
-            ValueError: a member was given no sampler.
+            ValueError: a member was given no sampler, or n is no number of examples.
         """
-        members = self._members()
+        n, members = count_of(n), self._members()
         device = None if generator is None else generator.device
         chosen_B = torch.randint(len(members), (n,), generator=generator, device=device)
         x_BD = members[0].mean.new_empty(n, self.dims)
         for i, member in enumerate(members):
             mine_B = (chosen_B == i).to(x_BD.device)
             if count := int(mine_B.sum()):
-                x_BD[mine_B] = member.sample(count, generator)
-        return x_BD
+                x_BD[mine_B] = member.sample(count, generator).flatten(1)
+        return x_BD.reshape(n, *self.shape)
 
 
 def equal_mixture(log_q_MB: Tensor) -> Tensor:

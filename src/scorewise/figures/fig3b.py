@@ -69,7 +69,7 @@ class Fig3b(Figure):
     def _sample(self, name: str, run: FinishedRun) -> Tensor:
         model = run.model
         model.sampler = self.samplers.get(name, model.sampler)
-        x_BD: Tensor = model.sample(self.draws, torch.Generator().manual_seed(run.seed))
+        x_BD: Tensor = model.sample(self.draws, torch.Generator().manual_seed(run.seed)).flatten(1)
         return x_BD
 
     def _of_run(self, name: str, run: FinishedRun) -> dict[str, float]:

@@ -52,7 +52,7 @@ class NcsnMnist(Figure):
             for sigma, loss, reference in zip(levels, losses, gaussian, strict=True)
         ]
         least, most, spanned = min(losses), max(losses), (levels[0] / levels[-1]) ** 2
-        x_BD = model.sample(self.samples, torch.Generator().manual_seed(self.seed))
+        x_BD = model.sample(self.samples, torch.Generator().manual_seed(self.seed)).flatten(1)
         denoised_BD = tweedie(model, x_BD)
         better = sum(loss < reference for loss, reference in zip(losses, gaussian, strict=True))
         bright = float((denoised_BD > 0).float().mean())

@@ -68,7 +68,8 @@ class Table2Celeba(Figure):
         """Return what two steps do at every method, and samples of what was trained."""
         tried = bench.once("two steps", {"batch": self.batch, "particles": self.particles}, self._two_steps)
         drawn = {
-            name: run.model.sample(self.samples, torch.Generator().manual_seed(0)) for name, run in bench.firsts.items()
+            name: run.model.sample(self.samples, torch.Generator().manual_seed(0)).flatten(1)
+            for name, run in bench.firsts.items()
         }
         rows = [
             [name, NOT_MEASURED, published, round(one["seconds"], 2), round(one["loss"], 0)]

@@ -113,7 +113,7 @@ class Table2Mnist(Figure):
         settings = {"samples": self.samples, "extractor": extractor.hash}
 
         def of(run: FinishedRun) -> dict[str, float]:
-            x_ND = run.model.sample(self.samples, torch.Generator().manual_seed(0))
+            x_ND = run.model.sample(self.samples, torch.Generator().manual_seed(0)).flatten(1)
             return metric_values(against.of(eight_bits(x_ND, source.shape), "mean images"))
 
         found = {}

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
 from scorewise.gradients import Derivatives, gradient_scope
+from scorewise.heads.examples import of_queries
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import AtLeast, Between, Count, HiddenSizes, within_ranges
 
@@ -82,6 +83,7 @@ class ConditionalEnergy(NumericallyNormalised):
         """Return one in the head: conditional scores are slopes of the energy; and everywhere for the joint score."""
         return Derivatives(1, 1 if field == "joint" else 0)
 
+    @of_queries
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return E_d(c_d, q_d) = - log q(q_d | c_d) + constant, shape of q; leading axes of q broadcast."""
         u_BD = self.standardise(q_BD)
@@ -89,6 +91,7 @@ class ConditionalEnergy(NumericallyNormalised):
         e_BD = functional.softplus(self.last(self.rest(h)).squeeze(-1))
         return e_BD + 0.5 * u_BD.square() if self.confining else e_BD
 
+    @of_queries
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return s_d = - dE_d/dq_d, shape of q; leading axes of q broadcast."""
         keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.heads.examples import of_queries
 from scorewise.heads.forms import FORMS, ScoreForm
 from scorewise.heads.fused_csm import fused_csm
 from scorewise.heads.numerically_normalised import NumericallyNormalised
@@ -62,6 +63,7 @@ class ConditionalScore(NumericallyNormalised):
         """Return the size of a context vector."""
         return int(settings.get("context", 12))
 
+    @of_queries
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return s_d(c_d, q_d), shape of q; elementwise in q, leading axes of q broadcast (eq. in section 4.1)."""
         u_BD = self.standardise(q_BD)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scorewise.heads.examples import of_examples, of_queries
 from scorewise.heads.model import CausalModel
 from scorewise.ranges import Count, Position, within_ranges
 
@@ -78,11 +79,13 @@ class Cosine(CausalModel):
         """Return how far a query is outside the range, with its sign; 0 inside."""
         return q_BD - q_BD.clamp(self.low, self.high)
 
+    @of_queries
     def conditional_energy(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return - log q(q_d | c_d) + constant, shape of q; leading axes of q broadcast."""
         series_BD = (c_BDF * self._angles(q_BD).cos()).sum(-1)
         return 0.5 * (self._excess(q_BD) / self.tau).square() - series_BD
 
+    @of_queries
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return d/dq log q(q | c), shape of q: - sum_k a_k (k pi / length) sin(k pi place) inside the range."""
         frequency_K = self.k * (math.pi / (self.high - self.low))
@@ -105,11 +108,13 @@ class Cosine(CausalModel):
         """Return log q(q_d | c_d) in nats, shape of q; leading axes of q broadcast."""
         return -self.conditional_energy(q_BD, c_BDF) - self.log_normaliser(c_BDF)
 
+    @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,), in full precision inside `torch.autocast` too."""
         with torch.autocast(x_BD.device.type, enabled=False):
             return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
 
+    @of_examples
     def quadrature_error(self, x_BD: Tensor) -> Tensor:
         """Return |log q| against twice the nodes of the normaliser, nats, shape (B,)."""
         nodes = self.nodes if self.training else 4 * self.nodes

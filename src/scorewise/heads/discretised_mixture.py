@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from scorewise.heads.examples import of_examples
 from scorewise.heads.logistics import logistic_parts, spread_locations
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
@@ -86,6 +87,7 @@ class DiscretisedMixture(CausalModel):
         log_cell_BDK = torch.where(first_BD1, log_below_BDK, torch.where(last_BD1, log_above_BDK, log_cell_BDK))
         return torch.logsumexp(log_weight_BDK + log_cell_BDK, dim=-1)
 
+    @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,): log P of the levels of x minus the log-volume of their cells."""
         log_p_BD = self.level_log_prob(self.level_of(x_BD), self.context(x_BD))

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from scorewise.capabilities import Features
 from scorewise.gradients import Derivatives, score_of_log_density
+from scorewise.heads.examples import of_examples
 from scorewise.heads.model import Model
 
 
@@ -32,12 +33,14 @@ class Energy(Model):
         """Return one everywhere: the score is a gradient."""
         return Derivatives(1, 1)
 
+    @of_examples
     def energy(self, x_BD: Tensor) -> Tensor:
         """Return E(x) = - log q(x) + constant, shape (B,)."""
         u_BD = self.standardise(x_BD)
         net_B: Tensor = self.last(self.backbone.features(u_BD)).squeeze(-1)
         return net_B + 0.5 * u_BD.square().sum(-1) if self.confining else net_B
 
+    @of_examples
     def score(self, x_BD: Tensor) -> Tensor:
         """Return - grad_x E(x), shape of x."""
         return score_of_log_density(lambda x: -self.energy(x), x_BD)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from scorewise.capabilities import InvertibleMap
 from scorewise.gradients import Derivatives, score_of_log_density
+from scorewise.heads.examples import of_examples
 from scorewise.heads.model import Model
 
 
@@ -27,6 +28,7 @@ class NormalisingFlow(Model):
         """Return one everywhere: the score is a gradient."""
         return Derivatives(1, 1)
 
+    @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
         z_BD, log_det_B = self.backbone.to_normal(self.standardise(x_BD))
@@ -39,6 +41,7 @@ class NormalisingFlow(Model):
         x_BD: Tensor = self.mean + self.scale * self.backbone.from_normal(z_BD)
         return x_BD
 
+    @of_examples
     def score(self, x_BD: Tensor) -> Tensor:
         """Return grad_x log q(x), shape of x."""
         return score_of_log_density(self.log_prob, x_BD)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from scorewise.heads.examples import of_examples, of_queries
 from scorewise.heads.model import CausalModel
 from scorewise.noise import normal_like
 
@@ -39,6 +40,7 @@ class Gaussian(CausalModel):
         mu_BD, log_std_BD = c_BDF.unbind(-1)
         return mu_BD, log_std_BD.clamp(*self.LOG_STD)
 
+    @of_queries
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return (mu - q) / var, shape of q."""
         mu_BD, log_std_BD = self._moments(c_BDF)
@@ -50,6 +52,7 @@ class Gaussian(CausalModel):
         z_BD = (self.standardise(q_BD) - mu_BD) * torch.exp(-log_std_BD)
         return -0.5 * z_BD.square() - log_std_BD - 0.5 * math.log(2 * math.pi) - self.scale.log()
 
+    @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
         return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from scorewise.heads.examples import of_examples, of_queries
 from scorewise.heads.logistics import logistic_parts, spread_locations
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
@@ -54,6 +55,7 @@ class Mixture(CausalModel):
         log_f_BDK = z_BDK - 2 * functional.softplus(z_BDK) - log_scale_BDK
         return torch.logsumexp(log_weight_BDK + log_f_BDK, dim=-1) - self.scale.log()
 
+    @of_queries
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return d/dq log q(q | c), shape of q: responsibilities times - tanh(z/2) / b."""
         log_weight_BDK, location_BDK, log_scale_BDK = self._parts(c_BDF)
@@ -62,6 +64,7 @@ class Mixture(CausalModel):
         share_BDK = torch.softmax(log_weight_BDK + log_f_BDK, dim=-1)
         return (share_BDK * -torch.tanh(z_BDK / 2) * torch.exp(-log_scale_BDK)).sum(-1) / self.scale
 
+    @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
         return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)

@@ -2,17 +2,36 @@
 
 import math
 from abc import ABC
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
 
-from scorewise.capabilities import CausalFeatures, ContextStream, StreamsFeatures
+from scorewise.capabilities import (
+    CausalFeatures,
+    ContextStream,
+    EnergyModel,
+    NormalisedDensity,
+    StreamsFeatures,
+    UncheckedDensity,
+)
+from scorewise.denoising import denoise
 from scorewise.gradients import Derivatives
+from scorewise.heads.examples import Examples, count_of, mask_of, of_examples, refuse_not_finite
 from scorewise.heads.streams import FullPassStream, StandardisedStream
 from scorewise.heads.trained import Trained
 from scorewise.likelihood.likelihood import warned
+from scorewise.objectives.objective import score_field
 from scorewise.ordering import Ordering
+
+ODDNESS: Sequence[tuple[type, Callable[[Any, Tensor], Tensor]]] = (
+    (UncheckedDensity, lambda model, x_BD: -model.unchecked_log_prob(x_BD)),
+    (NormalisedDensity, lambda model, x_BD: -model.log_prob(x_BD)),
+    (EnergyModel, lambda model, x_BD: model.energy(x_BD)),
+    (object, lambda model, x_BD: score_field(model)(x_BD).norm(dim=-1)),
+)
+"""How odd examples are to a model that has something: the first that applies."""
 
 
 class DrawsSamples(Protocol):
@@ -80,15 +99,56 @@ class Model(Trained, ABC):
         return (x_BD - self.mean) / self.scale
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return n examples drawn from the model, shape (n, D), in the scale of the data it was trained on.
+        """Return n examples drawn from the model, shape (n, *shape), in the scale of the data it was trained on.
 
         Raises:
-            ValueError: the model was given no sampler.
+            ValueError: the model was given no sampler, or n is no number of examples.
         """
+        count = count_of(n)
         if self.sampler is None:
             raise ValueError("this model has no sampler: set model.sampler to one of scorewise.sampling first")
         with torch.no_grad(), warned():
-            return self.sampler.draw(self, n, generator)
+            return self.sampler.draw(self, count, generator).reshape(count, *self.shape)
+
+    def denoise(self, x: Any, sigma: float | None = None) -> Tensor:
+        """Return examples without their Gaussian noise, in the shape of x; see `scorewise.denoising.denoise`.
+
+        Args:
+            x: noisy examples, as arrays or tensors, flat or in the shape of the data.
+            sigma: standard deviation of the noise; None: of the law that was modelled.
+
+        Raises:
+            Misfit: x is no such examples.
+            UnknownNoise: the model was not trained on this noise.
+        """
+        examples = Examples.of(self, x)
+        return examples.answer(denoise(self, examples.rows_BD, sigma))
+
+    def outlier_score(self, x: Any) -> Tensor:
+        """Return how odd examples are, larger is odder, one number each.
+
+        - log q(x) in nats where the model has a density (never refused), else its energy, else the norm of its scores;
+        more statistics are in `scorewise.outliers`.
+
+        Args:
+            x: examples, as arrays or tensors, flat or in the shape of the data.
+
+        Raises:
+            Misfit: x is no such examples.
+        """
+        examples = Examples.of(self, x)
+        odd = next(of for kind, of in ODDNESS if isinstance(self, kind))
+        with torch.no_grad():
+            return examples.answer(odd(self, examples.rows_BD))
+
+    @property
+    def like(self) -> Tensor:
+        """A number of the model, of its type and on its device."""
+        return self.scale
+
+    def headline(self) -> str:
+        """Return the classes of head and backbone."""
+        return f"{type(self).__name__} on {type(self.backbone).__name__}"
 
     @property
     def drawn_by(self) -> object:
@@ -99,7 +159,7 @@ class Model(Trained, ABC):
         """Return the model card: what the model is, in Markdown."""
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
-            f"# {type(self).__name__} on {type(self.backbone).__name__}\n\n"
+            f"# {self.headline()}\n\n"
             f"A Scorewise model of examples of shape {list(self.shape)}, {parameters:,} parameters, "
             f"of data with Gaussian noise {self.noise:g} in the scale of the data it was trained on.\n\n"
             "```python\nimport scorewise\n\n"
@@ -125,20 +185,25 @@ class CausalModel(Model, ABC):
         ordering: Ordering = self.backbone.ordering
         return ordering
 
-    def complete(self, x_BD: Tensor, known_D: Tensor, generator: Generator | None = None) -> Tensor:
-        """Return examples with the known dimensions kept and the others drawn from the model given them, shape (B, D).
+    def complete(self, x_BD: Any, known_D: Any, generator: Generator | None = None) -> Tensor:
+        """Return examples with the known dimensions kept and the others drawn from the model given them, shape of x.
 
         The known dimensions must come first in the model's order: an autoregressive model conditions on a prefix. For
         other dimensions train with an order that begins with them.
 
         Args:
-            x_BD: examples; entries of unknown dimensions are not read.
-            known_D: boolean, which dimensions are known.
+            x_BD: examples, as arrays or tensors, flat or in the shape of the data; entries of unknown dimensions are
+                not read.
+            known_D: boolean, which entries of an example are known, likewise.
             generator: of the draws.
 
         Raises:
             ValueError: known dimensions that are no prefix, or a sampler that is not ancestral.
+            Misfit: there are no such examples, or no such mask.
         """
+        examples, known_D = Examples.of(self, x_BD, finite=False), mask_of(self, known_D)
+        x_BD = torch.where(known_D, examples.rows_BD, self.mean)
+        refuse_not_finite(x_BD)
         known_P = known_D[list(self.ordering.sequence)]
         count = int(known_P.sum())
         if not bool(known_P[:count].all()):
@@ -153,12 +218,14 @@ class CausalModel(Model, ABC):
                 "as InverseCDF"
             )
         with torch.no_grad(), warned():
-            return self.sampler.complete(self, torch.where(known_D, x_BD, self.mean), count, generator)
+            return examples.answer(self.sampler.complete(self, x_BD, count, generator))
 
+    @of_examples
     def context(self, x_BD: Tensor) -> Tensor:
         """Return the context of every dimension from those before it, shape (B, D, F), in the precision of x."""
         # Ordinary tensors even in inference mode: the derivative of the head is taken on top of them.
-        with torch.inference_mode(False), torch.set_grad_enabled(torch.is_grad_enabled()):
+        grad = torch.is_grad_enabled()  # which leaving inference mode turns on
+        with torch.inference_mode(False), torch.set_grad_enabled(grad):
             c_BDF: Tensor = self.backbone.causal_features(self.standardise(x_BD))
             return c_BDF.to(x_BD.dtype)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.heads.examples import of_queries
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import Count, HiddenSizes, within_ranges
 
@@ -65,9 +66,10 @@ class NoisyConditionalScore(NumericallyNormalised):
         """Return the size of a context vector."""
         return int(settings.get("context", 16))
 
+    @of_queries
     def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
         """Return s_d(c_d, q_d, sigma_d), shape of q; elementwise in q and sigma, leading axes of q broadcast."""
-        y_BD = q_BD - self.mean
+        y_BD, sigma_BD = q_BD - self.mean, torch.as_tensor(sigma_BD).to(q_BD)
         r_BD = sigma_BD.square() + self.std**2
         level_BD = (sigma_BD.log() - self.middle) / self.half_range
         h = self.of_context(c_BDF) + (y_BD / r_BD.sqrt()).unsqueeze(-1) * self.of_query
@@ -75,6 +77,7 @@ class NoisyConditionalScore(NumericallyNormalised):
         net_BD: Tensor = self.last(self.rest(h)).squeeze(-1)
         return self.std / (sigma_BD * r_BD.sqrt()) * net_BD - y_BD / r_BD
 
+    @of_queries
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the conditional score of the law with the smallest noise, shape of q."""
         return self.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, self.levels[-1]))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.capabilities import NoisyFeatures
+from scorewise.heads.examples import of_examples
 from scorewise.heads.model import Model
 
 
@@ -57,15 +58,17 @@ class NoisyScore(Model):
         """Return one feature per dimension."""
         return 1
 
+    @of_examples
     def noisy_score(self, x_BD: Tensor, sigma_B: Tensor) -> Tensor:
         """Return the joint score of the law with noise sigma (one per example, or one for all), shape of x."""
-        sigma_B = sigma_B.to(x_BD).expand(len(x_BD))
+        sigma_B = torch.as_tensor(sigma_B).to(x_BD).expand(len(x_BD))
         y_BD, sigma_B1 = x_BD - self.mean, sigma_B[:, None]
         r_B1 = sigma_B1.square() + self.std**2
         net_BD = self.backbone.noisy_features(y_BD / r_B1.sqrt(), self._log_level(sigma_B))[..., 0]
         s_BD: Tensor = self.std / (sigma_B1 * r_B1.sqrt()) * net_BD - y_BD / r_B1
         return s_BD
 
+    @of_examples
     def score(self, x_BD: Tensor) -> Tensor:
         """Return the joint score at the smallest level, shape of x."""
         return self.noisy_score(x_BD, torch.full_like(x_BD[:, 0], self.levels[-1]))

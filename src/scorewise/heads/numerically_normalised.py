@@ -4,6 +4,7 @@ from abc import ABC
 
 from torch import Tensor, nn
 
+from scorewise.heads.examples import of_examples
 from scorewise.heads.model import CausalModel
 from scorewise.likelihood.likelihood import Likelihood
 
@@ -25,6 +26,7 @@ class NumericallyNormalised(CausalModel, ABC):
             raise ValueError("this model has no likelihood: set model.likelihood to one of scorewise.likelihood first")
         return self.likelihood
 
+    @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,).
 
@@ -38,6 +40,7 @@ class NumericallyNormalised(CausalModel, ABC):
             )
         return self.normaliser().log_prob(self, x_BD)
 
+    @of_examples
     def unchecked_log_prob(self, x_BD: Tensor, finer: float = 1) -> Tensor:
         """Return log q(x) in nats, shape (B,), never refused: early in training much mass may be outside the range.
 
@@ -50,6 +53,7 @@ class NumericallyNormalised(CausalModel, ABC):
         """
         return self.normaliser().conditional_log_prob(self, x_BD, finer)[0].sum(-1)
 
+    @of_examples
     def quadrature_error(self, x_BD: Tensor) -> Tensor:
         """Return |log q| against twice the nodes or steps of its normaliser, nats, shape (B,)."""
         return self.normaliser().numbers(self, x_BD)["nll_quadrature_error"]

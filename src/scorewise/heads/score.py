@@ -5,6 +5,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from scorewise.capabilities import Features
+from scorewise.heads.examples import of_examples
 from scorewise.heads.forms import FORMS, ScoreForm
 from scorewise.heads.model import Model
 from scorewise.ranges import OneOf, within_ranges
@@ -35,6 +36,7 @@ class Score(Model):
         self.form = ScoreForm(form, std, noise)
         self.last = nn.Linear(self.backbone.width, self.dims)
 
+    @of_examples
     def score(self, x_BD: Tensor) -> Tensor:
         """Return the joint score, shape of x."""
         u_BD = self.standardise(x_BD)

@@ -2,36 +2,22 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from scorewise.files import make_folder, put_text
+from scorewise.heads.described import Described
 from scorewise.weights import write_weights
 
 
-class Trained(nn.Module, ABC):
-    """What a run trains and `scorewise.load` gives back: something with weights, a recipe and samples.
-
-    Attributes:
-        recipe: how it is built, plain values only (see `scorewise.store.assemble`).
-        shape: of one example.
-        noise: standard deviation of the Gaussian noise in the law that is modelled (0 for none).
-    """
-
-    shape: tuple[int, ...]
-    noise: float
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.recipe: Mapping[str, Any] = {}
+class Trained(Described, ABC):
+    """What a run trains and `scorewise.load` gives back: something with weights, a recipe and samples."""
 
     @abstractmethod
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return n examples drawn from the model, shape (n, D), in the scale of the data it was trained on."""
+        """Return n examples drawn from the model, in the shape and the scale of the data it was trained on."""
 
     @property
     def drawn_by(self) -> object:

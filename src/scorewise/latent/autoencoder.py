@@ -1,20 +1,21 @@
 """Variational autoencoders whose encoder may be implicit."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Annotated, Unpack, cast
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from scorewise.capabilities import ConditionalScoreModel
 from scorewise.heads.model import CausalModel, Model
-from scorewise.heads.trained import Trained
 from scorewise.latent.ais import AIS, AnnealingEstimate, log_prior
 from scorewise.latent.annealing import Annealing
 from scorewise.latent.encoders import ENCODERS, Encoder, GaussianEncoder
 from scorewise.latent.entropy import ParticleSettings, Terms, particle_scores, surrogate
 from scorewise.latent.iwae import iwae
+from scorewise.latent.latent_model import LatentModel
 from scorewise.latent.networks import Trunk
 from scorewise.latent.observations import observation_of
 from scorewise.latent.pairing import encoder_for, method_mismatch
@@ -25,11 +26,9 @@ from scorewise.ranges import Between, Count, PositiveNumber, within_ranges
 
 MakeScore = Callable[[int, int], Model]
 """From D of z and the number of features of x to the model of the score of q(z|x)."""
-AT_A_TIME = 1000
-"""Images that are decoded in one pass when sampling."""
 
 
-class VAE(Trained, ABC):
+class VAE(LatentModel, ABC):
     """A model p(z) p(x|z) with p(z) = N(0, I), and an encoder q(z|x), explicit or implicit.
 
     Args:
@@ -74,6 +73,7 @@ class VAE(Trained, ABC):
         if z < 1:
             raise ValueError(f"latent.z={z} must be at least 1")
         self.shape, self.z, self.method = tuple(shape), z, method
+        self.dims = math.prod(self.shape)
         self.observation = observation_of(likelihood, log_std, width)
         self.score = self._score_network(score, standardise) if score is not None else None
         conditional = self.score is not None and isinstance(self.score.model, ConditionalScoreModel)
@@ -120,47 +120,6 @@ class VAE(Trained, ABC):
         """Return draws of q(z|x) for observed images, shape (M, B, D)."""
         e_BMD = draws.fork("posterior").normal(count, self.z, dtype=o_BD.dtype)
         return self.encoder.draw(o_BD, e_BMD.transpose(0, 1))
-
-    def encode(self, x_BD: Tensor, count: int = 1, draws: Draws | None = None) -> Tensor:
-        """Return draws of q(z|x) for images in [-1, 1], shape (M, B, D); without gradients.
-
-        Args:
-            x_BD: images, which are observed first (binarised, say).
-            count: M.
-            draws: of the images; None: new ones.
-        """
-        draws = Draws(Draws.fresh(len(x_BD)).key_B.to(x_BD.device)) if draws is None else draws
-        with torch.no_grad():
-            return self.latents(self.observation.observe(x_BD, draws), count, draws)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Return mean images in [-1, 1], shape (..., D of x), of latents (..., D); without gradients."""
-        with torch.no_grad():
-            return self.observation.mean(self.decoder(z))
-
-    def reconstruct(self, x_BD: Tensor, draws: Draws | None = None) -> Tensor:
-        """Return the mean image of one draw of q(z|x) per image, shape of x."""
-        return self.decode(self.encode(x_BD, 1, draws)[0])
-
-    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return n mean images of latents from the prior, in [-1, 1], shape (n, D of x): no pixel noise is added."""
-        like = next(self.parameters())
-        device = like.device if generator is None else generator.device
-        z_ND = torch.randn(n, self.z, generator=generator, dtype=like.dtype, device=device).to(like.device)
-        return torch.cat([self.decode(part) for part in z_ND.split(AT_A_TIME)])
-
-    def traversal(self, x_D: Tensor, steps: int = 9, reach: float = 2.0, draws: Draws | None = None) -> Tensor:
-        """Return mean images along every latent in turn, from -reach to reach, the others as q(z|x) has them.
-
-        Returns:
-            shape (D * steps, D of x), one latent after the other.
-        """
-        z_D = self.encode(x_D[None], 1, draws)[0, 0]
-        along = torch.linspace(-reach, reach, steps, dtype=z_D.dtype, device=z_D.device)
-        z_DSD = z_D.expand(self.z, steps, -1).clone()
-        for d in range(self.z):
-            z_DSD[d, :, d] = along
-        return self.decode(z_DSD.flatten(0, 1))
 
     def log_likelihood(self, o_BD: Tensor, z: Tensor) -> Tensor:
         """Return log p(o|z) in nats; z (M, B, D) gives (M, B)."""
@@ -290,7 +249,7 @@ class VAE(Trained, ABC):
         """Return the model card: what the model is, in Markdown."""
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
-            f"# {type(self).__name__}, {self.z} latents, {type(self.encoder).__name__}\n\n"
+            f"# {self.headline()}\n\n"
             f"A Scorewise variational autoencoder of images of shape {list(self.shape)}, {parameters:,} parameters; "
             f"{self.observation.describe()}; entropy gradient by method={self.method}.\n\n"
             "```python\nimport scorewise\n\n"

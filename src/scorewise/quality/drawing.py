@@ -62,7 +62,7 @@ def draw(
         if watched is not None and watch is not None:
             watched.watch = partial(_tell, watch, int(rows[0]) / count, len(rows) / count)
         key = Draws.of(seed, -1, torch.tensor([chunk])).fork("samples").key_B.item()
-        drawn_BD = model.sample(len(rows), torch.Generator().manual_seed(int(key)))
+        drawn_BD = model.sample(len(rows), torch.Generator().manual_seed(int(key))).flatten(1)
         if denoise and model.noise:
             drawn_BD = torch.cat([tweedie(model, part_BD) for part_BD in drawn_BD.split(AT_ONCE)])
         x_BD[rows.to(x_BD.device)] = drawn_BD.detach()

@@ -66,7 +66,7 @@ def draw_samples(model: Trained, source: Source, count: int, seed: int, path: Pa
         from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
 
         with shown_progress(model.drawn_by):
-            x_BD = model.sample(count, torch.Generator().manual_seed(seed))
+            x_BD = model.sample(count, torch.Generator().manual_seed(seed)).flatten(1)
         panels = {"samples of the smoothed law" if model.noise else "samples": x_BD}
         if model.noise:
             panels["the same, denoised (x + sigma^2 s)"] = tweedie(model, x_BD)

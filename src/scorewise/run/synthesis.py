@@ -37,7 +37,7 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
         refuse_outside(folder, target)
     model: Trained = load(folder)
     refuse_unwritable(target)
-    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"]))
+    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"])).flatten(1)
     if config["denoise"]:
         x_ND = _denoised(model, x_ND)
     make_folder(target)

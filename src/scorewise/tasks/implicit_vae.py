@@ -230,7 +230,7 @@ class ImplicitVAE(Task):
             return
         self._images.extractor.to(self.device)
         generator = torch.Generator().manual_seed(self.seed)
-        samples = eight_bits(self.model.sample(self._compared.samples, generator), self.source.shape)
+        samples = eight_bits(self.model.sample(self._compared.samples, generator).flatten(1), self.source.shape)
         for name, value in metric_values(self._images.bounded(samples, SAMPLES)).items():
             self.log(f"test/{name}", value, rank_zero_only=True)
 

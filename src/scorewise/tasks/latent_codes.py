@@ -68,6 +68,6 @@ class LatentCodes(Prediction):
         return {
             "data": x_BD,
             "reconstructed": vae.reconstruct(x_BD, draws),
-            "samples": vae.sample(len(x_BD), torch.Generator().manual_seed(self.seed)),
+            "samples": vae.sample(len(x_BD), torch.Generator().manual_seed(self.seed)).flatten(1),
             ALONG: vae.traversal(x_BD[0], steps=STEPS, draws=Draws(draws.key_B[:1])),
         }

@@ -1,6 +1,7 @@
 """A file with a table, read piece by piece, nothing in it executed."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,9 @@ class TableFile(ABC):
         names: of its columns.
         named: whether the file says them; else they are x_1, x_2 and so on.
         not_numbers: what was found in columns of numbers instead, by column: the first such row and its cell.
+        text_cells: how many such cells there are, by column.
         wrong: all rows with such cells.
+        notes: sentences about how the file is read, where that is not plain.
         dialect: how it is written, where it is text.
     """
 
@@ -106,7 +109,9 @@ class TableFile(ABC):
     names: list[str] = field(default_factory=list)
     named: bool = True
     not_numbers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    text_cells: Counter[str] = field(default_factory=Counter)
     wrong: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
     dialect: Dialect = field(default_factory=Dialect)
 
     @property

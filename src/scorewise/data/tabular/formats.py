@@ -1,5 +1,6 @@
 """Formats of tables, told apart by what a file begins with."""
 
+import re
 from pathlib import Path
 
 from scorewise.data.tabular.file import Dialect, TableFile
@@ -17,6 +18,13 @@ def open_table(path: Path, dialect: Dialect) -> TableFile:
     """
     label = printable(str(path))
     if not path.is_file():
+        if re.match(r"[A-Za-z][\w+.-]+:/", label) and not path.exists():
+            raise UserError(f"{_address(label)} is an address, and tables are read from files: download it first.")
+        if path.exists() and not path.is_dir():
+            raise UserError(
+                f"{label} is a pipe or a device, which can be read only once, and tables are read again: write it to a "
+                "file first."
+            )
         kind = "a folder" if path.exists() else "not there"
         raise UserError(f"{label} is {kind}: give a table, as CSV, .parquet or .npy.")
     try:
@@ -31,3 +39,8 @@ def open_table(path: Path, dialect: Dialect) -> TableFile:
         return TextTable(path, dialect)
     except OSError as error:
         raise UserError(f"{label} cannot be read ({error.strerror}): give a table as CSV, .parquet or .npy.") from error
+
+
+def _address(label: str) -> str:
+    """Return an address as it was typed, whose slashes a path has made one."""
+    return re.sub(":/+", "://", label, count=1)

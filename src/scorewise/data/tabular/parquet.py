@@ -69,4 +69,5 @@ class ParquetTable(TableFile):
         present = next((i for i, cell in enumerate(column) if cell.is_valid), None)
         if present is not None:
             self.not_numbers.setdefault(name, (before + present + 1, shown(str(column[present].as_py()))))
+            self.text_cells[name] += len(column) - column.null_count
         return np.full(len(column), np.nan)

@@ -1,6 +1,7 @@
 """Rows of a table: those that can be used, and what is wrong with the others."""
 
 import difflib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -66,10 +67,11 @@ def read_rows(
     coders = [Coder(name, values) for name, values in categories.items()]
     numbers, kept, codes, ids = [], [], [], []
     skipped: list[Skipped] = []
-    missing_D = np.zeros(len(numeric), dtype=np.int64)
+    missing_D, total = np.zeros(len(numeric), dtype=np.int64), 0
     for piece in file.pieces(numeric, [*categories, *([index] if index is not None else [])]):
-        if strict and file.not_numbers:
-            raise UserError(_text_sentence(file))
+        total += len(piece.row_N) + len(piece.ragged)
+        if strict and total == max(file.text_cells.values(), default=0):  # a column of text, and the rest will be too
+            raise UserError(_text_sentence(file, None))
         missing_D += np.isnan(piece.number_ND).sum(0)
         code_NC = _codes(file, piece, coders)
         fine_N = np.logical_and(np.isfinite(piece.number_ND).all(1), (code_NC >= 0).all(1))
@@ -79,6 +81,8 @@ def read_rows(
         codes.append(code_NC[fine_N])
         if index is not None:
             ids += [piece.text[index][i] for i in np.flatnonzero(fine_N)]
+    if strict and file.not_numbers:
+        raise UserError(_text_sentence(file, total))
     raw_ND = np.concatenate(numbers) if numbers else np.empty((0, len(numeric)))
     code_of_all_NC = np.concatenate(codes) if codes else np.empty((0, len(categories)), dtype=np.int64)
     numbers.clear()
@@ -135,16 +139,24 @@ def unknown(column: str) -> str:
     return f"a value of {printable(column)} that training did not have"
 
 
-def _text_sentence(file: TableFile) -> str:
+def _text_sentence(file: TableFile, total: int | None) -> str:
+    """Return what to do about text in columns of numbers, in so many rows; None: in all of them."""
     (first, (row, cell)), *_ = file.not_numbers.items()
     found = [cell for _, cell in file.not_numbers.values()]
     which = f"column{'s' if len(found) > 1 else ''} {names_of(file.not_numbers)} of {file.label}"
-    what = f"hold{'' if len(found) > 1 else 's'} no numbers ({cell!r} in row {row} of {printable(first)})"
+    few = total is not None and 2 * len(file.wrong) < total
+    many = f" in {len(file.wrong):,} of {total:,} rows, the first" if few else ""
+    what = f"hold{'' if len(found) > 1 else 's'} no numbers{many} ({cell!r} in row {row} of {printable(first)})"
     if _of_commas(file):
         decimal = typed(f"{file.dialect.prefix}decimal", ",")
         return f"{which} {what}: if these are decimal commas, say so: {decimal}."
     if file.dialect.decimal == "," and all(part.replace(".", "").replace(",", "", 1).isdigit() for part in found):
         return f"{which} {what}: with decimal commas a point is no part of a number, so write thousands without one."
+    if few:
+        return (
+            f"{which} {what}: leave such cells blank, which leaves out their rows, or leave out the column by "
+            f"{typed('data.drop', [first])}."
+        )
     return (
         f"{which} {what}: leave out what is no number by {typed('data.drop', [first])}, or turn it into indicators by "
         f"{typed('data.one_hot', [first])}."
@@ -154,6 +166,12 @@ def _text_sentence(file: TableFile) -> str:
 def _of_commas(file: TableFile) -> bool:
     found = [cell for _, cell in file.not_numbers.values()]
     return all("," in cell and cell.replace(",", "", 1).lstrip("+-").isdigit() for cell in found)
+
+
+def tell(file: TableFile) -> None:
+    """Warn of how a table is read, where that is not plain."""
+    for note in file.notes:
+        warnings.warn(note, stacklevel=3)
 
 
 def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> Rows:
@@ -166,6 +184,7 @@ def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> 
         UserError: it cannot be read, or lacks a column or every row.
     """
     file = open_table(path, dialect or Dialect())
+    tell(file)
     if not file.named and columns.width not in (None, len(file.names)):
         raise UserError(
             f"{file.label} has {len(file.names)} columns without names, and the table of training had "
@@ -178,7 +197,7 @@ def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> 
     if not rows.total:
         raise UserError(f"{file.label} names its columns and has no row: add some.")
     if not len(rows.number_N) and file.not_numbers and _of_commas(file):
-        raise UserError(_text_sentence(file))
+        raise UserError(_text_sentence(file, None))
     return rows
 
 

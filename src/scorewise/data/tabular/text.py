@@ -1,9 +1,9 @@
-"""Tables as text, separated by commas, semicolons or tabulators."""
+"""Tables as text, a row per line."""
 
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import dropwhile, islice
+from itertools import islice
 from pathlib import Path
 from typing import TextIO, final
 
@@ -11,14 +11,13 @@ import numpy as np
 
 from scorewise.data.tabular.cells import shown, text_of
 from scorewise.data.tabular.file import AT_ONCE, Dialect, Piece, TableFile
+from scorewise.data.tabular.layout import Layout, doubt, lines_of, records
 from scorewise.errors import UserError
-
-DELIMITERS = (",", ";", "\t")
 
 
 @final
 class TextTable(TableFile):
-    """A CSV table, separated by commas, semicolons or tabulators, whichever makes most of its first record.
+    """A CSV table, separated by commas, semicolons, tabulators, bars or blanks, see `Layout`.
 
     The first record that is not blank names the columns, or is a row. A blank line is no row, but for one between the
     rows of a single column, where it is a missing value.
@@ -30,29 +29,34 @@ class TextTable(TableFile):
     def __init__(self, path: Path, dialect: Dialect) -> None:
         super().__init__(path, dialect=dialect)
         with self._reading():
-            first = {mark: self._first(mark) for mark in DELIMITERS}
-        others = [mark for mark in DELIMITERS if mark != dialect.decimal]
-        self.delimiter = max(others, key=lambda mark: len(first[mark]))
-        if len(first[self.delimiter]) == 1 and not all(map(_whole, first[","])):  # else 1,5 may be one number
-            self.delimiter = max((self.delimiter, ","), key=lambda mark: len(first[mark]))
-        self.names = first[self.delimiter]
-        self.width = len(self.names)
-        self.named = self._has_names() if dialect.header is None else dialect.header
+            layout = Layout.found(self._open, dialect.decimal)
+            if layout is None:
+                raise UserError(f"{self.label} is empty: give a table whose first line names its columns.")
+            self.delimiter, self.names, self.width = layout.delimiter, layout.first, len(layout.first)
+            self.named = self._has_names() if dialect.header is None else dialect.header
+            self.notes = [f"{self.label} {note}" for note in layout.notes]
+            if dialect.header is None and (note := doubt(self.names, self._second(), self._is_number, self.named)):
+                other = f"{dialect.prefix}header={'false' if self.named else 'true'}"
+                self.notes.append(f"{self.label} {note}, {other} says so.")
         if not self.named:
             self.names = [f"x_{d}" for d in range(1, self.width + 1)]
 
-    def _first(self, delimiter: str) -> list[str]:
+    def _second(self) -> list[str]:
+        """Return the cells of the second record, none where there is none; none too where columns are numbered."""
+        if self._numbered():
+            return []
         with self._open() as file:
-            first = next(_records(csv.reader(file, delimiter=delimiter)), None)
-        if first is None:
-            raise UserError(f"{self.label} is empty: give a table whose first line names its columns.")
-        return [cell.strip() for cell in first]
+            return next(islice(records(lines_of(file), self.delimiter), 1, None), [])[: self.width]
 
     def _has_names(self) -> bool:
-        if self.names == ["", *map(str, range(self.width - 1))] and self.width > 1:
-            return True  # as pandas writes columns that have numbers for names
+        if self._numbered():
+            return True
         cells = [cell for cell in self.names if cell]  # a blank one may be a missing value as well as no name
         return not all(map(self._is_number, cells))
+
+    def _numbered(self) -> bool:
+        """Return whether the first record is as pandas writes columns that have numbers for names."""
+        return self.names == ["", *map(str, range(self.width - 1))] and self.width > 1
 
     def _open(self) -> TextIO:
         encoding = "utf-8-sig" if self.dialect.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else None
@@ -82,7 +86,7 @@ class TextTable(TableFile):
         number_places, text_places = self.where(numbers), self.where(text)
         row = 0
         with self._open() as file, self._reading():
-            lines = _records(csv.reader(file, delimiter=self.delimiter))
+            lines = records(lines_of(file), self.delimiter)
             if self.named:
                 next(lines)
             while block := list(islice(lines, AT_ONCE)):
@@ -103,6 +107,8 @@ class TextTable(TableFile):
         ragged = []
         places, plain = [place for place, _ in numbers], self.dialect.decimal == "."
         for i, line in enumerate(block, before + 1):
+            if len(line) == self.width + 1 and not line[-1].strip():  # a delimiter at the end
+                line = line[:-1]
             if len(line) != self.width:
                 ragged.append((i, len(line)))
                 continue
@@ -123,29 +129,6 @@ class TextTable(TableFile):
             return self.dialect.number(cell)
         except ValueError:
             self.not_numbers.setdefault(name, (row, shown(cell)))
+            self.text_cells[name] += 1
             self.wrong.add(row)
             return float("nan")
-
-
-def _records(reader: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Return the records of a CSV table from the first that is not blank, without lines that are no row."""
-
-    def blank(record: Sequence[str]) -> bool:
-        return not any(cell.strip() for cell in record)
-
-    records = dropwhile(blank, reader)
-    if (first := next(records, None)) is None:
-        return
-    yield first
-    missing = 0
-    for record in records:
-        if len(record) <= 1 and blank(record):
-            missing += len(first) == 1
-            continue
-        yield from ([""] for _ in range(missing))
-        missing = 0
-        yield record
-
-
-def _whole(cell: str) -> bool:
-    return cell.lstrip("+-").isdigit()
