@@ -263,11 +263,7 @@ def train_run(
     """Train, test and draw one run in its folder, or test a finished one again where `train` is false.
 
     Args:
-        config: settled, plain, with the paths of this machine.
-        stored: the same as it is written to the folder.
-        folder: claimed for it.
-        name: of the run, for loggers.
-        watching: further callbacks.
+        config, stored, folder, name, watching: see `TrainingRun`.
         announce: called once nothing refuses the run any more, and before anything is written.
 
     Raises:
