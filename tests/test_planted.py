@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from fitting import draws
-from laws import gaussian_law
+from laws import TrueConditionals, gaussian_law
 from torch import Tensor, nn
 
 from scorewise import denoising
@@ -16,7 +17,9 @@ from scorewise.data import GaussianData
 from scorewise.data.datamodule import Batch
 from scorewise.data.source import FixedSource, Split
 from scorewise.heads import ConditionalEnergy, ConditionalScore, Gaussian, NoisyConditionalScore, Score
+from scorewise.heads.forms import ScoreForm
 from scorewise.likelihood import FlowODE, Quadrature
+from scorewise.likelihood.likelihood import Likelihood
 from scorewise.noise import smoothing_noise
 from scorewise.objectives import (
     CSM,
@@ -36,7 +39,7 @@ from scorewise.objectives.objective import score_gain
 from scorewise.outliers import Examiner, compare
 from scorewise.outliers.names import INSIDE
 from scorewise.run.callbacks import Averaging
-from scorewise.sampling import ReverseDiffusion1d
+from scorewise.sampling import Langevin1d, ReverseDiffusion1d
 from scorewise.tasks import Bundle, DensityEstimation, Optimisation
 from scorewise.tasks.outlier_survey import OutlierSurvey
 
@@ -339,3 +342,57 @@ def test_a_known_law_is_what_the_reverse_diffusion_test_takes() -> None:
     expected = gaussian_law(1).smoothed(0.5).score(q_BD - 1)
     found = Blurred(1.0, (2.0, 0.5)).noisy_conditional_score(q_BD, torch.zeros(7, 1, 1), torch.full_like(q_BD, 0.5))
     torch.testing.assert_close(found, expected)
+
+
+class Zero(nn.Module):
+    """A score of zero."""
+
+    def score(self, x_BD: Tensor) -> Tensor:
+        return torch.zeros_like(x_BD)
+
+
+@pytest.mark.parametrize("power", [0.0, 2.0])
+def test_dsm_of_a_zero_score_is_half_the_square_of_its_target(power: float) -> None:
+    of_batch, objective = draws(4), DSM(0.5, sigma_power=power)
+    z_BD = of_batch.fork("dsm").normal(3, dtype=torch.float64)
+    half_B = (z_BD / 0.5).square().sum(-1) / 2
+    loss_B = objective.per_example(Zero(), torch.randn(4, 3), of_batch)
+    torch.testing.assert_close(loss_B, 0.5**power * half_B)
+    torch.testing.assert_close(objective.numbers(loss_B)["loss_unscaled"], half_B)
+    assert objective.gain(TrueConditionals(1.0, 3)) == pytest.approx(0.5 ** (2 - power))
+
+
+def test_the_edm_form_starts_as_a_standard_normal_and_has_a_target_of_order_one() -> None:
+    """The score of N(0, sd^2) data with noise is -u in standard units, and that of a point follows."""
+    form, sd, sigma = ScoreForm("edm", 3.0, 0.75), 4 / 17**0.5, 1 / 17**0.5
+    u = torch.linspace(-2, 2, 5)
+    torch.testing.assert_close(form(torch.zeros(5), u), -u)
+    clean = torch.tensor(0.7)  # of a point the score is (clean - u) / sigma^2
+    net = (clean - sd**2 * u) / (sd * sigma)
+    torch.testing.assert_close(form(net, u), (clean - u) / sigma**2)
+
+
+def test_what_is_told_of_a_likelihood() -> None:
+    """The error is against twice the nodes, the mass that of the worst dimension."""
+    by_nodes = {1: torch.tensor([[1.0, 2.0], [0.0, 3.0]]), 2: torch.tensor([[1.5, 2.0], [0.25, 2.0]])}
+    outside_BD = torch.tensor([[0.1, 0.3], [0.2, 0.0]])
+    stub: Any = SimpleNamespace(
+        conditional_log_prob=lambda *_, finer=1: (by_nodes[finer], outside_BD), beyond=lambda x_BD: x_BD.sum(-1)
+    )
+    model: Any = None
+    told = Likelihood.numbers(stub, model, torch.ones(2, 2))
+    assert {name: value.tolist() for name, value in told.items()} == {
+        "nll_quadrature_error": [0.5, 0.75],
+        "nll_tail": [0.3, 0.2],
+        "nll_outside": [2.0, 2.0],
+    }
+
+
+def test_one_step_of_one_dimensional_langevin() -> None:
+    """From N(0, s^2 + noise^2) a step of size a in the field -q leaves the variance (1 - a)^2 s^2 + 2 a."""
+    model: Any = TrueConditionals(1.0, 1)
+    model.scale, model.noise = torch.tensor(2.0), 0.5
+    contexts = torch.zeros(40_000, 1, 1)
+    x_BD = Langevin1d(steps=1, step=0.4).draw_block(model, contexts, torch.Generator().manual_seed(0))
+    a = 0.4 * 0.5**2
+    assert float(x_BD.var()) == pytest.approx((1 - a) ** 2 * 2.0**2 + 2 * a, rel=0.03)
