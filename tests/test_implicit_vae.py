@@ -325,7 +325,7 @@ def test_tasks_that_cannot_be_built_are_one_sentence() -> None:
     [
         (("latent.score_hidden=abc",), "latent.score_hidden=abc must be a list of positive whole numbers"),
         (("latent.score_hidden=[-3]",), "latent.score_hidden=[-3] must be a list"),
-        (("latent.score_hidden=null",), "latent.score_hidden=None must be a list"),
+        (("latent.score_hidden=null",), "latent.score_hidden=null must be a list"),
         (("head=cosine",), "head=cosine needs the range of its data (head.low), and latents have none"),
         (("trainer.compile=true",), "which task=implicit_vae does not take: use trainer.compile=false"),
     ],
@@ -336,9 +336,8 @@ def test_what_no_vae_can_use_is_one_sentence(words: tuple[str, ...], sentence: s
 
 
 def test_a_standard_deviation_that_is_none_is_refused_before_training() -> None:
-    config = settled(*MNIST, "latent.likelihood=gaussian", "latent.log_std=-400")
-    with pytest.raises(UserError, match="must be from -20 to 20"):
-        build(config, 0)
+    with pytest.raises(UserError, match="must be a number of at least -20 and at most 20"):
+        settled(*MNIST, "latent.likelihood=gaussian", "latent.log_std=-400")
 
 
 def test_the_task_itself_refuses_a_wrong_pairing() -> None:

@@ -18,6 +18,7 @@ from conftest import Outcome
 from safetensors.torch import load_file
 
 from scorewise.errors import UserError
+from scorewise.run import folder as run_folder
 from scorewise.run import training
 from scorewise.run.checkpoint import CheckpointFiles
 from scorewise.run.folder import RunFolder
@@ -426,7 +427,8 @@ def test_all_processes_of_a_rerun_start_anew(command: Command, monkeypatch: pyte
         found.extend((self.resume, self.checkpoints))
         raise UserError("seen")
 
-    monkeypatch.setattr(training, "is_rank_zero", lambda: False)  # of a process that looks before the first has cleared
+    for module in (training, run_folder):  # of a process that looks before the first has cleared
+        monkeypatch.setattr(module, "is_rank_zero", lambda: False)
     monkeypatch.setattr(training.TrainingRun, "fit", fit)
     assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 1
     assert found == [None, []]

@@ -113,7 +113,7 @@ def test_illegal_projections_are_refused() -> None:
         SSM(projections=0)
     with pytest.raises(ValueError, match="is none of auto"):
         SSM(field="both")
-    with pytest.raises(ValueError, match="must be a positive number"):
+    with pytest.raises(ValueError, match="must be a number above 0 and at most 1"):
         FDSSM(step=0)
     with pytest.raises(ValueError, match="is none of passes"):
         SM("backwards")

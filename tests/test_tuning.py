@@ -71,7 +71,7 @@ def test_a_trial_that_ends_with_a_bug_is_recorded_and_the_study_goes_on(
     def fit(self: Any) -> None:
         begun.append(1)
         if len(begun) == 1:
-            raise torch.OutOfMemoryError("out of memory")
+            raise RuntimeError("a bug")
         original(self)
 
     monkeypatch.setattr(TrainingRun, "fit", fit)
@@ -79,7 +79,7 @@ def test_a_trial_that_ends_with_a_bug_is_recorded_and_the_study_goes_on(
     assert ended.status == 0, ended.err
     rows = trials(ended.folder)
     assert [row["status"] for row in rows] == ["failed", "finished"]
-    assert rows[0]["sentence"] == "OutOfMemoryError: out of memory"
+    assert rows[0]["sentence"] == "RuntimeError: a bug"
     assert "Traceback" in ended.err
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, RichProgressBar
@@ -125,7 +125,7 @@ class TrainingRun:
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
         callbacks: list[Callback] = [
-            SampleGrids(self._draw_while_training, int(chosen["sample_every_n_epochs"])),
+            SampleGrids(lambda _: self._draw(self.task.model), int(chosen["sample_every_n_epochs"])),
             ScoreHistograms(),
             # What a run continues from holds the record of this epoch too: the best weights are judged first.
             *([Best(self.folder.best, monitor)] if monitor else []),
@@ -138,9 +138,6 @@ class TrainingRun:
         if chosen["progress"]:
             callbacks.append(RichProgressBar(leave=False))
         return [*callbacks, *self.watching]
-
-    def _draw_while_training(self, task: LightningModule) -> Path | None:
-        return self._draw(self.task.model)
 
     def _draw(self, model: Trained) -> Path | None:
         count, path = int(self.config["callbacks"]["samples"]), self.folder.path / "samples.png"
@@ -263,7 +260,11 @@ def train_run(
     """Train, test and draw one run in its folder, or test a finished one again where `train` is false.
 
     Args:
-        config, stored, folder, name, watching: see `TrainingRun`.
+        config: settled, plain, with the paths of this machine.
+        stored: the same as it is written to the folder.
+        folder: claimed for it.
+        name: of the run, for loggers.
+        watching: further callbacks.
         announce: called once nothing refuses the run any more, and before anything is written.
 
     Raises:
