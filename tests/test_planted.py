@@ -284,6 +284,14 @@ def test_typicality_refers_to_examples_that_are_not_judged() -> None:
     torch.testing.assert_close(survey.score(inside_BD, index_B, reference), expected_B)
 
 
+@pytest.mark.parametrize(("images", "likelihoods", "expected"), [(4, 9, (4, 4)), (4, 2, (4, 2)), (9, 9, (5, 5))])
+def test_a_set_is_looked_at_as_far_as_it_is_asked_for(images: int, likelihoods: int, expected: tuple[int, int]) -> None:
+    model, x_BD = of_score().eval(), torch.randn(5, 3)
+    found = Examiner(model, 0.0, 0, likelihoods).look(x_BD, torch.arange(5), "a", ("h", "nll"), images)
+    assert (len(found["h"]), len(found["nll"])) == expected
+    torch.testing.assert_close(found["nll"], -model.log_prob(x_BD[: expected[1]]))
+
+
 def test_intervals_hold_95_per_cent_and_sets_are_drawn_by_themselves() -> None:
     """Of two equal sets the mean is surer than either, by half the variance; a normal interval is 3.92 s.e. wide."""
     inside, outside = {"a": torch.randn(4000)}, {"a": 1 + torch.randn(60)}
