@@ -59,6 +59,13 @@ def test_a_finished_run_is_not_run_again(command: Command) -> None:
     assert again.status == 0
     assert "is finished (rerun=true runs it again" in again.out
     assert {path: path.stat().st_mtime_ns for path in first.run.rglob("*")} == before
+    assert "Not there" not in again.out
+    (first.run / "samples.png").unlink()
+    again = command("debug=tiny")
+    assert "Not there: samples.png (train=false draws" in again.out
+    assert "samples:" not in again.out
+    assert command("debug=tiny", "train=false").status == 0
+    assert (first.run / "samples.png").is_file()
     forced = command("debug=tiny", "rerun=true")
     assert forced.status == 0
     assert (first.run / "summary.json").stat().st_mtime_ns != before[first.run / "summary.json"]

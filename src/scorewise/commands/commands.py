@@ -279,4 +279,7 @@ def _show(folder: RunFolder, sentence: str) -> None:
     summary = folder.summary()
     console.show_results(summary.get("metrics", {}), summary.get("conventions", {}))
     written = {"loss curve": "curves.png", "samples": "samples.png", "run folder": ""}
-    console.show_paths({name: folder.path / file for name, file in written.items()})
+    places = {name: folder.path / file for name, file in written.items()}
+    if gone := [path.name for path in places.values() if not path.exists()]:
+        console.say(f"Not there: {' and '.join(gone)} (train=false draws what can be drawn).")
+    console.show_paths({name: path for name, path in places.items() if path.exists()})
