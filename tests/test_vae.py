@@ -711,3 +711,11 @@ def test_the_prior_is_standard_normal() -> None:
     z = torch.randn(3, 5)
     expected = torch.distributions.MultivariateNormal(torch.zeros(5), torch.eye(5)).log_prob(z)
     torch.testing.assert_close(log_prior(z), expected)
+
+
+def test_the_prior_term_of_particles_is_their_mean(double: None) -> None:
+    vae = DenseVAE((1, 4, 4), z=3, hidden=(16,), method="stein", encoder="gaussian", particles=8)
+    o_BD = torch.rand(5, 16).round()
+    z_MBD = vae.latents(o_BD, 8, draws_of(5))
+    normal = torch.distributions.Normal(torch.zeros(3), torch.ones(3))
+    torch.testing.assert_close(vae.terms(o_BD, draws_of(5)).prior_B, -normal.log_prob(z_MBD).sum(-1).mean(0))
