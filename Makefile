@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 .DEFAULT_GOAL := help
 RUN ?=
 DATA ?= mnist
-.PHONY: help setup demo test test-all browser bench features docs results format lock clean
+.PHONY: help setup demo test test-all browser bench features model docs results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ bench: $(STAMP) ## measure the claims; RUN= is a finished run of experiment=csm_
 
 features: $(STAMP) ## train the classifier whose features FID and KID compare; DATA= is a data set with labels
 	@$(BIN)/python src/features.py data=$(DATA)
+
+model: $(STAMP) ## train the digits model that comes with the package, scorewise.load("digits"), again
+	@$(ONE_THREAD) $(BIN)/python src/train.py hydra.run.dir=runs/digits_model
+	@$(BIN)/python -c 'import scorewise; print(scorewise.load("runs/digits_model").save("src/scorewise/trained_models/digits"))'
 
 docs: $(STAMP) ## build the documentation for a browser: docs/_build/index.html
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build

@@ -10,9 +10,13 @@ from scorewise.comparison.record import Record, read_result
 from scorewise.comparison.settings import differing, settings_of, shown
 from scorewise.comparison.typed_again import option_or_class
 from scorewise.errors import UserError, printable
+from scorewise.ranges import mapping_in
 from scorewise.store import load as load_model
 from scorewise.store import local_folder
+from scorewise.stored import read_yaml
 
+BUNDLED = {path.name: path for path in Path(__file__).parents[1].glob("trained_models/*")}
+"""The models that come with the package, by name."""
 TOLD = 3
 """Held-out numbers that a model tells of its run, and settings that tell runs apart in a sentence."""
 LISTED = 8
@@ -25,17 +29,17 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
     A folder that holds a single run stands for it. The model's `repr` tells what the run says of itself.
 
     Args:
-        folder: on this machine.
+        folder: on this machine; or `digits`, the model that comes with Scorewise, where no folder is called so.
         classes: your own classes that the config names.
 
     Raises:
         UserError: the folder holds several runs, which are listed, or see `scorewise.store.load`.
     """
-    path = local_folder(folder)
+    path = BUNDLED[str(folder)] if str(folder) in BUNDLED and not Path(folder).exists() else local_folder(folder)
     if not (path / "config.yaml").is_file():
         path = _only_run(path)
     model = load_model(path, classes)
-    model.facts = facts(read_result(path, path.name))
+    model.facts = facts(read_result(path, path.name)) or _stored_facts(path)
     return model
 
 
@@ -50,6 +54,12 @@ def facts(record: Record) -> dict[str, str]:
     if told := _numbers(record, [record]):
         found["held out"] = told
     return {about: printable(text) for about, text in found.items()}
+
+
+def _stored_facts(path: Path) -> dict[str, str]:
+    """Return what a saved model tells of itself."""
+    facts = mapping_in(mapping_in(read_yaml(path / "config.yaml")).get("facts"))
+    return {printable(str(about)): printable(str(text)) for about, text in facts.items()}
 
 
 def _only_run(folder: Path) -> Path:

@@ -155,17 +155,12 @@ class Model(Trained, ABC):
         """The sampler."""
         return self.sampler
 
-    def card(self) -> str:
-        """Return the model card: what the model is, in Markdown."""
+    def description(self) -> str:
+        """Return what the model is, of what and how large, a sentence."""
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
-            f"# {self.headline()}\n\n"
             f"A Scorewise model of examples of shape {list(self.shape)}, {parameters:,} parameters, "
-            f"of data with Gaussian noise {self.noise:g} in the scale of the data it was trained on.\n\n"
-            "```python\nimport scorewise\n\n"
-            'model = scorewise.load("this/folder")\n'
-            "x = model.sample(16)\n```\n\n"
-            "Score means + grad log p. `config.yaml` says how it is built; nothing in this folder is executed.\n"
+            f"of data with Gaussian noise {self.noise:g} in the scale of the data it was trained on."
         )
 
 

@@ -2,7 +2,9 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from torch import Generator, Tensor
@@ -13,7 +15,15 @@ from scorewise.weights import write_weights
 
 
 class Trained(Described, ABC):
-    """What a run trains and `scorewise.load` gives back: something with weights, a recipe and samples."""
+    """What a run trains and `scorewise.load` gives back: something with weights, a recipe and samples.
+
+    Attributes:
+        tags: under which a model hub finds it.
+        usage: lines of Python for its card.
+    """
+
+    tags: ClassVar[Sequence[str]] = ("score-matching", "density-estimation")
+    usage: ClassVar[str] = "x = model.sample(16)"
 
     @abstractmethod
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
@@ -25,8 +35,19 @@ class Trained(Described, ABC):
         return self
 
     @abstractmethod
+    def description(self) -> str:
+        """Return what the model is, of what and how large, a sentence."""
+
     def card(self) -> str:
-        """Return the model card: what the model is, in Markdown."""
+        """Return the model card, in Markdown under a header that model hubs read."""
+        facts = "".join(f"- {about}: {text}\n" for about, text in self.facts.items())
+        header = yaml.safe_dump({"library_name": "scorewise", "tags": list(self.tags)}, sort_keys=False)
+        return (
+            f"---\n{header}---\n\n# {self.headline()}\n\n{self.description()}\n\n"
+            + (f"{facts}\n" if facts else "")
+            + f'```python\nimport scorewise\n\nmodel = scorewise.load("this/folder")\n{self.usage}\n```\n\n'
+            "Score means + grad log p. `config.yaml` says how it is built; nothing in this folder is executed.\n"
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write weights.safetensors, config.yaml and a model card that `scorewise.load` reads.
@@ -44,7 +65,8 @@ class Trained(Described, ABC):
         make_folder(folder)
         self.save_weights(folder / "weights.safetensors")
         recipe = {"model": json.loads(json.dumps(self.recipe))}  # plain numbers, lists and names only
-        put_text(folder / "config.yaml", yaml.safe_dump(recipe, sort_keys=False))
+        facts = {"facts": dict(self.facts)} if self.facts else {}
+        put_text(folder / "config.yaml", yaml.safe_dump({**recipe, **facts}, sort_keys=False))
         put_text(folder / "README.md", self.card(), lasting=False)
         return folder
 

@@ -245,15 +245,10 @@ class VAE(LatentModel, ABC):
         """Return the parameters of encoder and decoder, which the other optimiser moves."""
         return [*self.encoder.parameters(), *self.decoder.parameters()]
 
-    def card(self) -> str:
-        """Return the model card: what the model is, in Markdown."""
+    def description(self) -> str:
+        """Return what the model is, of what and how large, a sentence."""
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
-            f"# {self.headline()}\n\n"
             f"A Scorewise variational autoencoder of images of shape {list(self.shape)}, {parameters:,} parameters; "
-            f"{self.observation.describe()}; entropy gradient by method={self.method}.\n\n"
-            "```python\nimport scorewise\n\n"
-            'model = scorewise.load("this/folder")\n'
-            "x = model.sample(16)  # mean images in [-1, 1]\nz = model.encode(x)\n```\n\n"
-            "`config.yaml` says how it is built; nothing in this folder is executed.\n"
+            f"{self.observation.describe()}; entropy gradient by method={self.method}."
         )

@@ -27,6 +27,8 @@ class LatentModel(Trained, ABC):
         decoder: from latents (..., D) to what the likelihood reads, (..., D of x).
     """
 
+    tags = ("score-matching", "variational-autoencoder")
+    usage = "x = model.sample(16)  # mean images in [-1, 1]\nz = model.encode(x)"
     z: int
     dims: int
     observation: Observation
