@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         store,
         tasks,
     )
+    from scorewise.commands.fit import fit
     from scorewise.comparison.loading import load
     from scorewise.densities import Ensemble, ScoreDensity
 
@@ -49,6 +50,7 @@ __all__ = [
     "denoising",
     "densities",
     "estimators",
+    "fit",
     "gradients",
     "heads",
     "latent",
@@ -64,7 +66,7 @@ __all__ = [
     "store",
     "tasks",
 ]
-_NAMES = {"Ensemble": "densities", "ScoreDensity": "densities", "load": "comparison.loading"}
+_NAMES = {"Ensemble": "densities", "ScoreDensity": "densities", "fit": "commands.fit", "load": "comparison.loading"}
 _ONCE_HERE = ("objectives", "backbones", "heads", "sampling", "likelihood", "estimators", "latent", "noise", "ordering")
 """Where the names are that stood here until 0.1."""
 _MODULES_ONCE_HERE = {

@@ -122,11 +122,12 @@ def typed(setting: str, value: str | Sequence[str]) -> str:
         setting: its name.
         value: text, or the names of columns.
     """
-    spelled = _spelled(value) if isinstance(value, str) else f"[{','.join(map(_spelled, value))}]"
-    return shlex.quote(f"{setting}={spelled}")
+    listed = value if isinstance(value, str) else f"[{','.join(map(spelled, value))}]"
+    return shlex.quote(f"{setting}={spelled(value) if isinstance(value, str) else listed}")
 
 
-def _spelled(value: str) -> str:
+def spelled(value: str) -> str:
+    """Return a text as Hydra's grammar reads it, quoted where it must be."""
     value = printable(value)
     if re.fullmatch(r"[A-Za-z_]\w*", value, re.ASCII) and value.lower() not in ("true", "false", "null", "nan", "inf"):
         return value

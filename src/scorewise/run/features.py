@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
 from scorewise.config import choices, compatibility
 from scorewise.data.datamodule import ScoreData
@@ -17,6 +16,7 @@ from scorewise.quality.classifier import ClassifierFeatures
 from scorewise.quality.extractor_store import ExtractorStore
 from scorewise.run.callbacks import Averaging
 from scorewise.run.precision import restoring_precision
+from scorewise.run.progress import progress_bar
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_optimisation
 from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
@@ -89,7 +89,7 @@ def _trainer(config: dict[str, Any], ema_decay: float) -> Trainer:
     settings = {key: value for key, value in config["trainer"].items() if key not in OURS}
     callbacks: list[Callback] = [Averaging(ema_decay)] if ema_decay else []
     if console.console.is_terminal:
-        callbacks.append(RichProgressBar(leave=False))
+        callbacks.append(progress_bar())
     return trainer_of(
         **{**settings, "limit_val_batches": 0},
         logger=False,

@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from scorewise import catalog
@@ -40,6 +40,7 @@ from scorewise.run.label import chosen_trackers, label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import attempt, draw_report, draw_samples, shown_progress
 from scorewise.run.precision import restoring_precision
+from scorewise.run.progress import progress_bar
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, quieten, trainer_of
@@ -136,7 +137,7 @@ class TrainingRun:
         if chosen["patience"] is not None:
             callbacks.append(Patience(monitor, int(chosen["patience"])))
         if chosen["progress"]:
-            callbacks.append(RichProgressBar(leave=False))
+            callbacks.append(progress_bar())
         return [*callbacks, *self.watching]
 
     def _draw(self, model: Trained) -> Path | None:

@@ -1,0 +1,86 @@
+"""The command train as a function: the same settings, the same folder, and the model of it."""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dotenv import load_dotenv
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from scorewise import catalog
+from scorewise.commands.commands import train
+from scorewise.comparison.loading import load
+from scorewise.config.refusals import one_sentence
+from scorewise.errors import UserError, machine_told, spelled
+
+
+def fit(data: str | Path = "digits", *settings: str, classes: Sequence[type] = (), **named: object) -> Any:
+    """Train as `python src/train.py` does, or find the finished run of the same settings, and return its model.
+
+    Args:
+        data: a data set by name; or a file, which is a table, or a folder of images.
+        settings: as they are typed, "backbone.hidden=[64,64]".
+        classes: your own classes that the settings name.
+        named: further settings, with two underscores for every dot: objective="csm", trainer__max_steps=100.
+
+    Raises:
+        UserError: what `train.py` refuses, in the same sentence.
+    """
+    words = [*_of_data(data), *settings, *(f"{_dotted(name)}={_value(value)}" for name, value in named.items())]
+    load_dotenv(Path.cwd() / ".env")
+    with warnings.catch_warnings():  # the command shows them its own way
+        return load(_trained(words), classes)
+
+
+def _trained(words: Sequence[str]) -> Path:
+    hydra = HydraConfig.instance()
+    before = hydra.cfg
+    try:
+        with machine_told():
+            config = _composed(words)
+            hydra.set_config(config)
+            with open_dict(config):
+                config.pop("hydra")
+            return train(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(str(one_sentence(error, "train"))) from None
+    finally:
+        hydra.cfg = before
+
+
+def _composed(words: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(catalog.folder()), version_base="1.3"):
+        return compose("train", overrides=list(words), return_hydra_config=True)
+
+
+def _of_data(data: str | Path) -> list[str]:
+    """Return the settings that choose the data."""
+    path = Path(data)
+    if str(data) in catalog.options("data") or not path.exists():
+        return [f"data={data}"]
+    chosen = "data=images" if path.is_dir() else "experiment=table"
+    return [chosen, f"data.path={spelled(str(path.absolute()))}"]
+
+
+def _dotted(name: str) -> str:
+    return name.replace("__", ".")
+
+
+def _value(value: object) -> str:
+    """Return a plain value as Hydra's grammar reads it."""
+    match value:
+        case str() | Path():
+            return spelled(str(value))
+        case None | bool():
+            return json.dumps(value)
+        case Mapping():
+            return f"{{{','.join(f'{spelled(str(key))}:{_value(one)}' for key, one in value.items())}}}"
+        case Sequence():
+            return f"[{','.join(map(_value, value))}]"
+    return str(value)

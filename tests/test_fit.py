@@ -1,0 +1,74 @@
+"""One call that is the twin of the command train."""
+
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+from test_cli import Command
+
+import scorewise
+from scorewise.errors import UserError
+from scorewise.run.progress import progress_bar
+
+TINY: dict[str, Any] = {"debug": "tiny", "backbone__hidden": [8, 8], "optim__schedule": "constant"}
+
+
+def test_it_finds_the_folder_of_the_command_and_the_command_finds_its(command: Command) -> None:
+    typed = ("data=digits", "objective=dsm", "debug=tiny", "backbone.hidden=[8,8]", "optim.schedule=constant")
+    ended = command(*typed)
+    assert ended.status == 0, ended.err
+    set_before = HydraConfig.instance().cfg
+    before, shown = (ended.run / "summary.json").read_bytes(), warnings.showwarning
+    model = scorewise.fit("digits", objective="dsm", **TINY)
+    assert "objective: dsm" in repr(model)
+    assert (ended.run / "summary.json").read_bytes() == before
+    other = scorewise.fit("digits", "objective.sigma=0.2", objective="dsm", **TINY)
+    assert len(list(ended.folder.glob("runs/*/*/summary.json"))) == 2
+    assert "is finished" in command(*typed, "objective.sigma=0.2").out
+    assert not torch.equal(*(next(one.parameters()) for one in (model, other)))
+    assert warnings.showwarning is shown
+    assert HydraConfig.instance().cfg is set_before
+
+
+def test_a_file_is_a_table_and_a_folder_is_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "run=1 [x].csv"
+    np.savetxt(file, np.random.default_rng(0).normal(size=(120, 2)), delimiter=",", header="a,b", comments="")
+    model = scorewise.fit(file, backbone={"hidden": [8]}, trainer__max_steps=2)
+    assert model.sample(3).shape == (3, 2)
+    assert "columns (a, b)" in repr(model)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UserError, match="photos"):
+        scorewise.fit("photos", debug="tiny")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "sentence"),
+    [
+        (("objective=csmm",), {}, "objective=csmm is no option of objective: use one of .* did you mean csm?"),
+        ((), {"backbone__hiden": [8]}, "did you mean hidden?"),
+        ((), {"optim__lr": -1.0}, r"optim.lr=-1(\.0)? must be"),
+        ((), {"name": "a/b"}, "name=a/b"),
+        (("[",), {}, "Hydra|\\["),
+    ],
+)
+def test_what_the_command_refuses_is_the_same_sentence(
+    settings: tuple[str, ...], named: dict[str, Any], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=sentence):
+        scorewise.fit("digits", *settings, **named)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_bar_of_a_notebook_needs_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(progress_bar(), RichProgressBar)
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    assert isinstance(progress_bar(), TQDMProgressBar)
