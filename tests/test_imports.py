@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "scorewise"
 FLOORS = (
     {"catalog", "errors", "gradients", "noise", "ordering", "ranges", "stored", "version"},
-    {"files"},
+    {"extras", "files"},
     {"weights"},
     {"backbones", "capabilities", "data", "estimators", "plots", "tracking"},
     {"denoising", "likelihood", "objectives"},

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from scorewise.extras import from_extras
 from scorewise.version import __version__
 
 if TYPE_CHECKING:
@@ -82,10 +83,12 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
-        return getattr(importlib.import_module(f"scorewise.{_NAMES[name]}"), name)
+        with from_extras():
+            return getattr(importlib.import_module(f"scorewise.{_NAMES[name]}"), name)
     if not name.startswith("_"):
         if find_spec(f"scorewise.{name}"):
-            return importlib.import_module(f"scorewise.{name}")
+            with from_extras():
+                return importlib.import_module(f"scorewise.{name}")
         for home in _ONCE_HERE:
             module = importlib.import_module(f"scorewise.{home}")
             if name in getattr(module, "__all__", ("Draws", "Ordering")) and hasattr(module, name):

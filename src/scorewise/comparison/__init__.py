@@ -1,9 +1,23 @@
 """Runs side by side: a table in the terminal, CSV files and one HTML page, from text and pictures, without torch."""
 
-from scorewise.comparison.command import USAGE, compare_folders
-from scorewise.comparison.terminal import show
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from scorewise.extras import from_extras
 from scorewise.version import renamed
 
-__all__ = ["USAGE", "compare_folders", "show"]
+if TYPE_CHECKING:
+    from scorewise.comparison.command import USAGE, compare_folders
+    from scorewise.comparison.terminal import show
 
-__getattr__ = renamed(__name__, {"run": "compare_folders"})
+__all__ = ["USAGE", "compare_folders", "show"]
+_MODULES = {"USAGE": "command", "compare_folders": "command", "show": "terminal"}
+"""Imported when they are asked for: loading a model reads runs too, and needs neither pages nor a terminal."""
+_earlier = renamed(__name__, {"run": "compare_folders"})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        return _earlier(name)
+    with from_extras():
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.resolvers import oc
+from typing import TYPE_CHECKING, Any
 
 from scorewise.catalog import NONE, Config, original, settings_of
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 RESULTS = 1
 """Raised when the same settings give other numbers than before, and by nothing else: a release alone orphans no run."""
@@ -42,6 +42,9 @@ FROM_ENVIRONMENT = "from the environment"
 
 @contextmanager
 def _without_environment() -> Iterator[None]:
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
+
     OmegaConf.register_new_resolver("oc.env", lambda *_: FROM_ENVIRONMENT, replace=True)
     try:
         yield
@@ -49,14 +52,16 @@ def _without_environment() -> Iterator[None]:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 
 
-def plain(cfg: DictConfig) -> Config:
+def plain(cfg: "DictConfig") -> Config:
     """Return a config as plain resolved values, for computing with."""
+    from omegaconf import OmegaConf  # which reading a stored config does not need
+
     resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items()}
 
 
-def storable(cfg: DictConfig) -> Config:
+def storable(cfg: "DictConfig") -> Config:
     """Return a config as plain resolved values without any value from the environment and without paths."""
     with _without_environment():
         config = plain(cfg)
