@@ -117,3 +117,25 @@ def test_what_a_backbone_lacks_is_said_before_training(
     assert len(ended.err.splitlines()) == 1
     assert "docs/extending.md" in ended.err
     assert sorted(one.name for one in tmp_path.iterdir()) == ["my"]
+
+
+def test_the_backbone_of_the_page(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (OWN.parents[1] / "docs/extending.md").read_text()
+    (tmp_path / "my/conf/backbone").mkdir(parents=True)
+    for language, file in (("python", "mynet.py"), ("yaml", "conf/backbone/gru.yaml")):
+        (tmp_path / "my" / file).write_text(page.partition(f"```{language}\n")[2].partition("```")[0])
+    monkeypatch.syspath_prepend(str(tmp_path / "my"))
+    sys.modules.pop("mynet", None)
+    shown = [
+        line.partition("src/")[2].replace("$PWD", str(tmp_path))
+        for line in page.splitlines()
+        if line[:13] == "PYTHONPATH=my"
+    ]
+    words = {line.split(".py ")[0]: line.split(".py ")[1].replace('"', "").split() for line in reversed(shown)}
+    ended = command(*words["train"], "debug=tiny")
+    assert ended.status == 0, ended.err
+    assert ended.run.parent.name == words["sample"][0].split("/")[1]
+    for name in ("eval", "sample"):
+        used = command(f"run={ended.run}", *words[name][1:], name=name)
+        assert used.status == 0, used.err
+    sys.modules.pop("mynet", None)
