@@ -139,3 +139,48 @@ def test_the_backbone_of_the_page(command: Command, tmp_path: Path, monkeypatch:
         used = command(f"run={ended.run}", *words[name][1:], name=name)
         assert used.status == 0, used.err
     sys.modules.pop("mynet", None)
+
+
+OTHERS = {
+    "no mean": (
+        "mydata.py",
+        ("    mean, std = 3.46, 1.97", "    std = 1.97"),
+        "saying shape, mean and std of Iris fails",
+    ),
+    "tensors": ("mydata.py", ("3.46, 1.97", "torch.ones(1), 2.0"), "whole numbers and two numbers are needed"),
+    "no split": ("mydata.py", (', "test": x_ND[test]', ""), "reading two training examples fails (KeyError"),
+    "no draw": ("mysampler.py", ("def draw_block", "def draw_all"), "Cooled(steps=50, first=1.0, last=0.01) fails"),
+    "NaN": ("mysampler.py", ("        return q_BD", "        return q_BD / 0 * 0"), "a draw is not finite"),
+    "loss": ("rcsm.py", (".sum(-1)", ".sum(-1, keepdim=True)"), "the loss has shape [2, 1] and not [2]"),
+    "weights": (
+        "rcsm.py",
+        ("return (", "return (0 * x_BD + 0).sum(-1)\n        return ("),
+        "does not depend on any weight",
+    ),
+    "heads": ("rcsm.py", ('    heads = ("conditional_score",)', "    some = 0"), "names no heads for head=auto"),
+    "not derived": ("rcsm.py", ("(Objective[ConditionalScores])", ""), "is not a subclass of scorewise's Objective"),
+}
+"""A file of the examples, what is changed in it, and what is said."""
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_other_pieces_lack_is_said_before_training(
+    what: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, (old, new), sentence = OTHERS[what]
+    (tmp_path / "my").mkdir()
+    for file in OWN.glob("*.py"):
+        text = file.read_text()
+        assert old in text or file.name != changed
+        (tmp_path / "my" / file.name).write_text(text.replace(old, new) if file.name == changed else text)
+        sys.modules.pop(file.stem, None)
+    monkeypatch.syspath_prepend(str(tmp_path / "my"))
+    words = ("data=iris", "objective=rcsm", "sampler=cooled", "backbone.hidden=[8]")
+    ended = command(f"hydra.searchpath=[file://{OWN / 'conf'}]", *QUICK, *words)
+    for file in OWN.glob("*.py"):
+        sys.modules.pop(file.stem, None)
+    assert ended.status == 1
+    assert sentence in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert "docs/extending.md" in ended.err
+    assert [one.name for one in tmp_path.iterdir()] == ["my"]
