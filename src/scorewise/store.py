@@ -48,7 +48,8 @@ def import_class(target: str) -> type:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
-            f"_target_={target} cannot be imported ({error}): name a class as package.module.Class."
+            f"_target_={target} cannot be imported ({error}): name a class as package.module.Class, with the folder of "
+            "the package or module on PYTHONPATH."
         ) from error
     if not isinstance(found, type):
         raise UserError(f"_target_={target} is not a class: name a class as package.module.Class.")
