@@ -43,7 +43,7 @@ class Outcome:
     @property
     def run(self) -> Path:
         """The folder of the only run."""
-        (summary,) = self.folder.glob("runs/*/*/config.yaml")
+        (summary,) = self.folder.glob("*runs/*/*/config.yaml")  # debug_runs/ by debug=
         return summary.parent
 
 

@@ -70,14 +70,14 @@ def test_a_finished_run_is_not_run_again(command: Command) -> None:
     assert forced.status == 0
     assert (first.run / "summary.json").stat().st_mtime_ns != before[first.run / "summary.json"]
     other = command("debug=tiny", "seed=1")
-    assert len(list(other.folder.glob("runs/*/*"))) == 2
+    assert len(list(other.folder.glob("debug_runs/*/*"))) == 2
 
 
 def test_a_given_folder_is_respected_and_belongs_to_one_config(command: Command) -> None:
     first = command("debug=tiny", "hydra.run.dir=here/it/is")
     assert first.status == 0, first.err
     assert {path.name for path in (first.folder / "here/it/is").iterdir()} == FILES | {"checkpoints"}
-    assert not (first.folder / "runs").exists()
+    assert not list(first.folder.glob("*runs"))
     second = command("debug=tiny", "hydra.run.dir=here/it/is", "optim.lr=0.1")
     assert second.status == 1
     assert "is a run with another optim.lr" in second.err
@@ -288,7 +288,7 @@ def test_the_settings_of_a_likelihood_make_another_run(command: Command) -> None
     ended = [command("debug=tiny", *choice) for choice in choices]
     assert all(one.status == 0 for one in ended)
     assert "is finished" in ended[1].out
-    assert len(list(ended[0].folder.glob("runs/*/*/config.yaml"))) == 3
+    assert len(list(ended[0].folder.glob("debug_runs/*/*/config.yaml"))) == 3
 
 
 def test_a_refused_likelihood_takes_the_loss_that_is_one_with_it(command: Command) -> None:
@@ -297,7 +297,7 @@ def test_a_refused_likelihood_takes_the_loss_that_is_one_with_it(command: Comman
         ended = command(*tiny, f"objective={objective}")
         assert ended.status == 0, ended.err
         assert "nll is not reported: dimension" in ended.err
-        (summary,) = ended.folder.glob(f"runs/{objective}-*/*/summary.json")
+        (summary,) = ended.folder.glob(f"debug_runs/{objective}-*/*/summary.json")
         assert set(json.loads(summary.read_text())["metrics"]) == kept
 
 
@@ -396,6 +396,6 @@ def test_values_of_the_environment_count_without_being_stored(
         ended = command("debug=tiny", "seed='${oc.decode:${oc.env:SEEDX}}'", "tags=['${oc.env:SEEDX}']")
         assert ended.status == 0, ended.err
         assert "is finished" not in ended.out
-    runs = list(ended.folder.glob("runs/*/*/summary.json"))
+    runs = list(ended.folder.glob("debug_runs/*/*/summary.json"))
     assert len(runs) == 2
     assert all(json.loads(path.read_text())["tags"] == ["from the environment"] for path in runs)

@@ -91,7 +91,7 @@ def test_chains_survive_a_stop(command: Callable[..., Outcome], monkeypatch: pyt
     assert resumed.status == 0, resumed.err
     assert "resuming" in resumed.out
     one, two = (
-        scorewise.load(next(whole.folder.glob(f"runs/{name}/*/weights.safetensors")).parent).state_dict()
+        scorewise.load(next(whole.folder.glob(f"*runs/{name}/*/weights.safetensors")).parent).state_dict()
         for name in ("whole", "cut")
     )
     assert all(torch.equal(one[key], two[key]) for key in one)

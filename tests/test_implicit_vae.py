@@ -84,7 +84,7 @@ def test_every_method_trains_and_is_tested(method: str, command: Command) -> Non
 def weights_after(command: Command, *overrides: str) -> dict[str, torch.Tensor]:
     ended = command(*SMALL, *overrides, "test=false")
     assert ended.status == 0, ended.err
-    newest = max(ended.folder.glob("runs/*/*/weights.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    newest = max(ended.folder.glob("*runs/*/*/weights.safetensors"), key=lambda path: path.stat().st_mtime_ns)
     return load_file(newest)
 
 

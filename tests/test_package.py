@@ -80,4 +80,4 @@ def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert str(tmp_path / "site/scorewise") in ended.stdout
-    assert list(tmp_path.glob("runs/*/*/weights.safetensors"))
+    assert list(tmp_path.glob("debug_runs/*/*/weights.safetensors"))

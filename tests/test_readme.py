@@ -32,11 +32,10 @@ def test_the_worked_example(command: Callable[..., Outcome], tmp_path: Path, mon
     assert ended.status == 0, ended.err
     assert yaml.safe_load((ended.run / "config.yaml").read_text())["objective"]["strength"] == 0.01
     assert "is finished" in command(*arguments, "debug=tiny").out
-    from rcsm import RegularisedCSM  # type: ignore[import-not-found]
-
-    with pytest.raises(scorewise.errors.UserError, match=r"rcsm\.RegularisedCSM"):
-        scorewise.load(ended.run)
-    assert scorewise.load(ended.run, classes=[RegularisedCSM]).sample(2).shape == (2, 1, 8, 8)
+    assert ended.run.parent.name == "rcsm-made-digits"
+    assert scorewise.load(ended.run).sample(2).shape == (2, 1, 8, 8), "an objective is of training alone"
+    assert "classes=[rcsm.RegularisedCSM]" in command(f"run={ended.run}", name="eval").err
+    assert command(f"run={ended.run}", "classes=[rcsm.RegularisedCSM]", name="eval").status == 0
     refused = command(*arguments, "backbone=mlp")
     assert "needs a backbone with causal features; backbone=mlp has none" in refused.err
 

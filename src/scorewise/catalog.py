@@ -117,6 +117,11 @@ def classes() -> frozenset[str]:
     return frozenset(target for group in CLASSES_IN for target in targets(group).values()) - set(STANDS_IN)
 
 
+def is_own(target: str) -> bool:
+    """Return whether a class is a user's own, by the path that a config has of it."""
+    return current(target) not in (*classes(), *STANDS_IN)
+
+
 @cache
 def names_only() -> frozenset[str]:
     """Return what a stored config may name besides; nothing is built from these names."""

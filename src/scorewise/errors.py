@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import shlex
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,10 @@ MENDED_BY = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open: allow more of them (ulimit -n)"),
 }
 """What to do where the machine refuses a file, by the number of its error."""
+
+
+WHAT_IT_MUST_HAVE = "docs/extending.md says what a class of your own must have"
+"""The end of sentences about classes that are not Scorewise's."""
 
 
 class UserError(Exception):
@@ -91,6 +97,31 @@ def _without_a_name(error: OSError) -> UserError | None:
     except OSError:
         return UserError("the folder that this command was started in is gone: change to another one (cd).")
     return None
+
+
+@contextmanager
+def own_code_told(doing: str, own: Iterable[type]) -> Iterator[None]:
+    """Turn what fails with a user's own classes into a sentence; without any, errors stay as they are.
+
+    Args:
+        doing: what is tried, the beginning of the sentence.
+        own: classes that are not Scorewise's and take part in it.
+
+    Raises:
+        UserError: what failed, the line of the user's file where that is known, and the page about such classes.
+    """
+    files = {getattr(sys.modules.get(cls.__module__), "__file__", None) for cls in own}
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not files or lacks_memory(error):
+            raise
+        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+        where = f" in {Path(lines[-1].filename).name}, line {lines[-1].lineno}" if lines else ""
+        reason = printable(" ".join(str(error).split()).rstrip("."))
+        raise UserError(f"{doing} fails ({type(error).__name__}{where}: {reason}): {WHAT_IT_MUST_HAVE}.") from error
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -3,17 +3,19 @@
 import importlib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from scorewise import catalog
-from scorewise.errors import UserError, printable
+from scorewise.errors import UserError, names_of, own_code_told, printable
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.heads.trained import Trained
 from scorewise.ranges import AtLeast, has_shape, is_list, is_number, is_whole, kinds
-from scorewise.stored import Unreadable, read_yaml, weights_in
+from scorewise.stored import Unreadable, leaves, read_yaml, weights_in
 from scorewise.version import renamed
 from scorewise.weights import fill
 
@@ -22,7 +24,12 @@ SMALL = 100_000
 SEED = AtLeast(0)
 """The range of a number that is no size."""
 
+OF_TRAINING = ("data", "objective", "task", "optim")
+"""Sections of a run's config that its model is not built from."""
+
 FindClass = Callable[[str], type]
+Check = Callable[..., None]
+"""Refuses names of classes, given one by one as arguments."""
 
 
 def qualified_name(cls: type) -> str:
@@ -41,23 +48,26 @@ def import_class(target: str) -> type:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
-            f"_target_={target} cannot be imported ({error}): name a class as package.module.Class."
+            f"_target_={target} cannot be imported ({error}): name a class as package.module.Class, with the folder of "
+            "the package or module on PYTHONPATH."
         ) from error
     if not isinstance(found, type):
         raise UserError(f"_target_={target} is not a class: name a class as package.module.Class.")
     return found
 
 
-def refuse_unknown(target: str, classes: Sequence[type] = ()) -> None:
-    """Refuse a name that is neither one of Scorewise's classes nor of those handed in; it imports nothing.
+def refuse_unknown(*targets: str, classes: Sequence[type] = ()) -> None:
+    """Refuse names that are neither of Scorewise's classes nor of those handed in; it imports nothing.
 
     Raises:
-        UserError: the name.
+        UserError: the names.
     """
-    if catalog.current(target) not in catalog.classes() and target not in {qualified_name(cls) for cls in classes}:
+    known = {*catalog.classes(), *map(qualified_name, classes)}
+    if unknown := [printable(one) for one in dict.fromkeys(targets) if catalog.current(one) not in known]:
         raise UserError(
-            f"this config names {target}, which is none of Scorewise's classes, so nothing was loaded: "
-            "if it is a class of yours, hand it over with load(folder, classes=[...])."
+            f"this config names {names_of(unknown)}, none of Scorewise's classes, so nothing was loaded: if that is "
+            f"yours, add classes=[{','.join(unknown[:5])}] to the command, with PYTHONPATH as in training; in Python, "
+            "load(folder, classes=[...])."
         )
 
 
@@ -70,24 +80,13 @@ def class_finder(classes: Sequence[type] = ()) -> FindClass:
     own = {qualified_name(cls): cls for cls in classes}
 
     def find(target: str) -> type:
-        refuse_unknown(target, classes)
+        refuse_unknown(target, classes=classes)
         return own[target] if target in own else import_class(target)
 
     return find
 
 
-def _leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, list):
-        for i, value in enumerate(node):
-            yield from _leaves(value, f"{path}[{i}]")
-    else:
-        yield path, node
-
-
-def refuse_unsafe(config: object, check: Callable[[str], None], origin: str) -> None:
+def refuse_unsafe(config: object, check: Check, origin: str, unused: Sequence[str] = ()) -> None:
     """Refuse a stored config that names a class that is not known, or holds an interpolation.
 
     Raises:
@@ -96,15 +95,18 @@ def refuse_unsafe(config: object, check: Callable[[str], None], origin: str) -> 
     if not isinstance(config, Mapping):
         raise UserError(f"{origin} is not a Scorewise config (a mapping was expected): give another folder.")
     named: list[tuple[bool, str]] = []
-    for path, value in _leaves(config):
+    for path, value in leaves(config):
         if "${" in str(value):
             raise UserError(f"{origin} holds the interpolation {value!r} at {path}: stored configs are plain values.")
-        if (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path)) and catalog.current(
-            str(value)
-        ) not in catalog.names_only():
+        if (
+            (key := re.search(r"(?:^|\.)(_\w+_)(?:\[|$)", path))
+            and catalog.current(str(value)) not in catalog.names_only()
+            and path.partition(".")[0] not in unused
+        ):
             named.append((key[1] != "_target_", str(value)))
-    for _, target in sorted(named):  # Hydra's own keys (_target_, _args_ ...) hold a name of the table and nothing else
-        check(target)
+    # Hydra's own keys (_target_, _args_ ...) hold a name of the table and nothing else
+    for other in (False, True):
+        check(*sorted(target for key, target in named if key == other))
 
 
 def assemble(recipe: Mapping[str, Any], find: FindClass) -> Any:
@@ -129,6 +131,14 @@ def assemble(recipe: Mapping[str, Any], find: FindClass) -> Any:
         raise UserError(f"this model cannot be built ({type(error).__name__}): {reason}.") from error
 
 
+def _built(cls: type, *on: nn.Module, **settings: Any) -> Any:
+    """Return an object of a class, a user's own perhaps, on other modules."""
+    own = [one for one in (cls, *map(type, on)) if catalog.is_own(qualified_name(one))]
+    call = [*(type(one).__name__ for one in on), *(f"{name}={str(value)[:60]}" for name, value in settings.items())]
+    with own_code_told(printable(f"{cls.__name__}({', '.join(call)})"), own):
+        return cls(*on, **settings)
+
+
 def _assemble_vae(recipe: Mapping[str, Any], find: FindClass) -> Trained:
     latent, score = dict(recipe["latent"]), None
     if "head" in recipe:
@@ -138,7 +148,9 @@ def _assemble_vae(recipe: Mapping[str, Any], find: FindClass) -> Trained:
             backbone_class, head_class = find(backbone.pop("_target_")), find(head.pop("_target_"))
             width = head_class.width_needed(**head)  # type: ignore[attr-defined]
             given = {} if width is None else {"width": width}
-            model: Model = head_class(backbone_class(shape=[z], condition=condition, **given, **backbone), **head)
+            model: Model = _built(
+                head_class, _built(backbone_class, shape=[z], condition=condition, **given, **backbone), **head
+            )
             return model
 
     vae: Trained = find(latent.pop("_target_"))(recipe["shape"], score=score, **latent)
@@ -164,15 +176,16 @@ def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
     width = head_class.width_needed(**head)  # type: ignore[attr-defined]
     given = {} if width is None else {"width": width}
     levels = {"levels": recipe["levels"]} if "levels" in recipe else {}
-    model: Model = head_class(
-        backbone_class(shape=recipe["shape"], **given, **backbone),
+    model: Model = _built(
+        head_class,
+        _built(backbone_class, shape=recipe["shape"], **given, **backbone),
         mean=recipe["mean"],
         std=recipe["std"],
         noise=recipe["noise"],
         **levels,
         **head,
     )
-    model.sampler = sampler_class(**sampler)
+    model.sampler = _built(sampler_class, **sampler)
     if isinstance(model, NumericallyNormalised) and "likelihood" in recipe:
         likelihood = dict(recipe["likelihood"])
         model.likelihood = find(likelihood.pop("_target_"))(**likelihood)  # type: ignore[assignment]
@@ -180,8 +193,13 @@ def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
     return model
 
 
-def read_config(folder: Path, check: Callable[[str], None]) -> dict[str, Any]:
+def read_config(folder: Path, check: Check, unused: Sequence[str] = ()) -> dict[str, Any]:
     """Return the config.yaml of a folder; every class that it names has passed the check.
+
+    Args:
+        folder: of a run or of a saved model.
+        check: refuses a class.
+        unused: sections from which nothing is built, whose classes are not checked.
 
     Raises:
         UserError: no such file, not YAML, or unsafe.
@@ -195,7 +213,7 @@ def read_config(folder: Path, check: Callable[[str], None]) -> dict[str, Any]:
         raise UserError(
             f"{path} cannot be read as plain YAML ({printable(str(error))}): nothing was loaded."
         ) from error
-    refuse_unsafe(config, check, str(path))
+    refuse_unsafe(config, check, str(path), unused)
     if "model" not in config:
         raise UserError(f"{path} has no model section: give the folder of a run or of a saved model.")
     return dict(catalog.updated(config))
@@ -252,7 +270,7 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
         UserError: what is missing, damaged or refused.
     """
     path, find = local_folder(folder), class_finder(classes)
-    config = read_config(path, lambda target: refuse_unknown(target, classes))
+    config = read_config(path, lambda *targets: refuse_unknown(*targets, classes=classes), OF_TRAINING)
     weights = path / "weights.safetensors"
     if not weights.is_file():
         pickled = sorted(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(_first_line(error)) from error
+
+
+def leaves(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the values of nested mappings and lists, each with its path such as model.shape[0]."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from leaves(value, f"{path}[{i}]")
+    else:
+        yield path, node
 
 
 def read_json(path: Path) -> Any:

@@ -87,7 +87,8 @@ def train(cfg: DictConfig) -> Path:
 
     refuse_of_command(plain(cfg), OfTraining, ("paths",))
     config, stored = (settle(view(cfg)) for view in (plain, storable))
-    name = "-".join(names(config)) if config["name"] is None else str(config["name"])
+    typed = HydraConfig.get().runtime.choices
+    name = "-".join(names(config, typed)) if config["name"] is None else str(config["name"])
     folder = claim(config, stored, _place(config, name), config["resume"])
     if folder.finished and config["train"] and not config["rerun"]:
         _refuse_another_table(config, folder)
@@ -248,7 +249,7 @@ def _refuse_another_table(config: Config, folder: RunFolder) -> None:
 
     source = choices.build_source(config)
     if isinstance(source, Table) and source.path.is_file():
-        trained = store.read_config(folder.path, lambda _: None)["model"]
+        trained = store.read_config(folder.path, lambda *_: None)["model"]
         columns.refuse_another_table(trained, {"columns": source.table.plain()})
 
 

@@ -50,7 +50,7 @@ def retyped(config: Config) -> str:
         if given and not (vae and config[group] == catalog.NONE):
             words += _group(group, config[group], defaults.get(group, ""), config)
     for key, value in main.items():
-        if key not in UNTYPED and key in config and config[key] != value:
+        if key not in (*UNTYPED, *GROUPS) and key in config and config[key] != value:
             words.append(f"{key}={_word(config[key])}")
     return " ".join(["python src/train.py", *map(shlex.quote, words)])
 

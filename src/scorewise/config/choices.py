@@ -5,10 +5,11 @@ from typing import Any
 from hydra.errors import CompactHydraException
 
 from scorewise.capabilities import PLAIN_NAMES
-from scorewise.catalog import Config, option_name, targets
+from scorewise.catalog import Config, is_own, option_name, options, targets
 from scorewise.data.source import Source
-from scorewise.errors import UserError, either
+from scorewise.errors import WHAT_IT_MUST_HAVE, UserError, either, own_code_told, printable
 from scorewise.objectives.objective import Objective
+from scorewise.ranges import are_whole, is_number
 from scorewise.store import import_class
 
 BATCHING = ("smoothing", "batch_size", "epochs")
@@ -35,10 +36,24 @@ def class_of(config: Config, group: str, kind: type | None = None) -> type:
     found = import_class(str(target))
     if kind is not None and not issubclass(found, kind):
         raise IncompatibleChoice(
-            f"{group}._target_={target} is not a subclass of scorewise's {kind.__name__}: "
-            f"use {group}={either(targets(group))}."
+            f"{group}._target_={target} is not a subclass of scorewise's {kind.__name__}: derive it from that "
+            f"({WHAT_IT_MUST_HAVE}), or use {group}={either(targets(group))}."
         )
     return found
+
+
+def own_classes(config: Config) -> list[type]:
+    """Return a user's own classes that a command may build from a stored config: those that are typed, and no others.
+
+    Raises:
+        UserError: one cannot be imported.
+    """
+    return [import_class(str(name)) for name in config.get("classes") or ()]
+
+
+def own_of(config: Config, *groups: str) -> list[type]:
+    """Return the classes that are a user's own of those that groups of a config name."""
+    return [class_of(config, group) for group in groups if group in config and is_own(config[group]["_target_"])]
 
 
 def built(config: Config, group: str, without: tuple[str, ...] = ()) -> Any:
@@ -48,8 +63,11 @@ def built(config: Config, group: str, without: tuple[str, ...] = ()) -> Any:
         UserError: a setting is unknown or out of range.
     """
     settings = {key: value for key, value in config[group].items() if key != "_target_" and key not in without}
+    cls = import_class(config[group]["_target_"])
+    call = ", ".join(f"{key}={printable(str(value))[:60]}" for key, value in settings.items())
     try:
-        return import_class(config[group]["_target_"])(**settings)
+        with own_code_told(f"{cls.__name__}({call})", own_of(config, group)):
+            return cls(**settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"{group}={option_name(group, config[group]['_target_'])} cannot be built: {error}.") from error
 
@@ -57,6 +75,12 @@ def built(config: Config, group: str, without: tuple[str, ...] = ()) -> Any:
 def build_source(config: Config) -> Source:
     """Return the data set of a config; it reads nothing yet."""
     source: Source = built(config, "data", BATCHING)
+    own = own_of(config, "data")
+    with own_code_told(f"saying shape, mean and std of {type(source).__name__}", own):
+        if own and not (are_whole(source.shape, 1) and is_number(source.mean) and is_number(source.std)):
+            raise TypeError(
+                f"whole numbers and two numbers are needed, not {source.shape}, {source.mean}, {source.std}"
+            )
     return source
 
 
@@ -79,6 +103,11 @@ def has_any(cls: type, needs: tuple[type, ...]) -> bool:
 def named(needs: tuple[type, ...]) -> str:
     """Return capabilities in plain words."""
     return " or ".join(PLAIN_NAMES[need] for need in needs)
+
+
+def has_none(group: str, option: str) -> str:
+    """Return that a choice lacks what is needed; of a user's own class also where it is written what that must have."""
+    return f"{group}={option} has none{'' if option in options(group) else f' ({WHAT_IT_MUST_HAVE})'}"
 
 
 def that_have(group: str, needs: tuple[type, ...]) -> list[str]:

@@ -13,7 +13,16 @@ from scorewise.capabilities import (
     RefusesModels,
 )
 from scorewise.catalog import NONE, Config, option_name, targets
-from scorewise.config.choices import IncompatibleChoice, class_of, has_any, named, needs_of, of_objective, that_have
+from scorewise.config.choices import (
+    IncompatibleChoice,
+    class_of,
+    has_any,
+    has_none,
+    named,
+    needs_of,
+    of_objective,
+    that_have,
+)
 from scorewise.config.outlier_sets import entries_of, entry_of
 from scorewise.config.settings import refuse_out_of_range
 from scorewise.config.trainer import refuse_trainer_settings
@@ -101,7 +110,7 @@ def _refuse_what_lacks(chosen: Mapping[str, str], who: str, needs: tuple[type, .
     if not has_any(has, needs):
         thing = "backbone" if group == "backbone" else "model"
         raise IncompatibleChoice(
-            f"{who}={chosen[who]} needs a {thing} with {named(needs)}; {group}={chosen[group]} has none. "
+            f"{who}={chosen[who]} needs a {thing} with {named(needs)}; {has_none(group, chosen[group])}. "
             f"Use {group}={either(that_have(group, needs))}."
         )
 

@@ -57,6 +57,7 @@ class OfFinishedRun:
     """Settings of commands that take a finished run."""
 
     run: Place
+    classes: Annotated[Sequence[str], WordList("a list of classes, classes=[mynet.GRUBackbone] say")]
 
 
 @dataclass

@@ -1,17 +1,20 @@
 """A config with every auto replaced by the option that it stands for."""
 
-from scorewise.catalog import NONE, Config, option_name, settings_of, targets
+from collections.abc import Mapping
+
+from scorewise.catalog import NONE, Config, is_own, option_name, options, settings_of, targets
 from scorewise.config.choices import (
     IncompatibleChoice,
     class_of,
     has_any,
+    has_none,
     named,
     needs_of,
     of_objective,
     that_have,
 )
 from scorewise.data.source import Source
-from scorewise.errors import either
+from scorewise.errors import WHAT_IT_MUST_HAVE, either
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.latent import encoder_for, reads_conditionals
@@ -31,16 +34,26 @@ AUTO_LIKELIHOODS = ("flow_ode", "quadrature")
 """What likelihood=auto tries, in order, for heads without a closed form."""
 
 
-def names(config: Config) -> list[str]:
-    """Return the choices that name a run, such as csm, made, digits, of a settled config."""
+def names(config: Config, typed: Mapping[str, str] | None = None) -> list[str]:
+    """Return the choices that name a run, such as csm, made, digits, of a settled config.
+
+    Args:
+        config: settled.
+        typed: the options as chosen, which name a user's own classes.
+    """
+
+    def name_of(group: str) -> str:
+        option = (typed or {}).get(group, "")
+        target = config[group]["_target_"]
+        return option if is_own(target) and option and option not in options(group) else option_name(group, target)
+
     if "latent" in config:
         method = config["latent"]["method"]
         groups = ("objective", "backbone") if method == "score" else ()
-        chosen = [option_name(group, config[group]["_target_"]) for group in groups] or [method]
-        return ["vae", *chosen, option_name("data", config["data"]["_target_"])]
-    parts = [option_name(group, config[group]["_target_"]) for group in ("objective", "backbone", "data")]
+        return ["vae", *([name_of(group) for group in groups] or [method]), name_of("data")]
+    parts = [name_of(group) for group in ("objective", "backbone", "data")]
     if class_of(config, "head", Model).tells_runs_apart:  # type: ignore[attr-defined]
-        parts.insert(2, option_name("head", config["head"]["_target_"]))
+        parts.insert(2, name_of("head"))
     if "name" in config["data"]:
         parts[-1] = str(config["data"]["name"])
     return parts
@@ -83,6 +96,11 @@ def _distance_of_levels(config: Config) -> float | None:
 
 def _preferred_heads(config: Config) -> dict[str, type]:
     names, known = of_objective(config, "heads_with"), targets("head")
+    if not names:
+        raise IncompatibleChoice(
+            f"objective={option_name('objective', config['objective']['_target_'])} names no heads for head=auto: "
+            f"choose one, head=conditional_score say, or let the class name some; {WHAT_IT_MUST_HAVE}."
+        )
     if missing := [name for name in names if name not in known]:
         raise IncompatibleChoice(
             f"objective={option_name('objective', config['objective']['_target_'])} prefers head={missing[0]}, "
@@ -100,7 +118,7 @@ def _settle_model(config: Config) -> Config:
             needs = tuple(dict.fromkeys(need for cls in wanted.values() for need in needs_of(cls)))
             raise IncompatibleChoice(
                 f"objective={option_name('objective', config['objective']['_target_'])} needs a backbone with "
-                f"{named(needs)}; backbone={option_name('backbone', config['backbone']['_target_'])} has none. "
+                f"{named(needs)}; {has_none('backbone', option_name('backbone', config['backbone']['_target_']))}. "
                 f"Use backbone={either(that_have('backbone', needs))}."
             )
         config["head"] = settings_of("head", fitting[0])
@@ -110,6 +128,11 @@ def _settle_model(config: Config) -> Config:
             if has_any(head, needs_of(import_class(targets("sampler")[name]))):
                 config["sampler"] = settings_of("sampler", name)
                 break
+        else:
+            raise IncompatibleChoice(
+                f"sampler=auto finds none that draws from models of head="
+                f"{option_name('head', config['head']['_target_'])}: choose a sampler of yours; {WHAT_IT_MUST_HAVE}."
+            )
     head = class_of(config, "head", Model)
     if not issubclass(head, NumericallyNormalised):
         config["likelihood"] = settings_of("likelihood", "none")

@@ -5,7 +5,7 @@ from scorewise.data.folder import ImageFolder
 from scorewise.data.images import Cifar10, Digits, FashionMnist, Mnist, Svhn
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.packed import Cifar10Subset, OmniglotSmall
-from scorewise.data.source import FixedSource, Labelled, SampledSource, Source
+from scorewise.data.source import FixedSource, Labelled, SampledSource, Source, Split, split_at_random
 from scorewise.data.synthetic import TOYS, GaussianData, Mixture1d, Toy2d
 from scorewise.data.tables import Table, Wine
 from scorewise.data.tabular.columns import Columns
@@ -31,9 +31,11 @@ __all__ = [
     "OmniglotSmall",
     "SampledSource",
     "Source",
+    "Split",
     "Svhn",
     "Table",
     "Toy2d",
     "Uniform",
     "Wine",
+    "split_at_random",
 ]

@@ -63,8 +63,8 @@ class Batches:
         self.source, self.split, self.seed = source, split, seed
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.epoch, self.position, self.resumed, self.frozen = 0, 0, False, frozen
-        if split == "train":
-            self.sampler = self  # where Lightning looks for set_epoch
+        if split == "train" and not frozen:
+            self.sampler = self  # where Lightning looks for set_epoch, and of frozen ones for what it would not shuffle
 
     def __len__(self) -> int:
         count = self.source.count(self.split)
@@ -160,16 +160,20 @@ class ScoreData(LightningDataModule):
 
     def _batches(self, split: Split) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        frozen = bool(self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
-        return Batches(self.source, split, self.batch_size, self.seed, rank, world_size, frozen)
+        return Batches(self.source, split, self.batch_size, self.seed, rank, world_size, self.overfits)
+
+    @property
+    def overfits(self) -> bool:
+        """Whether the same training batches are taken again and again, see `overfit_batches`."""
+        return bool(self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
 
     def train_dataloader(self) -> Batches:
         """Return training batches in a new order each epoch."""
         return self._batches("train")
 
     def val_dataloader(self) -> Batches:
-        """Return the validation split."""
-        return self._batches("val")
+        """Return the validation split, and of a run that overfits the batches that it trains on."""
+        return self._batches("train" if self.overfits else "val")
 
     def test_dataloader(self) -> Batches:
         """Return the test split."""

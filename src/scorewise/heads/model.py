@@ -64,7 +64,7 @@ class Model(Trained, ABC):
 
     backbone: Any
     """A module with one of the capabilities in `needs`."""
-    needs: ClassVar[tuple[type, ...]]
+    needs: ClassVar[tuple[type, ...]] = ()
     tells_runs_apart: ClassVar[bool] = False
     """Whether the name of a run holds the head: several objectives fit it, and nobody expects it of them."""
     mean: Tensor
@@ -176,9 +176,9 @@ class CausalModel(Model, ABC):
 
     @property
     def ordering(self) -> Ordering:
-        """The order in which the model takes the dimensions."""
-        ordering: Ordering = self.backbone.ordering
-        return ordering
+        """The order in which the model takes the dimensions: the backbone's, and where it has none as they lie."""
+        ordering: Ordering | None = getattr(self.backbone, "ordering", None)
+        return Ordering.named("raster", self.shape) if ordering is None else ordering
 
     def complete(self, x_BD: Any, known_D: Any, generator: Generator | None = None) -> Tensor:
         """Return examples with the known dimensions kept and the others drawn from the model given them, shape of x.

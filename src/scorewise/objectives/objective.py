@@ -53,8 +53,8 @@ class Objective(ABC, Generic[M]):
         ranks_by_likelihood: its held-out number is the negative log-likelihood.
     """
 
-    needs: ClassVar[tuple[type, ...]]
-    heads: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[type, ...]] = ()
+    heads: ClassVar[tuple[str, ...]] = ()
     derivatives: ClassVar[int] = 0
     remembers: ClassVar[bool] = False
     ranks_by_likelihood: ClassVar[bool] = False

@@ -1,6 +1,7 @@
 """Testing a finished run again."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -10,6 +11,7 @@ from lightning import Trainer
 from scorewise import catalog
 from scorewise.config import compatibility
 from scorewise.config.build import Parts, build
+from scorewise.config.choices import own_classes
 from scorewise.config.grouped import accepted
 from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, without_plumbing
 from scorewise.config.settings import OfFinishedRun, refuse_of_command
@@ -45,8 +47,8 @@ def finished(config: dict[str, Any]) -> Finished:
     """Return a finished run with its weights, under its own task or another one.
 
     Args:
-        config: run (a folder), trainer, paths, task where it is not the run's own, and data.path where the table that
-            the run was trained on is elsewhere now.
+        config: run (a folder), trainer, paths, classes (a user's own that the run was trained with), task where it is
+            not the run's own, and data.path where the table that the run was trained on is elsewhere now.
 
     Raises:
         UserError: the folder is missing, unfinished, damaged or refused.
@@ -54,12 +56,14 @@ def finished(config: dict[str, Any]) -> Finished:
     quieten()
     refuse_of_command(config, OfFinishedRun, ("trainer", "paths", "data", "task"))
     folder = local_folder(config["run"])
-    stored = read_config(folder, refuse_unknown)
+    own = own_classes(config)
+    refuse = partial(refuse_unknown, classes=own)
+    stored = read_config(folder, refuse)
     if missing := [section for section in CHANGES_RESULTS if section not in stored]:
         raise UserError(f"{folder} is no run (its config.yaml has no {missing[0]}): give the folder of a run.")
     for group in ("data", "backbone", "head", "objective", "sampler", "task", "optim"):
         if stored[group] != catalog.NONE:
-            refuse_unknown(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
+            refuse(stored[group]["_target_"])  # read_config also knows names that nothing may be built from
     if "task" in config:
         if "latent" in config and "latent" not in stored:
             raise UserError("task=implicit_vae tests runs that it has trained, and this run is of another task.")
@@ -70,7 +74,7 @@ def finished(config: dict[str, Any]) -> Finished:
     compatibility.refuse_incompatible(stored, training=False)
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
-    model = load(folder)
+    model = load(folder, own)
     places = {"root": config["paths"]["data"], "cache": config["paths"]["cache"]}  # of this machine
     for section in OF_THIS_MACHINE:
         known = accepted(import_class(stored[section]["_target_"]))

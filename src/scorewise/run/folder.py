@@ -228,9 +228,9 @@ def _just_begun(path: Path) -> bool:
     )
 
 
-def _trusting_own(config: Config) -> Callable[[str], None]:
+def _trusting_own(config: Config) -> Callable[..., None]:
     """Return a check that passes Scorewise's classes and those that the user's own command names."""
     from scorewise.store import refuse_unknown
 
     named = {part["_target_"] for part in config.values() if has_shape(part, {"_target_": str})}
-    return lambda target: None if target in named else refuse_unknown(target)
+    return lambda *targets: refuse_unknown(*(one for one in targets if one not in named))

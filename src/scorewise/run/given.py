@@ -2,8 +2,9 @@
 
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,14 @@ from scorewise.tasks.prediction import Given
 BATCH = 100
 
 
-def takes_rows(folder: Path) -> bool:
-    """Return whether the examples of a run are rows of a table, and not images."""
-    stored = read_config(folder, refuse_unknown)
+def takes_rows(folder: Path, classes: Sequence[type] = ()) -> bool:
+    """Return whether the examples of a run are rows of a table, and not images.
+
+    Args:
+        folder: of the run.
+        classes: a user's own that it was trained with.
+    """
+    stored = read_config(folder, partial(refuse_unknown, classes=classes))
     return "task" in stored and "latent" not in stored and len(stored["model"]["shape"]) != 3
 
 

@@ -8,6 +8,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from scorewise.catalog import default_options, settings_of
+from scorewise.config.choices import own_classes
 from scorewise.config.outlier_sets import only_for_choosing
 from scorewise.config.settings import OfPrediction, refuse_of_command
 from scorewise.data.datamodule import Batch
@@ -68,13 +69,13 @@ def predict(config: dict[str, Any]) -> Predicted:
     Args:
         config: run (a folder), input (a folder of images, or a table), output (a folder; None: predictions/ in the run
             folder), header, decimal and encoding of a CSV table (None: as the one of training), task (rows of a table
-            have log-densities, or outlier scores by task=ood), trainer, paths, data.path (see `finished`).
+            have log-densities, or outlier scores by task=ood), trainer, paths, classes, data.path (see `finished`).
 
     Raises:
         UserError: no example can be used, output is in the input folder, or see `finished`.
     """
     refuse_of_command(config, OfPrediction)
-    rows = takes_rows(local_folder(config["run"]))
+    rows = takes_rows(local_folder(config["run"]), own_classes(config))
     if rows and config["task"]["_target_"] == _of_images()["_target_"]:
         config = {**config, "task": settings_of("task", OF_ROWS)}
     done = finished({**config, "task": only_for_choosing(config["task"])})

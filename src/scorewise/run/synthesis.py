@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel, ScoreModel
+from scorewise.config.choices import own_classes
 from scorewise.config.settings import OfSampling, refuse_of_command
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
@@ -25,7 +26,8 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     """Draw from a finished run and return the files that it wrote; the data set is not read.
 
     Args:
-        config: run (a folder), n, seed, denoise, output (a folder; None: samples/ in the run folder).
+        config: run (a folder), classes (a user's own that its model is of), n, seed, denoise, output (a folder; None:
+            samples/ in the run folder).
 
     Raises:
         UserError: a number that is none, or what `load` refuses.
@@ -35,7 +37,7 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     target = Path(config["output"] or folder / "samples").absolute()
     if not config["output"]:
         refuse_outside(folder, target)
-    model: Trained = load(folder)
+    model: Trained = load(folder, own_classes(config))
     refuse_unwritable(target)
     x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"])).flatten(1)
     if config["denoise"]:

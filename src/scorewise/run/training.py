@@ -16,6 +16,7 @@ from scorewise.catalog import Config
 from scorewise.config import choices
 from scorewise.config.build import build, initialise
 from scorewise.config.identity import RESULTS
+from scorewise.config.trial import refuse_unfit
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
@@ -87,6 +88,7 @@ class TrainingRun:
         self.parts = build(config, self.seed)
         if config["train"]:
             initialise(config, self.parts, self.seed)
+            refuse_unfit(config, self.parts, self.seed)
         if self.resume or not config["train"]:
             self._refuse_another_table()
         self.task: Task = build_task(config, self.parts, self.seed)
@@ -104,7 +106,7 @@ class TrainingRun:
 
     def _refuse_another_table(self) -> None:
         if (self.folder.path / "config.yaml").is_file():
-            refuse_another_table(read_config(self.folder.path, lambda _: None)["model"], self.parts.recipe)
+            refuse_another_table(read_config(self.folder.path, lambda *_: None)["model"], self.parts.recipe)
 
     def _trainer(self, name: str) -> Trainer:
         settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}
