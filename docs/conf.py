@@ -35,6 +35,8 @@ def _plain(app: object, what: str, name: str, obj: object, options: object, line
     """Take the docstrings' formulas for what they are: |x|, *shape and a leading minus are no markup."""
     for i, line in enumerate(lines):
         text = line.lstrip()
+        if text.startswith((">>>", "...")):
+            continue
         indent, bullet = line[: len(line) - len(text)], "* " if text.startswith("* ") else ""
         text = text.removeprefix(bullet).replace("|", r"\|").replace("*", r"\*").replace(": - ", r": \- ")
         text = rf"\{text}" if text.startswith("- ") else text
