@@ -70,8 +70,9 @@ docs: $(STAMP) ## build the documentation for a browser: docs/_build/index.html
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
 	@echo docs/_build/index.html
 
-results: $(STAMP) ## build docs/results.md and the table of docs/performance.md from docs/results and docs/benchmarks
+results: $(STAMP) ## build docs/results.md, the table of docs/performance.md and docs/options.md
 	@$(BIN)/python -m scorewise.figures.results_page
+	@$(BIN)/python docs/options.py
 
 format: $(STAMP) ## format the code
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .

@@ -93,7 +93,7 @@ def copied(folder: Path) -> Path:
     shutil.rmtree(copy, ignore_errors=True)
     for part in ("src", "tests", "conf"):
         shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("pyproject.toml", "docs", "README.md", "CHANGELOG.md"):
+    for part in ("pyproject.toml", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         (copy / part).symlink_to(ROOT / part)
     for part in ("src", "tests"):
         compileall.compile_dir(copy / part, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)

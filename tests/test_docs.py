@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,23 +11,28 @@ from typing import Any
 
 import pytest
 import yaml
+from sphinx.errors import ExtensionError
+from test_compose import settled
 
 import scorewise
+from scorewise import catalog
 from scorewise.version import __version__
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-TEXTS = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [page for page in DOCS.rglob("*.md") if "_build" not in page.parts]
+TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    listed = set(re.findall(r"^([a-z_]+)$", (DOCS / "index.md").read_text(), re.MULTILINE))
-    assert {page.stem for page in DOCS.glob("*.md")} == listed | {"index"}
+    contents = (DOCS / "index.md").read_text() + (DOCS / "api.md").read_text()
+    listed = re.findall(r"^([a-z_/]+)$", contents, re.MULTILINE)
+    assert sorted(str(page.relative_to(DOCS).with_suffix("")) for page in PAGES) == sorted([*listed, "index"])
 
 
 def test_every_picture_of_a_page_is_there() -> None:
-    for page in DOCS.glob("*.md"):
-        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+    for page in PAGES:
+        for picture in re.findall(r"(?:!\[[^\]]*\]\(|{figure} )([^)\s]+)", page.read_text()):
             assert (DOCS / picture).is_file(), f"{page.name}: {picture}"
 
 
@@ -67,6 +73,54 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
         [sys.executable, "-m", "sphinx", *strictly, str(DOCS), str(tmp_path)], capture_output=True, text=True
     )
     assert built.returncode == 0, built.stderr
-    api = (tmp_path / "api.html").read_text()
-    for name in ("scorewise.objectives.CSM", "scorewise.heads.ConditionalScore"):
-        assert f'id="{name}"' in api
+    for name in ("objectives.CSM", "heads.ConditionalScore", "capabilities.ScoreModel.score"):
+        assert f'id="scorewise.{name}"' in (tmp_path / f"api/{name.partition('.')[0]}.html").read_text()
+    for name in ("index", "concepts"):
+        assert "<math" in (tmp_path / f"{name}.html").read_text(), "formulas are typeset without a script"
+    for page in tmp_path.rglob("*.html"):
+        assert not re.search(r"<(?:script|img|link)[^>]*(?:src|href)=.https?:", page.read_text()), (
+            "a page needs no network"
+        )
+
+
+def test_the_page_of_options_is_what_conf_and_the_classes_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    import options
+
+    assert options.page() == (DOCS / "options.md").read_text(), "make results writes it"
+    for group in set(catalog.groups()) - set(options.LEFT_OUT):
+        assert group in options.GROUPS
+        for name in catalog.options(group):
+            assert f"### `{group}={name}`" in options.page()
+
+
+def test_a_formula_that_cannot_be_typeset_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    import mathml
+
+    assert "<mfrac>" in mathml.typeset(r"\frac{1}{2}", block=True)
+    with pytest.raises(ExtensionError, match="cannot be typeset"):
+        mathml.typeset(r"\nothing", block=False)
+
+
+def commands_in(page: Path) -> list[str]:
+    """Return what is typed after src/train.py in the blocks of a page, without what stands for something."""
+    blocks = re.findall(r"```(?:bash|text)\n(.*?)```", page.read_text(), re.DOTALL)
+    joined = "\n".join(blocks).replace("\\\n", " ")
+    found = re.findall(r"^(?:\$ )?(?:\.venv/bin/)?python src/train\.py([^#\n]*)", joined, re.MULTILINE)
+    return [one for one in found if "..." not in one and "searchpath" not in one]
+
+
+COMMANDS = [(page.stem, typed) for page in TEXTS for typed in commands_in(page)]
+
+
+@pytest.mark.parametrize(("page", "typed"), COMMANDS)
+def test_every_training_of_a_page_composes(page: str, typed: str) -> None:
+    """Of a sweep the first run does."""
+    words = [re.sub(r"^([\w.]+=[^\[{,'\"]*),.*", r"\1", word) for word in shlex.split(typed) if word != "-m"]
+    settled(*words)
+
+
+def test_the_pages_have_commands() -> None:
+    assert len(COMMANDS) > 30
+    assert {"README", "first_hour", "commands", "density", "your_data", "sweeps"} <= {page for page, _ in COMMANDS}

@@ -22,6 +22,12 @@ class ConvNet(nn.Module):
 
     Raises:
         ValueError: the examples are not images, or halve to nothing.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import ConvNet
+        >>> ConvNet((1, 8, 8), channels=(8, 16), features=32).features(torch.zeros(5, 64)).shape
+        torch.Size([5, 32])
     """
 
     @within_ranges

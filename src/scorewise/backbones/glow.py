@@ -43,6 +43,15 @@ class Glow(nn.Module):
     Raises:
         ValueError: the examples are not images, or a setting is out of range.
         UserError: normflows is not installed.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import Glow
+        >>> glow = Glow((1, 4, 4), levels=1, steps=1, filters=8, init="default")
+        >>> x = torch.randn(5, 16)
+        >>> z, log_volume = glow.to_normal(x)
+        >>> bool(torch.allclose(glow.from_normal(z), x, atol=1e-4))
+        True
     """
 
     @within_ranges

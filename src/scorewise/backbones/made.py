@@ -38,6 +38,12 @@ class MADE(nn.Module):
         init: default (torch's own) or knots: first-layer units with slopes of 1 to 6 per half width of the data whose
             kinks lie anywhere in it, which lets few dimensions bend quickly.
         condition: how many features of something else every dimension may see, for `causal_features_given`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> MADE((1, 8, 8), width=12, hidden=(64, 64)).causal_features(torch.zeros(5, 64)).shape
+        torch.Size([5, 64, 12])
     """
 
     @within_ranges

@@ -18,6 +18,12 @@ class MLP(nn.Module):
         hidden: sizes of the hidden layers; the last is the width of the features.
         activation: name of the activation after every layer; smooth for objectives that differentiate it.
         condition: how many features of something else it sees as well, for `features_given`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> MLP((2,), hidden=(64, 64)).features(torch.zeros(5, 2)).shape
+        torch.Size([5, 64])
     """
 
     @within_ranges

@@ -21,6 +21,12 @@ class NoisyMLP(nn.Module):
         width: features per dimension.
         hidden: sizes of the hidden layers.
         activation: name of the activation after every hidden layer.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import NoisyMLP
+        >>> NoisyMLP((2,), width=1).noisy_features(torch.zeros(5, 2), torch.zeros(5)).shape
+        torch.Size([5, 2, 1])
     """
 
     @within_ranges

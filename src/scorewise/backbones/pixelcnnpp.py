@@ -116,6 +116,12 @@ class PixelCNNPP(nn.Module):
 
     Raises:
         ValueError: the examples are not images, or a setting is out of range.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import PixelCNNPP
+        >>> PixelCNNPP((1, 8, 8), width=12, filters=8).causal_features(torch.zeros(5, 64)).shape
+        torch.Size([5, 64, 12])
     """
 
     @within_ranges

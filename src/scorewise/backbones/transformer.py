@@ -116,6 +116,12 @@ class Transformer(nn.Module):
 
     Raises:
         ValueError: a setting is out of range.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import Transformer
+        >>> Transformer((1, 8, 8), width=12, size=16, heads=2, blocks=1).causal_features(torch.zeros(5, 64)).shape
+        torch.Size([5, 64, 12])
     """
 
     @within_ranges

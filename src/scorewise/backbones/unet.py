@@ -58,6 +58,12 @@ class UNet(nn.Module):
 
     Raises:
         ValueError: the examples are not images, or there is no resolution, block or pixel.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import UNet
+        >>> UNet((1, 8, 8), width=1, channels=(8, 16)).noisy_features(torch.zeros(5, 64), torch.zeros(5)).shape
+        torch.Size([5, 64, 1])
     """
 
     @within_ranges

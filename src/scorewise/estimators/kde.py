@@ -28,6 +28,13 @@ class KDE:
 
     Raises:
         ValueError: no such rule, a number that is not positive, or a rule on data without spread.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.estimators import KDE
+        >>> kde = KDE(torch.zeros(1, 2), bandwidth=1.0)
+        >>> kde.score(torch.tensor([[1.0, -2.0]]))
+        tensor([[-1.,  2.]])
     """
 
     def __init__(self, x_ND: Tensor, bandwidth: str | float = "silverman") -> None:

@@ -48,6 +48,13 @@ class Spectral:
 
     Raises:
         ValueError: share is not in (0, 1], n_eigen is not positive, no such rule, or a bandwidth that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.estimators import Spectral
+        >>> x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+        >>> Spectral(share=0.95).score(torch.zeros(3, 2), x).shape
+        torch.Size([3, 2])
     """
 
     @within_ranges

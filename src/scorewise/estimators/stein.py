@@ -28,6 +28,13 @@ class Stein:
 
     Raises:
         ValueError: eta is not positive, no such rule, or a number that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.estimators import Stein
+        >>> x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+        >>> Stein(eta=0.1).score_at(x).shape
+        torch.Size([100, 2])
     """
 
     @within_ranges

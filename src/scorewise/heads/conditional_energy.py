@@ -37,6 +37,15 @@ class ConditionalEnergy(NumericallyNormalised):
 
     Raises:
         ValueError: unknown activation, a weight outside [0, 1), or a backbone of another width.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalEnergy
+        >>> model = ConditionalEnergy(MADE((2,), 42, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.conditional_score(x, model.context(x)).shape
+        torch.Size([5, 2])
     """
 
     SMALLEST_SCALE = 1e-3

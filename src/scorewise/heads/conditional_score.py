@@ -26,6 +26,15 @@ class ConditionalScore(NumericallyNormalised):
 
     Raises:
         ValueError: unknown activation or form.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.conditional_score(x, model.context(x)).shape
+        torch.Size([5, 2])
     """
 
     @within_ranges

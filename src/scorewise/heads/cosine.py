@@ -32,6 +32,15 @@ class Cosine(CausalModel):
 
     Raises:
         ValueError: an empty range, too few nodes, or a backbone of another width.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import Cosine
+        >>> model = Cosine(MADE((2,), 24, (16,)), low=-6, high=6, terms=24, noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.log_prob(x).shape
+        torch.Size([5])
     """
 
     @within_ranges

@@ -32,6 +32,15 @@ class DiscretisedMixture(CausalModel):
 
     Raises:
         ValueError: noise in the law, fewer than 2 levels, or a backbone of another width.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import DiscretisedMixture
+        >>> model = DiscretisedMixture(MADE((2,), 30, (16,)), components=10, levels=17)
+        >>> x = torch.tensor([[-1.0, 0.5]])
+        >>> model.log_prob(x).shape
+        torch.Size([1])
     """
 
     @within_ranges

@@ -16,6 +16,15 @@ class Energy(Model):
         confining: adds |u|^2 / 2, so that the model starts as a Gaussian and its density can be normalised
             when the network grows slower than that.
         mean, std, noise: of the data, see `Model`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Energy
+        >>> model = Energy(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.energy(x).shape, model.score(x).shape
+        (torch.Size([5]), torch.Size([5, 2]))
     """
 
     needs = (Features,)

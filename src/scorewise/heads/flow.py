@@ -16,6 +16,14 @@ class NormalisingFlow(Model):
     Args:
         backbone: an invertible map in standard units.
         mean, std, noise: of the data, see `Model`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import Glow
+        >>> from scorewise.heads import NormalisingFlow
+        >>> model = NormalisingFlow(Glow((1, 4, 4), levels=1, steps=1, filters=8, init="default"), noise=0.3)
+        >>> model.log_prob(torch.randn(5, 16)).shape
+        torch.Size([5])
     """
 
     needs = (InvertibleMap,)

@@ -20,6 +20,15 @@ class Gaussian(CausalModel):
 
     Raises:
         ValueError: the backbone's width is not 2.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import Gaussian
+        >>> model = Gaussian(MADE((2,), 2, (16,)), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.log_prob(x).shape
+        torch.Size([5])
     """
 
     LOG_STD = (-7.0, 5.0)

@@ -23,6 +23,15 @@ class Mixture(CausalModel):
 
     Raises:
         ValueError: the backbone's width is not 3 K.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import Mixture
+        >>> model = Mixture(MADE((2,), 30, (16,), "silu"), components=10, noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.log_prob(x).shape
+        torch.Size([5])
     """
 
     tells_runs_apart = True

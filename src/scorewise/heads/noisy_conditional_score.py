@@ -30,6 +30,16 @@ class NoisyConditionalScore(NumericallyNormalised):
 
     Raises:
         ValueError: no levels, or an unknown activation.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> level = torch.full((5, 2), 0.5)
+        >>> model.noisy_conditional_score(x, model.context(x), level).shape
+        torch.Size([5, 2])
     """
 
     @within_ranges

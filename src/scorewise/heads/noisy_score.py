@@ -32,6 +32,15 @@ class NoisyScore(Model):
 
     Raises:
         ValueError: the levels are no ladder, or the noise is not the smallest of them.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import NoisyMLP
+        >>> from scorewise.heads import NoisyScore
+        >>> model = NoisyScore(NoisyMLP((2,), 1, (16,)), levels=(1.0, 0.5, 0.3), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.noisy_score(x, torch.full((5,), 0.5)).shape
+        torch.Size([5, 2])
     """
 
     needs = (NoisyFeatures,)

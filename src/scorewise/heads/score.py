@@ -18,6 +18,15 @@ class Score(Model):
         backbone: features of the whole example.
         form: raw, denoiser, edm or auto (see `forms`).
         mean, std, noise: of the data, see `Model`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Score
+        >>> model = Score(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.score(x).shape
+        torch.Size([5, 2])
     """
 
     needs = (Features,)

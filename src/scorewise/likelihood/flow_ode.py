@@ -36,6 +36,17 @@ class FlowODE(Likelihood[CausalLadder]):
 
     Raises:
         ValueError: no step, or settings that are no quadrature rule.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> from scorewise.likelihood import FlowODE
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.likelihood = FlowODE(steps=8)
+        >>> model.log_prob(x).shape
+        torch.Size([5])
     """
 
     needs = (NoisyConditionalScoreModel,)

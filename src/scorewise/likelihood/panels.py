@@ -45,6 +45,14 @@ class Panels:
 
     Raises:
         ValueError: an empty range, or no panel.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.likelihood import Panels
+        >>> panels = Panels(low=0.0, length=0.5, panels=2)
+        >>> panels.integrate(panels.nodes().reshape(2, 8, 1) ** 2)
+        tensor([[0.0052],
+                [0.0365]], dtype=torch.float64)
     """
 
     def __init__(self, low: Tensor | float, length: float, panels: int, order: int = 8) -> None:

@@ -40,6 +40,17 @@ class Quadrature(Likelihood[Normalisable]):
 
     Raises:
         ValueError: an empty range, or settings that are no quadrature rule.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.likelihood import Quadrature
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> model.likelihood = Quadrature(-8, 8)
+        >>> model.log_prob(x).shape
+        torch.Size([5])
     """
 
     needs = (ConditionalScoreModel, ConditionalEnergyModel)

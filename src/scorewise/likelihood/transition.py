@@ -34,6 +34,16 @@ class Transition:
 
     Raises:
         ValueError: fewer than two levels.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> from scorewise.likelihood import Transition
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(5, 2)
+        >>> Transition(levels=3).log_prob(model, x[:1]).shape
+        torch.Size([1])
     """
 
     needs = (NoisyConditionalScoreModel,)

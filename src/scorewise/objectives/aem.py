@@ -30,6 +30,18 @@ class AEM(Objective[ProposalModel]):
 
     Raises:
         ValueError: a number of samples below 1.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalEnergy
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import AEM
+        >>> model = ConditionalEnergy(MADE((2,), 42, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = AEM()(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (ProposalModel,)

@@ -15,6 +15,19 @@ class CSM(Objective[ConditionalScoreModel]):
 
     Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
     data with repeated values and no noise.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import CSM
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = CSM()(model, x, Draws.fresh(32))
+        >>> loss.total.backward()
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (ConditionalScoreModel,)

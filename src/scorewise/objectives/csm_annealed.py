@@ -30,6 +30,18 @@ class CSMAnnealed(Multiscale[NoisyConditionalScoreModel]):
 
     Raises:
         ValueError: no such target, or see `Multiscale`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import CSMAnnealed
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = CSMAnnealed(1.0, 0.3, 3, 0.3)(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (NoisyConditionalScoreModel,)

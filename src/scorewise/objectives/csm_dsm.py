@@ -20,6 +20,18 @@ class CSMDSM(Objective[ConditionalScoreModel]):
 
     Raises:
         ValueError: the data are not smoothed.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import CSMDSM
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = CSMDSM(smoothing=0.3)(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (ConditionalScoreModel,)

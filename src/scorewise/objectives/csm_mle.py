@@ -28,6 +28,18 @@ class CSMMLE(Objective[CalibratedModel]):
 
     Raises:
         ValueError: a share outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import CSMMLE
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = CSMMLE(share=0.2)(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (ConditionalScoreModel,)

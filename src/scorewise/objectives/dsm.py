@@ -25,6 +25,18 @@ class DSM(FieldObjective[FieldModel]):
 
     Raises:
         ValueError: sigma is not positive, or no such field.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Score
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import DSM
+        >>> model = Score(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = DSM(sigma=0.1)(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     @within_ranges

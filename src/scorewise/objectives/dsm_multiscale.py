@@ -23,6 +23,18 @@ class DSMMultiscale(Multiscale[NoisyScoreModel]):
         sigma_min: the smallest level; None for the smoothing itself.
         levels: rungs of the geometric ladder.
         smoothing: of the data.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import NoisyMLP
+        >>> from scorewise.heads import NoisyScore
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import DSMMultiscale
+        >>> model = NoisyScore(NoisyMLP((2,), 1, (16,)), levels=(1.0, 0.5, 0.3), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = DSMMultiscale(1.0, 0.3, 3, 0.3)(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (NoisyScoreModel,)

@@ -31,6 +31,19 @@ class ESM(Objective[ScoreModel | ClosedFormDensity]):
 
     Raises:
         ValueError: no such rule, a number that is not positive, or fewer than 2 references.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Score
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import ESM
+        >>> model = Score(MLP((2,), (16,)), noise=0.3)
+        >>> esm = ESM()
+        >>> esm.refer_to(torch.randn(500, 2))
+        >>> loss = esm(model, torch.randn(32, 2), Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (ScoreModel, ClosedFormDensity)

@@ -30,6 +30,18 @@ class FDSSM(Sliced[ScaledFieldModel]):
 
     Raises:
         ValueError: step not positive, or see `Sliced`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Energy
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import FDSSM
+        >>> model = Energy(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = FDSSM()(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     derivatives = 0

@@ -11,7 +11,20 @@ from scorewise.objectives.objective import Objective
 
 
 class MLE(Objective[NormalisedDensity]):
-    """The negative log-likelihood in nats."""
+    """The negative log-likelihood in nats.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import Mixture
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import MLE
+        >>> model = Mixture(MADE((2,), 30, (16,), "silu"), components=10, noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = MLE()(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
+    """
 
     needs = (NormalisedDensity,)
     heads = ("mixture", "flow")

@@ -37,6 +37,18 @@ class PCD(Objective[JointEnergy]):
 
     Raises:
         ValueError: a setting is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Energy
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import PCD
+        >>> model = Energy(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = PCD(steps=5, buffer=100)(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (EnergyModel,)

@@ -24,6 +24,18 @@ class SM(FieldObjective[FieldModel]):
 
     Raises:
         ValueError: no such trace or field, or a chunk below 1.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Score
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import SM
+        >>> model = Score(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = SM()(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     derivatives = 1

@@ -14,6 +14,18 @@ class SSM(Sliced[FieldModel]):
     In energies it reads (v^T grad E)^2 / 2 - v^T (Hess E) v: the square of a sum, and a minus (the slides print
     neither). On conditional scores it is an unbiased estimate of J_CSM ("SSM-AR" in table 2 of the AR-CSM paper).
     Unit-sphere projections scale the whole objective by 1/D and are legal.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Score
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import SSM
+        >>> model = Score(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = SSM()(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:

@@ -13,6 +13,18 @@ class SSMVR(Sliced[FieldModel]):
 
     It is J_2 of the poster (seed 002), which calls it sliced score matching. It needs E[v v^T] = I; with Rademacher
     projections and a diagonal Jacobian it equals J_CSM without any variance from v.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Score
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import SSMVR
+        >>> model = Score(MLP((2,), (16,)), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = SSMVR()(model, x, Draws.fresh(32))
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     LEGAL = ("gaussian", "rademacher", "sphere")

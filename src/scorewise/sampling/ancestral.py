@@ -58,7 +58,17 @@ class Ancestral(ABC, Generic[M]):
 
 
 class Exact(Ancestral[CausalSampler]):
-    """Exact draws from conditionals that can be drawn from in closed form."""
+    """Exact draws from conditionals that can be drawn from in closed form.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import Mixture
+        >>> from scorewise.sampling import Exact
+        >>> model = Mixture(MADE((2,), 30, (16,), "silu"), components=10, noise=0.3)
+        >>> model.sampler = Exact()
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
+    """
 
     needs = (ConditionalSampler,)
 
@@ -76,6 +86,15 @@ class Langevin1d(Ancestral[CausalScore]):
     Args:
         steps: steps per dimension.
         step: a in units of sigma^2, see `step_size`; .2 widens a pure-noise dimension by 5 %.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.sampling import Langevin1d
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> model.sampler = Langevin1d(steps=20)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (ConditionalScoreModel,)

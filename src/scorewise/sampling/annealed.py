@@ -32,6 +32,15 @@ class Annealed(Ancestral[CausalLadder]):
 
     Raises:
         ValueError: fewer than one panel, or one level.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> from scorewise.sampling import Annealed
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> model.sampler = Annealed()
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (NoisyConditionalScoreModel,)

@@ -20,6 +20,15 @@ class AnnealedLangevin:
     Args:
         steps: number of steps at every level.
         step: a in units of sigma^2.
+
+    Example:
+        >>> from scorewise.backbones import NoisyMLP
+        >>> from scorewise.heads import NoisyScore
+        >>> from scorewise.sampling import AnnealedLangevin
+        >>> model = NoisyScore(NoisyMLP((2,), 1, (16,)), levels=(1.0, 0.5, 0.3), noise=0.3)
+        >>> model.sampler = AnnealedLangevin(steps=5)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (NoisyScoreModel,)

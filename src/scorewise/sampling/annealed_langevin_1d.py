@@ -19,6 +19,15 @@ class AnnealedLangevin1d(Ancestral[CausalLadder]):
     Args:
         steps: steps per level and dimension.
         step: a in units of sigma^2.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> from scorewise.sampling import AnnealedLangevin1d
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> model.sampler = AnnealedLangevin1d(steps=5)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (NoisyConditionalScoreModel,)

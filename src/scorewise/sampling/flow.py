@@ -15,6 +15,15 @@ class Flow(Ancestral[CausalLadder]):
 
     Args:
         steps: Heun steps per dimension, two evaluations of the head each.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> from scorewise.sampling import Flow
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> model.sampler = Flow(steps=8)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (NoisyConditionalScoreModel,)

@@ -122,6 +122,15 @@ class HMC(Metropolis):
 
     Raises:
         ValueError: a setting is out of range.
+
+    Example:
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Energy
+        >>> from scorewise.sampling import HMC
+        >>> model = Energy(MLP((2,), (16,)), noise=0.3)
+        >>> model.sampler = HMC(trajectories=5, warmup=2)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     @within_ranges

@@ -27,6 +27,15 @@ class Langevin:
     Args:
         steps: number of steps.
         step: a in units of sigma^2, see `step_size`.
+
+    Example:
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Score
+        >>> from scorewise.sampling import Langevin
+        >>> model = Score(MLP((2,), (16,)), noise=0.3)
+        >>> model.sampler = Langevin(steps=20)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (ScoreModel,)

@@ -59,6 +59,15 @@ class MALA(Metropolis):
 
     Raises:
         ValueError: a setting is out of range.
+
+    Example:
+        >>> from scorewise.backbones import MLP
+        >>> from scorewise.heads import Energy
+        >>> from scorewise.sampling import MALA
+        >>> model = Energy(MLP((2,), (16,)), noise=0.3)
+        >>> model.sampler = MALA(steps=20, warmup=5)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     @within_ranges

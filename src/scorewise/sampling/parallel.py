@@ -26,6 +26,17 @@ class Parallel:
 
     Raises:
         ValueError: a block below 1 or a negative tolerance.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.likelihood import Quadrature
+        >>> from scorewise.sampling import Parallel
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> model.likelihood = Quadrature(-8, 8)
+        >>> model.sampler = Parallel()
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (QuantileModel,)

@@ -8,7 +8,17 @@ from scorewise.noise import normal_like
 
 
 class Pushforward:
-    """Exact draws from a flow: what its map makes of normal numbers."""
+    """Exact draws from a flow: what its map makes of normal numbers.
+
+    Example:
+        >>> from scorewise.backbones import Glow
+        >>> from scorewise.heads import NormalisingFlow
+        >>> from scorewise.sampling import Pushforward
+        >>> model = NormalisingFlow(Glow((1, 4, 4), levels=1, steps=1, filters=8, init="default"), noise=0.3)
+        >>> model.sampler = Pushforward()
+        >>> model.sample(4).shape
+        torch.Size([4, 1, 4, 4])
+    """
 
     needs = (FlowDensity,)
 

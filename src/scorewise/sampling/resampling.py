@@ -23,6 +23,15 @@ class Resampling(Ancestral[CausalProposal]):
 
     Raises:
         ValueError: no proposals.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalEnergy
+        >>> from scorewise.sampling import Resampling
+        >>> model = ConditionalEnergy(MADE((2,), 42, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> model.sampler = Resampling(proposals=20)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (ProposalModel,)

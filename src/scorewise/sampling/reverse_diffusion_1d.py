@@ -28,6 +28,15 @@ class ReverseDiffusion1d(Ancestral[CausalLadder]):
     Args:
         steps: levels that it goes through, per dimension.
         settle: steps of Langevin dynamics at the largest level, each of a tenth of sigma^2.
+
+    Example:
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import NoisyConditionalScore
+        >>> from scorewise.sampling import ReverseDiffusion1d
+        >>> model = NoisyConditionalScore(MADE((2,), 16, (16,), "silu"), levels=(1.0, 0.5, 0.3), hidden=(8,), noise=0.3)
+        >>> model.sampler = ReverseDiffusion1d(steps=20, settle=5)
+        >>> model.sample(4).shape
+        torch.Size([4, 2])
     """
 
     needs = (NoisyConditionalScoreModel,)
