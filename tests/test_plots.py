@@ -96,8 +96,8 @@ def test_all_panels_of_the_plane_have_the_axes_of_the_data() -> None:
     far = torch.cat([points(), torch.full((100, 2), 1e4), torch.full((3, 2), math.nan)])
     figure = plots.plane(Normal(), {"data": points(), "samples": far})
     assert [axes.get_title() for axes in figure.axes] == [
-        "data (500)",
-        "samples (603, 104 outside)",
+        "data\n500 points",
+        "samples\n603 points, 104 outside",
         "density",
         "scores, grad log q",
     ]
@@ -178,7 +178,7 @@ def test_images_stand_beside_each_other(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "images.png").size[0] > 500
 
 
-@pytest.mark.parametrize(("shape", "titles"), [((1, 2, 2), ["a"]), ((2,), ["a (9)"]), ((1,), ["x_1"])])
+@pytest.mark.parametrize(("shape", "titles"), [((1, 2, 2), ["a"]), ((2,), ["a\n9 points"]), ((1,), ["x_1"])])
 def test_samples_are_drawn_by_their_shape(shape: tuple[int, ...], titles: list[str]) -> None:
     figure = plots.samples({"a": torch.rand(9, math.prod(shape))}, shape)
     assert [axes.get_title() for axes in figure.axes] == titles

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from scorewise.plots.image import across
 from scorewise.plots.style import DATA, Array, Picture, finished, numbers, styled
 
 
@@ -21,7 +22,7 @@ def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: str | Path | No
         path: a file to write.
         title: above everything.
     """
-    columns = min(len(panels), 4)
+    columns = across(len(panels))
     rows = math.ceil(len(panels) / columns)
     picture = Picture(max(4.5, 3.6 * columns), 2.6 * rows + 0.9)
     for i, (name, sets) in enumerate(panels.items(), 1):
@@ -60,7 +61,8 @@ def _bins(sets: Sequence[Array]) -> tuple[float, float, Array]:
     width = float(high - low) or float(np.ptp(pooled)) or 1.0
     y = np.arcsinh((pooled - middle) / width)
     margin = 0.02 * float(np.ptp(y)) + 1e-3
-    edges = np.linspace(y.min() - margin, y.max() + margin, 61)
+    count = min(60, max(12, math.ceil(2 * math.sqrt(len(first)))))
+    edges = np.linspace(y.min() - margin, y.max() + margin, count + 1)
     return float(middle), width, middle + width * np.sinh(edges)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scorewise.plots.style import Array, Picture, finished, numbers, styled
+from scorewise.plots.style import Array, Picture, finished, numbers, styled, wrapped
 
 
 def grid(images: Array, columns: int | None = None) -> Array:
@@ -50,7 +50,7 @@ def images(
         x_NCHW = x_N.reshape(-1, *(1,) * (3 - len(axes_of_one)), *axes_of_one)
         axes.imshow(grid(x_NCHW, (columns or {}).get(label)), cmap="gray", vmin=0, vmax=1)
         axes.set_axis_off()
-        axes.set_title(label)
+        axes.set_title(wrapped(label))
     picture.suptitle(title)
     return finished(picture, path)
 

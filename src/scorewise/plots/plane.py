@@ -21,7 +21,18 @@ from scorewise.capabilities import (
 )
 from scorewise.objectives.objective import score_field
 from scorewise.plots.image import across
-from scorewise.plots.style import DATA, DENSITY_MAP, MODEL, VERMILLION, Array, Picture, finished, numbers, styled
+from scorewise.plots.style import (
+    DATA,
+    DENSITY_MAP,
+    MODEL,
+    VERMILLION,
+    Array,
+    Picture,
+    finished,
+    numbers,
+    styled,
+    wrapped,
+)
 
 CELLS = 72
 """Of a density map, along each axis."""
@@ -227,7 +238,7 @@ def _draw_arrows(axes: Axes, window: Window, field: Field, device: torch.device,
 def _labelled(label: str, x_N2: Array, window: Window) -> str:
     outside = int((~window.holds(x_N2)).sum())
     far = f", {outside:,} outside" if outside > 0.02 * len(x_N2) else ""
-    return f"{label} ({len(x_N2):,}{far})"
+    return f"{wrapped(label)}\n{len(x_N2):,} points{far}"
 
 
 def _frame(axes: Axes, window: Window, title: str) -> None:

@@ -1,6 +1,7 @@
 """How pictures look: colours that colour-blind people tell apart, sizes that are read at half the size."""
 
 import io
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -91,6 +92,11 @@ def numbers(x: Any) -> Array:
     """Return a tensor, an array or lists of numbers as float64."""
     plain = x.detach().cpu().double().numpy() if isinstance(x, Tensor) else np.asarray(x, dtype=np.float64)
     return np.asarray(plain)
+
+
+def wrapped(text: str, most: int = 38) -> str:
+    """Return text in lines of at most so many characters: two titles side by side shall not meet."""
+    return "\n".join(textwrap.wrap(text, most))
 
 
 def short(name: str, most: int = 24) -> str:

@@ -18,8 +18,8 @@ from scorewise.tasks.report import Report
 from scorewise.tasks.task import Task
 from scorewise.tracking import console
 
-MOST, ENTRIES = 2000, 32_000
-"""Examples in a picture that are no images, and numbers in all of them: more than that takes long to draw."""
+MOST, MEANWHILE, ENTRIES = 2000, 500, 32_000
+"""Examples in a picture that are no images, at the end and during a training, and numbers in all of them."""
 ENOUGH = 500
 """Held-out examples that show a law."""
 
@@ -63,7 +63,9 @@ def attempt(name: str, draw: Callable[[], Path | None]) -> Path | None:
         return None
 
 
-def draw_samples(model: Trained, source: Source, count: int, seed: int, path: Path, drawn_by: str = "") -> Path | None:
+def draw_samples(
+    model: Trained, source: Source, count: int, seed: int, path: Path, drawn_by: str = "", most: int = MOST
+) -> Path | None:
     """Draw samples.png: data beside what the model draws, and what else there is to see of it.
 
     Of images the samples and, where the law has noise, their denoised copies; in the plane a density map and a field
@@ -72,10 +74,11 @@ def draw_samples(model: Trained, source: Source, count: int, seed: int, path: Pa
     Args:
         model: that is drawn from.
         source: the data.
-        count: images; of other examples at most `MOST`, `ENTRIES` in all, and no fewer than this.
+        count: how many images; of other examples no fewer than this.
         seed: of the draws.
         path: of the picture.
         drawn_by: the option of the sampler, as it is typed; empty where there is none.
+        most: examples that are no images, where that makes no more than `ENTRIES` numbers.
 
     Returns:
         path, or None where it could not be drawn, with a warning.
@@ -85,7 +88,7 @@ def draw_samples(model: Trained, source: Source, count: int, seed: int, path: Pa
         from scorewise import plots  # matplotlib takes a second, which the first training step need not wait for
 
         images = len(source.shape) == 3
-        n = count if images else max(count, min(MOST, ENTRIES // source.dims))
+        n = count if images else max(count, min(most, ENTRIES // source.dims))
         with shown_progress(model.drawn_by):
             x_BD = model.sample(n, torch.Generator().manual_seed(seed)).flatten(1)
         label = f"samples, sampler={drawn_by}" if drawn_by else "samples"

@@ -38,7 +38,7 @@ from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
 from scorewise.run.label import chosen_trackers, label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
-from scorewise.run.pictures import attempt, draw_curves, draw_report, draw_samples, shown_progress
+from scorewise.run.pictures import MEANWHILE, MOST, attempt, draw_curves, draw_report, draw_samples, shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
@@ -125,7 +125,7 @@ class TrainingRun:
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
         callbacks: list[Callback] = [
-            SampleGrids(lambda _: self._draw(self.task.model), int(chosen["sample_every_n_epochs"])),
+            SampleGrids(lambda _: self._draw(self.task.model, MEANWHILE), int(chosen["sample_every_n_epochs"])),
             ScoreHistograms(),
             # What a run continues from holds the record of this epoch too: the best weights are judged first.
             *([Best(self.folder.best, monitor)] if monitor else []),
@@ -139,11 +139,11 @@ class TrainingRun:
             callbacks.append(RichProgressBar(leave=False))
         return [*callbacks, *self.watching]
 
-    def _draw(self, model: Trained) -> Path | None:
+    def _draw(self, model: Trained, most: int = MOST) -> Path | None:
         sampler = self.config["sampler"]
         drawn_by = "" if sampler == catalog.NONE else catalog.option_name("sampler", sampler["_target_"])
         count, path = int(self.config["callbacks"]["samples"]), self.folder.path / "samples.png"
-        return draw_samples(model, self.parts.source, count, self.seed, path, drawn_by)
+        return draw_samples(model, self.parts.source, count, self.seed, path, drawn_by, most)
 
     def fit(self) -> None:
         """Train, from the last checkpoint where there is one, and keep the best weights.
