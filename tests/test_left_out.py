@@ -120,7 +120,7 @@ def test_no_picture_loses_a_finished_run(command: Command, tmp_path: Path, monke
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("no\nink")
 
-    for name in ("samples", "histograms", "loss_curves"):
+    for name in ("samples", "table", "histograms", "curves"):
         monkeypatch.setattr(f"scorewise.plots.{name}", fail)
     path = table(tmp_path / "t.csv")
     ended = command(*QUICK, f"data.path={path}", "callbacks.sample_every_n_epochs=1")

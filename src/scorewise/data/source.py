@@ -84,6 +84,10 @@ class Source(ABC):
         """Return examples in the data's own units, in the scale that models see."""
         return raw_BD / self.units_per_step
 
+    def original(self, x_BD: Tensor) -> Tensor:
+        """Return examples in the scale that models see, in the data's own units."""
+        return x_BD * self.units_per_step
+
     def names(self, split: Split) -> list[str]:
         """Return what every example of a split is called: its file where it has one, else its place in the split."""
         return [str(i) for i in range(self.count(split))]
@@ -140,6 +144,10 @@ class FixedSource(Source):
     def scaled(self, raw_BD: Tensor) -> Tensor:
         """Return examples in the data's own units, in the scale that models see."""
         return (raw_BD - self.offset) / self.units_per_step
+
+    def original(self, x_BD: Tensor) -> Tensor:
+        """Return examples in the scale that models see, in the data's own units."""
+        return x_BD * self.units_per_step + self.offset
 
 
 class SampledSource(Source):

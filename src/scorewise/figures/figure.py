@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
 from scorewise.figures.bench import Bench
 from scorewise.figures.results import Results, Text
 from scorewise.files import put_bytes
+from scorewise.plots.style import STYLE
 
 
 class Figure(ABC):
@@ -30,9 +32,10 @@ class Figure(ABC):
 
     def save(self, data: Mapping[str, Any], text: Text, path: Path) -> None:
         """Write the picture."""
-        canvas = Canvas(layout="constrained")
-        FigureCanvasAgg(canvas)
-        self.draw(data, text, canvas)
         picture = io.BytesIO()
-        canvas.savefig(picture, format="png", dpi=110)
+        with matplotlib.rc_context(STYLE | {"text.parse_math": True}):
+            canvas = Canvas(layout="constrained")
+            FigureCanvasAgg(canvas)
+            self.draw(data, text, canvas)
+            canvas.savefig(picture, format="png", dpi=110)
         put_bytes(path, picture.getbuffer(), lasting=False)

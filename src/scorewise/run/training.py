@@ -39,7 +39,7 @@ from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
 from scorewise.run.label import chosen_trackers, label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
-from scorewise.run.pictures import attempt, draw_report, draw_samples, shown_progress
+from scorewise.run.pictures import MEANWHILE, MOST, attempt, draw_curves, draw_report, draw_samples, shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.progress import progress_bar
 from scorewise.run.stopping import stoppable
@@ -128,7 +128,7 @@ class TrainingRun:
     def _callbacks(self) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
         callbacks: list[Callback] = [
-            SampleGrids(lambda _: self._draw(self.task.model), int(chosen["sample_every_n_epochs"])),
+            SampleGrids(lambda _: self._draw(self.task.model, MEANWHILE), int(chosen["sample_every_n_epochs"])),
             ScoreHistograms(),
             # What a run continues from holds the record of this epoch too: the best weights are judged first.
             *([Best(self.folder.best, monitor)] if monitor else []),
@@ -142,9 +142,11 @@ class TrainingRun:
             callbacks.append(progress_bar())
         return [*callbacks, *self.watching]
 
-    def _draw(self, model: Trained) -> Path | None:
+    def _draw(self, model: Trained, most: int = MOST) -> Path | None:
+        sampler = self.config["sampler"]
+        drawn_by = "" if sampler == catalog.NONE else catalog.option_name("sampler", sampler["_target_"])
         count, path = int(self.config["callbacks"]["samples"]), self.folder.path / "samples.png"
-        return draw_samples(model, self.parts.source, count, self.seed, path)
+        return draw_samples(model, self.parts.source, count, self.seed, path, drawn_by, most)
 
     def fit(self) -> None:
         """Train, from the last checkpoint where there is one, and keep the best weights.
@@ -240,10 +242,8 @@ class TrainingRun:
         self._draw_all(model, report, self.task.name if objective == "none" else f"objective={objective}")
 
     def _draw_all(self, model: Trained, report: Report, title: str) -> None:
-        from scorewise import plots
-
         path, task, curves = self.folder.path, self.task, curves_of(self.table.rows)
-        attempt("curves.png", lambda: plots.loss_curves(curves, path / "curves.png", title, task.curves, task.axis))
+        attempt("curves.png", lambda: draw_curves(curves, task, title, path / "curves.png"))
         picture = draw_report(report, task.name, self.parts.source.shape, path)
         for shown, drawn in {"samples": self._draw(model), task.name: picture}.items():
             for tracker in trackers(self.trainer):

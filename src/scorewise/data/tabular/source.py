@@ -45,6 +45,10 @@ class Tabular(FixedSource, ABC):
         """Return rows in their own units, standardised."""
         return self.table.standardised(raw_BD)
 
+    def original(self, x_BD: Tensor) -> Tensor:
+        """Return standardised rows in their own units, float64."""
+        return self.table.original(x_BD)
+
     def examples(self, split: Split, index_B: Tensor, epoch: int, seed: int) -> Tensor:
         """Return clean examples (B, D), standardised; the same in every epoch."""
         return self.scaled(self.raw(split)[index_B]).to(torch.get_default_dtype())
