@@ -48,6 +48,13 @@ class DSM(FieldObjective[FieldModel]):
         """Return the loss in Vincent's scale."""
         return {"loss_unscaled": loss_B / self.scale}
 
+    def without_constant(self, loss_B: Tensor, dims: int) -> Tensor:
+        """Return the loss in Vincent's scale less D / (2 sigma^2), the expectation of |z / sigma|^2 / 2, shape (B,).
+
+        In expectation that is E[|s|^2 / 2 + tr ds/dx] on the law that the perturbation blurs.
+        """
+        return loss_B / self.scale - dims / (2 * self.noise**2)
+
     def gain(self, model: Scaled) -> float:
         """Return sigma^2 over the scale of the loss, which makes the target of order one at every sigma."""
         return self.noise**2 / self.scale

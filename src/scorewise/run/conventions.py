@@ -20,6 +20,7 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         bits = f"density of {law} in {source.unit} (with the Jacobian of the scaling)"
     return {
         "loss": f"objective={objective}, per example, summed over {source.dims} dimensions, on {law}",
+        "loss_without_constant": "the loss less D / (2 sigma^2), in Vincent's scale: comparable over sigma",
         "csm": f"eq. 5 of the AR-CSM paper, per example, summed over {source.dims} dimensions, on {law}",
         "nll": f"nats per example, of {law}, in the scale that the model sees{how}",
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
