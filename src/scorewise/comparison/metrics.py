@@ -8,7 +8,7 @@ from scorewise.comparison.record import COMPANIONS, Record
 from scorewise.comparison.typed_again import option_or_class
 from scorewise.ranges import mapping_in
 
-OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo")
+OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "loss_without_constant", "score_loss", "surrogate_not_an_elbo")
 """Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
 FIRST = ("nll", "bits_per_dim", "fisher_error", "fisher_error_clean", "csm", "ais", "iwae", "neg_elbo", "fid", "kid")
 LAST = ("nll_quadrature_error", "nll_tail", "nll_outside", "ais_acceptance")
@@ -77,6 +77,23 @@ def _place(metric: Metric) -> tuple[int, int, str, str, str]:
         return 0, FIRST.index(first), test, own, ""
     kind = 3 if first in LAST else 1 if first in OF_AN_OBJECTIVE else 2
     return kind, 0, test, own, metric.objective
+
+
+def distinct(metrics: Sequence[Metric], records: Sequence[Record]) -> dict[Metric, list[Metric]]:
+    """Return metrics with the losses that say the same in every run that has them, as loss (mle) is nll."""
+    found: dict[Metric, list[Metric]] = {}
+    for metric in metrics:
+        same = (one for one in found if metric.objective and _repeats(metric, one, records))
+        if first := next(same, None):
+            found[first].append(metric)
+        else:
+            found[metric] = []
+    return found
+
+
+def _repeats(metric: Metric, other: Metric, records: Sequence[Record]) -> bool:
+    pairs = [(value, other.of(record)) for record in records if (value := metric.of(record)) is not None]
+    return all(there is not None and math.isclose(value, there, rel_tol=1e-5) for value, there in pairs)
 
 
 def meanings(metric: Metric, records: Sequence[Record]) -> dict[str, list[str]]:
