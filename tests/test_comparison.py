@@ -153,7 +153,7 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [row["group"] for row in rows] == ["1", "2", "3", "1"]
     page = Page((tmp_path / "out/comparison.html").read_text())
     assert page.tables["runs"][0] == [
-        *("objective", "lr", "seed", "status", "nll", "loss (csm)", "loss (mle)", "denoising: psnr"),
+        *("objective", "lr", "nll", "loss (csm)", "loss (mle)", "denoising: psnr"),
         *("context", "steps", "minutes", "parameters", "run"),
     ]
     assert page.column("runs", "nll") == ["296.14 (0.91)", "1000", "99.5", "296.14 (0.91)"]
@@ -396,11 +396,11 @@ def test_runs_are_called_by_what_differs(tmp_path: Path) -> None:
     assert [one.where for one in compared.records] == ["0", "1", "2"]
     table = table_of_runs(compared)
     assert [one.name for one in table.columns] == [
-        *("objective", "sigma", "seed", "status", "nll", "csm", "loss (dsm)"),
+        *("objective", "sigma", "nll", "csm", "loss (dsm)"),
         *("sampler", "steps", "minutes", "parameters", "run"),
     ]
-    assert table.columns[4].note.endswith("; the same: loss (mle)")
-    assert table.columns[6].note.endswith("; the same: loss_unscaled (dsm)")
+    assert table.columns[2].note.endswith("; the same: loss (mle)")
+    assert table.columns[4].note.endswith("; the same: loss_unscaled (dsm)")
     alone = compare_records(found(tmp_path / "sweep/2"))
     assert [one.label for one in alone.records] == ["2"]
     twins = [make(tmp_path / f"twins/{i}", {"nll": 1.0}, seed=4) for i in range(2)]
@@ -594,8 +594,8 @@ def test_where_the_files_go_by_default(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("width", [40, 80, 300])
 def test_the_terminal_folds(width: int, tmp_path: Path) -> None:
     for i in range(3):
-        name = f"a-rather-long-name-of-a-run-that-does-not-fit-beside-its-numbers-in-eighty-columns-{i}"
-        make(tmp_path / name, {"nll": 1.0 + i, "csm": -2.0}, optim__lr=0.1 + i)
+        name = f"a-rather-long-setting-of-a-run-that-does-not-fit-beside-its-numbers-in-eighty-columns-{i}"
+        make(tmp_path / str(i), {"nll": 1.1 + i, "csm": -2.0}, optim__note=name)
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     comparison.show(compare_records(found(tmp_path)), console)
     said = console.export_text()
@@ -603,6 +603,18 @@ def test_the_terminal_folds(width: int, tmp_path: Path) -> None:
     assert ("┃" in said) == (width == 300)
     for value in ("1.1", "2.1", "nll"):
         assert value in said
+
+
+def test_a_terminal_shows_the_columns_that_have_room(tmp_path: Path) -> None:
+    for i in range(2):
+        numbers = {f"number_{place}": 1.0 + i for place in range(9)}
+        make(tmp_path / f"{i}", {"nll": 1.5 + i, **numbers}, optim__lr=0.1 + i)
+    console = Console(width=60, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    comparison.show(compare_records(found(tmp_path)), console)
+    said = console.export_text()
+    head = next(line for line in said.splitlines() if line.startswith("┃"))
+    assert head.replace("┃", " ").split() == ["lr", "nll", "number_0", "number_1", "number_2", "number_3"]
+    assert "too wide for this window, in the files: number_4, number_5" in said
 
 
 def test_two_hundred_runs_are_fast_and_the_page_stays_small(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from scorewise.run.folder import RunFolder
 
 Command = Callable[..., Outcome]
 STUDY = (*SMALL, "trainer.max_epochs=2", *LITTLE, "study.pruner=none", "study.startup=2")
-PLACE = "multirun/study-csm-made-gaussian"
+PLACE = "runs/study-csm-made-gaussian"
 
 
 def trials(folder: Path, place: str = PLACE) -> list[dict[str, str]]:

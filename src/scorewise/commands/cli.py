@@ -1,6 +1,7 @@
 """A command as typed, and the exit status it ends with. Importing this imports neither torch nor Lightning."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -92,6 +93,23 @@ def _refuse_several_sweeps(arguments: list[str]) -> None:
         raise UserError(f"{several[0]} names several sweeps: run them one after another, each in its own folder.")
 
 
+def _compared(sweep: sweeps.Sweep, folders: list[str]) -> dict[str, Path | str]:
+    """Return the page of a sweep's runs, which is made here, and the command that compares them with others."""
+    from scorewise.comparison import compare_runs
+
+    runs = [path for name in dict.fromkeys(folders) if (path := sweep.place / name).is_dir()]
+    if len(runs) < 2:
+        return {}
+    place, above = (shlex.quote(os.path.relpath(path)) for path in (sweep.place, sweep.place.parent))
+    try:
+        with machine_told():
+            made = compare_runs(runs, sweep.place, f"python src/compare.py {place}")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return {}
+    return {"compared": made.files["page"], "with others": f"python src/compare.py {above}"}
+
+
 def _show_sweep(sweep: sweeps.Sweep) -> bool:
     """End a sweep with its table, and return whether it or a cell in it is missing."""
     from scorewise.tracking import console
@@ -105,5 +123,5 @@ def _show_sweep(sweep: sweeps.Sweep) -> bool:
         print(error, file=sys.stderr)
         return True
     if sweep.table.is_file():
-        console.show_paths({"table": sweep.table})
+        console.show_paths({"table": sweep.table, **_compared(sweep, [row["folder"] for row in rows if row["folder"]])})
     return any(row["status"] != sweeps.FINISHED for row in rows)

@@ -7,11 +7,8 @@ from typing import NamedTuple
 from scorewise.comparison.record import COMPANIONS, Record
 from scorewise.comparison.typed_again import option_or_class
 from scorewise.ranges import mapping_in
+from scorewise.tracking.numbers import FIRST, LAST, OF_AN_OBJECTIVE
 
-OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "loss_without_constant", "score_loss", "surrogate_not_an_elbo")
-"""Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
-FIRST = ("nll", "bits_per_dim", "fisher_error", "fisher_error_clean", "csm", "ais", "iwae", "neg_elbo", "fid", "kid")
-LAST = ("nll_quadrature_error", "nll_tail", "nll_outside", "ais_acceptance")
 ENDINGS = (*COMPANIONS, "_without_number")
 """What the names of numbers about another metric end with; they have no column of their own."""
 
@@ -119,6 +116,8 @@ def with_error(value: float, error: float | None) -> str:
     if error is None or not math.isfinite(error) or error <= 0 or not math.isfinite(value):
         return plain(value)
     digits = 1 - math.floor(math.log10(error))
+    if -5 <= digits < 0:
+        return f"{value:.0f} ({error:.0f})"
     if not 0 <= digits <= 5:
         return f"{value:.4g} ({error:.2g})"
     return f"{value:.{digits}f} ({error:.{digits}f})"

@@ -102,7 +102,7 @@ def table_of_runs(compared: Compared) -> ComparisonTable:
         *parts.telling.values(),
         Column("seed", "of all random numbers of the run", "fact", "where it differs"),
         *(law if lettered else []),
-        Column("status", "finished: it has written its summary", "fact"),
+        Column("status", "finished: it has written its summary", "fact", "where it differs"),
         *parts.metrics.values(),
         *parts.more.values(),
         *(fact.column for fact in FACTS if fact.column),
@@ -122,7 +122,7 @@ def table_of_runs(compared: Compared) -> ComparisonTable:
             text_cell(record.where),
         ]
         rows.append(Row(compared.group_of(place), (place,), cells))
-    return ComparisonTable(columns, rows)
+    return _without_constants(columns, rows)
 
 
 def mean_over_seeds(compared: Compared, group: Group, metric: Metric) -> Mean | None:
@@ -154,7 +154,7 @@ def table_of_groups(compared: Compared) -> ComparisonTable:
         *(law if lettered else []),
         *parts.metrics.values(),
         *parts.more.values(),
-        Column("runs", "that differ in the seed only, by their folders", "name", "never"),
+        Column("runs", "that differ in the seed only, by their folders", "name", "on the page"),
     ]
     rows = []
     for i, group in enumerate(compared.groups):
@@ -170,7 +170,19 @@ def table_of_groups(compared: Compared) -> ComparisonTable:
             text_cell(names_of([compared.records[place].where for place in group.members], 3)),
         ]
         rows.append(Row(i, group.members, cells))
-    return ComparisonTable(columns, rows)
+    return _without_constants(columns, rows)
+
+
+def _without_constants(columns: list[Column], rows: list[Row]) -> ComparisonTable:
+    """Return a table without the columns that are shown where they differ, and do not."""
+    kept = [
+        i
+        for i, column in enumerate(columns)
+        if column.shown != "where it differs" or len({row.cells[i].shown for row in rows}) > 1
+    ]
+    return ComparisonTable(
+        [columns[i] for i in kept], [row._replace(cells=[row.cells[i] for i in kept]) for row in rows]
+    )
 
 
 def footnotes(table: ComparisonTable) -> list[tuple[str, str]]:

@@ -77,7 +77,7 @@ class DensityEstimation(ScoreTask):
             return
         x_BD, draws = self.smoothed(batch)
         loss_B = self.objective.held_out(self.model, x_BD, draws).detach()
-        found = {"loss": loss_B, **self.objective.numbers(loss_B), **self.without_constant(loss_B)}
+        found = {"loss": loss_B, **self.objective.numbers(loss_B), **self.without_constant(loss_B, x_BD, draws)}
         if self.csm is not None:
             found |= self.csm.of(x_BD)
         for measure in self.comparable:

@@ -62,7 +62,8 @@ class ScoreTask(Task, ABC):
         self.val_loss = _mean_of_all()
         self.comparable, self.glimpses = tuple(comparable), tuple(glimpses)
         measures = [*comparable, *(glimpse.measure for glimpse in glimpses)]
-        self.rescaled = tuple(self.without_constant(torch.zeros(1)))
+        one_B = torch.zeros(1)
+        self.rescaled = tuple(self.without_constant(one_B, one_B[:, None], Draws.of(0, 0, one_B.long())))
         names = (*self.rescaled, *(name for measure in measures for name in measure.names))
         self.val_means = ModuleDict({name: _mean_of_all() for name in names})
 
@@ -112,8 +113,7 @@ class ScoreTask(Task, ABC):
             raise NotFinite(f"the loss became {loss.total.item()} at step {self.global_step + 1}")
         self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=len(x_BD))
         self.log(f"train/loss/{self.objective.name}", loss.total.detach(), batch_size=len(x_BD))
-        less = {name: value_B.mean() for name, value_B in self.without_constant(loss.per_example).items()}
-        for name, value in {**loss.logs, **less}.items():
+        for name, value in loss.logs.items():
             self.log(f"train/{name}", value, batch_size=len(x_BD))
         return loss.total * (self.objective.gain(self.model) / self.model.dims)
 
@@ -136,7 +136,7 @@ class ScoreTask(Task, ABC):
             loss_B = self.objective.held_out(self.model, x_BD, draws).detach()
             self.val_loss.update(loss_B)
             self.notice("loss", loss_B, batch.index_B)
-            for name, value_B in self.without_constant(loss_B).items():
+            for name, value_B in self.without_constant(loss_B, x_BD, draws).items():
                 self._add(name, value_B)
             for measure in self.comparable:
                 for name, value_B in measure.of(x_BD).items():
@@ -159,9 +159,9 @@ class ScoreTask(Task, ABC):
         epochs = math.ceil(steps / batches) if math.isfinite(steps) and 0 < batches < math.inf else math.inf
         return [glimpse for glimpse in self.glimpses if glimpse.due(self.current_epoch + 1, epochs)]
 
-    def without_constant(self, loss_B: Tensor) -> dict[str, Tensor]:
+    def without_constant(self, loss_B: Tensor, x_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return `loss_without_constant` of examples, shape (B,), where the objective knows what that is."""
-        less_B = self.objective.without_constant(loss_B, self.model.dims)
+        less_B = self.objective.without_constant(loss_B, x_BD, draws)
         return {} if less_B is None else {"loss_without_constant": less_B}
 
     def scores(self) -> dict[str, Tensor]:

@@ -8,11 +8,10 @@ from typing import Any
 
 from scorewise.errors import UserError
 from scorewise.files import put_text
+from scorewise.tracking.numbers import WITHOUT
 
 COMPARABLE = ("fisher_error", "nll", "bits_per_dim", "csm")
 """Numbers that mean the same for every objective."""
-WITHOUT = "loss_without_constant"
-"""What compares runs of DSM at different sigma."""
 
 
 def build_dashboard(config: dict[str, Any], known: Sequence[str]) -> str:
@@ -112,7 +111,7 @@ def workspace(config: dict[str, Any], entity: str, objectives: Sequence[str]) ->
         "Comparable: held out": [BarPlot(title=name, metrics=[f"test/{name}"]) for name in COMPARABLE],
         "Loss of each objective": [
             *(lines(f"loss of {name}", f"val/loss/{name}", f"train/loss/{name}") for name in objectives),
-            lines("dsm without its constant D / (2 sigma^2)", *(f"{kind}/{WITHOUT}" for kind in ("val", "train"))),
+            lines("dsm without its constant, D / (2 sigma^2) on average", f"val/{WITHOUT}"),
         ],
         "Samples": [MediaBrowser(title="samples", media_keys=["samples"], mode="gallery", gallery_axis="run")],
         "Scores at validation examples": [
