@@ -10,9 +10,11 @@ import hydra
 from scorewise import catalog
 from scorewise.commands import job, sweeps
 from scorewise.commands.commands import commands, compare
+from scorewise.commands.usage import overview, usage
 from scorewise.config.refusals import one_sentence
 from scorewise.errors import UserError, machine_told
 from scorewise.run.folder import is_rank_zero
+from scorewise.version import __version__
 
 COMMAND = "SCOREWISE_COMMAND"
 """Where the processes that a command starts find its name."""
@@ -24,8 +26,11 @@ def console() -> None:
         run(os.environ[COMMAND])
     known, typed = ", ".join((*commands(), "compare")), sys.argv[1] if len(sys.argv) > 1 else ""
     if typed in ("", "-h", "--help"):
-        print(f"usage: scorewise COMMAND [setting=value ...]; COMMAND is one of {known}. More: scorewise train --help")
+        print(overview())
         sys.exit(0 if typed else 2)
+    if typed == "--version":
+        print(f"scorewise {__version__}")
+        sys.exit(0)
     if typed == "compare":
         sys.exit(compare(sys.argv[2:]))
     if typed not in commands():
@@ -51,6 +56,9 @@ def run(command: str) -> None:
 
 def main(command: str) -> int:
     """Run a command, print what it has to say, and return its exit status."""
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(usage(command))
+        return 0
     conf, task = catalog.folder(), commands()[command]
     job.failed.clear()
     sweeps.announced.clear()

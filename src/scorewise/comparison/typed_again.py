@@ -72,7 +72,7 @@ def chosen(config: Config) -> dict[str, Choice]:
             changed = [f"{key}={value}" for key, value in part.items() if key != "_target_"]
             found[group] = Choice(option_or_class(group, str(part.get("_target_", ""))), changed)
     beside = [f"{key}={_word(config[key])}" for key in main if key not in UNTYPED and config.get(key) != main[key]]
-    return found | ({"beside": Choice("", beside)} if beside else {})
+    return found | ({"also": Choice("", beside)} if beside else {})
 
 
 def _group(group: str, part: Config, default: str, config: Config) -> list[str]:

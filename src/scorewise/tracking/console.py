@@ -41,7 +41,9 @@ def show_config(chosen: Mapping[str, Choice], title: str) -> None:
     """
     tree = Tree(title)
     for group, choice in chosen.items():
-        text = Text(f"{group}: {choice.option}", style="dim" if choice.by_default and not choice.changed else "")
+        text = Text(
+            f"{group}: {choice.option}".rstrip(), style="dim" if choice.by_default and not choice.changed else ""
+        )
         text.append("".join(f"  {word}" for word in choice.changed), style="bold")
         tree.add(text)
     console.print(tree)
