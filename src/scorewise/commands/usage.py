@@ -108,8 +108,8 @@ def usage(command: str) -> str:
 
 def _line(name: str, text: str, width: int) -> str:
     """Return a name with what it is, in as many lines as it takes."""
-    indent = " " * 27
-    return textwrap.fill(text or " ", width, initial_indent=f"  {name:24} ", subsequent_indent=indent).rstrip()
+    filled = textwrap.fill(text, width, initial_indent=f"  {name:24} ", subsequent_indent=" " * 27)
+    return filled or f"  {name}"
 
 
 def _group(group: str, default: str | None, width: int) -> Iterator[str]:
