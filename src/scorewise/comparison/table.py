@@ -40,7 +40,7 @@ class ComparisonTable(NamedTuple):
     rows: list[Row]
 
 
-class Parts(NamedTuple):
+class SharedColumns(NamedTuple):
     """The columns that both tables have, and the settings and metrics that they are of.
 
     Args:
@@ -81,13 +81,13 @@ def _begin_alike(texts: Sequence[str]) -> str:
     return texts[0][:alike]
 
 
-def _parts(compared: Compared) -> Parts:
+def _parts(compared: Compared) -> SharedColumns:
     settings = {
         name: Column(printable(compared.short[name]), printable(f"{name}, in which the runs differ"), "setting")
         for name in compared.differing
     }
     metrics = distinct(compared.metrics, compared.records)
-    return Parts(
+    return SharedColumns(
         {name: settings[name] for name in compared.telling},
         {metric: _metric_column(compared, metric, same) for metric, same in metrics.items()},
         {name: column for name, column in settings.items() if name not in compared.telling},
