@@ -30,11 +30,13 @@ else
 endif
 	@touch $(STAMP)
 
-demo: $(STAMP) ## train AR-CSM on 8x8 digits, print held-out numbers and where the pictures are
+demo: $(STAMP) ## train AR-CSM and a baseline on 8x8 digits, and compare them
 	@echo "1/2  the baseline, a MADE with Gaussian conditionals: python src/train.py experiment=gaussian_digits"
 	@$(BIN)/python src/train.py experiment=gaussian_digits
 	@echo "2/2  AR-CSM: python src/train.py"
 	@$(BIN)/python src/train.py
+	@echo "both: python src/compare.py runs/mle-made-gaussian-digits runs/csm-made-digits"
+	@$(BIN)/python src/compare.py runs/mle-made-gaussian-digits runs/csm-made-digits
 
 test: $(STAMP) ## lint, types and the quick tests (what CI calls)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

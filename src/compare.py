@@ -2,7 +2,7 @@
 
 import sys
 
-from scorewise.commands.commands import compare
+from scorewise.commands.ready import compare
 
 if __name__ == "__main__":
     sys.exit(compare(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Test a finished run again: python src/eval.py run=runs/...."""
 
-from scorewise.commands.cli import run
+from scorewise.commands.ready import run
 
 if __name__ == "__main__":
     run("eval")

@@ -1,6 +1,6 @@
 """Train: python src/train.py objective=csm backbone=made data=mnist."""
 
-from scorewise.commands.cli import run
+from scorewise.commands.ready import run
 
 if __name__ == "__main__":
     run("train")

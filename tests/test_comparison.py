@@ -33,6 +33,7 @@ from scorewise.comparison.record import Record, read_record
 from scorewise.comparison.seeds import mean_of
 from scorewise.comparison.settings import differing
 from scorewise.comparison.spreadsheet import safe
+from scorewise.comparison.table import table_of_runs
 from scorewise.comparison.typed_again import retyped
 from scorewise.config.identity import identity, without_plumbing
 from scorewise.errors import UserError
@@ -152,14 +153,15 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [row["group"] for row in rows] == ["1", "2", "3", "1"]
     page = Page((tmp_path / "out/comparison.html").read_text())
     assert page.tables["runs"][0] == [
-        *("run", "status", "seed", "nll", "loss (csm)", "loss (mle)", "denoising: psnr"),
-        *("head.context", "objective", "optim.lr", "steps", "minutes", "parameters"),
+        *("objective", "lr", "nll", "loss (csm)", "loss (mle)", "denoising: psnr"),
+        *("context", "steps", "minutes", "parameters", "run"),
     ]
     assert page.column("runs", "nll") == ["296.14 (0.91)", "1000", "99.5", "296.14 (0.91)"]
     assert page.column("runs", "loss (mle)") == ["", "298.7", "", ""]
     assert page.column("runs", "denoising: psnr") == ["20.50 (0.10)", "", "", "20.50 (0.10)"]
     assert "dB, data in [-1, 1]" in page.texts
-    assert page.column("runs", "optim.lr") == ["0.0015", "0.0015", "0.01", "0.0015"]
+    assert page.column("runs", "run") == ["a/1", "b/2", "b/3", "copies/inner"]
+    assert page.column("runs", "lr") == ["0.0015", "0.0015", "0.01", "0.0015"]
     at = page.tables["runs"][0].index("nll")
     assert page.values["runs"][1][at] == "296.138"
     assert page.column("runs", "minutes")[0] == "1.5"
@@ -181,7 +183,11 @@ def test_seeds_are_taken_together_with_a_known_interval(tmp_path: Path) -> None:
     assert page.column("seeds", "nll") == [f"2.0 [{low}, {high}], n=3", "7.00 (0.50)"]
     assert page.column("seeds", "n") == ["4", "1"]
     assert page.column("seeds", "seeds") == ["0, 1, 2, 3", "0"]
-    assert page.tables["seeds"][1][0].split(":")[0].strip() == "csm (4 seeds)"
+    assert page.column("seeds", "lr") == ["0.0015", "1"]
+    assert page.column("seeds", "runs") == ["csm/0 csm/1 csm/2 csm/3", "other/x"]
+    legend = [given for tag, given in page.elements if tag == "button" and "data-group" in given]
+    assert len(legend) == 2
+    assert {"lr=0.0015 (4 seeds)", "lr=1"} <= {text.strip() for text in page.texts}
     (row, _) = csv.DictReader((tmp_path / "out/comparison_seeds.csv").open())
     values = [float(row[f"nll {end}"]) for end in ("mean", "low", "high", "n")]
     assert values == pytest.approx([2, 2 - half, 2 + half, 3], abs=1e-12)
@@ -335,9 +341,9 @@ def test_numbers_of_different_laws_are_marked_and_not_on_one_axis(
     for words in (
         *(
             "3 different laws",
-            "A: mnist + N(0, 0.3^2): a, c, e",
-            "B: mnist + N(0, 0.1^2): b",
-            "C: digits + N(0, 0.1^2): d",
+            "A: mnist + N(0, 0.3^2): objective=csm data=mnist smoothing=0.3 batch_size=64,",
+            "B: mnist + N(0, 0.1^2): objective=csm data=mnist smoothing=0.1 batch_size=64",
+            "C: digits + N(0, 0.1^2): objective=csm data=digits smoothing=0.1 batch_size=64",
         ),
         *(
             "objective=dsm differ in objective.sigma",
@@ -371,7 +377,47 @@ def test_vaes_and_other_curves(tmp_path: Path) -> None:
     titles = [panel.title for panel in panels(compare_records(found(tmp_path / "r")))]
     assert [title.partition(",")[0] for title in titles] == ["ais", "neg_elbo", "loss (pcd)", "acceptance"]
     assert page.column("runs", "ais") == ["88", "", "89"]
-    assert page.column("runs", "latent.method") == ["elbo", "", "stein"]
+    assert page.column("runs", "method") == ["elbo", "", "stein"]
+
+
+def test_runs_are_called_by_what_differs(tmp_path: Path) -> None:
+    dsm = {"_target_": "scorewise.objectives.dsm.DSM", "sigma_power": 0}
+    for i, sigma in enumerate((0.1, 0.3)):
+        numbers = {"csm": -2.0 - i, "loss": 9.0 + i, "loss_unscaled": 9.0 + i, "nll": 1.0 + i}
+        make(tmp_path / f"sweep/{i}", numbers, objective=dsm | {"sigma": sigma}, sampler={"_target_": f"own.S{i}"})
+    mle = {"_target_": "scorewise.objectives.mle.MLE"}
+    make(tmp_path / "sweep/2", {"nll": 3.0, "loss": 3.0 + 1e-7}, objective=mle, sampler={"_target_": "own.S2"})
+    compared = compare_records(found(tmp_path / "sweep"))
+    assert [one.label for one in compared.records] == [
+        "objective=dsm sigma=0.1",
+        "objective=dsm sigma=0.3",
+        "objective=mle",
+    ]
+    assert [one.where for one in compared.records] == ["0", "1", "2"]
+    table = table_of_runs(compared)
+    assert [one.name for one in table.columns] == [
+        *("objective", "sigma", "nll", "csm", "loss (dsm)"),
+        *("sampler", "steps", "minutes", "parameters", "run"),
+    ]
+    assert table.columns[2].note.endswith("; the same: loss (mle)")
+    assert table.columns[4].note.endswith("; the same: loss_unscaled (dsm)")
+    alone = compare_records(found(tmp_path / "sweep/2"))
+    assert [one.label for one in alone.records] == ["2"]
+    twins = [make(tmp_path / f"twins/{i}", {"nll": 1.0}, seed=4) for i in range(2)]
+    assert [one.label for one in compare_records(found(*twins)).records] == ["0", "1"]
+    seeds = [make(tmp_path / f"seeds/{i}", {"nll": 1.0}, seed=i) for i in range(2)]
+    of_seeds = compare_records(found(*seeds))
+    assert [one.label for one in of_seeds.records] == ["seed=0", "seed=1"]
+    assert of_seeds.label_of(of_seeds.groups[0]) == "(2 seeds)"
+
+
+def test_what_a_number_means_is_said_once_as_far_as_runs_agree(tmp_path: Path) -> None:
+    for i in range(2):
+        folder = make(tmp_path / str(i), {"nll": 1.0}, optim__lr=0.1 + i)
+        said = {"finished": True, "metrics": {"nll": 1.0}, "conventions": {"nll": f"nats, of the data, on {i} nodes"}}
+        (folder / "summary.json").write_text(json.dumps(said))
+    (note,) = [one.note for one in table_of_runs(compare_records(found(tmp_path))).columns if one.name == "nll"]
+    assert note == "nats, of the data, on 0 nodes [lr=0.1]; or: on 1 nodes [lr=1.1]"
 
 
 def test_one_finished_seed_of_three_says_so(tmp_path: Path) -> None:
@@ -548,8 +594,8 @@ def test_where_the_files_go_by_default(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("width", [40, 80, 300])
 def test_the_terminal_folds(width: int, tmp_path: Path) -> None:
     for i in range(3):
-        name = f"a-rather-long-name-of-a-run-that-does-not-fit-beside-its-numbers-in-eighty-columns-{i}"
-        make(tmp_path / name, {"nll": 1.0 + i, "csm": -2.0}, optim__lr=0.1 + i)
+        name = f"a-rather-long-setting-of-a-run-that-does-not-fit-beside-its-numbers-in-eighty-columns-{i}"
+        make(tmp_path / str(i), {"nll": 1.1 + i, "csm": -2.0}, optim__note=name)
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     comparison.show(compare_records(found(tmp_path)), console)
     said = console.export_text()
@@ -557,6 +603,18 @@ def test_the_terminal_folds(width: int, tmp_path: Path) -> None:
     assert ("┃" in said) == (width == 300)
     for value in ("1.1", "2.1", "nll"):
         assert value in said
+
+
+def test_a_terminal_shows_the_columns_that_have_room(tmp_path: Path) -> None:
+    for i in range(2):
+        numbers = {f"number_{place}": 1.0 + i for place in range(9)}
+        make(tmp_path / f"{i}", {"nll": 1.5 + i, **numbers}, optim__lr=0.1 + i)
+    console = Console(width=60, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    comparison.show(compare_records(found(tmp_path)), console)
+    said = console.export_text()
+    head = next(line for line in said.splitlines() if line.startswith("┃"))
+    assert head.replace("┃", " ").split() == ["lr", "nll", "number_0", "number_1", "number_2", "number_3"]
+    assert "too wide for this window, in the files: number_4, number_5" in said
 
 
 def test_two_hundred_runs_are_fast_and_the_page_stays_small(tmp_path: Path) -> None:
@@ -647,7 +705,7 @@ def test_the_page_in_a_browser(browser: Any, tmp_path: Path) -> None:
         page.keyboard.press("Enter")
         assert page.evaluate(order) == [0, 1, 4, 3, 5, 2]
         assert head.get_attribute("aria-sort") == "descending"
-        page.get_by_role("button", name="run", exact=True).click()
+        page.get_by_role("button", name="lr", exact=True).click()
         assert page.evaluate(order) == [0, 1, 2, 3, 4, 5]
         page.locator(".legend button").first.click()
         assert page.locator(".panels g.away").count() == page.locator(".panels g[id^=curve-]").count() * 5 // 6

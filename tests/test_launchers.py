@@ -31,7 +31,7 @@ def test_fifty_runs_side_by_side_leave_fifty_run_folders_and_nothing_else(tmp_pa
     assert {row["status"] for row in rows} == {"finished"}
     runs = {row["folder"] for row in rows}
     assert len(runs) == 50
-    place = tmp_path / "multirun/sweep"
+    place = tmp_path / "runs/sweep"
     assert {path.name for path in place.iterdir()} == runs | {"multirun.yaml", "summary.csv"}
     for row in rows:
         run = place / row["folder"]
@@ -39,7 +39,7 @@ def test_fifty_runs_side_by_side_leave_fifty_run_folders_and_nothing_else(tmp_pa
         summary = json.loads((run / "summary.json").read_text())
         assert str(summary["seed"]) == row["seed"]
         assert summary["metrics"]["loss"] == float(row["loss"])
-    assert {path.name for path in tmp_path.iterdir()} == {"multirun", "tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "tmp"}
     assert not [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
 
 
@@ -54,4 +54,4 @@ def test_a_run_that_fails_in_another_process_is_named(tmp_path: Path, launcher: 
     rows = table(tmp_path)
     assert [row["status"] for row in rows] == ["finished", "failed"]
     assert rows[1]["sentence"].startswith("objective.sigma=-1")
-    assert (tmp_path / "multirun/sweep" / rows[0]["folder"] / "weights.safetensors").is_file()
+    assert (tmp_path / "runs/sweep" / rows[0]["folder"] / "weights.safetensors").is_file()

@@ -200,7 +200,7 @@ def test_a_working_folder_that_is_gone(
 
 def test_a_study_whose_database_is_broken(command: Command) -> None:
     assert command(*STUDY, name="tune").status == 0
-    (database,) = Path("multirun").glob("*/study.db")
+    (database,) = Path("runs").glob("*/study.db")
     good = database.read_bytes()
     for content in (b"hello" * 1000, good[: len(good) // 2]):
         database.write_bytes(content)

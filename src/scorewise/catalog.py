@@ -146,3 +146,8 @@ def updated(config: Any) -> Any:
             for key, value in config.items()
         }
     return [updated(value) for value in config] if isinstance(config, list) else config
+
+
+def lines_of(place: str) -> list[str]:
+    """Return the lines of a file in conf/, for what its comments say."""
+    return (folder() / place).read_text(encoding="utf-8").splitlines()

@@ -1,6 +1,7 @@
 """A command as typed, and the exit status it ends with. Importing this imports neither torch nor Lightning."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import hydra
 from scorewise import catalog
 from scorewise.commands import job, sweeps
 from scorewise.commands.commands import commands, compare
+from scorewise.commands.usage import overview, usage
 from scorewise.config.refusals import one_sentence
 from scorewise.errors import UserError, machine_told
 from scorewise.run.folder import is_rank_zero
+from scorewise.version import __version__
 
 COMMAND = "SCOREWISE_COMMAND"
 """Where the processes that a command starts find its name."""
@@ -23,8 +26,11 @@ def console() -> None:
         run(os.environ[COMMAND])
     known, typed = ", ".join((*commands(), "compare")), sys.argv[1] if len(sys.argv) > 1 else ""
     if typed in ("", "-h", "--help"):
-        print(f"usage: scorewise COMMAND [setting=value ...]; COMMAND is one of {known}. More: scorewise train --help")
+        print(overview())
         sys.exit(0 if typed else 2)
+    if typed == "--version":
+        print(f"scorewise {__version__}")
+        sys.exit(0)
     if typed == "compare":
         sys.exit(compare(sys.argv[2:]))
     if typed not in commands():
@@ -50,6 +56,9 @@ def run(command: str) -> None:
 
 def main(command: str) -> int:
     """Run a command, print what it has to say, and return its exit status."""
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(usage(command))
+        return 0
     conf, task = catalog.folder(), commands()[command]
     job.failed.clear()
     sweeps.announced.clear()
@@ -92,6 +101,23 @@ def _refuse_several_sweeps(arguments: list[str]) -> None:
         raise UserError(f"{several[0]} names several sweeps: run them one after another, each in its own folder.")
 
 
+def _compared(sweep: sweeps.Sweep, folders: list[str]) -> dict[str, Path | str]:
+    """Return the page of a sweep's runs, which is made here, and the command that compares them with others."""
+    from scorewise.comparison import compare_runs
+
+    runs = [path for name in dict.fromkeys(folders) if (path := sweep.place / name).is_dir()]
+    if len(runs) < 2:
+        return {}
+    place, above = (shlex.quote(os.path.relpath(path)) for path in (sweep.place, sweep.place.parent))
+    try:
+        with machine_told():
+            made = compare_runs(runs, sweep.place, f"python src/compare.py {place}")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return {}
+    return {"compared": made.files["page"], "with others": f"python src/compare.py {above}"}
+
+
 def _show_sweep(sweep: sweeps.Sweep) -> bool:
     """End a sweep with its table, and return whether it or a cell in it is missing."""
     from scorewise.tracking import console
@@ -105,5 +131,5 @@ def _show_sweep(sweep: sweeps.Sweep) -> bool:
         print(error, file=sys.stderr)
         return True
     if sweep.table.is_file():
-        console.show_paths({"table": sweep.table})
+        console.show_paths({"table": sweep.table, **_compared(sweep, [row["folder"] for row in rows if row["folder"]])})
     return any(row["status"] != sweeps.FINISHED for row in rows)

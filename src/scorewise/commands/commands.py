@@ -79,6 +79,7 @@ def train(cfg: DictConfig) -> Path:
     """Train one model, or say that this very run is finished, and return its folder."""
     warnings.showwarning = _show_warning
     with _importing():
+        from scorewise.comparison import typed_again
         from scorewise.config import compatibility
         from scorewise.config.identity import plain, storable
         from scorewise.config.settings import OfTraining, refuse_of_command
@@ -105,7 +106,10 @@ def train(cfg: DictConfig) -> Path:
 
     def announce() -> None:
         if is_rank_zero():
-            console.show_config(stored, f"{name}/{folder.identity}")
+            if which := job.which():
+                console.say(which)
+            if job.first():
+                console.show_config(typed_again.chosen(stored), f"{name}/{folder.identity}")
             resuming = config["train"] and folder.last.is_file() and not folder.finished
             console.say(f"{'resuming' if resuming else 'run folder'}: {folder.path}")
 
@@ -218,7 +222,7 @@ def compare(arguments: list[str]) -> int:
 
 
 def _place(config: Config, name: str) -> Path:
-    """Return where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or multirun/<sweep>/<hash8>.
+    """Return where a run goes: a given hydra.run.dir, else runs/<name>/<hash8> or runs/<sweep>/<hash8>.
 
     Raises:
         UserError: the name is no name of a folder.

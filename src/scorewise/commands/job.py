@@ -82,5 +82,21 @@ def sweeping() -> bool:
     return str(HydraConfig.get().mode) == "RunMode.MULTIRUN"
 
 
+def first() -> bool:
+    """Return whether this run is alone, or the first of its sweep."""
+    return not sweeping() or int(HydraConfig.get().job.num) == 0
+
+
+def which() -> str:
+    """Return which run of a sweep this is and what was chosen for it; empty where it is none."""
+    if not sweeping():
+        return ""
+    number, words = int(HydraConfig.get().job.num), list(HydraConfig.get().overrides.task)
+    if not sweeps.announced:  # in a process that a launcher has started
+        return f"run {number + 1}: {' '.join(words)}"
+    choices = sweeps.announced[0].choices()
+    return f"run {number + 1} of {len(choices)}: {' '.join(map('='.join, choices[number].items()))}"
+
+
 def _noted(**how: str) -> sweeps.Outcome | None:
     return sweeps.Outcome(**how) if is_rank_zero() else None

@@ -55,7 +55,11 @@ def run_study(cfg: DictConfig, typed: Sequence[str]) -> Path:
     with study.stored():
         rows = study.run_trials()
     path = study.place / "trials.csv"
-    console.show_cells(rows, f"{len(rows)} trials: {study.monitor} is the smallest of a trial, on validation data")
+    console.show_cells(
+        rows,
+        f"{len(rows)} trials: {study.monitor} is the smallest of a trial, on validation data",
+        [study.monitor.replace("/", "_")],
+    )
     if best := study.best():
         console.say(f"best: trial {best.number}, {study.monitor}={best.value:.6g}; to train it again:")
         console.say(" ".join(["python src/train.py", *map(quote, study.words(best))]))

@@ -7,11 +7,11 @@ from scorewise.extras import from_extras
 from scorewise.version import renamed
 
 if TYPE_CHECKING:
-    from scorewise.comparison.command import USAGE, compare_folders
+    from scorewise.comparison.command import USAGE, compare_folders, compare_runs
     from scorewise.comparison.terminal import show
 
-__all__ = ["USAGE", "compare_folders", "show"]
-_MODULES = {"USAGE": "command", "compare_folders": "command", "show": "terminal"}
+__all__ = ["USAGE", "compare_folders", "compare_runs", "show"]
+_MODULES = {"USAGE": "command", "compare_folders": "command", "compare_runs": "command", "show": "terminal"}
 """Imported when they are asked for: loading a model reads runs too, and needs neither pages nor a terminal."""
 _earlier = renamed(__name__, {"run": "compare_folders"})
 

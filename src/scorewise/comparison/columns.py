@@ -20,13 +20,13 @@ class Column(NamedTuple):
         name: above it.
         note: what it is.
         kind: name, fact, setting, metric.
-        in_terminal: whether a terminal shows it: always, never, or where its cells differ.
+        shown: always, on the page only, or where its cells differ.
     """
 
     name: str
     note: str
     kind: Literal["name", "fact", "setting", "metric"]
-    in_terminal: Literal["always", "never", "where it differs"] = "always"
+    shown: Literal["always", "on the page", "where it differs"] = "always"
 
 
 class Cell(NamedTuple):
@@ -87,14 +87,14 @@ def in_summary(name: str) -> Callable[[Compared, int], Value]:
 
 FACTS = (
     Fact("objective", lambda compared, place: str(compared.settings[place].get("objective", ""))),
-    Fact("steps", in_summary("steps"), Column("steps", "of the optimiser", "fact", "never")),
+    Fact("steps", in_summary("steps"), Column("steps", "of the optimiser", "fact", "on the page")),
     Fact(
         "seconds",
         in_summary("seconds"),
-        Column("minutes", "of training; of a resumed run those of all its parts", "fact", "never"),
+        Column("minutes", "of training; of a resumed run those of all its parts", "fact", "on the page"),
         minutes_cell,
     ),
-    Fact("parameters", in_summary("parameters"), Column("parameters", "of the model", "fact", "never")),
+    Fact("parameters", in_summary("parameters"), Column("parameters", "of the model", "fact", "on the page")),
     Fact("command", lambda compared, place: compared.commands[place]),
 )
 """Columns behind metrics and settings, in order."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scorewise.comparison.compared import Compared, compare_records
-from scorewise.comparison.finding import find_runs, is_run
+from scorewise.comparison.finding import RunFolders, find_runs, is_run
 from scorewise.comparison.record import Record, read_record
 from scorewise.comparison.spreadsheet import runs_csv, seeds_csv
 from scorewise.errors import UserError, printable
@@ -91,7 +91,25 @@ def compare_folders(arguments: Sequence[str]) -> Made:
         UserError: see `asked`; there is no run, or a file cannot be written.
     """
     folders, out = asked(arguments)
-    found = find_runs(folders)
+    command = " ".join(["python src/compare.py", *map(shlex.quote, arguments)])
+    return _made(find_runs(folders), out, printable(command))
+
+
+def compare_runs(runs: Sequence[Path], out: Path, command: str) -> Made:
+    """Compare runs and write the files.
+
+    Args:
+        runs: their folders.
+        out: for the files.
+        command: that makes them again.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    return _made(RunFolders(list(runs), {}), out, command)
+
+
+def _made(found: RunFolders, out: Path, command: str) -> Made:
     above = Path(os.path.commonpath([path.absolute().parent for path in found.runs])) if found.runs else Path.cwd()
     records = [read_record(path, printable(os.path.relpath(path.absolute(), above))) for path in found.runs]
     records += [
@@ -101,9 +119,8 @@ def compare_folders(arguments: Sequence[str]) -> Made:
     compared = compare_records(records)
     from scorewise.comparison.page import page  # matplotlib takes a second, which a wrong argument need not wait for
 
-    command = " ".join(["python src/compare.py", *map(shlex.quote, arguments)])
     contents = {
-        "page": ("comparison.html", page(compared, out, printable(command))),
+        "page": ("comparison.html", page(compared, out, command)),
         "runs": ("comparison.csv", runs_csv(compared)),
         "seeds": ("comparison_seeds.csv", seeds_csv(compared)),
     }

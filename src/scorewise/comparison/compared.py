@@ -1,8 +1,11 @@
 """Runs side by side: everything that the terminal, the CSV files and the page show, found once."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+from scorewise.comparison.labels import label_of, short_names, telling
 from scorewise.comparison.law import Law, laws_of, other_examples
 from scorewise.comparison.metrics import Metric, metrics_of, objective_of
 from scorewise.comparison.record import Record
@@ -11,8 +14,6 @@ from scorewise.comparison.settings import Settings, differing, settings_of, show
 from scorewise.comparison.typed_again import NotTyped, retyped
 from scorewise.errors import names_of, printable
 
-CHOICES = 2
-"""Settings that are added to the name of a run whose folder is called by its hash only."""
 MOST = 1_000
 """Columns of metrics, and of settings, over all runs."""
 NAMED = 3
@@ -27,6 +28,8 @@ class Compared(NamedTuple):
         unreadable: run folders whose config could not be read.
         settings: of every run.
         differing: names of the settings in which runs differ.
+        telling: those of them that tell runs apart, as far as any do.
+        short: what their columns are called.
         groups: runs that differ in the seed only.
         laws: that they model.
         metrics: that they have.
@@ -38,6 +41,8 @@ class Compared(NamedTuple):
     unreadable: list[Record]
     settings: list[Settings]
     differing: list[str]
+    telling: list[str]
+    short: dict[str, str]
     groups: list[Group]
     laws: list[Law]
     metrics: list[Metric]
@@ -58,18 +63,12 @@ class Compared(NamedTuple):
         return next(i for i, group in enumerate(self.groups) if place in (*group.members, *group.repeated))
 
     def label_of(self, group: Group) -> str:
-        """Return what a group is called: its folder where it has one for itself, else its first run and how many."""
-        first = self.records[group.members[0]].label
+        """Return what a group is called: its run, or what tells its runs from those of other groups, and how many."""
+        first = group.members[0]
         if len(group.members) == 1:
-            return first if "/" in first else " ".join([first, *self._choices(group.members[0])])
-        folder = first.rpartition("/")[0]
-        inside = {place for place, record in enumerate(self.records) if record.label.rpartition("/")[0] == folder}
-        alone = folder and inside == {*group.members, *group.repeated}
-        return f"{folder} ({len(group.members)} seeds)" if alone else f"{first} and {len(group.members) - 1} more seeds"
-
-    def _choices(self, place: int) -> list[str]:
-        """Return the first settings that tell a run from the others, for runs whose folders do not say it."""
-        return [f"{name}={value}" for name in self.differing[:CHOICES] if (value := self.setting(place, name))]
+            return self.records[first].label
+        settings = label_of(self.settings[first], self.telling, self.short)
+        return f"{settings} ({len(group.members)} seeds)".lstrip()
 
     def setting(self, place: int, name: str) -> str:
         """Return a run's setting as it is typed; empty where it has none."""
@@ -80,18 +79,38 @@ def compare_records(records: Sequence[Record]) -> Compared:
     """Compare runs; those whose config could not be read are set aside."""
     known = [record for record in records if record.comparable]
     settings, metrics = differing(known), metrics_of(known)
+    known = _called(known, groups_of(known), settings[:MOST])
+    every = [settings_of(record) for record in known]
     counts = {"metrics": len(metrics) - MOST, "settings in which they differ": len(settings) - MOST}
     return Compared(
         records=known,
         unreadable=[record for record in records if not record.comparable],
-        settings=[settings_of(record) for record in known],
+        settings=every,
         differing=settings[:MOST],
+        telling=telling(every, settings[:MOST]),
+        short=short_names(settings[:MOST]),
         groups=groups_of(known),
         laws=laws_of(known),
         metrics=metrics[:MOST],
         left_out={what: count for what, count in counts.items() if count > 0},
         commands=[_command(record) for record in known],
     )
+
+
+def _called(records: Sequence[Record], groups: Sequence[Group], differing: Sequence[str]) -> list[Record]:
+    """Return runs under the settings that tell them apart, their seeds, and where that is not enough their folders."""
+    settings, short = [settings_of(record) for record in records], short_names(differing)
+    names, labels = telling(settings, differing), [""] * len(records)
+    for group in groups:
+        for place in (*group.members, *group.repeated):
+            seed = [f"seed={records[place].seed}"] if len(group.members) > 1 else []
+            labels[place] = " ".join(filter(None, [label_of(settings[place], names, short), *map(printable, seed)]))
+    count = Counter(labels)
+    found = []
+    for record, label in zip(records, labels, strict=True):
+        label = record.label if not label else label if count[label] == 1 else f"{label} ({record.label})"
+        found.append(replace(record, label=label, folder=record.where))
+    return found
 
 
 def _command(record: Record) -> str:
@@ -147,7 +166,7 @@ def _scales(compared: Compared) -> list[str]:
     for objective in sorted({objective_of(record) for record in compared.records}):
         mine = [place for place, record in enumerate(compared.records) if objective_of(record) == objective]
         if changed := [name for name in own if len({compared.setting(place, name) for place in mine}) > 1]:
-            what = f"{', '.join(map(printable, changed))}, so their losses need not be on one scale."
+            what = f"{', '.join(map(printable, changed))}, so their losses need not be on one scale: other numbers are."
             found.append(f"Runs of objective={printable(objective)} differ in {what}")
     return found
 
@@ -157,5 +176,5 @@ def _repeated(compared: Compared) -> list[str]:
     for group in compared.groups:
         for place in group.repeated:
             twin = next(one for one in group.members if repr(records[one].seed) == repr(records[place].seed))
-            found.append(f"{records[place].label} repeats {records[twin].label}")
+            found.append(f"{records[place].where} repeats {records[twin].where}")
     return found

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from scorewise.comparison.compared import Compared
-from scorewise.comparison.metrics import FIRST, OF_AN_OBJECTIVE, Metric, objective_of, split
+from scorewise.comparison.metrics import Metric, objective_of, split
 from scorewise.comparison.record import Curve
 from scorewise.errors import printable
+from scorewise.tracking.numbers import FIRST, OF_AN_OBJECTIVE, WITHOUT
 
 POINTS = 4_000
 """Points of a panel, over all its curves."""
@@ -35,6 +36,7 @@ UNIT = {
     "ais": "- log p(x), nats",
     "iwae": "- log p(x), nats",
     "neg_elbo": "nats",
+    WITHOUT: "loss - |z|^2 / (2 sigma^2)",
 }
 STYLES = {"-": "", "--": "7 3", ":": "2 2.5", "-.": "7 2.5 2 2.5"}
 """Line styles, and what they are in SVG."""
@@ -97,7 +99,8 @@ def panels(compared: Compared) -> list[Panel]:
         letter = f"{law.letter}: {law.text}" if len(compared.laws) > 1 else ""
         for name, points in record.curves.items():
             kind, _, metric = name.partition("/")
-            copied = metric.startswith(tuple(f"{one}/" for one in OF_AN_OBJECTIVE))  # loss/csm is loss, for trackers
+            copied = metric in OF_AN_OBJECTIVE[1:] and points == record.curves.get(f"{kind}/{OF_AN_OBJECTIVE[0]}")
+            copied |= metric == "bits_per_dim" and f"{kind}/nll" in record.curves  # the same on another scale
             if not metric.endswith("grad_norm") and not copied:
                 where = found.setdefault((split(metric, record), letter), {"train": [], "val": []})
                 where[kind].append((place, points))
@@ -129,7 +132,7 @@ def _panel(
     both = [*((True, one) for one in training), *((False, one) for one in found["val"])]
     if any(len(points) > most for _, (_, points) in both):
         notes.append(f"thinned to {most} means of consecutive values per curve")
-    scales = [name for name in compared.differing if name.startswith("objective.")]
+    scales = [name for name in compared.differing if name.startswith("objective.") and metric.name != WITHOUT]
     mine = [place for place in runs if objective_of(compared.records[place]) == metric.objective]
     if changed := [name for name in scales if metric.objective and len({compared.setting(i, name) for i in mine}) > 1]:
         notes.append(f"{', '.join(map(printable, changed))} differ, and with them the scale")
@@ -205,7 +208,7 @@ def draw(panel: Panel, number: int, styles: Mapping[int, tuple[str, str]]) -> tu
             if limits[2]:
                 notes.append("the axis cuts values of early training or far outliers")
         if any(not _drawable(value) for line in panel.lines for _, value in line.points):
-            notes.append(f"values that are not finite, or beyond {LARGEST:g}, are gaps")
+            notes.append("a gap: no finite number")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("step", parse_math=False)
         axes.set_ylabel(UNIT.get(panel.metric.name, printable(panel.metric.name)), parse_math=False)

@@ -7,11 +7,8 @@ from typing import NamedTuple
 from scorewise.comparison.record import COMPANIONS, Record
 from scorewise.comparison.typed_again import option_or_class
 from scorewise.ranges import mapping_in
+from scorewise.tracking.numbers import FIRST, LAST, OF_AN_OBJECTIVE
 
-OF_AN_OBJECTIVE = ("loss", "loss_unscaled", "score_loss", "surrogate_not_an_elbo")
-"""Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
-FIRST = ("nll", "bits_per_dim", "fisher_error", "fisher_error_clean", "csm", "ais", "iwae", "neg_elbo", "fid", "kid")
-LAST = ("nll_quadrature_error", "nll_tail", "nll_outside", "ais_acceptance")
 ENDINGS = (*COMPANIONS, "_without_number")
 """What the names of numbers about another metric end with; they have no column of their own."""
 
@@ -79,6 +76,23 @@ def _place(metric: Metric) -> tuple[int, int, str, str, str]:
     return kind, 0, test, own, metric.objective
 
 
+def distinct(metrics: Sequence[Metric], records: Sequence[Record]) -> dict[Metric, list[Metric]]:
+    """Return metrics with the losses that say the same in every run that has them, as loss (mle) is nll."""
+    found: dict[Metric, list[Metric]] = {}
+    for metric in metrics:
+        same = (one for one in found if metric.objective and _repeats(metric, one, records))
+        if first := next(same, None):
+            found[first].append(metric)
+        else:
+            found[metric] = []
+    return found
+
+
+def _repeats(metric: Metric, other: Metric, records: Sequence[Record]) -> bool:
+    pairs = [(value, other.of(record)) for record in records if (value := metric.of(record)) is not None]
+    return all(there is not None and math.isclose(value, there, rel_tol=1e-5) for value, there in pairs)
+
+
 def meanings(metric: Metric, records: Sequence[Record]) -> dict[str, list[str]]:
     """Return what a metric means, by text the labels of the runs that say so."""
     test, own = of_which_test(metric.name)
@@ -102,6 +116,8 @@ def with_error(value: float, error: float | None) -> str:
     if error is None or not math.isfinite(error) or error <= 0 or not math.isfinite(value):
         return plain(value)
     digits = 1 - math.floor(math.log10(error))
+    if -5 <= digits < 0:
+        return f"{value:.0f} ({error:.0f})"
     if not 0 <= digits <= 5:
         return f"{value:.4g} ({error:.2g})"
     return f"{value:.{digits}f} ({error:.{digits}f})"

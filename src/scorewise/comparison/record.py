@@ -38,12 +38,13 @@ class Record:
 
     Args:
         path: of the folder.
-        label: what it is called, its path below what all runs share, printable.
+        label: what it is called: its folder, or beside other runs what tells it from them, printable.
         config: as stored; empty where it cannot be read.
         summary: as stored; empty where there is none or it cannot be read.
         later: tests of the finished run under other tasks, by the name of their JSON file.
         curves: (step, value) by the name of the metric.
         problems: what is wrong with the folder, a few words each.
+        folder: its path below what all runs share, printable; empty where the label is that.
     """
 
     path: Path
@@ -53,6 +54,12 @@ class Record:
     later: dict[str, dict[str, Any]] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    folder: str = ""
+
+    @property
+    def where(self) -> str:
+        """Its path below what all runs share, printable."""
+        return self.folder or self.label
 
     @property
     def comparable(self) -> bool:

@@ -50,7 +50,7 @@ def runs_csv(compared: Compared) -> str:
         seed = number(record.seed)
         rows.append(
             [
-                *(record.label, record.status, problems, compared.group_of(place) + 1),
+                *(record.where, record.status, problems, compared.group_of(place) + 1),
                 compared.law_of(place).text,
                 record.seed if seed is not None else str(record.seed),
                 *(_setting(compared, place, name) for name in compared.differing),

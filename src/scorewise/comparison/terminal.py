@@ -9,8 +9,9 @@ from rich.text import Text
 
 from scorewise.comparison.columns import Column
 from scorewise.comparison.compared import Compared, caveats
-from scorewise.comparison.metrics import LAST, of_which_test
+from scorewise.comparison.metrics import of_which_test
 from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, ComparisonTable, Row, table_of_groups, table_of_runs
+from scorewise.tracking.numbers import LAST
 
 MOST = 60
 """Rows that are printed; the files hold all."""
@@ -36,24 +37,32 @@ def show(compared: Compared, console: Console) -> None:
     table = table_of_groups(compared) if compared.seeds_repeat else table_of_runs(compared)
     columns = [i for i, column in enumerate(table.columns) if _worth_it(column, table, i)]
     rows = table.rows[:MOST]
-    drawn = _drawn(table, columns, rows)
-    if Measurement.get(console, console.options.update(max_width=10_000), drawn).maximum <= console.width:
-        console.print(drawn)
-    else:
-        console.print(_folded(table, columns, rows))
+    fitting = _fitting(table, columns, rows, console)
+    console.print(_drawn(table, fitting, rows) if fitting else _folded(table, columns, rows))
+    if fitting and (left := [table.columns[i].name for i in columns if i not in fitting]):
+        console.print(Text(f"too wide for this window, in the files: {', '.join(left)}", style="dim"))
     if len(table.rows) > MOST:
         console.print(Text(f"... and {len(table.rows) - MOST} more rows, in the files"))
     console.print(Text(BY_SEEDS if compared.seeds_repeat else BY_EXAMPLES, style="dim"))
 
 
 def _worth_it(column: Column, table: ComparisonTable, place: int) -> bool:
-    """Return whether a column is shown: not metric/row/column, and not what says nothing."""
+    """Return whether a terminal shows a column: not metric/row/column, diagnostics, and what says nothing."""
     if column.kind == "metric":
         return "/" not in column.name and of_which_test(column.name)[1] not in LAST
-    texts = {row.cells[place].shown for row in table.rows}
-    if column.in_terminal == "never" or (column.in_terminal == "where it differs" and len(texts) == 1):
-        return False
-    return texts not in ({"finished"}, {""})
+    return column.shown != "on the page" and {row.cells[place].shown for row in table.rows} != {""}
+
+
+def _fitting(table: ComparisonTable, columns: list[int], rows: list[Row], console: Console) -> list[int]:
+    """Return the first of the columns that have room, at least those before the numbers and one number; else none."""
+    kept = list(columns)
+    needed = next((n for n, i in enumerate(columns, 1) if table.columns[i].kind == "metric"), len(columns))
+    while len(kept) >= needed:
+        drawn = _drawn(table, kept, rows)
+        if Measurement.get(console, console.options.update(max_width=10_000), drawn).maximum <= console.width:
+            return kept
+        kept.pop()
+    return []
 
 
 def _drawn(table: ComparisonTable, columns: list[int], rows: list[Row]) -> Table:

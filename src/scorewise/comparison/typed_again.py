@@ -11,6 +11,7 @@ from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING
 from scorewise.ranges import has_shape
+from scorewise.tracking.console import Choice
 
 GROUPS = (
     *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),
@@ -53,6 +54,25 @@ def retyped(config: Config) -> str:
         if key not in (*UNTYPED, *GROUPS) and key in config and config[key] != value:
             words.append(f"{key}={_word(config[key])}")
     return " ".join(["python src/train.py", *map(shlex.quote, words)])
+
+
+def chosen(config: Config) -> dict[str, Choice]:
+    """Return the options of a settled config, with the settings that are not theirs, by group."""
+    defaults, main = catalog.default_options("train"), catalog.settings_beside_groups("train")
+    found = {}
+    for group in (*GROUPS, "logger"):
+        part: Config = config.get(group) or {}
+        if not part or part == catalog.NONE:
+            continue
+        default = defaults.get(group, "")
+        try:
+            first, *rest = _group(group, part, "", config)
+            found[group] = Choice(first.partition("=")[2], rest, first == f"{group}={default}")
+        except NotTyped:
+            changed = [f"{key}={value}" for key, value in part.items() if key != "_target_"]
+            found[group] = Choice(option_or_class(group, str(part.get("_target_", ""))), changed)
+    beside = [f"{key}={_word(config[key])}" for key in main if key not in UNTYPED and config.get(key) != main[key]]
+    return found | ({"also": Choice("", beside)} if beside else {})
 
 
 def _group(group: str, part: Config, default: str, config: Config) -> list[str]:

@@ -52,13 +52,24 @@ class DSM(FieldObjective[FieldModel]):
 
     def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
-        z_BD = draws.fork("dsm").normal(x_BD.shape[1], dtype=x_BD.dtype)
+        z_BD = self._drawn(x_BD, draws)
         s_BD = self.field_of(model)(x_BD + self.noise * z_BD)
         return self.scale * 0.5 * (s_BD + z_BD / self.noise).square().sum(-1)
 
     def numbers(self, loss_B: Tensor) -> Mapping[str, Tensor]:
         """Return the loss in Vincent's scale."""
         return {"loss_unscaled": loss_B / self.scale}
+
+    def without_constant(self, loss_B: Tensor, x_BD: Tensor, draws: Draws) -> Tensor:
+        """Return the loss in Vincent's scale less |z|^2 / (2 sigma^2), in expectation D / (2 sigma^2), shape (B,).
+
+        In expectation the rest is E[|s|^2 / 2 + tr ds/dx] on the law that the perturbation blurs. The drawn |z|^2 is
+        taken rather than D because it takes its noise away too, most of the loss where sigma is small.
+        """
+        return loss_B / self.scale - 0.5 * (self._drawn(x_BD, draws) / self.noise).square().sum(-1)
+
+    def _drawn(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        return draws.fork("dsm").normal(x_BD.shape[1], dtype=x_BD.dtype)
 
     def gain(self, model: Scaled) -> float:
         """Return sigma^2 over the scale of the loss, which makes the target of order one at every sigma."""

@@ -129,6 +129,19 @@ class Objective(ABC, Generic[M]):
         """Return further named numbers per example that follow from the loss, such as its value in another scale."""
         return {}
 
+    def without_constant(self, loss_B: Tensor, x_BD: Tensor, draws: Draws) -> Tensor | None:
+        """Return the loss of examples less the part that no model changes, (B,), so that settings of it compare.
+
+        Args:
+            loss_B: the loss of the examples.
+            x_BD: the examples.
+            draws: that the loss had.
+
+        Returns:
+            None where there is no such part, or it is not known.
+        """
+        return None
+
     def refer_to(self, x_ND: Tensor) -> None:
         """Give the objective its reference examples, smoothed as the data are."""
 

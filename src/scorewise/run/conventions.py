@@ -17,11 +17,12 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         how = ", as a density that is constant around every level"
         bits = f"-log2 of the probability of {law}, on levels of {source.unit}"
     else:
-        bits = f"density of {law} in {source.unit} (with the Jacobian of the scaling)"
+        bits = f"of {law} in {source.unit}, with the Jacobian of the scaling"
     return {
-        "loss": f"objective={objective}, per example, summed over {source.dims} dimensions, on {law}",
-        "csm": f"eq. 5 of the AR-CSM paper, per example, summed over {source.dims} dimensions, on {law}",
-        "nll": f"nats per example, of {law}, in the scale that the model sees{how}",
+        "loss": f"objective={objective}, sum over {source.dims} dimensions, on {law}",
+        "loss_without_constant": "the loss less |z|^2 / (2 sigma^2), on average D / (2 sigma^2): comparable over sigma",
+        "csm": f"eq. 5 of the AR-CSM paper, on {law}",
+        "nll": f"nats, of {law} in the model's scale{how}",
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
         "nll_tail": "largest mass of a conditional of an example outside the range of the quadrature",
         "nll_outside": "entries of an example outside that range",

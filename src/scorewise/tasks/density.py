@@ -9,10 +9,11 @@ from torch import Tensor
 from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, NumericalDensity
 from scorewise.data.datamodule import Batch
 from scorewise.objectives.objective import score_field
+from scorewise.tasks.glimpse import SCORES, Glimpse, first_examples
 from scorewise.tasks.log_densities import LogDensities
 from scorewise.tasks.measures import CompositeScores, bits_per_dim, exact_likelihood, fisher_error
 from scorewise.tasks.prediction import Prediction
-from scorewise.tasks.quadrature import ERROR_OF, NAMES, QuadratureLikelihood
+from scorewise.tasks.quadrature import ERROR_OF, NAMES, QuadratureCurve, QuadratureLikelihood
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 
 __all__ = ["DensityEstimation", "bits_per_dim"]
@@ -28,6 +29,10 @@ class DensityEstimation(ScoreTask):
     fisher_error = 1/2 E|s - s*|^2 against the known score of the smoothed law, and fisher_error_clean against that of
     the clean law on clean data.
 
+    Validations measure nll, bits_per_dim and fisher_error too where that is cheap. csm, and nll and bits_per_dim by
+    quadrature, are of the first examples of the validation split, so that curves of runs with other objectives and
+    other noise have an axis in common: see `Glimpse`.
+
     Args:
         bundle: model, objective, optimisation, data and seed.
     """
@@ -36,9 +41,16 @@ class DensityEstimation(ScoreTask):
         model = bundle.model
         likelihood = exact_likelihood(model, bundle.source)
         fisher = fisher_error(model, bundle.source, bundle.smoothing)
-        super().__init__(bundle, [one for one in (likelihood, fisher) if one is not None])
-        self.fisher = fisher
-        self.csm = CompositeScores(model) if isinstance(model, ConditionalScoreModel) else None
+        csm = CompositeScores(model) if isinstance(model, ConditionalScoreModel) else None
+        super().__init__(
+            bundle,
+            [one for one in (likelihood, fisher) if one is not None],
+            [
+                *([Glimpse(csm, first_examples(SCORES, bundle.source.dims))] if csm else []),
+                *QuadratureCurve.glimpses(model, bundle.source),
+            ],
+        )
+        self.fisher, self.csm = fisher, csm
         self.quadrature = QuadratureLikelihood.of_model(model, bundle.source)
         # Not the model itself under a second name, which would be saved twice.
         self.numerical = self.quadrature is None and isinstance(model, NumericalDensity)
@@ -65,9 +77,9 @@ class DensityEstimation(ScoreTask):
             return
         x_BD, draws = self.smoothed(batch)
         loss_B = self.objective.held_out(self.model, x_BD, draws).detach()
-        found = {"loss": loss_B, **self.objective.numbers(loss_B)}
+        found = {"loss": loss_B, **self.objective.numbers(loss_B), **self.without_constant(loss_B, x_BD, draws)}
         if self.csm is not None:
-            found["csm"] = self.csm.of(x_BD, draws)
+            found |= self.csm.of(x_BD)
         for measure in self.comparable:
             found |= measure.of(x_BD)
         if self.fisher is not None:

@@ -101,19 +101,22 @@ class FisherError(Measure):
         return (0.5 * (s_BD - true_BD).square().sum(-1)).to(x_BD.device)
 
 
-class CompositeScores:
+class CompositeScores(Measure):
     """Composite score matching (eq. 5 of the AR-CSM paper), by which models with conditional scores are compared.
 
     Args:
         model: with conditional scores.
     """
 
+    names = ("csm",)
+
     def __init__(self, model: ConditionalScoreModel) -> None:
         self.model, self.csm = model, CSM()
 
-    def of(self, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the loss of smoothed examples, shape (B,)."""
-        return self.csm(self.model, x_BD, draws).per_example
+    def of(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """Return csm; the loss draws nothing."""
+        unused = Draws.of(0, 0, torch.arange(len(x_BD), device=x_BD.device))
+        return {"csm": self.csm(self.model, x_BD, unused).per_example}
 
 
 def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:

@@ -8,11 +8,45 @@ from scorewise.data.source import Source
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.likelihood.likelihood import Likelihood, TailMass
-from scorewise.tasks.measures import bits_per_dim
+from scorewise.tasks.glimpse import CONDITIONALS, Glimpse, first_examples
+from scorewise.tasks.measures import Measure, bits_per_dim
 
 ERROR_OF = 32
 """Of how many examples the error of a quadrature is measured: it costs three likelihoods."""
+TIMES = 10
+"""Points of a validation curve."""
 NAMES = ("nll", "bits_per_dim", "nll_quadrature_error", "nll_tail", "nll_outside")
+
+
+class QuadratureCurve(Measure):
+    """The likelihood of a model that has it by a numerical normaliser, for validation.
+
+    Args:
+        model: of conditionals.
+        likelihood: that normalises them.
+        source: of the examples.
+    """
+
+    names = ("nll", "bits_per_dim")
+
+    def __init__(self, model: NumericallyNormalised, likelihood: Likelihood, source: Source) -> None:
+        self.model, self.likelihood, self.source = model, likelihood, source
+
+    @classmethod
+    def glimpses(cls, model: Model, source: Source) -> list[Glimpse]:
+        """Return the one glimpse of a model that has such a likelihood; none of another one."""
+        if not isinstance(model, NumericallyNormalised) or model.likelihood is None:
+            return []
+        few = first_examples(CONDITIONALS, source.dims)
+        return [Glimpse(cls(model, model.likelihood, source), few, TIMES)]
+
+    def of(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """Return nll and bits_per_dim; NaN where too much mass is outside the range for a likelihood."""
+        with torch.no_grad():
+            log_q_BD, outside_BD = self.likelihood.conditional_log_prob(self.model, x_BD)
+        mass_B, _ = self.likelihood.worst(outside_BD)
+        nll_B = (-log_q_BD.sum(-1)).where(mass_B <= self.likelihood.largest_tail, torch.nan)
+        return {"nll": nll_B, "bits_per_dim": bits_per_dim(nll_B, self.source.dims, self.source.log_volume)}
 
 
 class QuadratureLikelihood:

@@ -1,5 +1,6 @@
 """What tasks of score models share: an objective, and one training and one validation step."""
 
+import math
 import warnings
 from abc import ABC
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from scorewise.heads.model import Model
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.objective import Objective, score_field
 from scorewise.tasks.bundle import Bundle
+from scorewise.tasks.glimpse import Glimpse
 from scorewise.tasks.measures import Measure
 from scorewise.tasks.task import NotFinite, Task
 
@@ -40,6 +42,7 @@ class ScoreTask(Task, ABC):
     Args:
         bundle: model, objective, optimisation, data and seed.
         comparable: measures that compare models of different objectives, cheap enough for every validation.
+        glimpses: further ones, of a few validation examples.
 
     Raises:
         ValueError: the monitored metric is none of `monitors`.
@@ -48,15 +51,20 @@ class ScoreTask(Task, ABC):
     needs: ClassVar[tuple[type, ...]] = ()
     monitors: ClassVar[tuple[str, ...]] = ("val/loss",)
 
-    def __init__(self, bundle: ScoreBundle, comparable: Sequence[Measure] = ()) -> None:
+    def __init__(
+        self, bundle: ScoreBundle, comparable: Sequence[Measure] = (), glimpses: Sequence[Glimpse] = ()
+    ) -> None:
         super().__init__(bundle)
         if bundle.monitor not in self.monitors:
             raise ValueError(f"task.monitor={bundle.monitor} is none of {', '.join(self.monitors)}")
         self.model: Model = bundle.model
         self.objective = bundle.objective
         self.val_loss = _mean_of_all()
-        self.comparable = tuple(comparable)
-        names = [name for measure in comparable for name in measure.names]
+        self.comparable, self.glimpses = tuple(comparable), tuple(glimpses)
+        measures = [*comparable, *(glimpse.measure for glimpse in glimpses)]
+        one_B = torch.zeros(1)
+        self.rescaled = tuple(self.without_constant(one_B, one_B[:, None], Draws.of(0, 0, one_B.long())))
+        names = (*self.rescaled, *(name for measure in measures for name in measure.names))
         self.val_means = ModuleDict({name: _mean_of_all() for name in names})
 
     @classmethod
@@ -122,19 +130,39 @@ class ScoreTask(Task, ABC):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the objective's own loss on held-out examples, with noise that is fixed per example."""
+        due = self._due()
         if len(batch.x_BD):
             x_BD, draws = self.smoothed(batch)
             loss_B = self.objective.held_out(self.model, x_BD, draws).detach()
             self.val_loss.update(loss_B)
             self.notice("loss", loss_B, batch.index_B)
+            for name, value_B in self.without_constant(loss_B, x_BD, draws).items():
+                self._add(name, value_B)
             for measure in self.comparable:
                 for name, value_B in measure.of(x_BD).items():
-                    cast(MeanMetric, self.val_means[name]).update(value_B.detach())
+                    self._add(name, value_B)
                     self.notice(name, value_B, batch.index_B)
+            for glimpse in due:
+                for name, value_B in glimpse.of(x_BD, batch.index_B).items():
+                    self._add(name, value_B)
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log(f"val/loss/{self.objective.name}", self.val_loss)
-        for name, mean in self.val_means.items():
-            self.log(f"val/{name}", mean)  # type: ignore[arg-type]
+        measures = (*self.comparable, *(glimpse.measure for glimpse in due))
+        for name in (*self.rescaled, *(name for measure in measures for name in measure.names)):
+            self.log(f"val/{name}", cast(MeanMetric, self.val_means[name]))
+
+    def _add(self, name: str, value_B: Tensor) -> None:
+        cast(MeanMetric, self.val_means[name]).update(value_B.detach())
+
+    def _due(self) -> list[Glimpse]:
+        steps, batches = float(self.trainer.estimated_stepping_batches), float(self.trainer.num_training_batches)
+        epochs = math.ceil(steps / batches) if math.isfinite(steps) and 0 < batches < math.inf else math.inf
+        return [glimpse for glimpse in self.glimpses if glimpse.due(self.current_epoch + 1, epochs)]
+
+    def without_constant(self, loss_B: Tensor, x_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Return `loss_without_constant` of examples, shape (B,), where the objective knows what that is."""
+        less_B = self.objective.without_constant(loss_B, x_BD, draws)
+        return {} if less_B is None else {"loss_without_constant": less_B}
 
     def scores(self) -> dict[str, Tensor]:
         """Return the model's vector field at validation examples with their noise, by what it is; none without one."""

@@ -3,45 +3,68 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
+
+from scorewise.tracking.numbers import LAST, rank, repeated, with_error
 
 console = Console(highlight=False)
 MOST_NUMBERS = 5
 """Of every run in a table of several."""
 
 
-def show_config(config: Mapping[str, Any], title: str) -> None:
-    """Print a config as a tree, one branch per group."""
+class Choice(NamedTuple):
+    """What was chosen of a group.
+
+    Args:
+        option: its name.
+        changed: settings that are not the option's, as they are typed.
+        by_default: whether it is the option that is taken where none is typed.
+    """
+
+    option: str
+    changed: Sequence[str] = ()
+    by_default: bool = False
+
+
+def show_config(chosen: Mapping[str, Choice], title: str) -> None:
+    """Print a config as a tree: of every group the option, and the settings in which it is not the option's.
+
+    Args:
+        chosen: by group.
+        title: of the run.
+    """
     tree = Tree(title)
-    groups = {section: value for section, value in config.items() if isinstance(value, Mapping)}
-    for section, value in groups.items():
-        name = str(value.get("_target_", "")).rpartition(".")[2]
-        branch = tree.add(f"{section}: {name}" if name else section)
-        if settings := [f"{key}={setting}" for key, setting in value.items() if key != "_target_"]:
-            branch.add("  ".join(settings), style="dim")
-    tree.add("  ".join(f"{key}={value}" for key, value in config.items() if key not in groups), style="dim")
-    console.print(tree, markup=False)
+    for group, choice in chosen.items():
+        text = Text(
+            f"{group}: {choice.option}".rstrip(), style="dim" if choice.by_default and not choice.changed else ""
+        )
+        text.append("".join(f"  {word}" for word in choice.changed), style="bold")
+        tree.add(text)
+    console.print(tree)
+    console.print(Text("bright: what is not the default; all settings: the same command with --cfg job", style="dim"))
 
 
 def show_results(metrics: Mapping[str, float], conventions: Mapping[str, str]) -> None:
-    """Print held-out numbers with their standard errors and what they mean."""
-    rows = Table(title="held-out numbers (test split)", title_justify="left")
-    rows.add_column("metric")
-    rows.add_column("value", justify="right")
-    rows.add_column("s.e.", justify="right")
-    rows.add_column("what it is")
-    for name, value in metrics.items():
-        if name.endswith("_se") or "/" in name:
-            continue
-        error = metrics.get(f"{name}_se")
-        rows.add_row(name, f"{value:.4f}", "" if error is None else f"{error:.4f}", conventions.get(name, ""))
+    """Print held-out numbers with their standard errors and what they mean, the headlines first."""
+    rows = Table(title="held-out numbers (test split), \u00b1 standard error", title_justify="left", box=None)
+    rows.add_column("metric", style="bold")
+    rows.add_column("value", no_wrap=True)
+    rows.add_column("what it is", style="dim")
+    plain = {name: value for name, value in metrics.items() if not name.endswith("_se") and "/" not in name}
+    same = repeated(plain)
+    shown = [name for name in sorted(plain, key=rank) if name not in same and name not in LAST]
+    for name in shown:
+        rows.add_row(name, with_error(name, metrics), conventions.get(name, ""))
     if rows.rows:
         console.print(rows, markup=False)
+    if rests := [f"{name} {plain[name]:.2g}" for name in LAST if name in plain]:
+        console.print(Text(f"they rest on: {', '.join(rests)}", style="dim"))
     for i, metric in enumerate(dict.fromkeys(name.partition("/")[0] for name in metrics if "/" in name)):
         console.print(_crossed(metric, metrics, conventions, explained=i == 0), markup=False)
 
@@ -79,18 +102,25 @@ def _crossed(metric: str, metrics: Mapping[str, float], conventions: Mapping[str
     return table
 
 
-def show_cells(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print one row per run: what was chosen, how it ended, its first numbers; and why where it failed."""
+def show_cells(rows: Sequence[Mapping[str, Any]], title: str, first: Sequence[str] = ()) -> None:
+    """Print one row per run: what was chosen, how it ended, its first numbers; and why where it failed.
+
+    Args:
+        rows: what was chosen up to status, numbers after it.
+        title: above them.
+        first: numbers that come before others.
+    """
     columns = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in ("folder", "sentence")]
     chosen = columns[: columns.index("status")]
     minor = ("/", "_se", "_clean", "_unscaled", "nll_")  # the table's file has them
     numbers = [name for name in columns[len(chosen) + 1 :] if not any(part in name for part in minor)]
+    numbers.sort(key=lambda name: (name not in first, rank(name)))
     table = Table(title=title, title_justify="left", padding=(0, 0))
     shown = (*chosen, "status", *numbers[:MOST_NUMBERS])
     for column in shown:
         table.add_column(column, overflow="fold", justify="right")
     for row in rows:
-        table.add_row(*(_shown(row.get(column, "")) for column in shown))
+        table.add_row(*(_shown(column, row) for column in shown))
     console.print(table, markup=False)
     for number, row in enumerate(rows):
         if row["sentence"]:
@@ -98,8 +128,8 @@ def show_cells(rows: Sequence[Mapping[str, Any]], title: str) -> None:
             console.print(f"{row['status']}: {which}: {row['sentence']}", markup=False, soft_wrap=True)
 
 
-def _shown(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+def _shown(column: str, row: Mapping[str, Any]) -> str:
+    return with_error(column, row) if isinstance(row.get(column), float) else str(row.get(column, ""))
 
 
 def show_paths(paths: Mapping[str, Path | str]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from scorewise.errors import UserError
 from scorewise.files import put_text
+from scorewise.tracking.numbers import WITHOUT
 
-COMPARABLE = ("fisher_error", "nll", "bits_per_dim")
+COMPARABLE = ("fisher_error", "nll", "bits_per_dim", "csm")
 """Numbers that mean the same for every objective."""
 
 
@@ -108,7 +109,10 @@ def workspace(config: dict[str, Any], entity: str, objectives: Sequence[str]) ->
     sections: dict[str, list[Any]] = {
         "Comparable: validation": [lines(name, f"val/{name}") for name in COMPARABLE],
         "Comparable: held out": [BarPlot(title=name, metrics=[f"test/{name}"]) for name in COMPARABLE],
-        "Loss of each objective": [lines(name, f"val/loss/{name}", f"train/loss/{name}") for name in objectives],
+        "Loss of each objective": [
+            *(lines(f"loss of {name}", f"val/loss/{name}", f"train/loss/{name}") for name in objectives),
+            lines("dsm without its constant, D / (2 sigma^2) on average", f"val/{WITHOUT}"),
+        ],
         "Samples": [MediaBrowser(title="samples", media_keys=["samples"], mode="gallery", gallery_axis="run")],
         "Scores at validation examples": [
             lines(f"{kind} scores", f"val/{kind}_scores") for kind in ("conditional", "joint")
