@@ -236,3 +236,20 @@ def test_the_table_names_the_run_that_failed(command: Command, monkeypatch: pyte
     assert rows[1]["sentence"] == "ZeroDivisionError: a bug"
     assert rows[2]["sentence"].startswith("objective.sigma=-1")
     assert "failed: objective.sigma=-1 seed=0: objective.sigma=-1" in ended.out
+
+
+def test_a_sweep_ends_with_the_page_of_its_runs_and_shows_the_config_once(command: Command) -> None:
+    ended = command("-m", "debug=tiny", "data=gaussian", "objective=dsm", "objective.sigma=0.3,0.1")
+    assert ended.status == 0, ended.err
+    said = ended.out
+    assert said.count("all settings: the same command with --cfg job") == 1
+    assert "run 1 of 2: objective.sigma=0.3" in said
+    assert "run 2 of 2: objective.sigma=0.1" in said
+    place = ended.folder / "runs/sweep"
+    assert f"compared: {place / 'comparison.html'}" in said
+    assert "with others: python src/compare.py runs" in said
+    page = (place / "comparison.html").read_text()
+    assert 0 < page.find("sigma=0.3</") < page.find("sigma=0.1</"), "in the order in which they were typed"
+    assert "python src/compare.py runs/sweep" in page
+    table = said[said.index("sweep of 2 runs") :]
+    assert 0 < table.find("csm") < table.find("loss"), "headlines first"
