@@ -61,9 +61,9 @@ class Picture(Figure):
 
     def png(self) -> bytes:
         """Return the picture as a PNG file."""
-        file = io.BytesIO()
-        self.savefig(file, format="png", dpi=DPI)
-        return file.getvalue()
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", dpi=DPI)
+        return picture.getvalue()
 
     def _repr_png_(self) -> bytes:
         with mpl.rc_context(STYLE):
