@@ -38,6 +38,7 @@ class Source(ABC):
         mean, std: of all entries of the clean data, in the scale that models see.
         units_per_step: how many of the data's own units one unit of that scale is.
         unit: what the data's own unit is called.
+        of_columns: whether the numbers of an example are columns of a table, each with its own unit.
         repeats: whether values repeat exactly (raw pixels), so that score matching needs noise.
         levels: how many values an entry can have, evenly spaced from -1 to 1; None where it is not so.
         law: the distribution itself, where it is known.
@@ -50,6 +51,7 @@ class Source(ABC):
     std: float
     units_per_step: float = 1.0
     unit: str = "the data's own units"
+    of_columns: bool = False
     repeats: bool = False
     levels: int | None = None
     law: GaussianMixtureLaw | None = None

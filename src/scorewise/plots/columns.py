@@ -16,7 +16,7 @@ from scorewise.plots.style import (
     SIGNED_MAP,
     VERMILLION,
     Array,
-    Picture,
+    Drawing,
     finished,
     numbers,
     short,
@@ -39,7 +39,7 @@ def table(
     *,
     title: str = "",
     labels: tuple[str, str] = ("data", "samples"),
-) -> Picture:
+) -> Drawing:
     """Draw rows of a table and samples of a model of it: the density of every column, and their correlations.
 
     Args:
@@ -56,7 +56,7 @@ def table(
 @styled
 def columns(
     sets: Mapping[str, Any], names: Sequence[str] | None = None, path: str | Path | None = None, *, title: str = ""
-) -> Picture:
+) -> Drawing:
     """Draw sets of rows: the density of every column, all sets in one panel, and the correlations of each.
 
     Args:
@@ -72,7 +72,7 @@ def columns(
     lines = math.ceil(len(names) / wide)
     correlated = len(names) > 1
     heights = [2.1 * lines + 0.5, 4.2 if correlated else 0.0]
-    picture = Picture(max(6.0, 2.7 * wide), sum(heights) + 0.4 * bool(title))
+    picture = Drawing(max(6.0, 2.7 * wide), sum(heights) + 0.4 * bool(title))
     parts = picture.subfigures(1 + correlated, 1, height_ratios=heights[: 1 + correlated], squeeze=False)[:, 0]
     for d, name in enumerate(names):
         axes = parts[0].add_subplot(lines, wide, d + 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from scorewise.plots.style import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Array, Picture, finished, styled
+from scorewise.plots.style import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Array, Drawing, finished, styled
 
 Points = Sequence[tuple[int, float]]
 WINDOW, FEW, LEAST = 25, 9, 12
@@ -24,7 +24,7 @@ def curves(
     title: str = "",
     labels: Mapping[str, str] | None = None,
     axis: str = "loss",
-) -> Picture:
+) -> Drawing:
     """Draw metrics of training and validation over steps, and held-out values as dashed lines.
 
     What is called train/... is drawn faint, with its running mean above. The axis is cut to what is after the first
@@ -37,7 +37,7 @@ def curves(
         labels: of the metrics that are drawn, by name; None: all, by their names.
         axis: what the values are.
     """
-    picture = Picture(6.6, 4.2)
+    picture = Drawing(6.6, 4.2)
     axes = picture.add_subplot()
     chosen = labels or {name: name for name in values if not name.startswith("test/")}
     shown: list[Array] = []
@@ -67,7 +67,7 @@ def loss_curves(
     title: str,
     shown_names: Sequence[tuple[str, str]],
     axis: str,
-) -> Picture:
+) -> Drawing:
     """Draw curves as `curves` does, to a file.
 
     Args:

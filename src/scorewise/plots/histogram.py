@@ -8,11 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from scorewise.plots.image import across
-from scorewise.plots.style import DATA, Array, Picture, finished, numbers, styled
+from scorewise.plots.style import DATA, Array, Drawing, finished, numbers, styled
 
 
 @styled
-def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: str | Path | None = None, title: str = "") -> Picture:
+def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: str | Path | None = None, title: str = "") -> Drawing:
     """Draw histograms of numbers, one panel per name and one line per set.
 
     The axis is linear within the spread of the first set and logarithmic beyond it.
@@ -24,7 +24,7 @@ def histograms(panels: Mapping[str, Mapping[str, Tensor]], path: str | Path | No
     """
     columns = across(len(panels))
     rows = math.ceil(len(panels) / columns)
-    picture = Picture(max(4.5, 3.6 * columns), 2.6 * rows + 0.9)
+    picture = Drawing(max(4.5, 3.6 * columns), 2.6 * rows + 0.9)
     for i, (name, sets) in enumerate(panels.items(), 1):
         axes = picture.add_subplot(rows, columns, i)
         found = {label: numbers(x_N) for label, x_N in sets.items()}

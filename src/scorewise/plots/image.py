@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scorewise.plots.style import Array, Picture, finished, numbers, styled, wrapped
+from scorewise.plots.style import Array, Drawing, finished, numbers, styled, wrapped
 
 
 def grid(images: Array, columns: int | None = None) -> Array:
@@ -30,7 +30,7 @@ def images(
     title: str = "",
     shape: Sequence[int] | None = None,
     columns: Mapping[str, int] | None = None,
-) -> Picture:
+) -> Drawing:
     """Draw sets of images beside each other: data and samples, say.
 
     Args:
@@ -42,7 +42,7 @@ def images(
         columns: images in a row of a set, by label; a square where it is not given.
     """
     wide = across(len(panels))
-    picture = Picture(3.6 * wide, 3.9 * math.ceil(len(panels) / wide) + 0.4 * bool(title))
+    picture = Drawing(3.6 * wide, 3.9 * math.ceil(len(panels) / wide) + 0.4 * bool(title))
     for i, (label, x) in enumerate(panels.items(), 1):
         axes = picture.add_subplot(math.ceil(len(panels) / wide), wide, i)
         x_N = numbers(x)

@@ -1,7 +1,7 @@
 """Laws in the plane: points, a density map, a field of scores."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from torch import Tensor, nn
+from torch import Tensor
 
 from scorewise.capabilities import (
     ClosedFormDensity,
@@ -27,7 +27,7 @@ from scorewise.plots.style import (
     MODEL,
     VERMILLION,
     Array,
-    Picture,
+    Drawing,
     finished,
     numbers,
     styled,
@@ -41,6 +41,12 @@ ARROWS = 21
 STEP = 1e-3
 """Of differences of a log-density, in sides of the window."""
 Field = Callable[[Tensor], Tensor]
+DENSITIES: Sequence[tuple[type, Callable[[Any], Field]]] = (
+    (UncheckedDensity, lambda model: model.unchecked_log_prob),
+    (NormalisedDensity, lambda model: model.log_prob),
+    (EnergyModel, lambda model: lambda x_B2: -model.energy(x_B2)),
+)
+"""The log-density of models that have something, up to a constant: the first that applies."""
 
 
 class Window(NamedTuple):
@@ -82,12 +88,12 @@ class Window(NamedTuple):
 
 
 @styled
-def density(model: Any, x: Any, path: str | Path | None = None, *, title: str = "density") -> Picture:
+def density(model: Any, x: Any, path: str | Path | None = None, *, title: str = "density") -> Drawing:
     """Draw the density of a model of two dimensions as a map, under examples.
 
     Args:
         model: with log_prob or energy; an energy is normalised over the map.
-        x: examples (N, 2), which say what is shown.
+        x: examples (N, 2) on the device of the model, which say what is shown.
         path: a file to write.
         title: above it.
 
@@ -97,21 +103,21 @@ def density(model: Any, x: Any, path: str | Path | None = None, *, title: str = 
     log_q = log_density(model)
     if log_q is None:
         raise ValueError(f"{type(model).__name__} has neither a density nor an energy to draw: try plots.scores")
-    picture, x_N2 = Picture(4.4, 4.6), numbers(x)
+    picture, x_N2 = Drawing(4.4, 4.6), numbers(x)
     axes, window = picture.add_subplot(), Window.around(x_N2)
-    _draw_density(axes, window, log_q, _device(model))
+    _draw_density(axes, window, log_q, _device(x))
     axes.scatter(x_N2[:500, 0], x_N2[:500, 1], s=2, color=VERMILLION, alpha=0.5, lw=0)
     _frame(axes, window, title)
     return finished(picture, path)
 
 
 @styled
-def scores(model: Any, x: Any, path: str | Path | None = None, *, title: str = "") -> Picture:
+def scores(model: Any, x: Any, path: str | Path | None = None, *, title: str = "") -> Drawing:
     """Draw the scores of a model of two dimensions as arrows, under examples.
 
     Args:
         model: with a score, conditional scores or a density.
-        x: examples (N, 2), which say what is shown.
+        x: examples (N, 2) on the device of the model, which say what is shown.
         path: a file to write.
         title: above it; what the arrows are where it is empty.
 
@@ -121,40 +127,39 @@ def scores(model: Any, x: Any, path: str | Path | None = None, *, title: str = "
     found = score_of(model)
     if found is None:
         raise ValueError(f"{type(model).__name__} has no scores to draw: try plots.density")
-    picture, x_N2 = Picture(4.4, 4.6), numbers(x)
+    picture, x_N2 = Drawing(4.4, 4.6), numbers(x)
     axes, window = picture.add_subplot(), Window.around(x_N2)
-    _draw_arrows(axes, window, found[1], _device(model), x_N2)
+    _draw_arrows(axes, window, found[1], _device(x), x_N2)
     _frame(axes, window, title or found[0])
     return finished(picture, path)
 
 
 @styled
-def plane(model: Any, points: Mapping[str, Any], path: str | Path | None = None, *, title: str = "") -> Picture:
+def plane(model: Any, points: Mapping[str, Any], path: str | Path | None = None, *, title: str = "") -> Drawing:
     """Draw sets of points and what a model of two dimensions says of the plane, on the same axes.
 
     Args:
         model: whose density and scores are drawn where it has them; None: neither.
-        points: sets (N, 2) by label; the first is drawn as data, and says what is shown.
+        points: sets (N, 2) by label; the first is drawn as data, and says what is shown; the last is where the model
+            computes.
         path: a file to write.
         title: above everything.
     """
     sets = {label: numbers(x) for label, x in points.items()}
     data_N2 = next(iter(sets.values()))
-    window = Window.around(data_N2)
+    window, device = Window.around(data_N2), _device([*points.values()][-1])
     log_q, field = (None, None) if model is None else (log_density(model), score_of(model))
     panels: list[tuple[str, Callable[[Axes], None]]] = [
         (_labelled(label, x, window), partial(_draw_points, x_N2=x, colour=MODEL if i else DATA))
         for i, (label, x) in enumerate(sets.items())
     ]
     if log_q is not None:
-        panels.append(("density", partial(_draw_density, window=window, log_q=log_q, device=_device(model))))
+        panels.append(("density", partial(_draw_density, window=window, log_q=log_q, device=device)))
     if field is not None:
-        panels.append(
-            (field[0], partial(_draw_arrows, window=window, field=field[1], device=_device(model), under_N2=data_N2))
-        )
+        panels.append((field[0], partial(_draw_arrows, window=window, field=field[1], device=device, under_N2=data_N2)))
     wide = across(len(panels))
     rows = math.ceil(len(panels) / wide)
-    picture = Picture(3.6 * wide, 3.8 * rows + 0.4 * bool(title))
+    picture = Drawing(3.6 * wide, 3.8 * rows + 0.4 * bool(title))
     for i, (label, draw) in enumerate(panels, 1):
         axes = picture.add_subplot(rows, wide, i)
         draw(axes)
@@ -165,11 +170,7 @@ def plane(model: Any, points: Mapping[str, Any], path: str | Path | None = None,
 
 def log_density(model: Any) -> Field | None:
     """Return log q of a model, up to a constant where it has an energy alone; None where it has neither."""
-    if isinstance(model, UncheckedDensity):
-        return model.unchecked_log_prob
-    if isinstance(model, NormalisedDensity):
-        return model.log_prob
-    return (lambda x_B2: -model.energy(x_B2)) if isinstance(model, EnergyModel) else None
+    return next((of(model) for kind, of in DENSITIES if isinstance(model, kind)), None)
 
 
 def score_of(model: Any) -> tuple[str, Field] | None:
@@ -191,9 +192,8 @@ def _differences(log_q: Field, x_B2: Tensor) -> Tensor:
     return torch.stack([log_q_4B[0] - log_q_4B[1], log_q_4B[2] - log_q_4B[3]], -1) / (2 * step)
 
 
-def _device(model: Any) -> torch.device:
-    parameters = model.parameters() if isinstance(model, nn.Module) else ()
-    return next((parameter.device for parameter in parameters), torch.device("cpu"))
+def _device(x: Any) -> torch.device:
+    return torch.as_tensor(x).device
 
 
 def _at(field: Field, window: Window, count: int, device: torch.device) -> tuple[Array, Array, Array]:

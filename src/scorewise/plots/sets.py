@@ -8,7 +8,7 @@ from typing import Any
 from scorewise.plots.columns import columns as columns_of
 from scorewise.plots.image import images
 from scorewise.plots.plane import plane
-from scorewise.plots.style import Picture
+from scorewise.plots.style import Drawing
 
 
 def samples(
@@ -17,7 +17,7 @@ def samples(
     path: str | Path | None = None,
     title: str = "",
     columns: Mapping[str, int] | None = None,
-) -> Picture:
+) -> Drawing:
     """Draw sets of examples: image grids, scatters on the same axes (D = 2) or densities per dimension.
 
     Args:

@@ -9,10 +9,10 @@ from typing import Any, Final, ParamSpec, TypeVar, final
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
-from torch import Tensor
 
 from scorewise.files import put_bytes
 
@@ -52,7 +52,7 @@ STYLE: Any = {
 
 
 @final
-class Picture(Figure):
+class Drawing(Figure):
     """A figure that a notebook shows, whether or not it has loaded pyplot."""
 
     def __init__(self, width: float, height: float) -> None:
@@ -81,7 +81,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return drawing
 
 
-def finished(picture: Picture, path: str | Path | None) -> Picture:
+def finished(picture: Drawing, path: str | Path | None) -> Drawing:
     """Return a picture, written to a file where one is given."""
     if path is not None:
         put_bytes(Path(path), picture.png(), lasting=False)
@@ -90,8 +90,7 @@ def finished(picture: Picture, path: str | Path | None) -> Picture:
 
 def numbers(x: Any) -> Array:
     """Return a tensor, an array or lists of numbers as float64."""
-    plain = x.detach().cpu().double().numpy() if isinstance(x, Tensor) else np.asarray(x, dtype=np.float64)
-    return np.asarray(plain)
+    return np.asarray(torch.as_tensor(x).detach().cpu().double().numpy())
 
 
 def wrapped(text: str, most: int = 38) -> str:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from scorewise.capabilities import Watched
 from scorewise.data.source import Source, Split
-from scorewise.data.tabular.source import Tabular
 from scorewise.errors import Stopped, printable
 from scorewise.heads.trained import Trained
 from scorewise.sampling.denoise import tweedie
@@ -97,7 +96,7 @@ def draw_samples(
             plots.images(panels | _denoised(model, x_BD), path, shape=source.shape)
             return path
         real, data_BD = _like_samples(model, source, n, seed)
-        if source.dims == 2 and not isinstance(source, Tabular):
+        if source.dims == 2 and not source.of_columns:
             plots.plane(model, {real: data_BD, label: x_BD}, path)
         else:
             data_BD, x_BD = (source.original(one_BD.detach().cpu()) for one_BD in (data_BD, x_BD))
@@ -117,7 +116,7 @@ def _like_samples(model: Trained, source: Source, count: int, seed: int) -> tupl
     if not model.noise:
         return f"{split} data", x_BD
     noise_BD = torch.randn(x_BD.shape, generator=torch.Generator().manual_seed(seed))
-    unit = " s.d." if isinstance(source, Tabular) else ""
+    unit = " s.d." if source.of_columns else ""
     return f"{split} data + noise of {model.noise:.3g}{unit}", x_BD + model.noise * noise_BD
 
 

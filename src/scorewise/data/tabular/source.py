@@ -15,6 +15,7 @@ class Tabular(FixedSource, ABC):
     mean, std = 0.0, 1.0
     one = "row"
     unit = "the columns' own units"
+    of_columns = True
 
     @property
     @abstractmethod
