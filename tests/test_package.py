@@ -65,12 +65,12 @@ def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
         (entry,) = [name for name in names if name.endswith("entry_points.txt")]
-        assert b"scorewise = scorewise.commands.cli:console" in file.read(entry)
+        assert b"scorewise = scorewise.commands.ready:console" in file.read(entry)
         file.extractall(tmp_path / "site")
     assert "scorewise/py.typed" in names
     assert {f"scorewise/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")} <= names
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    program = "import scorewise.commands.cli; print(scorewise.__file__); scorewise.commands.cli.console()"
+    program = "import scorewise.commands.ready; print(scorewise.__file__); scorewise.commands.ready.console()"
     ended = subprocess.run(
         [sys.executable, "-c", program, "train", "debug=tiny"],
         cwd=tmp_path,

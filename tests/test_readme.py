@@ -43,7 +43,7 @@ def test_three_commands_print_what_is_shown(command: Callable[..., Outcome], tmp
             if line.startswith("wrote"):
                 assert (tmp_path / line.split()[1].replace("runs/csm-made-digits/<hash>", run)).is_file()
     program = tmp_path / "lines.py"
-    program.write_text("import scorewise\n" + block(README, "python", "scorewise.load"))
+    program.write_text("import scorewise\n" + block(README, "python", "scorewise.load").replace("runs/", "debug_runs/"))
     assert runpy.run_path(str(program))["x"].shape == (16, 1, 8, 8)
 
 

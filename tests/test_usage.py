@@ -39,7 +39,8 @@ def test_help_has_one_line_for_every_group_and_option(
 def test_help_says_what_must_be_given(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     said = " ".join(command("--help", name="predict").out.split())
-    assert "run=??? folder of a finished run input=??? folder of images" in said
+    assert "run=??? folder of a finished run classes=[] of your own" in said
+    assert " input=??? folder of images" in said
     assert " encoding=null data.path=null where the table is now" in said
     assert "log-densities, or with task=ood outlier scores output=null" in said, "a comment of several lines"
 

@@ -51,7 +51,13 @@ def run(command: str) -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    sys.exit(main(command))
+    try:
+        status = main(command)
+        sys.stdout.flush()
+    except BrokenPipeError:  # what reads it has seen enough: head, say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)
 
 
 def main(command: str) -> int:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 
 NEEDED = ("hydra", "torch", "lightning")
 """What every command needs to be there, first of all."""
@@ -12,7 +13,9 @@ def lacking(needed: tuple[str, ...] = NEEDED) -> str | None:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if not missing:
         return None
+    cloned = (Path(__file__).parents[3] / "Makefile").is_file()
     how = "make setup builds .venv with all that is needed, and .venv/bin/python has it"
+    how = how if cloned else "pip install 'scorewise[train]' brings what commands need"
     return f"this Python has no {missing[0]}: {how}."
 
 
@@ -23,6 +26,15 @@ def run(command: str) -> None:
     from scorewise.commands import cli
 
     cli.run(command)
+
+
+def console() -> None:
+    """Run the command `scorewise`, or end with that sentence."""
+    if sentence := lacking():
+        sys.exit(sentence)
+    from scorewise.commands import cli
+
+    cli.console()
 
 
 def compare(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ PIXELS = 40_000_000
 """Of a picture; no run draws a larger one."""
 
 
-class Picture(NamedTuple):
+class PagePicture(NamedTuple):
     """A picture for a page.
 
     Args:
@@ -31,19 +31,21 @@ class Picture(NamedTuple):
     problem: str = ""
 
 
-def picture(path: Path, width: int = WIDTH) -> Picture:
+def picture(path: Path, width: int = WIDTH) -> PagePicture:
     """Return a picture at most so many pixels wide, as WebP; the page links to the file itself."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.width * image.height > PIXELS:
-                return Picture("", problem=f"{path.name} has {image.width} x {image.height} pixels, which is too many")
+                return PagePicture(
+                    "", problem=f"{path.name} has {image.width} x {image.height} pixels, which is too many"
+                )
             small = image.convert("RGB")
         small.thumbnail((width, 4 * width))
         file = io.BytesIO()
         small.save(file, format="WEBP", quality=80, method=2)
     except FileNotFoundError:
-        return Picture("", problem=f"{path.name}: there is none")
+        return PagePicture("", problem=f"{path.name}: there is none")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return Picture("", problem=f"{path.name}: it is damaged")
+        return PagePicture("", problem=f"{path.name}: it is damaged")
     data = base64.b64encode(file.getvalue()).decode()
-    return Picture(f"data:image/webp;base64,{data}", small.width, small.height)
+    return PagePicture(f"data:image/webp;base64,{data}", small.width, small.height)

@@ -11,7 +11,7 @@ from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING
 from scorewise.ranges import has_shape
-from scorewise.tracking.console import Choice
+from scorewise.tracking.choice import Choice
 
 GROUPS = (
     *("task", "objective", "backbone", "head", "data", "latent", "sampler", "likelihood"),

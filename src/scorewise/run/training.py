@@ -89,8 +89,8 @@ class TrainingRun:
         if config["train"]:
             initialise(config, self.parts, self.seed)
             refuse_unfit(config, self.parts, self.seed)
-        if self.resume or not config["train"]:
-            self._refuse_another_table()
+        if (self.resume or not config["train"]) and (folder.path / "config.yaml").is_file():
+            refuse_another_table(read_config(folder.path, lambda *_: None)["model"], self.parts.recipe)
         self.task: Task = build_task(config, self.parts, self.seed)
         if config["trainer"].get("compile"):
             compile_step(self.parts.model, self.parts.objective)
@@ -103,10 +103,6 @@ class TrainingRun:
         self.trainer = self._trainer(name)
         if is_rank_zero():
             self.data.refuse_unusable(stage for stage, key in (("fit", "train"), ("test", "test")) if config[key])
-
-    def _refuse_another_table(self) -> None:
-        if (self.folder.path / "config.yaml").is_file():
-            refuse_another_table(read_config(self.folder.path, lambda *_: None)["model"], self.parts.recipe)
 
     def _trainer(self, name: str) -> Trainer:
         settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -11,25 +11,12 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from scorewise.tracking.choice import Choice
 from scorewise.tracking.numbers import LAST, rank, repeated, with_error
 
 console = Console(highlight=False)
 MOST_NUMBERS = 5
 """Of every run in a table of several."""
-
-
-class Choice(NamedTuple):
-    """What was chosen of a group.
-
-    Args:
-        option: its name.
-        changed: settings that are not the option's, as they are typed.
-        by_default: whether it is the option that is taken where none is typed.
-    """
-
-    option: str
-    changed: Sequence[str] = ()
-    by_default: bool = False
 
 
 def show_config(chosen: Mapping[str, Choice], title: str) -> None:
