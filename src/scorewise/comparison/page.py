@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from scorewise.comparison import curves
 from scorewise.comparison.compared import Compared, caveats
-from scorewise.comparison.pictures import FEW, MOST, NARROW, WIDTH, picture
+from scorewise.comparison.pictures import FEW, MOST, NARROW, WIDTH, PagePicture, picture
 from scorewise.comparison.record import Record
 from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, ComparisonTable, footnotes, table_of_groups, table_of_runs
 from scorewise.errors import printable
