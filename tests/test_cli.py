@@ -14,6 +14,7 @@ import yaml
 from conftest import Outcome
 
 import scorewise
+from scorewise.tracking.numbers import with_error
 
 Command = Callable[..., Outcome]
 FILES = {"config.yaml", "metrics.csv", "summary.json", "curves.png", "samples.png", "weights.safetensors", "README.md"}
@@ -86,7 +87,7 @@ def test_a_given_folder_is_respected_and_belongs_to_one_config(command: Command)
 def test_the_users_sweep(command: Command) -> None:
     ended = command("-m", "objective=dsm", "objective.sigma=0.05,0.1,0.3", "data=digits", "debug=tiny")
     assert ended.status == 0, ended.err
-    configs = [yaml.safe_load(path.read_text()) for path in ended.folder.glob("runs/sweep/*/config.yaml")]
+    configs = [yaml.safe_load(path.read_text()) for path in ended.folder.glob("debug_runs/sweep/*/config.yaml")]
     assert sorted(config["objective"]["sigma"] for config in configs) == [0.05, 0.1, 0.3]
     assert {config["head"]["_target_"].rpartition(".")[2] for config in configs} == {"ConditionalScore"}
 
@@ -95,7 +96,7 @@ def test_one_failing_cell_of_a_sweep_does_not_stop_the_others(command: Command) 
     ended = command("-m", "objective=dsm", "objective.sigma=0.1,-1,0.3", "debug=tiny")
     assert ended.status == 1
     assert "objective.sigma=-1" in ended.err
-    assert len(list(ended.folder.glob("runs/sweep/*/summary.json"))) == 2
+    assert len(list(ended.folder.glob("debug_runs/sweep/*/summary.json"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -237,8 +238,8 @@ def test_evaluation_finds_the_same_numbers(command: Command) -> None:
     metrics = json.loads((trained.run / "summary.json").read_text())["metrics"]
     tested = command(f"run={trained.run}", name="eval")
     assert tested.status == 0, tested.err
-    assert f"{metrics['csm']:.4f}" in tested.out
-    assert f"{metrics['fisher_error']:.4f}" in tested.out
+    assert with_error("csm", metrics) in tested.out
+    assert with_error("fisher_error", metrics) in tested.out
     assert command("run=nowhere", name="eval").status == 1
     assert "run must be given" in command(name="eval").err
 

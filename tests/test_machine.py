@@ -200,7 +200,7 @@ def test_a_working_folder_that_is_gone(
 
 def test_a_study_whose_database_is_broken(command: Command) -> None:
     assert command(*STUDY, name="tune").status == 0
-    (database,) = Path("runs").glob("*/study.db")
+    (database,) = Path("debug_runs").glob("*/study.db")
     good = database.read_bytes()
     for content in (b"hello" * 1000, good[: len(good) // 2]):
         database.write_bytes(content)
@@ -279,8 +279,8 @@ def test_no_memory_elsewhere(command: Command, monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
         stopping_at(0, NO_MEMORY["of a CPU"], patch, "validation_step")
         one_sentence(command(*SMALL), "not enough memory")
-    run = command(*SMALL).run
-    one_sentence(command(f"run={run}", "n=100000000000000", name="sample"), "not enough memory", "fewer examples")
+    assert command(*SMALL, "hydra.run.dir=one").status == 0
+    one_sentence(command("run=one", "n=100000000000000", name="sample"), "not enough memory", "fewer examples")
 
 
 def test_a_fault_of_the_code_keeps_its_traceback(command: Command, monkeypatch: Patch) -> None:

@@ -30,7 +30,7 @@ SCRIPT = Path(__file__).parents[1] / "src" / "train.py"
 
 
 def table(folder: Path, sweep: str = "sweep") -> list[dict[str, str]]:
-    with (folder / "runs" / sweep / "summary.csv").open(newline="") as file:
+    with (folder / "debug_runs" / sweep / "summary.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -39,7 +39,7 @@ def stamps(runs: list[Path]) -> dict[Path, int]:
 
 
 def finished(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob("runs/*/*/summary.json"))
+    return sorted(path.parent for path in folder.glob("*runs/*/*/summary.json"))
 
 
 def ends_as_if_it_had_not_been_killed(command: Command, whole: list[dict[str, str]], before: int) -> None:
@@ -53,10 +53,10 @@ def ends_as_if_it_had_not_been_killed(command: Command, whole: list[dict[str, st
     assert again.out.count("resuming:") == 1
     assert stamps(runs) == untouched
     assert table(again.folder) == whole
-    assert {path.name for path in (again.folder / "runs/sweep").iterdir() if path.is_file()} == {
+    assert {path.name for path in (again.folder / "debug_runs/sweep").iterdir() if path.is_file()} == {
         "multirun.yaml", "summary.csv", "comparison.html", "comparison.csv", "comparison_seeds.csv",
     }  # fmt: skip
-    assert not list(again.folder.glob("runs/sweep/.*"))
+    assert not list(again.folder.glob("debug_runs/sweep/.*"))
 
 
 def kill_at_training_step(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], None]) -> None:
@@ -72,12 +72,12 @@ def kill_at_training_step(monkeypatch: pytest.MonkeyPatch, number: int, action: 
 
 
 def the_whole_table(command: Command, folder: Path) -> list[dict[str, str]]:
-    whole = command(*FOUR, "paths.multirun=runs/whole")
+    whole = command(*FOUR, "paths.multirun=debug_runs/whole")
     assert whole.status == 0, whole.err
     rows = table(folder, "whole")
     assert [(row["seed"], row["optim.lr"]) for row in rows] == list(product(("0", "1"), ("0.001", "0.01")))
     assert len({row["loss"] for row in rows}) == 4
-    shutil.rmtree(folder / "runs")
+    shutil.rmtree(folder / "debug_runs")
     return rows
 
 
@@ -99,7 +99,7 @@ def test_a_sweep_killed_for_real_skips_and_resumes(command: Command, tmp_path: P
     third = False
     while not third and process.poll() is None:  # at the latest the end of the sweep ends it
         time.sleep(0.01)
-        begun = [path.parents[1] for path in tmp_path.glob("runs/sweep/*/checkpoints/last.ckpt")]
+        begun = [path.parents[1] for path in tmp_path.glob("debug_runs/sweep/*/checkpoints/last.ckpt")]
         third = len(begun) == 3 and len(finished(tmp_path)) == 2
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_a_sweep_and_not_only_its_run(command: Command, monkeypatch:
         stopped = command(*FOUR)
     assert stopped.status == 128 + signal.SIGINT
     assert "Stopped by SIGINT and saved after step 4" in stopped.err
-    assert len(list(stopped.folder.glob("runs/sweep/*/config.yaml"))) == 2
+    assert len(list(stopped.folder.glob("debug_runs/sweep/*/config.yaml"))) == 2
     assert [row["status"] for row in table(stopped.folder)] == ["finished", *["unfinished"] * 3]
 
 
@@ -128,7 +128,7 @@ def test_a_sweep_by_name_starts_without_m_and_what_is_typed_wins(command: Comman
         assert [row["objective.sigma"] for row in rows] == sigmas
         assert {row["status"] for row in rows} == {"finished"}
         for row in rows:
-            run = ended.folder / "runs/dsm_sigma" / row["folder"]
+            run = ended.folder / "debug_runs/dsm_sigma" / row["folder"]
             assert (
                 str(yaml.safe_load((run / "config.yaml").read_text())["objective"]["sigma"]) == row["objective.sigma"]
             )
@@ -170,7 +170,7 @@ def test_every_row_is_of_its_own_run(command: Command, swept: str) -> None:
     name, rows = swept.split("=")[0], table(ended.folder)
     assert len({row[name] for row in rows}) == len(rows) > 1
     for row in rows:
-        run = yaml.safe_load((ended.folder / "runs/sweep" / row["folder"] / "config.yaml").read_text())
+        run = yaml.safe_load((ended.folder / "debug_runs/sweep" / row["folder"] / "config.yaml").read_text())
         chosen = str(run["seed"]) if name == "seed" else run["objective"]["_target_"].split(".")[-2]
         assert chosen == row[name]
 
@@ -245,11 +245,11 @@ def test_a_sweep_ends_with_the_page_of_its_runs_and_shows_the_config_once(comman
     assert said.count("all settings: the same command with --cfg job") == 1
     assert "run 1 of 2: objective.sigma=0.3" in said
     assert "run 2 of 2: objective.sigma=0.1" in said
-    place = ended.folder / "runs/sweep"
+    place = ended.folder / "debug_runs/sweep"
     assert f"compared: {place / 'comparison.html'}" in said
-    assert "with others: python src/compare.py runs" in said
+    assert "with others: python src/compare.py debug_runs" in said
     page = (place / "comparison.html").read_text()
     assert 0 < page.find("sigma=0.3</") < page.find("sigma=0.1</"), "in the order in which they were typed"
-    assert "python src/compare.py runs/sweep" in page
+    assert "python src/compare.py debug_runs/sweep" in page
     table = said[said.index("sweep of 2 runs") :]
     assert 0 < table.find("csm") < table.find("loss"), "headlines first"

@@ -21,7 +21,7 @@ from scorewise.run.folder import RunFolder
 
 Command = Callable[..., Outcome]
 STUDY = (*SMALL, "trainer.max_epochs=2", *LITTLE, "study.pruner=none", "study.startup=2")
-PLACE = "runs/study-csm-made-gaussian"
+PLACE = "debug_runs/study-csm-made-gaussian"
 
 
 def trials(folder: Path, place: str = PLACE) -> list[dict[str, str]]:
@@ -53,7 +53,7 @@ def test_a_killed_study_ends_as_if_it_had_not_been(command: Command, monkeypatch
     again = next(line for line in whole.out.splitlines() if line.startswith("python src/train.py"))
     trained = command(*again.split()[2:])
     assert trained.status == 0, trained.err
-    (alone,) = trained.folder.glob("runs/csm-made-gaussian/*")
+    (alone,) = trained.folder.glob("debug_runs/csm-made-gaussian/*")
     metrics = json.loads((alone / "summary.json").read_text())["metrics"]
     assert metrics["loss"] == float(rows[best]["loss"])
     assert alone.name == rows[best]["folder"]

@@ -11,6 +11,7 @@ from scorewise.comparison.columns import Column
 from scorewise.comparison.compared import Compared, caveats
 from scorewise.comparison.metrics import of_which_test
 from scorewise.comparison.table import BY_EXAMPLES, BY_SEEDS, ComparisonTable, Row, table_of_groups, table_of_runs
+from scorewise.errors import names_of
 from scorewise.tracking.numbers import LAST
 
 MOST = 60
@@ -40,7 +41,7 @@ def show(compared: Compared, console: Console) -> None:
     fitting = _fitting(table, columns, rows, console)
     console.print(_drawn(table, fitting, rows) if fitting else _folded(table, columns, rows))
     if fitting and (left := [table.columns[i].name for i in columns if i not in fitting]):
-        console.print(Text(f"too wide for this window, in the files: {', '.join(left)}", style="dim"))
+        console.print(Text(f"too wide for this window, in the files: {names_of(left, PARTS)}", style="dim"))
     if len(table.rows) > MOST:
         console.print(Text(f"... and {len(table.rows) - MOST} more rows, in the files"))
     console.print(Text(BY_SEEDS if compared.seeds_repeat else BY_EXAMPLES, style="dim"))
@@ -55,8 +56,8 @@ def _worth_it(column: Column, table: ComparisonTable, place: int) -> bool:
 
 def _fitting(table: ComparisonTable, columns: list[int], rows: list[Row], console: Console) -> list[int]:
     """Return the first of the columns that have room, at least those before the numbers and one number; else none."""
-    kept = list(columns)
     needed = next((n for n, i in enumerate(columns, 1) if table.columns[i].kind == "metric"), len(columns))
+    kept = columns[: max(needed, console.width // 3)]  # what a column takes at least
     while len(kept) >= needed:
         drawn = _drawn(table, kept, rows)
         if Measurement.get(console, console.options.update(max_width=10_000), drawn).maximum <= console.width:

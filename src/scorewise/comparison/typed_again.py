@@ -71,8 +71,15 @@ def chosen(config: Config) -> dict[str, Choice]:
         except NotTyped:
             changed = [f"{key}={value}" for key, value in part.items() if key != "_target_"]
             found[group] = Choice(option_or_class(group, str(part.get("_target_", ""))), changed)
-    beside = [f"{key}={_word(config[key])}" for key in main if key not in UNTYPED and config.get(key) != main[key]]
+    beside = [_as_typed(key, config[key]) for key in main if key not in UNTYPED and config.get(key) != main[key]]
     return found | ({"also": Choice("", beside)} if beside else {})
+
+
+def _as_typed(key: str, value: object) -> str:
+    try:
+        return f"{key}={_word(value)}"
+    except NotTyped:
+        return f"{key}={value}"
 
 
 def _group(group: str, part: Config, default: str, config: Config) -> list[str]:
