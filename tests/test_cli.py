@@ -55,6 +55,7 @@ def test_a_run_folder_and_what_is_in_it(command: Command) -> None:
 def test_a_finished_run_is_not_run_again(command: Command) -> None:
     first = command("debug=tiny")
     assert first.status == 0, first.err
+    assert "_target_" not in first.out, "of the data everything is the option's"
     before = {path: path.stat().st_mtime_ns for path in first.run.rglob("*")}
     again = command("debug=tiny")
     assert again.status == 0

@@ -71,7 +71,9 @@ def chosen(config: Config) -> dict[str, Choice]:
         except NotTyped:
             changed = [f"{key}={value}" for key, value in part.items() if key != "_target_"]
             found[group] = Choice(option_or_class(group, str(part.get("_target_", ""))), changed)
-    beside = [_as_typed(key, config[key]) for key in main if key not in UNTYPED and config.get(key) != main[key]]
+    beside = [
+        _as_typed(key, config[key]) for key in main if key not in (*UNTYPED, *GROUPS) and config.get(key) != main[key]
+    ]
     return found | ({"also": Choice("", beside)} if beside else {})
 
 
