@@ -27,6 +27,10 @@ TRAINING = [
     ("data=table data.path=none.csv", "none.csv"),
     ("data=images data.path=none", "none"),
     ("data=mnist paths.data=none", "data=mnist is not in"),
+    ("trainer.limit_train_batches=0.2", "trainer.limit_train_batches=0.2 is less than one of 4 batches: use 0.25"),
+    ("trainer.limit_val_batches=0.5", "trainer.limit_val_batches=0.5 is less than one of 1 batches"),
+    ("trainer.limit_test_batches=0.5", "trainer.limit_test_batches=0.5 is less than one of 1 batches"),
+    ("trainer.overfit_batches=0.1", "trainer.overfit_batches=0.1 is less than one of 4 batches"),
     ("name=a/b", "name=a/b is no name of a folder"),
     ("resume=nowhere", "nowhere is not a folder"),
     ("train=false", "train=false tests a finished run"),
@@ -44,6 +48,8 @@ OF_RUNS = [
     ("eval", "run=one data.path=a.csv", "data.path=a.csv is for runs of data=table"),
     ("eval", "run=one task=dens", "task=dens is no option of task"),
     ("eval", "run=one trainer.strategy=abc", "the trainer refuses these settings"),
+    ("eval", "run=one trainer.limit_test_batches=0.5", "trainer.limit_test_batches=0.5 is less than one of 1 batches"),
+    ("eval", "run=nowhere hydra.run.dir=here/it/is", "nowhere is not a folder"),
     ("predict", "run=one input=none.csv", "none.csv"),
     ("predict", "run=one input=5", "input=5 must be a path"),
     ("predict", "run=one input=rows.csv header=3", "header=3 must be true or false or null."),
@@ -54,6 +60,7 @@ OF_RUNS = [
     ("sample", "run=one m=3", "m is no setting of Scorewise"),
     ("sample", "run=one denoise=2", "denoise=2 must be true or false."),
     ("sample", "run=nowhere", "nowhere is not a folder"),
+    ("sample", "run=nowhere hydra.run.dir=here/it/is", "nowhere is not a folder"),
     ("tune", "study.trials=-1", "study.trials=-1 must be a whole number of at least 1."),
     ("tune", "study.name=[]", "study.name=[] must be a name or null."),
     ("tune", "study.name=a/b", "study.name=a/b is no name of a folder"),
@@ -64,6 +71,8 @@ OF_RUNS = [
     ("reproduce", "figure=fig1b budget=5", "budget=5 must be the name of a budget."),
     ("reproduce", "figure=fig99", "figure=fig99 is no option of figure"),
     ("reproduce", "figure=fig1b budget=tiny paths.runs=[]", "paths.runs=[] must be a path"),
+    ("reproduce", "figure=fig99 hydra.run.dir=here/it/is", "figure=fig99 is no option of figure"),
+    ("features", "data=digits trainer.limit_val_batches=0.001", "trainer.limit_val_batches=0.001 is less than one of"),
     ("features", "data=gaussian", "data=gaussian has no labels"),
     ("features", "data=digits extractor.channels=0", "extractor.channels=0 must be a whole number of at least 1."),
     ("features", "data=digits trainer.devices=2", "trains on one device"),
@@ -125,6 +134,24 @@ def test_nor_does_a_sweep_in_which_nothing_runs(
     assert said in ended.err
     assert "Traceback" not in ended.err
     assert set(tmp_path.iterdir()) <= {tmp_path / "cache"}
+
+
+LAUNCHES = [
+    ("launcher=local hydra.launcher.n_jobs=0", "the launcher refuses (n_jobs == 0 in Parallel has no meaning)"),
+    ("launcher=local hydra.launcher.batch_size=abc", "the launcher refuses (batch_size must be 'auto'"),
+    ("launcher=local hydra.launcher.pre_dispatch=abc", "the launcher refuses ('abc' is not a valid"),
+    ("launcher=local hydra.launcher.prefer=abc", "the launcher refuses (prefer=abc is not a valid backend hint"),
+    ("launcher=local hydra.launcher.require=abc", "the launcher refuses (require=abc is not a valid backend"),
+    ("launcher=local hydra.launcher.max_nbytes=abc", "the launcher refuses (Invalid literal for size"),
+    ("launcher=slurm", "the launcher refuses (Could not detect"),
+]
+"""What a launcher does not take, and what the sentence begins with."""
+
+
+@pytest.mark.parametrize(("typed", "said"), LAUNCHES)
+def test_a_launcher_that_refuses_leaves_nothing(refused: Callable[..., str], typed: str, said: str) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    assert refused("-m", "seed=0,1", *words_of(typed)).startswith(said)
 
 
 @pytest.mark.parametrize("name", ["eval", "predict", "sample", "tune", "reproduce", "features"])

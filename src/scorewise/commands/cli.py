@@ -82,11 +82,13 @@ def main(command: str) -> int:
         print("Stopped: the same command goes on.", file=sys.stderr)
         job.failed.append(130)
     except Exception as error:
-        sentence = None if debugging else one_sentence(error, command)
-        if (
-            sweeps.announced and is_rank_zero()
-        ):  # a launcher that lost one of its processes: what the others did is kept
-            _show_sweep(sweeps.announced.pop())
+        sentence = None if debugging else one_sentence(error, command) or sweeps.launcher_told(error)
+        if sweeps.announced and is_rank_zero():
+            sweep = sweeps.announced.pop()
+            if any(sweep.outcomes()):  # a launcher that lost one of its processes: what the others did is kept
+                _show_sweep(sweep)
+            else:
+                sweep.end()
         if sentence is None:
             raise
         print(sentence, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -14,12 +15,15 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from scorewise.errors import first_line
 from scorewise.files import put_text, write
 
 NOTES = ".cells"
 """Where the runs of a sweep note how they ended, until the table is written."""
 HYDRAS = "multirun.yaml"
 """Where Hydra writes what a sweep was."""
+PLUGINS = "hydra_plugins."
+"""The package that Hydra finds launchers in."""
 FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
 Row = dict[str, Any]
 
@@ -95,6 +99,16 @@ class Sweep:
         return rows
 
 
+def launcher_told(error: BaseException) -> str | None:
+    """Return what a launcher refuses, its settings or its machine, as a sentence; None for errors of other code."""
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    plugins = [at for at, module in enumerate(modules) if module.startswith(PLUGINS)]
+    if not plugins or any(module.startswith(f"{__package__}.") for module in modules[plugins[-1] :]):
+        return None
+    reason = first_line(error)
+    return f"the launcher refuses ({reason}): mend its setting (hydra.launcher.…), or use another one (launcher=basic)."
+
+
 def missing(folder: Path) -> tuple[Path, ...]:
     """Return a folder and those above it that are not there, the innermost first."""
     return tuple(one for one in (folder, *folder.parents) if not one.exists())
@@ -132,19 +146,23 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     write(path, columns, ([row.get(key, "") for key in columns] for row in rows))
 
 
-class Notes(Callback):
-    """Hydra's callback that announces a sweep and notes how each of its runs ended, in whatever process that is."""
+class Tidy(Callback):
+    """Hydra's callback that removes the folders which a refused run leaves empty."""
 
     def __init__(self) -> None:
         self.made: tuple[Path, ...] = ()
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note which folders Hydra makes for a single run."""
+        """Note which folders are not there yet."""
         self.made = missing(Path(config.hydra.run.dir).absolute())
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remove those that a refused run leaves empty."""
+        """Remove those that are empty."""
         remove_empty(self.made)
+
+
+class Notes(Callback):
+    """Hydra's callback that announces a sweep and notes how each of its runs ended, in whatever process that is."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Announce the sweep."""

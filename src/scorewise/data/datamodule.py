@@ -1,7 +1,8 @@
 """Batches of any data set, for Lightning."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningDataModule
@@ -145,18 +146,32 @@ class ScoreData(LightningDataModule):
                 f"data.batch_size={self.batch_size} does not divide over {processes} processes: use a multiple."
             )
 
-    def refuse_unusable(self, stages: Iterable[str]) -> None:
+    def refuse_unusable(self, stages: Iterable[str], limits: Mapping[str, Any]) -> None:
         """Read the data, as Lightning would ask for it later.
 
         Args:
             stages: of a run, fit or test.
+            limits: settings of the trainer, of which `overfit_batches` and `limit_train_batches` and its kin are read.
 
         Raises:
-            UserError: they are not there, or too few.
+            UserError: they are not there, or too few, also for the share of them that a limit asks for.
         """
         self.prepare_data()
         for stage in stages:
             self.setup(stage)
+            for split in NEEDED[stage]:
+                self._refuse_share_of_none(split, limits)
+
+    def _refuse_share_of_none(self, split: Split, limits: Mapping[str, Any]) -> None:
+        overfits = split != "test" and limits.get("overfit_batches")
+        setting = "overfit_batches" if overfits else f"limit_{split}_batches"
+        share, count = limits.get(setting), len(self._batches("train" if overfits else split))
+        if isinstance(share, float) and 0 < share * count < 1:
+            least = math.ceil(1e6 / count) / 1e6
+            raise UserError(
+                f"trainer.{setting}={share:g} is less than one of {count} batches: use {least:g} or more, or a number "
+                "of batches."
+            )
 
     def _batches(self, split: Split) -> Batches:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

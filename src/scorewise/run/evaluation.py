@@ -129,6 +129,7 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
     if "task" in config:
         refuse_unwritable(folder)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
+    data.refuse_unusable(["test"], config["trainer"])
     with stoppable("nothing was written, and the same command starts again"), shown_progress(task.watched, task.busy):
         (results,) = trainer.test(task, data, verbose=False)
     report = task.found()

@@ -69,6 +69,7 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
     task = Classification(network, build_optimisation(config), labels, seed)
     trainer = _trainer(config, task.optimisation.ema_decay)
     data = ScoreData(source, int(config["data"]["batch_size"]), seed)
+    data.refuse_unusable(["fit", "test"], config["trainer"])
     with stoppable("nothing was saved, and the same command starts again"):
         trainer.fit(task, data)
         (results,) = trainer.test(task, data, verbose=False)

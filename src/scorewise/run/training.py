@@ -102,7 +102,8 @@ class TrainingRun:
         self.code = code_version()
         self.trainer = self._trainer(name)
         if is_rank_zero():
-            self.data.refuse_unusable(stage for stage, key in (("fit", "train"), ("test", "test")) if config[key])
+            stages = [stage for stage, key in (("fit", "train"), ("test", "test")) if config[key]]
+            self.data.refuse_unusable(stages, config["trainer"])
 
     def _trainer(self, name: str) -> Trainer:
         settings = {key: value for key, value in self.config["trainer"].items() if key not in OURS}
