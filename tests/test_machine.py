@@ -18,7 +18,12 @@ from scorewise.commands import cli
 from scorewise.commands.commands import compare
 from scorewise.errors import UserError, machine_told, refused_by_machine
 from scorewise.files import refuse_unwritable
+from scorewise.run.folder import RunFolder
+from scorewise.tasks.denoising import Denoising
+from scorewise.tasks.density import DensityEstimation
+from scorewise.tasks.ood import OODScoring
 from scorewise.tasks.score_task import ScoreTask
+from scorewise.tasks.task import Task
 
 Command = Callable[..., Outcome]
 Patch = pytest.MonkeyPatch
@@ -242,15 +247,17 @@ NO_MEMORY: dict[str, Exception] = {
 }
 
 
-def stopping_at(step: int, error: Exception, monkeypatch: Patch, hook: str = "training_step") -> None:
-    plain = getattr(ScoreTask, hook)
+def stopping_at(
+    step: int, error: Exception, monkeypatch: Patch, hook: str = "training_step", task: type[Task] = ScoreTask
+) -> None:
+    plain = getattr(task, hook)
 
-    def hooked(self: ScoreTask, *given: object) -> object:
+    def hooked(self: Task, *given: object) -> object:
         if self.trainer.global_step >= step:
             raise error
         return plain(self, *given)
 
-    monkeypatch.setattr(ScoreTask, hook, hooked)
+    monkeypatch.setattr(task, hook, hooked)
 
 
 @pytest.mark.parametrize("kind", NO_MEMORY)
@@ -281,6 +288,35 @@ def test_no_memory_elsewhere(command: Command, monkeypatch: Patch) -> None:
         one_sentence(command(*SMALL), "not enough memory")
     assert command(*SMALL, "hydra.run.dir=one").status == 0
     one_sentence(command("run=one", "n=100000000000000", name="sample"), "not enough memory", "fewer examples")
+
+
+@pytest.mark.parametrize("kind", NO_MEMORY)
+def test_no_memory_in_a_test_keeps_what_was_trained(command: Command, monkeypatch: Patch, kind: str) -> None:
+    with monkeypatch.context() as patch:
+        stopping_at(0, NO_MEMORY[kind], patch, "test_step", DensityEstimation)
+        ended = command(*SMALL)
+    one_sentence(ended, "not enough memory for the test", "test=false", "last.ckpt")
+    steps = (ended.run / "metrics.csv").read_text()
+    with monkeypatch.context() as patch:
+        stopping_at(0, AssertionError("it trains again"), patch)
+        stopping_at(0, AssertionError("it tests"), patch, "test_step", DensityEstimation)
+        without = command(*SMALL, "test=false")
+    assert without.status == 0, without.err
+    assert (ended.run / "weights.safetensors").is_file()
+    assert (ended.run / "metrics.csv").read_text() == steps
+    tested = command(*SMALL, "train=false")
+    assert tested.status == 0, tested.err
+    assert RunFolder(ended.run, "").summary()["metrics"]
+
+
+def test_no_memory_under_eval_leaves_the_run_as_it_was(command: Command, monkeypatch: Patch) -> None:
+    run = command("debug=tiny", "data=digits").run
+    before = {path.name: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for words, task in (((), DensityEstimation), (("task=denoising",), Denoising), (("task=ood",), OODScoring)):
+        with monkeypatch.context() as patch:
+            stopping_at(0, NO_MEMORY["of a CPU"], patch, "test_step", task)
+            one_sentence(command(f"run={run}", *words, name="eval"), "not enough memory", "data.batch_size")
+    assert {path.name: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_fault_of_the_code_keeps_its_traceback(command: Command, monkeypatch: Patch) -> None:

@@ -32,5 +32,27 @@ def told(last: Path, batch_size: int) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def test_told(last: Path) -> Iterator[None]:
+    """Turn a test that memory does not hold into a sentence; another `data.batch_size` would be another run.
+
+    Args:
+        last: the checkpoint that the training has left.
+
+    Raises:
+        UserError: how the run is finished without a test, and what is kept.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        how = f"; {_kept(last)}" if last.is_file() else ""
+        raise UserError(
+            f"there is not enough memory for the test ({first_line(error)}): the same command goes on with it on a "
+            f"machine that has more, and with test=false it ends without a test{how}."
+        ) from error
+
+
 def _kept(last: Path) -> str:
     return f"the last good checkpoint is {last}" if last.is_file() else "none was saved yet"

@@ -197,7 +197,7 @@ class TrainingRun:
         self.table.reload()
         if (bar := self.trainer.progress_bar_callback) and self.task.watched is not None:
             bar.disable()  # what takes long shows its own
-        with shown_progress(self.task.watched, self.task.busy):
+        with failures.test_told(self.folder.last), shown_progress(self.task.watched, self.task.busy):
             results = self.trainer.test(self.task, self.data, verbose=False)
         self._catch_up()
         found = results[0] if results else {}
