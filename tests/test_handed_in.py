@@ -416,3 +416,20 @@ def test_a_damaged_summary_is_no_hindrance(tmp_path: Path) -> None:
 def test_a_saved_model_has_no_facts(tmp_path: Path) -> None:
     model = loaded("gaussian", ROW)
     assert "objective" not in repr(scorewise.load(model.save(tmp_path / "mine")))
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (1, 1, 4), (2, 2), (4, 1)])
+@pytest.mark.parametrize("name", ["conditional_score", "mixture", "gaussian", "cosine", "conditional_energy"])
+def test_queries_in_the_shape_of_the_data_are_no_repetition(name: str, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    model: Any = assemble({**RECIPES[name], "shape": list(shape)}, import_class)
+    asked = model.conditional_energy if name == "conditional_energy" else model.conditional_score
+    for count in (1, 3, 4):
+        x = examples(shape, count)
+        c = model.context(x)
+        flat = asked(x.flatten(1), c)
+        assert flat.shape == (count, 4)
+        found = asked(x, c)
+        assert found.shape == x.shape
+        torch.testing.assert_close(found.flatten(1), flat)
+        torch.testing.assert_close(asked(x.flatten(1)[:, None].transpose(0, 1), c)[0], flat)  # a leading axis repeats

@@ -125,13 +125,14 @@ def of_queries(
 ) -> Callable[Concatenate[M, Any, Any, P], Tensor]:
     """Let a method of a model, from queries and contexts to numbers per query, take queries as users have them.
 
-    Queries with one entry per context, or that can be repeated for each, under any leading axes, go straight through.
+    Queries with one entry per context, or that can be repeated for each, under any leading axes, go straight through,
+    unless they are the examples of the contexts in the shape of the data: (B, 1, D) beside (B, D, F) is no repetition.
     """
 
     @wraps(method)
     def taking(self: M, q_BD: Any, c_BDF: Any, *args: P.args, **kwargs: P.kwargs) -> Tensor:
         tensors = isinstance(q_BD, Tensor) and isinstance(c_BDF, Tensor)
-        if tensors and _broadcast(q_BD.shape, c_BDF.shape[:-1]):
+        if tensors and _broadcast(q_BD.shape, c_BDF.shape[:-1]) and not _in_shape(self, q_BD, c_BDF):
             straight = q_BD.dtype == c_BDF.dtype or _computable(self, q_BD)
             return method(self, q_BD if straight else q_BD.to(self.like), c_BDF, *args, **kwargs)
         examples, c_BDF = Examples.of(self, q_BD), torch.as_tensor(c_BDF).to(self.like)
@@ -183,6 +184,11 @@ def count_of(n: object) -> int:
 def _broadcast(one: Sequence[int], other: Sequence[int]) -> bool:
     """Return whether two shapes can be repeated to one."""
     return all(n == m or 1 in (n, m) for n, m in zip(reversed(one), reversed(other), strict=False))
+
+
+def _in_shape(model: TakesExamples, q_BD: Tensor, c_BDF: Tensor) -> bool:
+    """Return whether queries are the examples of their contexts, in the shape of the data and not flat."""
+    return len(model.shape) > 1 and tuple(q_BD.shape) == (*c_BDF.shape[:-2], *model.shape)
 
 
 def _computable(model: TakesExamples, x: Tensor) -> bool:
