@@ -1,5 +1,6 @@
 """What tests share."""
 
+import io
 import os
 import sys
 import warnings
@@ -12,6 +13,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest
 import torch
+from PIL import Image
 
 torch.set_num_threads(1)
 
@@ -29,6 +31,13 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+def grey_pixel() -> bytes:
+    """Return the smallest picture."""
+    picture = io.BytesIO()
+    Image.new("L", (1, 1), 128).save(picture, "png")
+    return picture.getvalue()
 
 
 @dataclass
@@ -49,10 +58,20 @@ class Outcome:
 
 @pytest.fixture
 def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., Outcome]:
-    """`python src/train.py ...` in this process, in an empty folder."""
+    """`python src/train.py ...` in this process, in an empty folder.
+
+    Pictures are made, but not rendered, which takes half of a short run, unless a test is marked with `pictures`.
+    """
     monkeypatch.chdir(tmp_path)
+    if request.node.get_closest_marker("pictures") is None:
+        from scorewise.plots.style import Drawing
+
+        monkeypatch.setattr(Drawing, "png", lambda _: grey_pixel())
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def run(*arguments: str, name: str = "train") -> Outcome:

@@ -23,6 +23,8 @@ from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import Paired, mean_and_spread, thinned
 from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
 
+pytestmark = pytest.mark.pictures
+
 ROOT = Path(__file__).parents[1]
 LONG = (
     *("fig3a", "fig3b", "fig4_celeba", "fig4_mnist", "fig5_saltpepper", "fig5_singlestep", "ncsn_mnist", "orders"),

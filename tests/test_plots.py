@@ -17,6 +17,8 @@ from scorewise.plots.columns import MOST
 from scorewise.plots.plane import STEP, Window, score_of
 from scorewise.plots.style import BLUE, MODEL
 
+pytestmark = pytest.mark.pictures
+
 CENTRE = torch.tensor([2.0, -1.0])
 
 
