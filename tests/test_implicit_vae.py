@@ -27,6 +27,8 @@ from scorewise.run.task import build_task
 from scorewise.tasks.implicit_vae import ImplicitVAE
 
 Command = Callable[..., Outcome]
+pytestmark = pytest.mark.pictures
+
 MNIST = ("experiment=vae_mnist",)
 SMALL = (
     "experiment=vae_mnist", "data=digits", "data.smoothing=0", "data.batch_size=64", "data.epochs=2",

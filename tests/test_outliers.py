@@ -336,6 +336,7 @@ def photos(tmp_path: Path) -> Path:
 LEFT_OUT = {"broken.png", "notes.txt", "dot.png", "bomb.png"}
 
 
+@pytest.mark.pictures
 def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     # After a few steps conditionals may still be as wide as they like.
     wide = ("likelihood=quadrature", "likelihood.largest_tail=1")
