@@ -96,7 +96,8 @@ def test_several_models_have_a_panel_each_on_the_axes_of_the_data() -> None:
     figure = plots.scores({"by its score": Score(), "by its density": Normal()}, points(), title="N(CENTRE, I)")
     assert [axes.get_title() for axes in figure.axes] == ["by its score", "by its density"]
     assert figure.get_suptitle() == "N(CENTRE, I)"
-    (by_score, by_density) = (axes.collections[-1] for axes in figure.axes)
+    arrows: Any = [axes.collections[-1] for axes in figure.axes]
+    by_score, by_density = arrows
     np.testing.assert_allclose(by_score.U, by_density.U, atol=1e-3)
     with pytest.raises(ValueError, match="object has no scores"):
         plots.scores({"one": Score(), "other": object()}, points())

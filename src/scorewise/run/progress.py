@@ -11,17 +11,26 @@ TOLD = 100
 """How often a training tells a notebook where it is."""
 
 
-def progress_bar() -> ProgressBar:
-    """Return a bar that moves in a terminal; in a notebook a line, which stays readable once it is stored."""
-    return NotebookLine() if "ipykernel" in sys.modules else RichProgressBar(leave=False)
+def progress_bar(run: str = "training") -> ProgressBar:
+    """Return a bar that moves in a terminal; in a notebook a line, which stays readable once it is stored.
+
+    Args:
+        run: what the run is called there.
+    """
+    return NotebookLine(run) if "ipykernel" in sys.modules else RichProgressBar(leave=False)
 
 
 @final
 class NotebookLine(ProgressBar):
-    """One line of a notebook's output: how far a training is, and at the end what it has come to."""
+    """One line of a notebook's output: how far a training is, and at the end what it has come to.
 
-    def __init__(self) -> None:
+    Args:
+        run: what the line begins with.
+    """
+
+    def __init__(self, run: str) -> None:
         super().__init__()
+        self.run = run
         self.shown: Any = None
         self.enabled = True
 
@@ -55,7 +64,8 @@ class NotebookLine(ProgressBar):
         done, all_steps = f"{trainer.global_step:,}", _steps(trainer)
         how_far = f"{done} steps" if ended else f"step {done}" + (f" of {all_steps:,}" if all_steps else "")
         numbers = self.get_metrics(trainer, pl_module).items()
-        line = ", ".join([how_far, *(f"{name} {value:.4g}" for name, value in numbers if isinstance(value, float))])
+        told = (f"{name} {value:.4g}" for name, value in numbers if isinstance(value, float))
+        line = ", ".join([f"{self.run}: {how_far}", *told])
         bundle = {"text/plain": line}
         if self.shown is None:
             self.shown = importlib.import_module("IPython.display").display(bundle, raw=True, display_id=True)
