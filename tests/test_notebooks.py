@@ -203,12 +203,13 @@ def test_a_training_in_a_notebook_is_one_line(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
     monkeypatch.setitem(sys.modules, "IPython.display", page)
     settings: dict[str, Any] = {"backbone__hidden": [8], "data__held_out": 100, "trainer__max_steps": 12}
+    settings |= {"data__examples_per_epoch": 2048, "data__batch_size": 512}
     for objective in ("dsm", "mle"):
         scorewise.fit("toy2d", objective=objective, name=objective, quiet=True, **settings)
     assert len(lines) == 2
     for name, told in zip(("dsm", "mle"), lines, strict=True):
         assert told[0] == f"{name}: step 0 of 12"
-        assert re.fullmatch(rf"{name}: step 5 of 12, train/loss -?[\d.]+", told[5])
+        assert re.fullmatch(rf"{name}: step 3 of 12, train/loss -?[\d.]+", told[3])
         assert re.fullmatch(rf"{name}: 12 steps, train/loss -?[\d.]+, val/loss -?[\d.]+", told[-1])
         assert len(told) == 14
 
