@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 .DEFAULT_GOAL := help
 RUN ?=
 DATA ?= mnist
-.PHONY: help setup demo test test-all browser bench features model docs results format lock clean
+.PHONY: help setup demo test test-all browser bench features model docs notebooks results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ model: $(STAMP) ## train the digits model that comes with the package, scorewise
 docs: $(STAMP) ## build the documentation for a browser: docs/_build/index.html
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
 	@echo docs/_build/index.html
+
+notebooks: $(STAMP) ## execute the notebooks of docs/notebooks/ again and store what they show
+	@$(BIN)/python docs/notebooks/execute.py
 
 results: $(STAMP) ## build docs/results.md, the table of docs/performance.md and docs/options.md
 	@$(BIN)/python -m scorewise.figures.results_page

@@ -27,7 +27,8 @@ TEXTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 def test_every_page_is_in_the_table_of_contents() -> None:
     contents = (DOCS / "index.md").read_text() + (DOCS / "api.md").read_text()
     listed = re.findall(r"^([a-z_/]+)$", contents, re.MULTILINE)
-    assert sorted(str(page.relative_to(DOCS).with_suffix("")) for page in PAGES) == sorted([*listed, "index"])
+    pages = [*PAGES, *DOCS.glob("notebooks/*.ipynb")]
+    assert sorted(str(page.relative_to(DOCS).with_suffix("")) for page in pages) == sorted([*listed, "index"])
 
 
 def test_every_picture_of_a_page_is_there() -> None:

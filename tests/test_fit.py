@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import RichProgressBar
 from test_cli import Command
 
 import scorewise
 from scorewise.errors import UserError
-from scorewise.run.progress import progress_bar
+from scorewise.run.progress import NotebookLine, progress_bar
 
 TINY: dict[str, Any] = {"debug": "tiny", "backbone__hidden": [8, 8], "optim__schedule": "constant"}
 
@@ -35,6 +36,21 @@ def test_it_finds_the_folder_of_the_command_and_the_command_finds_its(command: C
     assert not torch.equal(*(next(one.parameters()) for one in (model, other)))
     assert warnings.showwarning is shown
     assert HydraConfig.instance().cfg is set_before
+
+
+def test_quiet_leaves_out_what_is_printed_and_keeps_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fit = partial(scorewise.fit, "digits", objective="dsm", **TINY)
+    fit(quiet=True)
+    assert capsys.readouterr().out == ""
+    fit(quiet=False)
+    assert "is finished" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"optim\.lr"):
+        fit(quiet=True, optim__lr=-1.0)
+    fit()
+    assert "is finished" in capsys.readouterr().out
 
 
 def test_a_file_is_a_table_and_a_folder_is_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,4 +87,4 @@ def test_what_the_command_refuses_is_the_same_sentence(
 def test_the_bar_of_a_notebook_needs_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(progress_bar(), RichProgressBar)
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
-    assert isinstance(progress_bar(), TQDMProgressBar)
+    assert isinstance(progress_bar(), NotebookLine)

@@ -94,6 +94,17 @@ def test_a_model_without_either_is_refused(draw: Any) -> None:
         draw(object(), points())
 
 
+def test_several_models_have_a_panel_each_on_the_axes_of_the_data() -> None:
+    figure = plots.scores({"by its score": Score(), "by its density": Normal()}, points(), title="N(CENTRE, I)")
+    assert [axes.get_title() for axes in figure.axes] == ["by its score", "by its density"]
+    assert figure.get_suptitle() == "N(CENTRE, I)"
+    arrows: Any = [axes.collections[-1] for axes in figure.axes]
+    by_score, by_density = arrows
+    np.testing.assert_allclose(by_score.U, by_density.U, atol=1e-3)
+    with pytest.raises(ValueError, match="object has no scores"):
+        plots.scores({"one": Score(), "other": object()}, points())
+
+
 def test_all_panels_of_the_plane_have_the_axes_of_the_data() -> None:
     far = torch.cat([points(), torch.full((100, 2), 1e4), torch.full((3, 2), math.nan)])
     figure = plots.plane(Normal(), {"data": points(), "samples": far})

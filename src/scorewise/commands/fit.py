@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ from scorewise.commands.commands import train
 from scorewise.comparison.loading import load
 from scorewise.config.refusals import one_sentence
 from scorewise.errors import UserError, machine_told, spelled
+from scorewise.tracking import console
 
 
-def fit(data: str | Path = "digits", *settings: str, classes: Sequence[type] = (), **named: object) -> Any:
+def fit(
+    data: str | Path = "digits", *settings: str, classes: Sequence[type] = (), quiet: bool = False, **named: object
+) -> Any:
     """Train as `python src/train.py` does, or find the finished run of the same settings, and return its model.
 
     Args:
         data: a data set by name; or a file, which is a table, or a folder of images.
         settings: as they are typed, "backbone.hidden=[64,64]".
         classes: your own classes that the settings name.
+        quiet: leave out what the command prints, and keep its progress and its warnings.
         named: further settings, with two underscores for every dot: objective="csm", trainer__max_steps=100.
 
     Raises:
@@ -34,7 +39,8 @@ def fit(data: str | Path = "digits", *settings: str, classes: Sequence[type] = (
     """
     words = [*_of_data(data), *settings, *(f"{_dotted(name)}={_value(value)}" for name, value in named.items())]
     load_dotenv(Path.cwd() / ".env")
-    with warnings.catch_warnings():  # the command shows them its own way
+    # The command shows warnings its own way.
+    with warnings.catch_warnings(), console.saying_nothing() if quiet else nullcontext():
         return load(_trained(words), classes)
 
 

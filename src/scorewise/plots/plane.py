@@ -113,25 +113,28 @@ def density(model: Any, x: Any, path: str | Path | None = None, *, title: str = 
 
 @styled
 def scores(model: Any, x: Any, path: str | Path | None = None, *, title: str = "") -> Drawing:
-    """Draw the scores of a model of two dimensions as arrows, under examples.
+    """Draw the scores of models of two dimensions as arrows, under examples.
 
     Args:
-        model: with a score, conditional scores or a density.
-        x: examples (N, 2) on the device of the model, which say what is shown.
+        model: with a score, conditional scores or a density; or several by label, a panel each.
+        x: examples (N, 2) on the device of the models, which say what is shown.
         path: a file to write.
-        title: above it; what the arrows are where it is empty.
+        title: above everything; of a single model, what the arrows are where it is empty.
 
     Raises:
-        ValueError: the model has none of them.
+        ValueError: a model has none of them.
     """
-    found = score_of(model)
-    if found is None:
-        raise ValueError(f"{type(model).__name__} has no scores to draw: try plots.density")
-    picture, x_N2 = Drawing(4.4, 4.6), numbers(x)
-    axes, window = picture.add_subplot(), Window.around(x_N2)
-    _draw_arrows(axes, window, found[1], _device(x), x_N2)
-    _frame(axes, window, title or found[0])
-    return finished(picture, path)
+    several = isinstance(model, Mapping)
+    x_N2, device = numbers(x), _device(x)
+    window = Window.around(x_N2)
+    panels: list[tuple[str, Callable[[Axes], None]]] = []
+    for label, one in model.items() if several else [(title, model)]:
+        found = score_of(one)
+        if found is None:
+            raise ValueError(f"{type(one).__name__} has no scores to draw: try plots.density")
+        draw = partial(_draw_arrows, window=window, field=found[1], device=device, under_N2=x_N2)
+        panels.append((label or found[0], draw))
+    return finished(_side_by_side(panels, window, title if several else ""), path)
 
 
 @styled
@@ -157,15 +160,21 @@ def plane(model: Any, points: Mapping[str, Any], path: str | Path | None = None,
         panels.append(("density", partial(_draw_density, window=window, log_q=log_q, device=device)))
     if field is not None:
         panels.append((field[0], partial(_draw_arrows, window=window, field=field[1], device=device, under_N2=data_N2)))
+    return finished(_side_by_side(panels, window, title), path)
+
+
+def _side_by_side(panels: Sequence[tuple[str, Callable[[Axes], None]]], window: Window, title: str) -> Drawing:
+    """Return a picture of panels with the same axes, each with its label."""
     wide = across(len(panels))
     rows = math.ceil(len(panels) / wide)
-    picture = Drawing(3.6 * wide, 3.8 * rows + 0.4 * bool(title))
+    width, height = (3.6, 3.8) if len(panels) > 1 else (4.4, 4.6)
+    picture = Drawing(width * wide, height * rows + 0.4 * bool(title))
     for i, (label, draw) in enumerate(panels, 1):
         axes = picture.add_subplot(rows, wide, i)
         draw(axes)
         _frame(axes, window, label)
     picture.suptitle(title)
-    return finished(picture, path)
+    return picture
 
 
 def log_density(model: Any) -> Field | None:

@@ -117,12 +117,12 @@ class TrainingRun:
             **settings,
             logger=loggers,
             plugins=[checkpoint.CheckpointFiles()],
-            callbacks=self._callbacks(),
+            callbacks=self._callbacks(name),
             default_root_dir=self.folder.path,
             enable_progress_bar=bool(self.config["callbacks"]["progress"]),
         )
 
-    def _callbacks(self) -> list[Callback]:
+    def _callbacks(self, name: str) -> list[Callback]:
         chosen, monitor = self.config["callbacks"], self.config["task"]["monitor"]
         callbacks: list[Callback] = [
             SampleGrids(lambda _: self._draw(self.task.model, MEANWHILE), int(chosen["sample_every_n_epochs"])),
@@ -136,7 +136,7 @@ class TrainingRun:
         if chosen["patience"] is not None:
             callbacks.append(Patience(monitor, int(chosen["patience"])))
         if chosen["progress"]:
-            callbacks.append(progress_bar())
+            callbacks.append(progress_bar(name))
         return [*callbacks, *self.watching]
 
     def _draw(self, model: Trained, most: int = MOST) -> Path | None:

@@ -136,3 +136,13 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
 def say(sentence: str) -> None:
     """Print one sentence."""
     console.print(sentence, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def saying_nothing() -> Iterator[None]:
+    """Print nothing meanwhile."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
