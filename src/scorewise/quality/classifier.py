@@ -116,12 +116,13 @@ class ClassifierFeatures(FeatureExtractor):
         return folder
 
     @classmethod
-    def load(cls, folder: Path) -> "ClassifierFeatures":
+    def load(cls, folder: str | Path) -> "ClassifierFeatures":
         """Return the network of a folder; nothing in the folder is executed.
 
         Raises:
             UserError: a file is missing, damaged, or not the one that it was saved with.
         """
+        folder = Path(folder)
         try:
             config = read_yaml(folder / CONFIG)
             extractor = cls(**config["extractor"])
