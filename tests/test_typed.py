@@ -82,7 +82,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "eval": ("trainer.limit_test_batches=1",),
     "eval task=denoising": ("task.images=4",),
     "eval task=ood": ("task.images=8", "task.likelihood_images=2", "task.resamples=9"),
-    "eval task=sample_quality": ("task.samples=80", "task.batch=40", "task.subsets=2", "task.shown=4"),
+    "eval task=sample_quality": ("task.samples=20", "task.batch=20", "task.subsets=2", "task.shown=4"),
 }
 """What makes a command small, by its name and a word of it, or its name and a blank where it has none."""
 BEFORE = {
@@ -99,13 +99,13 @@ MADE = {
         *("runs/*/*/predictions/densities.csv", "runs/*/*/samples/samples.csv"),
     ),
     "compare": ("runs/comparison.html", "reports/sweep/comparison.csv"),
-    "sample_quality": ("cache/features/mnist-*", "runs/*/*/sample_quality-80-test-*.json"),
+    "sample_quality": ("cache/features/mnist-*", "runs/*/*/sample_quality-20-test-*.json"),
     "your_data": ("runs/*/*/predictions/densities.csv", "runs/*/*/predictions/outliers.csv", "runs/*/*/ood.json"),
 }
 """What a page ends with, beside runs."""
 SMALLER = {
     'objective="csm", backbone__hidden': 'debug="tiny", objective="csm", backbone__hidden',
-    "draw(model, 2000, 500": "draw(model, 40, 20",
+    "draw(model, 2000, 500": "draw(model, 20, 20",
     "subsets=100, subset_size=1000": "subsets=2, subset_size=10",
 }
 """What is replaced in blocks of Python."""

@@ -41,6 +41,15 @@ class ClassifierFeatures(FeatureExtractor):
         channels: of the first convolution; the others have twice and four times as many.
         num_features: of the hidden layer (F).
         accuracy: share of the held-out images that it classifies correctly, once that is known.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.quality import ClassifierFeatures
+        >>> extractor = ClassifierFeatures.random((1, 8, 8))  # never trained, the same one for everybody
+        >>> extractor(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape
+        torch.Size([5, 64])
+        >>> extractor.hash
+        '47465098'
     """
 
     @within_ranges
