@@ -29,6 +29,7 @@ from scorewise.comparison.curves import panels, thinned
 from scorewise.comparison.finding import find_runs
 from scorewise.comparison.law import other_examples
 from scorewise.comparison.metrics import Metric, meanings
+from scorewise.comparison.order import in_order
 from scorewise.comparison.record import Record, read_record
 from scorewise.comparison.seeds import mean_of
 from scorewise.comparison.settings import differing
@@ -146,21 +147,21 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert "copies/inner repeats a/1" in said
     rows = list(csv.DictReader((tmp_path / "out/comparison.csv").open()))
-    assert [row["run"] for row in rows] == ["a/1", "b/2", "b/3", "copies/inner"]
-    assert [float(row["nll"]) for row in rows] == [296.138, 1e3, 99.5, 296.138]
-    assert (rows[0]["nll_se"], rows[1]["nll_se"]) == ("0.906", "")
-    assert [row["objective"] for row in rows] == ["csm", "mle", "csm", "csm"]
-    assert [row["group"] for row in rows] == ["1", "2", "3", "1"]
+    assert [row["run"] for row in rows] == ["a/1", "copies/inner", "b/3", "b/2"]
+    assert [float(row["nll"]) for row in rows] == [296.138, 296.138, 99.5, 1e3]
+    assert (rows[0]["nll_se"], rows[3]["nll_se"]) == ("0.906", "")
+    assert [row["objective"] for row in rows] == ["csm", "csm", "csm", "mle"]
+    assert [row["group"] for row in rows] == ["1", "1", "2", "3"]
     page = Page((tmp_path / "out/comparison.html").read_text())
     assert page.tables["runs"][0] == [
         *("objective", "lr", "nll", "loss (csm)", "loss (mle)", "denoising: psnr"),
         *("context", "steps", "minutes", "parameters", "run"),
     ]
-    assert page.column("runs", "nll") == ["296.14 (0.91)", "1000", "99.5", "296.14 (0.91)"]
-    assert page.column("runs", "loss (mle)") == ["", "298.7", "", ""]
-    assert page.column("runs", "denoising: psnr") == ["20.50 (0.10)", "", "", "20.50 (0.10)"]
+    assert page.column("runs", "nll") == ["296.14 (0.91)", "296.14 (0.91)", "99.5", "1000"]
+    assert page.column("runs", "loss (mle)") == ["", "", "", "298.7"]
+    assert page.column("runs", "denoising: psnr") == ["20.50 (0.10)", "20.50 (0.10)", "", ""]
     assert "dB, data in [-1, 1]" in page.texts
-    assert page.column("runs", "run") == ["a/1", "b/2", "b/3", "copies/inner"]
+    assert page.column("runs", "run") == ["a/1", "copies/inner", "b/3", "b/2"]
     assert page.column("runs", "lr") == ["0.0015", "0.0015", "0.01", "0.0015"]
     at = page.tables["runs"][0].index("nll")
     assert page.values["runs"][1][at] == "296.138"
@@ -169,6 +170,30 @@ def test_numbers_settings_and_files(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {fact.column.name for fact in FACTS if fact.column} <= set(page.tables["runs"][0])
     assert "../runs/a/1" in {(given.get("href") or "")[2:] for tag, given in page.elements if tag == "a"}
     assert "nats per example, of data + N(0, 0.3^2)" in page.texts
+
+
+def test_runs_stand_in_the_order_of_what_differs(tmp_path: Path) -> None:
+    """Folders of a sweep are called by hashes, which order nothing; as texts 10 < 2."""
+    dsm = {"_target_": "scorewise.objectives.dsm.DSM"}
+    for folder, sigma in (("3f", 0.1), ("a0", 1e-5), ("1c", 10), ("b7", 0.05), ("92", 2.0)):
+        make(tmp_path / "sweep" / folder, {"nll": 1.0}, objective={**dsm, "sigma": sigma})
+    page, _ = made(tmp_path, tmp_path / "sweep")
+    assert page.column("runs", "sigma") == ["1e-05", "0.05", "0.1", "2", "10"]
+    hidden, seeds = ([128, 128], [64], [1024], [64, 512], [64, 64]), (10, 2)
+    places = [(width, seed) for width in hidden for seed in seeds]
+    for place, (width, seed) in enumerate(places):
+        make(tmp_path / f"wide/{place}", {"nll": 1.0}, backbone__hidden=width, seed=seed)
+    make(tmp_path / "wide/none", {"nll": 1.0}, backbone__hidden=None, seed=0)
+    none, *ordered = (record.path.name for record in in_order(found(tmp_path / "wide")))
+    assert none == "none"
+    assert [places[int(name)] for name in ordered] == [(width, seed) for width in sorted(hidden) for seed in (2, 10)]
+    for place, name in enumerate(("mle.MLE", "csm.CSM", "sm.SM")):
+        for rate in (0.01, 0.002):
+            objective = {"_target_": f"scorewise.objectives.{name}"}
+            make(tmp_path / f"kinds/{place}/{rate}", {"nll": 1.0}, objective=objective, optim__lr=rate)
+    page, _ = made(tmp_path, tmp_path / "kinds")
+    assert page.column("runs", "objective") == ["csm", "csm", "mle", "mle", "sm", "sm"]
+    assert page.column("runs", "lr") == ["0.002", "0.01"] * 3
 
 
 def test_seeds_are_taken_together_with_a_known_interval(tmp_path: Path) -> None:
@@ -341,9 +366,9 @@ def test_numbers_of_different_laws_are_marked_and_not_on_one_axis(
     for words in (
         *(
             "3 different laws",
-            "A: mnist + N(0, 0.3^2): objective=csm data=mnist smoothing=0.3 batch_size=64,",
+            "A: digits + N(0, 0.1^2): objective=csm data=digits smoothing=0.1 batch_size=64",
             "B: mnist + N(0, 0.1^2): objective=csm data=mnist smoothing=0.1 batch_size=64",
-            "C: digits + N(0, 0.1^2): objective=csm data=digits smoothing=0.1 batch_size=64",
+            "C: mnist + N(0, 0.3^2): objective=csm data=mnist smoothing=0.3 batch_size=8, ",
         ),
         *(
             "objective=dsm differ in objective.sigma",
@@ -352,7 +377,7 @@ def test_numbers_of_different_laws_are_marked_and_not_on_one_axis(
     ):
         assert words in told, words
         assert words in said, words
-    assert page.column("runs", "law") == ["A", "B", "A", "C", "A", "A"]
+    assert page.column("runs", "law") == ["A", "B", "C", "C", "C", "C"]
     drawn = panels(compare_records(found(tmp_path / "r")))
     assert [(panel.metric.title, panel.law[:1], len(panel.lines)) for panel in drawn] == [
         *(("nll", "A", 4), ("nll", "B", 1), ("nll", "C", 1)),
@@ -376,8 +401,8 @@ def test_vaes_and_other_curves(tmp_path: Path) -> None:
     page, _ = made(tmp_path, tmp_path / "r")
     titles = [panel.title for panel in panels(compare_records(found(tmp_path / "r")))]
     assert [title.partition(",")[0] for title in titles] == ["ais", "neg_elbo", "loss (pcd)", "acceptance"]
-    assert page.column("runs", "ais") == ["88", "", "89"]
-    assert page.column("runs", "method") == ["elbo", "", "stein"]
+    assert page.column("runs", "ais") == ["88", "89", ""]
+    assert page.column("runs", "method") == ["elbo", "stein", ""]
 
 
 def test_runs_are_called_by_what_differs(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 from sphinx.errors import ExtensionError
-from test_compose import settled
 
 import scorewise
 from scorewise import catalog
@@ -102,26 +100,3 @@ def test_a_formula_that_cannot_be_typeset_is_an_error(monkeypatch: pytest.Monkey
     assert "<mfrac>" in mathml.typeset(r"\frac{1}{2}", block=True)
     with pytest.raises(ExtensionError, match="cannot be typeset"):
         mathml.typeset(r"\nothing", block=False)
-
-
-def commands_in(page: Path) -> list[str]:
-    """Return what is typed after src/train.py in the blocks of a page, without what stands for something."""
-    blocks = re.findall(r"```(?:bash|text)\n(.*?)```", page.read_text(), re.DOTALL)
-    joined = "\n".join(blocks).replace("\\\n", " ")
-    found = re.findall(r"^(?:\$ )?(?:\.venv/bin/)?python src/train\.py([^#\n]*)", joined, re.MULTILINE)
-    return [one for one in found if "..." not in one and "searchpath" not in one]
-
-
-COMMANDS = [(page.stem, typed) for page in TEXTS for typed in commands_in(page)]
-
-
-@pytest.mark.parametrize(("page", "typed"), COMMANDS)
-def test_every_training_of_a_page_composes(page: str, typed: str) -> None:
-    """Of a sweep the first run does."""
-    words = [re.sub(r"^([\w.]+=[^\[{,'\"]*),.*", r"\1", word) for word in shlex.split(typed) if word != "-m"]
-    settled(*words)
-
-
-def test_the_pages_have_commands() -> None:
-    assert len(COMMANDS) > 30
-    assert {"README", "first_hour", "commands", "density", "your_data", "sweeps"} <= {page for page, _ in COMMANDS}

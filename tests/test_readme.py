@@ -146,16 +146,6 @@ def test_the_worked_example(command: Callable[..., Outcome], tmp_path: Path, mon
     assert "needs a backbone with causal features; backbone=mlp has none" in refused.err
 
 
-def test_the_commands_compose() -> None:
-    from test_compose import settled
-
-    shown = block((DOCS / "commands.md").read_text(), "bash", "objective=csm head=mixture")
-    commands = re.findall(r"^python src/train\.py(.*?)(?:#.*)?$", shown, re.MULTILINE)
-    assert len(commands) == 7
-    for arguments in commands:
-        settled(*(re.sub(r"=([^,]*),.*", r"=\1", word) for word in arguments.split() if word != "-m"))
-
-
 def test_the_table_of_benchmarks_is_what_was_measured() -> None:
     from scorewise.figures import results_page
 

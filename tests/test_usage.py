@@ -1,5 +1,7 @@
 """The words of --help, --version, and of a Python that lacks the packages."""
 
+import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from test_compose import settled
 
 from scorewise import __version__, catalog
 from scorewise.commands import cli, ready, usage
 from scorewise.commands.commands import commands
+from scorewise.comparison import typed_again
+from scorewise.tracking import console
 
 Command = Callable[..., Any]
 SOURCE = Path(__file__).parents[1] / "src"
@@ -27,6 +33,7 @@ def test_help_has_one_line_for_every_group_and_option(
     of_ours = [line for line in lines if "python src/" not in line]
     assert max(map(len, of_ours)) <= 80
     assert sum(line.startswith(f"  python src/{name}.py ") for line in lines) == 3
+    assert "debug/" not in ended.out, "a group that follows from others, and cannot be typed"
     chosen = catalog.default_options(name)
     for group in {*chosen} & {*catalog.groups()}:
         if group != "latent" or "task" in chosen:
@@ -54,6 +61,28 @@ def test_the_examples_are_of_options_that_there_are() -> None:
                 assert value in catalog.options(key), word
             elif equals and "." not in key and not word.startswith("'"):
                 assert key in catalog.settings_beside_groups(name), word
+
+
+@pytest.mark.parametrize(
+    ("words", "bright"),
+    [
+        ((), {"head", "sampler", "likelihood"}),
+        (("objective=mle",), {"objective", "head", "sampler"}),
+        (("head=conditional_score",), {"head", "sampler", "likelihood"}),
+        (("optim.lr=0.5",), {"head", "sampler", "likelihood", "optim"}),
+    ],
+)
+def test_what_was_typed_and_what_auto_came_to_is_bright(
+    words: tuple[str, ...], bright: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=said, force_terminal=True, color_system="standard", width=80))
+    console.show_config(typed_again.chosen(settled(*words)), "a run")
+    *tree, caption = said.getvalue().splitlines()[1:]
+    dim = {re.sub(r".*\x1b\[2m(\w+):.*", r"\1", line) for line in tree if "\x1b[2m" in line}
+    assert dim == {"task", "objective", "backbone", "head", "data", "sampler", "optim", "trainer", "callbacks"} - bright
+    assert len(tree) == len(dim) + len(bright)
+    assert "or by auto" in caption
 
 
 @pytest.mark.parametrize(("words", "status"), [((), 2), (("--help",), 0), (("--version",), 0)])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from scorewise.comparison.compared import Compared, compare_records
 from scorewise.comparison.finding import RunFolders, find_runs, is_run
+from scorewise.comparison.order import in_order
 from scorewise.comparison.record import Record, read_record
 from scorewise.comparison.spreadsheet import runs_csv, seeds_csv
 from scorewise.errors import UserError, printable
@@ -85,18 +86,18 @@ def _default_out(folders: Sequence[Path]) -> Path:
 
 
 def compare_folders(arguments: Sequence[str]) -> Made:
-    """Compare the runs of folders and write the files.
+    """Compare the runs of folders, in the order of what tells them apart, and write the files.
 
     Raises:
         UserError: see `asked`; there is no run, or a file cannot be written.
     """
     folders, out = asked(arguments)
     command = " ".join(["python src/compare.py", *map(shlex.quote, arguments)])
-    return _made(find_runs(folders), out, printable(command))
+    return _made(in_order(_records(find_runs(folders))), out, printable(command))
 
 
 def compare_runs(runs: Sequence[Path], out: Path, command: str) -> Made:
-    """Compare runs and write the files.
+    """Compare runs, in the order in which they are given, and write the files.
 
     Args:
         runs: their folders.
@@ -106,16 +107,19 @@ def compare_runs(runs: Sequence[Path], out: Path, command: str) -> Made:
     Raises:
         UserError: a file cannot be written.
     """
-    return _made(RunFolders(list(runs), {}), out, command)
+    return _made(_records(RunFolders(list(runs), {})), out, command)
 
 
-def _made(found: RunFolders, out: Path, command: str) -> Made:
+def _records(found: RunFolders) -> list[Record]:
     above = Path(os.path.commonpath([path.absolute().parent for path in found.runs])) if found.runs else Path.cwd()
     records = [read_record(path, printable(os.path.relpath(path.absolute(), above))) for path in found.runs]
-    records += [
+    return records + [
         Record(path, printable(str(path)), problems=(f"cannot be opened ({reason})",))
         for path, reason in found.unreadable.items()
     ]
+
+
+def _made(records: Sequence[Record], out: Path, command: str) -> Made:
     compared = compare_records(records)
     from scorewise.comparison.page import page  # matplotlib takes a second, which a wrong argument need not wait for
 

@@ -36,6 +36,11 @@ class CelebA(EightBitImages):
 
     Raises:
         UserError: another size.
+
+    Example:
+        >>> from scorewise.data import CelebA
+        >>> CelebA(size=64).shape  # nothing is read before it is needed
+        (3, 64, 64)
     """
 
     mean, std = -0.12, 0.51

@@ -87,6 +87,18 @@ class ImageFolder(EightBitImages):
 
     Raises:
         UserError: a setting is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from scorewise.data import ImageFolder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for level in range(20):
+        ...         Image.new("L", (40, 30), 10 * level).save(Path(folder) / f"{level}.png")
+        ...     photos = ImageFolder(folder, size=8, channels=1, val=0, test=1, cache=folder)
+        ...     photos.shape, photos.count("test")
+        ((1, 8, 8), 20)
     """
 
     mean, std = 0.0, 0.5

@@ -13,7 +13,17 @@ from scorewise.data.torchvision_images import TorchvisionImages
 
 
 class Digits(FixedSource):
-    """The 1,797 real 8x8 digits that ship inside scikit-learn, grey levels 0 to 16; no download."""
+    """The 1,797 real 8x8 digits that ship inside scikit-learn, grey levels 0 to 16; no download.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import Digits
+        >>> digits = Digits()
+        >>> digits.examples("train", torch.arange(5), 0, 0).shape
+        torch.Size([5, 64])
+        >>> digits.count("train"), digits.labels("test")[:3].tolist()
+        (1297, [0, 5, 6])
+    """
 
     name, shape = "digits", (1, 8, 8)
     mean, std = -0.3895, 0.7521
@@ -57,7 +67,13 @@ def _idx_files(folder: str, md5s: tuple[str, ...]) -> tuple[tuple[tuple[str, str
 
 
 class Mnist(TorchvisionImages):
-    """MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
+    """MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images.
+
+    Example:
+        >>> from scorewise.data import Mnist
+        >>> Mnist().shape  # nothing is read before it is needed
+        (1, 28, 28)
+    """
 
     name, shape, held_out = "mnist", (1, 28, 28), 5_000
     mean, std = -0.7386, 0.6162
@@ -79,7 +95,13 @@ class Mnist(TorchvisionImages):
 
 
 class FashionMnist(TorchvisionImages):
-    """Fashion-MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images."""
+    """Fashion-MNIST: 28x28 grey, 55,000 training, 5,000 validation and 10,000 test images.
+
+    Example:
+        >>> from scorewise.data import FashionMnist
+        >>> FashionMnist().shape  # nothing is read before it is needed
+        (1, 28, 28)
+    """
 
     name, shape, held_out = "fashion_mnist", (1, 28, 28), 5_000
     mean, std = -0.4279, 0.7060
@@ -101,7 +123,13 @@ class FashionMnist(TorchvisionImages):
 
 
 class Cifar10(TorchvisionImages):
-    """CIFAR-10: 32x32 RGB, 45,000 training, 5,000 validation and 10,000 test images."""
+    """CIFAR-10: 32x32 RGB, 45,000 training, 5,000 validation and 10,000 test images.
+
+    Example:
+        >>> from scorewise.data import Cifar10
+        >>> Cifar10().shape  # nothing is read before it is needed
+        (3, 32, 32)
+    """
 
     name, shape, held_out = "cifar10", (3, 32, 32), 5_000
     mean, std = -0.0532, 0.5017
@@ -119,7 +147,13 @@ class Cifar10(TorchvisionImages):
 
 
 class Svhn(TorchvisionImages):
-    """SVHN, house numbers: 32x32 RGB, 68,257 training, 5,000 validation and 26,032 test images."""
+    """SVHN, house numbers: 32x32 RGB, 68,257 training, 5,000 validation and 26,032 test images.
+
+    Example:
+        >>> from scorewise.data import Svhn
+        >>> Svhn().shape  # nothing is read before it is needed
+        (3, 32, 32)
+    """
 
     name, shape, held_out = "svhn", (3, 32, 32), 5_000
     mean, std = -0.0971, 0.3985

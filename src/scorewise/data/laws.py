@@ -20,6 +20,13 @@ class GaussianMixtureLaw:
 
     Raises:
         ValueError: a covariance is not symmetric and positive definite, or the shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import GaussianMixtureLaw
+        >>> law = GaussianMixtureLaw(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])
+        >>> law.smoothed(1.0).score(torch.ones(1, 2, dtype=torch.float64))  # of N(0, 2 I)
+        tensor([[-0.5000, -0.5000]], dtype=torch.float64)
     """
 
     def __init__(self, weights_K: Tensor, means_KD: Tensor, covariances_KDD: Tensor) -> None:

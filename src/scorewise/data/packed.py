@@ -40,6 +40,11 @@ class Cifar10Subset(EightBitImages):
     Args:
         root: folder that holds cifar10_subset/, or CIFAR-10; None: $SCOREWISE_DATA or data/.
         cache: folder to unpack CIFAR-10 into; None: $SCOREWISE_CACHE or the user's cache folder.
+
+    Example:
+        >>> from scorewise.data import Cifar10Subset
+        >>> Cifar10Subset().shape  # nothing is read before it is needed
+        (3, 32, 32)
     """
 
     name, shape = "cifar10_subset", (3, 32, 32)
@@ -139,6 +144,11 @@ class OmniglotSmall(EightBitImages):
 
     Raises:
         UserError: a setting is out of range.
+
+    Example:
+        >>> from scorewise.data import OmniglotSmall
+        >>> OmniglotSmall(size=14).shape  # nothing is read before it is needed
+        (1, 14, 14)
     """
 
     mean, std = -0.8386, 0.4368

@@ -27,6 +27,15 @@ class GaussianData(SampledSource):
 
     Raises:
         UserError: no covariance matrix.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import GaussianData
+        >>> source = GaussianData(dims=3, std=2.0)
+        >>> source.examples("train", torch.arange(5), 0, 0).shape
+        torch.Size([5, 3])
+        >>> source.law.score(torch.ones(1, 3, dtype=torch.float64))  # - x / std^2
+        tensor([[-0.2500, -0.2500, -0.2500]], dtype=torch.float64)
     """
 
     def __init__(
@@ -61,7 +70,15 @@ class GaussianData(SampledSource):
 
 
 class Mixture1d(SampledSource):
-    """The one-dimensional mixture of example 3.3 of the slides: .6 N(2, .5^2) + .4 N(-2, .2^2)."""
+    """The one-dimensional mixture of example 3.3 of the slides: .6 N(2, .5^2) + .4 N(-2, .2^2).
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import Mixture1d
+        >>> x = Mixture1d().examples("train", torch.arange(10_000), 0, 0)
+        >>> x.shape, round(float((x > 0).double().mean()), 1)
+        (torch.Size([10000, 1]), 0.6)
+    """
 
     shape = (1,)
     mean, std = 0.4, 2.0015
@@ -162,6 +179,14 @@ class Toy2d(SampledSource):
 
     Raises:
         UserError: no such density.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import TOYS, Toy2d
+        >>> sorted(TOYS)[:3]
+        ['checkerboard', 'eight_gaussians', 'gaussian_grid']
+        >>> Toy2d("pinwheel").examples("train", torch.arange(5), 0, 0).shape
+        torch.Size([5, 2])
     """
 
     shape = (2,)

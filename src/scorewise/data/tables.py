@@ -49,6 +49,14 @@ class Table(Tabular):
 
     Raises:
         UserError: a setting is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from scorewise.data import Table
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+        ...     print("a,b,label", *(f"{row},{row * row},x" for row in range(100)), sep=chr(10), file=file, flush=True)
+        ...     Table(file.name, drop=["label"]).table.names
+        ('a', 'b')
     """
 
     def __init__(
@@ -263,6 +271,13 @@ class Wine(Tabular):
     """The 178 wines by 13 measurements that ship inside scikit-learn, without their class; no download.
 
     Models see every column with mean 0 and standard deviation 1 over the training examples.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import Wine
+        >>> wine = Wine()
+        >>> wine.examples("train", torch.arange(5), 0, 0).shape
+        torch.Size([5, 13])
     """
 
     shape = (13,)

@@ -55,7 +55,15 @@ class UniformLevels(SampledSource):
 
 
 class Uniform(UniformLevels):
-    """Images whose entries are independent."""
+    """Images whose entries are independent.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import Uniform
+        >>> x = Uniform(shape=(3, 8, 8)).examples("train", torch.arange(100), 0, 0)
+        >>> x.shape, round(float(x.std()), 2)  # sqrt(1 / 3)
+        (torch.Size([100, 192]), 0.58)
+    """
 
     def uniforms(self, draws: Draws) -> Tensor:
         """Return one number in (0, 1) per entry, shape (B, D)."""
@@ -63,7 +71,15 @@ class Uniform(UniformLevels):
 
 
 class ConstUniform(UniformLevels):
-    """Images of one level each, in all channels."""
+    """Images of one level each, in all channels.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import ConstUniform
+        >>> x = ConstUniform(shape=(1, 2, 2)).examples("test", torch.arange(3), 0, 0)
+        >>> bool((x == x[:, :1]).all()), x.unique(dim=0).shape
+        (True, torch.Size([3, 4]))
+    """
 
     def uniforms(self, draws: Draws) -> Tensor:
         """Return one number in (0, 1) per example, shape (B, 1)."""
@@ -79,6 +95,13 @@ class Const(UniformLevels):
 
     Raises:
         UserError: no such level or shape.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import Const
+        >>> Const(value=1.0, shape=(1, 2, 2)).examples("test", torch.arange(2), 0, 0)
+        tensor([[1., 1., 1., 1.],
+                [1., 1., 1., 1.]])
     """
 
     std = 0.5

@@ -30,6 +30,17 @@ class Ensemble(nn.Module):
 
     Raises:
         ValueError: no member, members of different shapes, or one without a normalised density.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.densities import Ensemble
+        >>> from scorewise.heads import Mixture
+        >>> members = [Mixture(MADE((2,), 9, (16,), ordering=order), components=3) for order in ("raster", "reverse")]
+        >>> ensemble = Ensemble(members)
+        >>> x = torch.zeros(5, 2)
+        >>> bool((ensemble.log_prob(x) >= sum(one.log_prob(x) for one in members) / 2).all())  # Jensen's inequality
+        True
     """
 
     def __init__(self, members: Sequence[Model]) -> None:

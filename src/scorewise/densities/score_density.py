@@ -95,6 +95,15 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     Raises:
         ValueError: settings or data that scikit-learn's validation refuses.
+
+    Example:
+        >>> import numpy as np
+        >>> from scorewise.densities import ScoreDensity
+        >>> X = np.random.default_rng(0).normal(size=(500, 2))
+        >>> density = ScoreDensity(smoothing=0.1, steps=50, random_state=0).fit(X)
+        >>> inside, outside = density.score_samples(np.array([[0.0, 0.0], [3.0, -3.0]]))
+        >>> bool(inside > outside), density.sample(3).shape
+        (True, (3, 2))
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -77,6 +77,18 @@ class AIS:
 
     Raises:
         ValueError: a setting is out of range.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import AIS
+        >>> from scorewise.noise import Draws
+        >>> x = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        >>> def log_likelihood(z):  # N(x; z, 1), so that p(x) = N(0, 2)
+        ...     return torch.distributions.Normal(z[..., 0], 1).log_prob(x[:, None])
+        >>> found = AIS(temperatures=200, chains=64).forward(log_likelihood, 1, Draws.fresh(2), torch.float64)
+        >>> exact = torch.distributions.Normal(0, 2**0.5).log_prob(x)
+        >>> bool((found.log_marginal_B - exact).abs().max() < 0.1)
+        True
     """
 
     temperatures: int = 1000

@@ -60,7 +60,18 @@ class Moments(NamedTuple):
 
 @final
 class GaussianEncoder(Encoder):
-    """A Gaussian q(z|x) = N(mean(x), diag(std(x)^2))."""
+    """A Gaussian q(z|x) = N(mean(x), diag(std(x)^2)).
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import GaussianEncoder
+        >>> from scorewise.latent.networks import DenseTrunk
+        >>> encoder = GaussianEncoder(DenseTrunk((1, 8, 8), (16,), "tanh"), dims=3)
+        >>> o = torch.rand(5, 64)
+        >>> z = encoder.draw(o, torch.randn(2, 5, 3))
+        >>> encoder.moments(o).log_prob(z).shape
+        torch.Size([2, 5])
+    """
 
     autoregressive, explicit = True, True
 
@@ -80,7 +91,16 @@ class GaussianEncoder(Encoder):
 
 @final
 class ImplicitEncoder(Encoder):
-    """A network of image and noise together: every z_d depends on all noise, so only joint scores fit it."""
+    """A network of image and noise together: every z_d depends on all noise, so only joint scores fit it.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import ImplicitEncoder
+        >>> from scorewise.latent.networks import DenseTrunk
+        >>> encoder = ImplicitEncoder(DenseTrunk((1, 8, 8), (16,), "tanh", noise=3), dims=3)
+        >>> encoder.draw(torch.rand(5, 64), torch.randn(2, 5, 3)).shape
+        torch.Size([2, 5, 3])
+    """
 
     autoregressive, joins_noise = False, True
 
@@ -102,6 +122,14 @@ class AutoregressiveEncoder(Encoder):
         trunk: features of the image.
         dims: D of z.
         hidden: units of each of the small networks.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import AutoregressiveEncoder
+        >>> from scorewise.latent.networks import DenseTrunk
+        >>> encoder = AutoregressiveEncoder(DenseTrunk((1, 8, 8), (16,), "tanh"), dims=3, hidden=8)
+        >>> encoder.draw(torch.rand(5, 64), torch.randn(2, 5, 3)).shape  # two draws for each of five images
+        torch.Size([2, 5, 3])
     """
 
     autoregressive = True

@@ -47,7 +47,17 @@ class Observation(ABC):
 
 @final
 class Bernoulli(Observation):
-    """Pixels 0 and 1 with logits; a grey level is the probability of a 1, redrawn every time."""
+    """Pixels 0 and 1 with logits; a grey level is the probability of a 1, redrawn every time.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import Bernoulli
+        >>> from scorewise.noise import Draws
+        >>> Bernoulli().observe(torch.tensor([[-1.0, 1.0]]), Draws.fresh(1))  # black and white stay what they are
+        tensor([[0., 1.]])
+        >>> Bernoulli().mean(torch.zeros(1, 2))
+        tensor([[0., 0.]])
+    """
 
     bounded = False
 
@@ -82,6 +92,13 @@ class GaussianPixels(Observation):
 
     Raises:
         ValueError: a number that is no standard deviation of pixels.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import GaussianPixels
+        >>> pixels = GaussianPixels(log_std=0.0)
+        >>> pixels.log_prob(torch.zeros(1, 2), torch.zeros(1, 2))  # - log(2 pi)
+        tensor([-1.8379])
     """
 
     bounded = True

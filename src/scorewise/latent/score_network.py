@@ -51,6 +51,19 @@ class ScoreNetwork(nn.Module):
             tau, with m(x) the encoder's output for no noise and tau the running standard deviations of z - m(x) by
             latent, one for all images. The score of z is that of u over tau, so this is no approximation; but a network
             of z itself has to find m(x) more precisely than q(z|x) is wide before its score says anything.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.latent import ScoreNetwork
+        >>> from scorewise.latent.networks import DenseTrunk
+        >>> model = ConditionalScore(MADE((2,), 8, (16,), "tanh", condition=64), hidden=(8,))
+        >>> network = ScoreNetwork(DenseTrunk((1, 8, 8), (), "tanh"), model)
+        >>> q = network.given(torch.rand(5, 64))  # the score network of five images
+        >>> z = torch.randn(5, 2)
+        >>> q.conditional_score(z, q.context(z)).shape
+        torch.Size([5, 2])
     """
 
     tau_D: Tensor

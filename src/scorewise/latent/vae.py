@@ -24,6 +24,15 @@ class DenseVAE(VAE):
         score_hidden: sizes of layers from x to the features that the score network sees; none: x itself.
         score_activation: of those layers.
         settings: see `VAE`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import DenseVAE
+        >>> from scorewise.noise import Draws
+        >>> vae = DenseVAE((1, 8, 8), z=2, hidden=(16,), method="elbo", encoder="gaussian")
+        >>> x = torch.rand(5, 64) * 2 - 1
+        >>> vae.terms(x, Draws.fresh(5)).total().shape
+        torch.Size([5])
     """
 
     @within_ranges
@@ -68,6 +77,16 @@ class ConvVAE(VAE):
         conditional_hidden: units per latent of the small networks of an autoregressive encoder.
         score_activation: of the score network's own convolutions of x.
         settings: see `VAE`.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.latent import ConvVAE
+        >>> from scorewise.noise import Draws
+        >>> settings = {"z": 2, "method": "elbo", "encoder": "gaussian", "likelihood": "gaussian"}
+        >>> vae = ConvVAE((3, 8, 8), channels=(4, 8), hidden=(16,), **settings)
+        >>> x = torch.rand(5, 192) * 2 - 1
+        >>> vae.terms(x, Draws.fresh(5)).total().shape
+        torch.Size([5])
     """
 
     @within_ranges

@@ -26,6 +26,11 @@ class Estimate(NamedTuple):
         low, high: the 2.5th and 97.5th percentiles of the resamples; of few examples AUPR's are a little too high,
             because examples that are drawn twice are ranked together.
         se: their standard deviation.
+
+    Example:
+        >>> from scorewise.outliers import Estimate
+        >>> Estimate(0.9, low=0.85, high=0.94, se=0.02).has_interval
+        True
     """
 
     value: float
@@ -126,6 +131,16 @@ class DetectionResults(NamedTuple):
         chosen: the statistic with the highest AUROC on `chosen_on`.
         chosen_on: a set.
         others: the chosen statistic's means over the other sets by metric; None where there are none.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.outliers import DetectionResults, compare
+        >>> inside, outside = {"nll": torch.arange(20.0)}, {"far": {"nll": torch.arange(20.0) + 30}}
+        >>> found = compare(inside, outside, choose_on="far", resamples=100, seed=0)
+        >>> isinstance(found, DetectionResults), found.chosen
+        (True, 'nll')
+        >>> found.estimates["nll"]["far"]["auroc"].value
+        1.0
     """
 
     estimates: Mapping[str, Mapping[str, Mapping[str, Estimate]]]

@@ -26,6 +26,16 @@ class Examiner:
         seed: of that noise.
         likelihoods: of how many examples of a set a numerical likelihood is computed, at most; other quantities cost
             little.
+
+    Example:
+        >>> import scorewise
+        >>> from scorewise.data import Digits, Uniform
+        >>> from scorewise.outliers import Examiner, detection
+        >>> examiner = Examiner(scorewise.load("digits"), noise=0.3, seed=0, likelihoods=8)
+        >>> inside = examiner.survey(Digits(), "test", "digits", ["nll"], 8)
+        >>> outside = examiner.survey(Uniform((1, 8, 8)), "test", "uniform", ["nll"], 8)
+        >>> detection(inside["nll"], outside["nll"])["auroc"]
+        1.0
     """
 
     model: Scaled

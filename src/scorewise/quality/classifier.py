@@ -41,6 +41,15 @@ class ClassifierFeatures(FeatureExtractor):
         channels: of the first convolution; the others have twice and four times as many.
         num_features: of the hidden layer (F).
         accuracy: share of the held-out images that it classifies correctly, once that is known.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.quality import ClassifierFeatures
+        >>> extractor = ClassifierFeatures.random((1, 8, 8))  # never trained, the same one for everybody
+        >>> extractor(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape
+        torch.Size([5, 64])
+        >>> extractor.hash
+        '47465098'
     """
 
     @within_ranges
@@ -116,12 +125,13 @@ class ClassifierFeatures(FeatureExtractor):
         return folder
 
     @classmethod
-    def load(cls, folder: Path) -> "ClassifierFeatures":
+    def load(cls, folder: str | Path) -> "ClassifierFeatures":
         """Return the network of a folder; nothing in the folder is executed.
 
         Raises:
             UserError: a file is missing, damaged, or not the one that it was saved with.
         """
+        folder = Path(folder)
         try:
             config = read_yaml(folder / CONFIG)
             extractor = cls(**config["extractor"])

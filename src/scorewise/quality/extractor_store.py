@@ -16,6 +16,16 @@ class ExtractorStore:
 
     Args:
         folder: which need not be there yet.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scorewise.quality import ClassifierFeatures, ExtractorStore
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = ExtractorStore(Path(folder))
+        ...     trained = store.put("photos", ClassifierFeatures.random((1, 8, 8)), {"seed": 0})
+        ...     trained.name, store.newest("photos").name
+        ('photos-47465098', 'untrained-cnn')
     """
 
     def __init__(self, folder: Path) -> None:

@@ -34,6 +34,16 @@ class ReferenceImages:
         subsets: of KID.
         subset_size: of each; at most half of the smaller set.
         seed: of KID's subsets, of the bootstrap, and of the images of `floor` and `pixels`.
+
+    Example:
+        >>> import scorewise
+        >>> from scorewise.data import Digits
+        >>> from scorewise.quality import ClassifierFeatures, ReferenceImages, eight_bits
+        >>> source, extractor = Digits(), ClassifierFeatures.random((1, 8, 8))
+        >>> reference = ReferenceImages(extractor, source, "test", subsets=2, subset_size=20)
+        >>> x = scorewise.load("digits").sample(100)
+        >>> print(reference.of(eight_bits(x.flatten(1), source.shape), "samples")["fid"].facts())
+        100 samples against 300 clean 8-bit images of the test split; 64 features of untrained-cnn, hash 47465098
     """
 
     def __init__(

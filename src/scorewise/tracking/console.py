@@ -22,6 +22,8 @@ MOST_NUMBERS = 5
 def show_config(chosen: Mapping[str, Choice], title: str) -> None:
     """Print a config as a tree: of every group the option, and the settings in which it is not the option's.
 
+    Dim is what is taken where nothing is typed. What `auto` came to is not: it follows from what was typed.
+
     Args:
         chosen: by group.
         title: of the run.
@@ -34,7 +36,7 @@ def show_config(chosen: Mapping[str, Choice], title: str) -> None:
         text.append("".join(f"  {word}" for word in choice.changed), style="bold")
         tree.add(text)
     console.print(tree)
-    console.print(Text("bright: what is not the default; all settings: the same command with --cfg job", style="dim"))
+    console.print(Text("bright: not default, or by auto; all settings: the same command with --cfg job", style="dim"))
 
 
 def show_results(metrics: Mapping[str, float], conventions: Mapping[str, str]) -> None:

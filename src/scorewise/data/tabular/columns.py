@@ -31,6 +31,18 @@ class Columns:
         mean, scale: of all D, in the columns' own units.
         index: the column that names the rows, where there is one; it is no part of the example.
         width: how many columns the file had; None: not known.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.data import Columns
+        >>> columns = Columns(("age",), {"sex": ("f", "m")}, mean=(40.0, 0.5, 0.5), scale=(10.0, 0.5, 0.5))
+        >>> columns.names
+        ('age', 'sex=f', 'sex=m')
+        >>> x = columns.standardised(torch.tensor([[50.0, 1.0, 0.0]]))
+        >>> x
+        tensor([[ 1.,  1., -1.]], dtype=torch.float64)
+        >>> columns.original(x)
+        tensor([[50.,  1.,  0.]], dtype=torch.float64)
     """
 
     numeric: tuple[str, ...]
