@@ -3,6 +3,7 @@
 from scorewise.backbones.convnet import ConvNet
 from scorewise.backbones.glow import Glow
 from scorewise.backbones.made import MADE
+from scorewise.backbones.masked_mlp import MaskedMLP
 from scorewise.backbones.mlp import MLP
 from scorewise.backbones.noisy_mlp import NoisyMLP
 from scorewise.backbones.pixelcnnpp import PixelCNNPP
@@ -14,6 +15,7 @@ __all__ = [
     "MLP",
     "ConvNet",
     "Glow",
+    "MaskedMLP",
     "NoisyMLP",
     "PixelCNNPP",
     "Transformer",
