@@ -28,6 +28,7 @@ MODELS = {
     "knots": ("objective=csm", "data=digits", "backbone=made", "backbone.init=knots"),
     "pixelcnnpp": ("objective=csm", "data=digits", "backbone=pixelcnnpp"),
     "transformer": ("objective=csm", "data=digits", "backbone=transformer"),
+    "masked_mlp": ("objective=csm", "backbone=masked_mlp"),
     "mlp": ("objective=dsm", "backbone=mlp"),
     "convnet": ("objective=dsm", "backbone=convnet", "backbone.channels=[8,8]"),
     "unet": ("objective=dsm_multiscale", "backbone=unet"),

@@ -30,6 +30,8 @@ class ConditionalObjective(Objective[M], ABC):
     first entries of one random order per example, of sizes spread evenly over 0 .. D - 1; they stay the same.
     """
 
+    any_order = True
+
     @abstractmethod
     def per_dimension(self, model: M, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every dimension given its context, shape (B, D)."""
