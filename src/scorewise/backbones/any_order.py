@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from scorewise.ordering import Ordering
 
+MOST_ORDERS = 1000
 MaskedPass = Callable[[Tensor, Tensor, Sequence[int] | None], Tensor]
 """From values (B, D), which of them are known, and the dimensions asked for, to their features (B, d, F)."""
 
@@ -35,12 +36,17 @@ class AnyOrder(nn.Module, ABC):
 
     Attributes:
         orderings: the R orders; they hold no weights, so a trained model takes others.
+
+    Raises:
+        ValueError: no such order, or too many.
     """
 
     def __init__(
         self, shape: Sequence[int], width: int, ordering: str | Sequence[int], ordering_seed: int, orders: int
     ) -> None:
         super().__init__()
+        if orders > MOST_ORDERS:
+            raise ValueError(f"backbone.orders={orders} is too many: use at most {MOST_ORDERS}")
         self.shape, self.width = tuple(shape), width
         self.dims = math.prod(self.shape)
         more = (Ordering.named("random", self.dims, ordering_seed + number) for number in range(1, orders))

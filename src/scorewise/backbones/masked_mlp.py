@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from scorewise.backbones.any_order import AnyOrder
 from scorewise.backbones.dropout import drop, mask_generator
 from scorewise.backbones.layers import ActivationName, activation_named
-from scorewise.ranges import Between, Count, HiddenSizes, Whole, within_ranges
+from scorewise.ranges import Between, Count, HiddenSizes, Whole, are_whole, within_ranges
 
 
 class MaskedMLP(AnyOrder):
@@ -55,10 +55,10 @@ class MaskedMLP(AnyOrder):
     ) -> None:
         super().__init__(shape, width, ordering, ordering_seed, orders)
         self.dropout = dropout
-        levels_D = [0] * self.dims if levels is None else list(levels)
-        if len(levels_D) != self.dims or any(type(count) is not int or count < 0 for count in levels_D):
+        levels_D = [0] * self.dims if levels is None else levels
+        if not are_whole(levels_D, 0) or len(levels_D) != self.dims:
             raise ValueError(
-                f"backbone.levels={levels_D} must be one whole number of at least 0 for each of {self.dims} dimensions"
+                f"backbone.levels={levels} must be one whole number of at least 0 for each of {self.dims} dimensions"
             )
         of_code = [(dim, code) for dim, count in enumerate(levels_D) for code in range(count)]
         self._keep("numbers", [dim for dim, count in enumerate(levels_D) if not count])
