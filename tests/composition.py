@@ -21,6 +21,7 @@ BACKBONES: Mapping[str, str] = {
     "glow": MAP,
     "made": CAUSAL,
     "masked_mlp": CAUSAL,
+    "masked_transformer": CAUSAL,
     "mlp": WHOLE,
     "noisy_mlp": NOISY,
     "pixelcnnpp": CAUSAL,
@@ -29,7 +30,7 @@ BACKBONES: Mapping[str, str] = {
 }
 """What every backbone has."""
 
-OF_ANY_ORDER = ("masked_mlp",)
+OF_ANY_ORDER = ("masked_mlp", "masked_transformer")
 """Backbones that read any known part of an example."""
 TRAIN_ANY_ORDER = ("aem", "csm", "csm_annealed", "csm_dsm", "csm_mle", "mle")
 """Objectives that train such a backbone."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from scorewise.backbones import MADE, MaskedMLP
+from scorewise.backbones import MADE, MaskedMLP, MaskedTransformer
 from scorewise.backbones.any_order import AnyOrder, features_along
 from scorewise.capabilities import CausalFeatures, MaskedContexts, MaskedFeatures
 from scorewise.heads import ConditionalScore, Cosine, Gaussian, Mixture
@@ -187,8 +187,16 @@ def test_a_causal_model_says_which_backbone_takes_any_known_part() -> None:
         model.complete(torch.zeros(3, DIMS), torch.tensor([False, True, False, False]))
 
 
-def test_nothing_of_what_is_not_known_reaches_a_feature() -> None:
-    backbone = network()
+def transformer(orders: int = 1, width: int = 6, **settings: Any) -> MaskedTransformer:
+    return MaskedTransformer((DIMS,), width, 8, 2, 2, orders=orders, **settings)
+
+
+NETWORKS = pytest.mark.parametrize("make", [network, transformer])
+
+
+@NETWORKS
+def test_nothing_of_what_is_not_known_reaches_a_feature(make: Any) -> None:
+    backbone = make()
     for known in SUBSETS:
         rows = torch.autograd.functional.jacobian(
             lambda u, k=known: backbone.masked_features(u, k[None]), torch.randn(1, 4)
@@ -198,8 +206,9 @@ def test_nothing_of_what_is_not_known_reaches_a_feature() -> None:
         assert ((seen_D > 0) == known).all()
 
 
-def test_what_is_not_known_may_be_anything_and_gradients_stay() -> None:
-    backbone, known_BD = network(), torch.stack(SUBSETS)
+@NETWORKS
+def test_what_is_not_known_may_be_anything_and_gradients_stay(make: Any) -> None:
+    backbone, known_BD = make(), torch.stack(SUBSETS)
     u_BD = torch.randn(16, DIMS)
     gradients = []
     for filler in (0.0, torch.nan, torch.inf, 1e300):
@@ -212,8 +221,9 @@ def test_what_is_not_known_may_be_anything_and_gradients_stay() -> None:
 
 
 @pytest.mark.parametrize("ordering", ["raster", "reverse", "random", [2, 0, 3, 1]])
-def test_causal_features_are_those_of_the_prefix_and_so_is_the_stream(ordering: str | list[int]) -> None:
-    backbone = network(ordering=ordering, ordering_seed=2)
+@NETWORKS
+def test_causal_features_are_those_of_the_prefix_and_so_is_the_stream(make: Any, ordering: str | list[int]) -> None:
+    backbone = make(ordering=ordering, ordering_seed=2)
     x, order = torch.randn(5, DIMS), backbone.ordering
     full = backbone.causal_features(x)
     for position, dim in enumerate(order.sequence):
@@ -233,8 +243,9 @@ def test_causal_features_are_those_of_the_prefix_and_so_is_the_stream(ordering: 
             torch.testing.assert_close(torch.cat(seen, 1), c_BDF[:, list(order.sequence)])
 
 
-def test_some_dimensions_are_a_part_of_all() -> None:
-    backbone, known_BD, u_BD = network(), torch.stack(SUBSETS), torch.randn(16, DIMS)
+@NETWORKS
+def test_some_dimensions_are_a_part_of_all(make: Any) -> None:
+    backbone, known_BD, u_BD = make(), torch.stack(SUBSETS), torch.randn(16, DIMS)
     all_BDF = backbone.masked_features(u_BD, known_BD)
     for dims in ([1], [3, 0], []):
         torch.testing.assert_close(backbone.masked_features(u_BD, known_BD, dims), all_BDF[:, dims])
@@ -250,6 +261,21 @@ def test_categories_enter_by_their_codes_alone() -> None:
     unseen = backbone.inputs(torch.tensor([[0.7, 9.0, 1.0]]), torch.tensor([[True, True, True]]))
     torch.testing.assert_close(unseen, torch.tensor(expected[2:]))
     assert backbone.causal_features(u).isfinite().all()
+
+
+def test_categories_are_vectors_to_the_transformer() -> None:
+    backbone = MaskedTransformer((3,), 2, 8, 2, 1, levels=[0, 3, 2])
+    known = torch.ones(1, 3, dtype=torch.bool)
+    codes = [[0.7, 0, 0], [0.7, 1, 0], [0.7, 2, 0], [0.7, 0, 1], [0.7, 1, 1], [0.7, 2, 1]]
+    tokens = torch.cat([backbone.tokens(torch.tensor([row]), known) for row in codes])
+    assert len(tokens.flatten(1).unique(dim=0)) == 6
+    torch.testing.assert_close(tokens[4, 1], backbone.of_level[1] + backbone.of_place[1])
+    torch.testing.assert_close(tokens[4, 2], backbone.of_level[4] + backbone.of_place[2])
+    nothing = backbone.of_nothing + backbone.of_place
+    for odd in ([torch.nan, torch.nan, torch.nan], [0.7, 3.0, -1.0]):
+        found = backbone.tokens(torch.tensor([odd]), known & ~torch.tensor([odd]).isnan())
+        torch.testing.assert_close(found[0, 1:], nothing[1:])
+    assert backbone.causal_features(torch.tensor([[0.1, torch.nan, 1.0]])).isfinite().all()
 
 
 @pytest.mark.parametrize("levels", [[0, 3], [0, -1, 2], [0, 2.0, 1]])
@@ -280,8 +306,9 @@ def test_the_joint_score_goes_through_all_passes_and_orders() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 
-def test_dropout_is_of_training_only_and_follows_from_the_batch() -> None:
-    backbone, u, known = network(dropout=0.5), torch.randn(8, DIMS), torch.ones(8, DIMS, dtype=torch.bool)
+@NETWORKS
+def test_dropout_is_of_training_only_and_follows_from_the_batch(make: Any) -> None:
+    backbone, u, known = make(dropout=0.5), torch.randn(8, DIMS), torch.ones(8, DIMS, dtype=torch.bool)
     first = backbone.masked_features(u, known)
     assert torch.equal(first, backbone.masked_features(u, known))
     backbone.eval()

@@ -11,7 +11,7 @@ from fitting import draws
 from test_any_order import DIMS, ORDERS, SUBSETS, gaussian_law
 from torch import Tensor
 
-from scorewise.backbones import MaskedMLP
+from scorewise.backbones import MaskedMLP, MaskedTransformer
 from scorewise.heads import ConditionalEnergy, ConditionalScore, Cosine, Gaussian, Mixture, NoisyConditionalScore
 from scorewise.likelihood import Quadrature
 from scorewise.noise import Draws
@@ -45,6 +45,7 @@ CASES: dict[str, tuple[ConditionalObjective[Any], Any]] = {
     "mle of a Gaussian": (MLE(), lambda: Gaussian(backbone(2))),
     "mle of cosines": (MLE(), lambda: Cosine(backbone(5), low=-6, high=6, terms=5)),
     "mle by quadrature": (MLE(), score),
+    "mle on a transformer": (MLE(), lambda: Mixture(MaskedTransformer((DIMS,), 6, 8, 2, 1), components=2)),
     "aem": (AEM(4), lambda: ConditionalEnergy(backbone(9), context=3, components=2, hidden=(8,))),
     "csm_annealed": (
         CSMAnnealed(1.0, 0.3, 3, 0.3),
@@ -123,7 +124,7 @@ def test_the_gradient_of_a_step_is_that_of_a_difference(case: Any) -> None:
 def test_a_step_costs_one_pass_and_a_held_out_batch_as_many_as_it_has_parts(case: Any) -> None:
     objective, model = case
     passes = []
-    model.backbone.first.register_forward_hook(lambda *_: passes.append(1))
+    model.backbone.output.register_forward_hook(lambda *_: passes.append(1))
     objective(model, torch.randn(5, DIMS), draws(5)).total.backward()
     assert len(passes) == 1
     objective.held_out(model, torch.randn(5, DIMS), draws(5))

@@ -29,6 +29,7 @@ MODELS = {
     "pixelcnnpp": ("objective=csm", "data=digits", "backbone=pixelcnnpp"),
     "transformer": ("objective=csm", "data=digits", "backbone=transformer"),
     "masked_mlp": ("objective=csm", "backbone=masked_mlp"),
+    "masked_transformer": ("objective=csm", "backbone=masked_transformer"),
     "mlp": ("objective=dsm", "backbone=mlp"),
     "convnet": ("objective=dsm", "backbone=convnet", "backbone.channels=[8,8]"),
     "unet": ("objective=dsm_multiscale", "backbone=unet"),

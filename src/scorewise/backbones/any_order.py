@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.ordering import Ordering
+from scorewise.ranges import are_whole
 
 MOST_ORDERS = 1000
 MaskedPass = Callable[[Tensor, Tensor, Sequence[int] | None], Tensor]
@@ -33,22 +34,35 @@ class AnyOrder(nn.Module, ABC):
         ordering: of the first order: a name (see `Ordering.named`), or the dimensions in their order.
         ordering_seed: seed of the random orders.
         orders: R, orders whose densities a likelihood averages; all but the first are random.
+        levels: of every dimension, the number of categories, whose codes are 0 to levels - 1 and are read as they are;
+            0: a number. None: numbers only.
 
     Attributes:
         orderings: the R orders; they hold no weights, so a trained model takes others.
 
     Raises:
-        ValueError: no such order, or too many.
+        ValueError: no such order, too many, or levels that are no whole number of at least 0 per dimension.
     """
 
     def __init__(
-        self, shape: Sequence[int], width: int, ordering: str | Sequence[int], ordering_seed: int, orders: int
+        self,
+        shape: Sequence[int],
+        width: int,
+        ordering: str | Sequence[int] = "raster",
+        ordering_seed: int = 0,
+        orders: int = 1,
+        levels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if orders > MOST_ORDERS:
             raise ValueError(f"backbone.orders={orders} is too many: use at most {MOST_ORDERS}")
         self.shape, self.width = tuple(shape), width
         self.dims = math.prod(self.shape)
+        self.levels = [0] * self.dims if levels is None else levels
+        if not are_whole(self.levels, 0) or len(self.levels) != self.dims:
+            raise ValueError(
+                f"backbone.levels={levels} must be one whole number of at least 0 for each of {self.dims} dimensions"
+            )
         more = (Ordering.named("random", self.dims, ordering_seed + number) for number in range(1, orders))
         self.orderings = (Ordering.chosen(ordering, self.shape, ordering_seed), *more)
 
@@ -66,6 +80,10 @@ class AnyOrder(nn.Module, ABC):
             known_BD: boolean, which are.
             dims: of which dimensions to return the features; None: of all.
         """
+
+    def keep(self, name: str, whole: list[int]) -> None:
+        """Keep whole numbers as a tensor that moves with the weights, but is none of them."""
+        self.register_buffer(name, torch.tensor(whole, dtype=torch.int64), persistent=False)
 
     def causal_features(self, u_BD: Tensor) -> Tensor:
         """Return features of every dimension from those before it in the first order, (B, D, width), in D passes."""

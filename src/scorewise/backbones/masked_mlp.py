@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from scorewise.backbones.any_order import AnyOrder
 from scorewise.backbones.dropout import drop, mask_generator
 from scorewise.backbones.layers import ActivationName, activation_named
-from scorewise.ranges import Between, Count, HiddenSizes, Whole, are_whole, within_ranges
+from scorewise.ranges import Between, Count, HiddenSizes, Whole, within_ranges
 
 
 class MaskedMLP(AnyOrder):
@@ -25,12 +25,10 @@ class MaskedMLP(AnyOrder):
         hidden: sizes of the hidden layers, each on normalised input and added to it where the size stays (pre-norm).
         activation: name of the activation; any, since the derivative in a query does not pass through it.
         dropout: share of the output of every hidden layer that is dropped in training.
-        levels: of every dimension, the number of categories, whose codes are 0 to levels - 1 and are read as they are;
-            0: a number. None: numbers only.
-        ordering, ordering_seed, orders: see `AnyOrder`.
+        levels, ordering, ordering_seed, orders: see `AnyOrder`.
 
     Raises:
-        ValueError: levels that are no whole number of at least 0 per dimension.
+        ValueError: see `AnyOrder`.
 
     Example:
         >>> import torch
@@ -53,17 +51,12 @@ class MaskedMLP(AnyOrder):
         ordering_seed: Whole = 0,
         orders: Count = 1,
     ) -> None:
-        super().__init__(shape, width, ordering, ordering_seed, orders)
+        super().__init__(shape, width, ordering, ordering_seed, orders, levels)
         self.dropout = dropout
-        levels_D = [0] * self.dims if levels is None else levels
-        if not are_whole(levels_D, 0) or len(levels_D) != self.dims:
-            raise ValueError(
-                f"backbone.levels={levels} must be one whole number of at least 0 for each of {self.dims} dimensions"
-            )
-        of_code = [(dim, code) for dim, count in enumerate(levels_D) for code in range(count)]
-        self._keep("numbers", [dim for dim, count in enumerate(levels_D) if not count])
-        self._keep("of_column", [dim for dim, _ in of_code])
-        self._keep("of_level", [code for _, code in of_code])
+        of_code = [(dim, code) for dim, count in enumerate(self.levels) for code in range(count)]
+        self.keep("numbers", [dim for dim, count in enumerate(self.levels) if not count])
+        self.keep("of_column", [dim for dim, _ in of_code])
+        self.keep("of_level", [code for _, code in of_code])
         self.numbers: Tensor
         self.of_column: Tensor
         self.of_level: Tensor
@@ -73,9 +66,6 @@ class MaskedMLP(AnyOrder):
         self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(sizes))
         self.activation = activation_named(activation)
         self.output = nn.Linear(hidden[-1], self.dims * width)
-
-    def _keep(self, name: str, whole: list[int]) -> None:
-        self.register_buffer(name, torch.tensor(whole, dtype=torch.int64), persistent=False)
 
     def inputs(self, u_BD: Tensor, known_BD: Tensor) -> Tensor:
         """Return what the first layer reads, shape (B, inputs); unknown entries are no part of it."""
