@@ -13,7 +13,7 @@ from torch.distributions import MultivariateNormal
 from scorewise.backbones import MADE, MaskedMLP, MaskedTransformer
 from scorewise.backbones.any_order import AnyOrder, features_along
 from scorewise.capabilities import CausalFeatures, MaskedContexts, MaskedFeatures
-from scorewise.heads import ConditionalScore, Cosine, Gaussian, Mixture
+from scorewise.heads import ConditionalScore, Cosine, DiscretisedMixture, Gaussian, Mixture
 from scorewise.heads.examples import Misfit
 from scorewise.heads.streams import FullPassStream
 from scorewise.likelihood import Quadrature
@@ -122,6 +122,39 @@ def test_missing_entries_leave_the_density_of_the_others(seen: Tensor) -> None:
         log_q_BD = model.conditional_log_prob(gappy, model.context_along(gappy, order))
         assert log_q_BD.isnan().any(0).tolist() == (~seen).tolist()
         torch.testing.assert_close(log_q_BD.nansum(-1), marginal(law, there).log_prob(x[:, there]))
+
+
+@pytest.mark.parametrize("seen", SUBSETS)
+def test_the_density_of_an_incomplete_example_is_of_its_present_entries(seen: Tensor) -> None:
+    law = gaussian_law()
+    x, there = law.sample((5,)), seen.nonzero()[:, 0].tolist()
+    found = Gaussian(ExactGaussian(law, orders=3)).log_prob(x.masked_fill(~seen, torch.nan))
+    expected = marginal(law, there).log_prob(x[:, there]) if there else torch.zeros(5)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("orders", [1, 3])
+@pytest.mark.parametrize("head", ["mixture", "cosine", "score", "levels"])
+def test_incomplete_examples_of_every_head(head: str, orders: int) -> None:
+    """Where a model has nothing to learn from what is missing, its density is that of the rest along the same order."""
+    on = network(orders)
+    model: Any = {
+        "mixture": lambda: Mixture(on, components=2),
+        "cosine": lambda: Cosine(on, low=-6, high=6, terms=6),
+        "score": lambda: ConditionalScore(on, hidden=(8,), noise=0.3),
+        "levels": lambda: DiscretisedMixture(on, components=2, levels=5),
+    }[head]()
+    model.likelihood = Quadrature(-9, 9)
+    x = torch.rand(6, DIMS) * 2 - 1
+    gappy = x.masked_fill(torch.rand(6, DIMS) < 0.4, torch.nan)
+    gappy[0], gappy[1, :3] = torch.nan, torch.nan
+    found = model.log_prob(gappy)
+    assert found[0] == 0
+    given = getattr(model, "log_prob_given", None) or model.conditional_log_prob
+    single = [given(x, model.context_along(gappy, one)).masked_fill(gappy.isnan(), 0).sum(-1) for one in on.orderings]
+    torch.testing.assert_close(found.exp(), torch.stack(single).exp().mean(0), rtol=1e-6, atol=1e-9)
+    (slope,) = torch.autograd.grad(found.sum(), on.first.weight)
+    assert slope.isfinite().all()
 
 
 @pytest.mark.parametrize("known", SUBSETS)

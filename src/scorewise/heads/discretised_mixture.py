@@ -99,7 +99,7 @@ class DiscretisedMixture(CausalModel):
     @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,): log P of the levels of x minus the log-volume of their cells."""
-        return self.over_orders(x_BD, lambda c_BDF: self.log_prob_given(x_BD, c_BDF).sum(-1))
+        return self.rows_log_prob(x_BD, self.log_prob_given)
 
     def log_prob_given(self, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return log q(x_d | c_d) in nats, shape of x."""

@@ -274,6 +274,18 @@ class CausalModel(Model, ABC):
         log_q_RB = torch.stack([log_q(self.context_along(x_BD, ordering)) for ordering in self.orderings])
         return torch.logsumexp(log_q_RB, dim=0) - math.log(len(self.orderings))
 
+    def rows_log_prob(self, x_BD: Tensor, of_entry: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Return log q of examples in nats, (B,); of a model of any order, that of the entries that are not NaN.
+
+        Args:
+            x_BD: examples.
+            of_entry: from queries (B, D) and contexts (B, D, F) to log q(x_d | c_d), shape (B, D).
+        """
+        if not self.any_order:
+            return of_entry(x_BD, self.context(x_BD)).sum(-1)
+        q_BD, missing_BD = self.filled(x_BD), x_BD.isnan()
+        return self.over_orders(x_BD, lambda c_BDF: of_entry(q_BD, c_BDF).masked_fill(missing_BD, 0).sum(-1))
+
     def context_stream(self) -> ContextStream:
         """Return the contexts one dimension at a time, for sampling."""
         if isinstance(self.backbone, StreamsFeatures):

@@ -34,8 +34,9 @@ class NumericallyNormalised(CausalModel, ABC):
         Raises:
             ValueError: the model has no likelihood, or conditionals that no likelihood can normalise; x is not finite.
         """
-        if not bool(x_BD.isfinite().all()):
-            row = int((~x_BD.isfinite()).any(-1).int().argmax())
+        read_BD = self.filled(x_BD) if self.any_order else x_BD
+        if not bool(read_BD.isfinite().all()):
+            row = int((~read_BD.isfinite()).any(-1).int().argmax())
             raise ValueError(
                 f"x is not finite in row {row}: a log-density is of finite numbers, so leave such rows out"
             )

@@ -82,16 +82,20 @@ class Likelihood(ABC, Generic[M]):
     def unchecked_log_prob(self, model: M, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
         """Return log q(x) in nats, (B,), and the mass of every conditional outside the range, (B, D); never refused.
 
-        Of a model of several orders it is the density of their equal mixture, and the largest of the masses.
+        Of a model of any order it is the density of the equal mixture of its orders, with the largest of their masses,
+        of the entries that are present (not NaN).
         """
-        if not isinstance(model, MaskedContexts) or len(model.orderings) == 1:
+        if not isinstance(model, MaskedContexts) or not model.any_order:
             log_q_BD, outside_BD = self.conditional_log_prob(model, x_BD, finer)
             return log_q_BD.sum(-1), outside_BD
+        found, q_BD, missing_BD = [], model.filled(x_BD), x_BD.isnan()
         with torch.autocast(x_BD.device.type, enabled=False):
-            found = [self.of_contexts(model, x_BD, model.context_along(x_BD, one), finer) for one in model.orderings]
+            for ordering in model.orderings:
+                pair = self.of_contexts(model, q_BD, model.context_along(x_BD, ordering), finer)
+                found.append([value_BD.masked_fill(missing_BD, 0) for value_BD in pair])
         log_q_RB = torch.stack([log_q_BD.sum(-1) for log_q_BD, _ in found])
-        outside_BD = torch.stack([outside_BD.nan_to_num(nan=torch.inf) for _, outside_BD in found]).amax(0)
-        return torch.logsumexp(log_q_RB, dim=0) - math.log(len(found)), outside_BD
+        outside_RBD = torch.stack([outside_BD for _, outside_BD in found]).nan_to_num(nan=torch.inf)
+        return torch.logsumexp(log_q_RB, dim=0) - math.log(len(found)), outside_RBD.amax(0)
 
     def log_prob(self, model: M, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,).
