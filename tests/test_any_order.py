@@ -205,6 +205,32 @@ def test_samples_of_a_mixture_are_along_all_its_orders() -> None:
     assert torch.equal(x, again)
 
 
+class FirstHigh(AnyOrder):
+    """What comes first is near 5 and all that follows near -5: every order is another law."""
+
+    def masked_features(self, u_BD: Tensor, known_BD: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+        mean_B1 = torch.where(known_BD.any(-1, keepdim=True), -5.0, 5.0)
+        mean_BD = mean_B1.expand(-1, self.dims if dims is None else len(dims))
+        return torch.stack([mean_BD, torch.full_like(mean_BD, -1.0)], -1)
+
+
+def test_every_order_has_its_share_of_the_samples_and_of_the_density() -> None:
+    n, backbone = 3000, FirstHigh((3,), 2)
+    backbone.orderings = tuple(Ordering(order) for order in [(0, 1, 2), (1, 2, 0), (0, 2, 1), (2, 0, 1)])
+    model = Gaussian(backbone)
+    model.sampler = Exact()
+    x = model.sample(n, torch.Generator().manual_seed(2))
+    assert ((x > 0).sum(-1) == 1).all()
+    share_D = (x > 0).double().mean(0)
+    assert ((share_D - torch.tensor([0.5, 0.25, 0.25])).abs() < 4.5 * 0.5 / n**0.5).all()
+    at_the_means = 3 * (1 - 0.5 * math.log(2 * math.pi))
+    found = model.log_prob(torch.tensor([[5.0, -5, -5], [-5, 5, -5], [5, 5, -5]]))
+    torch.testing.assert_close(found[:2], at_the_means + torch.tensor([0.5, 0.25]).log())
+    assert found[2] < -100
+    rest = model.complete(x, torch.tensor([False, True, False]), torch.Generator().manual_seed(0))
+    assert (rest[:, [0, 2]] < 0).all()
+
+
 def test_a_sampler_of_whole_examples_completes_none() -> None:
     model = Gaussian(ExactGaussian(gaussian_law()))
     model.sampler = Parallel()
