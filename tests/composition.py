@@ -20,6 +20,8 @@ BACKBONES: Mapping[str, str] = {
     "convnet": WHOLE,
     "glow": MAP,
     "made": CAUSAL,
+    "masked_mlp": CAUSAL,
+    "masked_transformer": CAUSAL,
     "mlp": WHOLE,
     "noisy_mlp": NOISY,
     "pixelcnnpp": CAUSAL,
@@ -27,6 +29,11 @@ BACKBONES: Mapping[str, str] = {
     "unet": NOISY,
 }
 """What every backbone has."""
+
+OF_ANY_ORDER = ("masked_mlp", "masked_transformer")
+"""Backbones that read any known part of an example."""
+TRAIN_ANY_ORDER = ("aem", "csm", "csm_annealed", "csm_dsm", "csm_mle", "mle")
+"""Objectives that train such a backbone."""
 
 JOINT, SCORES, DENSITY = "a joint score", "conditional scores", "a normalised density"
 CLOSED, QUANTILES, DRAWS = (
@@ -101,11 +108,29 @@ def backbones_with(needs: Iterable[str]) -> list[str]:
 
 def taken(row: Row, backbone: str) -> str | None:
     """Return what head=auto takes on a backbone, None where nothing fits."""
+    objective = next(name for name, one in TABLE.items() if one is row)
+    return None if refusal_of_one_order(objective, backbone) else taken_head(row, backbone)
+
+
+def refusal_of_one_order(objective: str, backbone: str) -> str | None:
+    """Return the sentence that refuses to train a backbone of any order along one, None where that is not so."""
+    if backbone not in OF_ANY_ORDER or objective in TRAIN_ANY_ORDER:
+        return None
+    return (
+        f"objective={objective} would train backbone={backbone} along one order alone, and it is of any order. "
+        f"Use objective={either(TRAIN_ANY_ORDER)}, or backbone=made."
+    )
+
+
+def taken_head(row: Row, backbone: str) -> str | None:
+    """Return the first head of an objective that a backbone carries."""
     return next((head for head in row.heads if HEADS[head].on == BACKBONES[backbone]), None)
 
 
 def refusal_of_auto(objective: str, backbone: str) -> str:
     """Return the sentence where nothing fits."""
+    if taken_head(TABLE[objective], backbone) is not None and (sentence := refusal_of_one_order(objective, backbone)):
+        return sentence
     needs = list(dict.fromkeys(HEADS[head].on for head in TABLE[objective].heads))
     return (
         f"objective={objective} needs a backbone with {' or '.join(needs)}; backbone={backbone} has none. "
@@ -131,7 +156,7 @@ def refusal(objective: str, backbone: str, head: str) -> str | None:
             f"head={head} learns scores at a ladder of noise levels, and objective={objective} has none. "
             f"Use objective={either(name for name, row in TABLE.items() if row.ladder)}."
         )
-    return None
+    return refusal_of_one_order(objective, backbone)
 
 
 def refusal_of_sampler(sampler: str, head: str) -> str | None:

@@ -28,6 +28,8 @@ MODELS = {
     "knots": ("objective=csm", "data=digits", "backbone=made", "backbone.init=knots"),
     "pixelcnnpp": ("objective=csm", "data=digits", "backbone=pixelcnnpp"),
     "transformer": ("objective=csm", "data=digits", "backbone=transformer"),
+    "masked_mlp": ("objective=csm", "backbone=masked_mlp"),
+    "masked_transformer": ("objective=csm", "backbone=masked_transformer"),
     "mlp": ("objective=dsm", "backbone=mlp"),
     "convnet": ("objective=dsm", "backbone=convnet", "backbone.channels=[8,8]"),
     "unet": ("objective=dsm_multiscale", "backbone=unet"),

@@ -159,6 +159,22 @@ def test_a_lost_table_comes_back_from_the_checkpoint(command: Command, monkeypat
 
 
 @pytest.mark.usefixtures("saved_steps_are_logged")
+@pytest.mark.parametrize("backbone", ["masked_mlp", "masked_transformer"])
+def test_random_known_parts_are_those_of_the_unbroken_run(
+    command: Command, monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    size = {"masked_mlp": "backbone.hidden=[8]", "masked_transformer": "backbone.size=4"}[backbone]
+    small = [word for word in SMALL if not word.startswith("backbone")]
+    settings = (*small, f"backbone={backbone}", size, "backbone.dropout=0.1", "backbone.orders=2")
+    assert command(*settings, "hydra.run.dir=whole").status == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, 7, kill)
+        with pytest.raises(Killed):
+            command(*settings, "hydra.run.dir=parts")
+    assert command(*settings, "hydra.run.dir=parts").status == 0
+    same_results(Path("whole"), Path("parts"))
+
+
 @pytest.mark.parametrize("step", [3, 6, 7, 9])
 def test_gradients_that_wait_for_more_are_not_lost(
     command: Command, monkeypatch: pytest.MonkeyPatch, step: int

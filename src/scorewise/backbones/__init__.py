@@ -3,6 +3,8 @@
 from scorewise.backbones.convnet import ConvNet
 from scorewise.backbones.glow import Glow
 from scorewise.backbones.made import MADE
+from scorewise.backbones.masked_mlp import MaskedMLP
+from scorewise.backbones.masked_transformer import MaskedTransformer
 from scorewise.backbones.mlp import MLP
 from scorewise.backbones.noisy_mlp import NoisyMLP
 from scorewise.backbones.pixelcnnpp import PixelCNNPP
@@ -14,6 +16,8 @@ __all__ = [
     "MLP",
     "ConvNet",
     "Glow",
+    "MaskedMLP",
+    "MaskedTransformer",
     "NoisyMLP",
     "PixelCNNPP",
     "Transformer",

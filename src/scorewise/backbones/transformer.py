@@ -43,6 +43,16 @@ class Attention(nn.Module):
         return out_BPF
 
 
+def refuse_undivided(size: int, heads: int) -> None:
+    """Refuse a size that the heads do not divide.
+
+    Raises:
+        ValueError: both numbers.
+    """
+    if size % heads:
+        raise ValueError(f"a transformer needs a size that its heads divide, not size={size} and heads={heads}")
+
+
 class Block(nn.Module):
     """Attention and a perceptron, each on normalised input and added to it (pre-norm).
 
@@ -50,10 +60,12 @@ class Block(nn.Module):
         size: of a vector.
         heads: of the attention.
         gain: factor of both branches at the start.
+        causal: whether a position sees none of the later ones.
     """
 
-    def __init__(self, size: int, heads: int, gain: float) -> None:
+    def __init__(self, size: int, heads: int, gain: float, causal: bool = True) -> None:
         super().__init__()
+        self.causal = causal
         self.norm_in, self.norm_out = nn.LayerNorm(size), nn.LayerNorm(size)
         self.attention = Attention(size, heads)
         first, last = nn.Linear(size, 4 * size), nn.Linear(4 * size, size)
@@ -65,7 +77,7 @@ class Block(nn.Module):
     def forward(self, h_BPF: Tensor, share: float, generator: Generator | None) -> Tensor:
         """Return the block's output for all positions, shape of its input."""
         parts = self.attention.parts(self.norm_in(h_BPF))
-        h_BPF = h_BPF + drop(self.attention.attend(*parts, causal=True), share, generator)
+        h_BPF = h_BPF + drop(self.attention.attend(*parts, causal=self.causal), share, generator)
         return h_BPF + drop(self.perceptron(self.norm_out(h_BPF)), share, generator)
 
     def step(self, h_B1F: Tensor, cache: "Cache", position: int) -> Tensor:
@@ -137,8 +149,7 @@ class Transformer(nn.Module):
         ordering_seed: Whole = 0,
     ) -> None:
         super().__init__()
-        if size % heads:
-            raise ValueError(f"a transformer needs a size that its heads divide, not size={size} and heads={heads}")
+        refuse_undivided(size, heads)
         self.shape, self.width, self.dropout = tuple(shape), width, dropout
         dims = math.prod(self.shape)
         self.ordering = Ordering.chosen(ordering, self.shape, ordering_seed)
@@ -168,7 +179,7 @@ class Transformer(nn.Module):
         h_BPF = torch.cat([begin_B1F, before_BPF], dim=1) + self._where(self.sequence)
         generator = mask_generator(u_BD) if self.training and self.dropout else None
         # The fused kernels have no second derivative, which a gradient through the features may come to need.
-        with sdpa_kernel(SDPBackend.MATH) if _differentiated(u_BD) else nullcontext():
+        with sdpa_kernel(SDPBackend.MATH) if differentiated(u_BD) else nullcontext():
             for block in self.blocks:
                 h_BPF = block(h_BPF, self.dropout, generator)
         c_BPF: Tensor = self.output(self.norm(h_BPF))
@@ -179,7 +190,8 @@ class Transformer(nn.Module):
         return TransformerStream(self)
 
 
-def _differentiated(u_BD: Tensor) -> bool:
+def differentiated(u_BD: Tensor) -> bool:
+    """Return whether derivatives in the input may be asked for."""
     return u_BD.requires_grad or torch._C._are_functorch_transforms_active()
 
 

@@ -10,14 +10,15 @@ Conventions, everywhere in Scorewise:
 * Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
 """
 
+from scorewise.capabilities.plain_names import PLAIN_NAMES
 from scorewise.capabilities.protocols import (
-    PLAIN_NAMES,
     CausalFeatures,
     ClosedFormDensity,
     ConditionalEnergyModel,
     ConditionalSampler,
     ConditionalScoreModel,
     ContextStream,
+    DensityGivenContexts,
     DiscreteDensity,
     EnergyModel,
     Features,
@@ -27,6 +28,8 @@ from scorewise.capabilities.protocols import (
     GivenFeatures,
     InitialisedByData,
     InvertibleMap,
+    MaskedContexts,
+    MaskedFeatures,
     NoisyConditionalScoreModel,
     NoisyFeatures,
     NoisyScoreModel,
@@ -51,6 +54,7 @@ __all__ = [
     "ConditionalSampler",
     "ConditionalScoreModel",
     "ContextStream",
+    "DensityGivenContexts",
     "DiscreteDensity",
     "EnergyModel",
     "Features",
@@ -60,6 +64,8 @@ __all__ = [
     "GivenFeatures",
     "InitialisedByData",
     "InvertibleMap",
+    "MaskedContexts",
+    "MaskedFeatures",
     "NoisyConditionalScoreModel",
     "NoisyFeatures",
     "NoisyScoreModel",

@@ -1,9 +1,11 @@
 """What a model can do, as protocols: a capability is having the method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
+
+from scorewise.ordering import Ordering
 
 
 @runtime_checkable
@@ -18,6 +20,16 @@ class CausalFeatures(Protocol):
     """Turns an example into features per dimension; row d sees only what comes before d in the order."""
 
     def causal_features(self, u_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class MaskedFeatures(Protocol):
+    """Turns the known part of an example into features per dimension; what is not known is not read, it may be NaN.
+
+    Those of some dimensions only where `dims` names them.
+    """
+
+    def masked_features(self, u_BD: Tensor, known_BD: Tensor, dims: Sequence[int] | None = None) -> Tensor: ...
 
 
 @runtime_checkable
@@ -81,9 +93,31 @@ class ConditionalScoreModel(Protocol):
 
 
 @runtime_checkable
+class MaskedContexts(Protocol):
+    """Has the context of a dimension from any known part of an example, where `any_order` says so.
+
+    The likelihood is of the equal mixture of its `orderings`. `filled` puts some number, which nobody reads, where an
+    entry is missing (NaN).
+    """
+
+    @property
+    def any_order(self) -> bool: ...
+
+    @property
+    def orderings(self) -> tuple[Ordering, ...]: ...
+
+    def context_along(self, x_BD: Tensor, ordering: Ordering) -> Tensor: ...
+
+    def masked_context(self, x_BD: Tensor, known_BD: Tensor, dims: Sequence[int] | None = None) -> Tensor: ...
+
+    def filled(self, x_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class FusedCSMModel(ConditionalScoreModel, Protocol):
     """Has the weighted sum of s_d^2 / 2 + ds_d/dq_d and its value per example, with gradients from one pass.
 
+    Weights are per example (B,) or per entry (B, D), and so are the values.
     `compile_csm` lets torch.compile build that pass from now on.
     """
 
@@ -149,6 +183,15 @@ class UncheckedDensity(Protocol):
     def log_prob(self, x_BD: Tensor) -> Tensor: ...
 
     def unchecked_log_prob(self, x_BD: Tensor, finer: float = 1) -> Tensor: ...
+
+
+@runtime_checkable
+class DensityGivenContexts(Protocol):
+    """Has log q(x_d | c_d) by a numerical normaliser or as probabilities of levels; never refused."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor: ...
+
+    def log_prob_given(self, x_BD: Tensor, c_BDF: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
@@ -242,27 +285,3 @@ class RefusesModels(Protocol):
 
     @classmethod
     def refusal(cls, head: type, **settings: Any) -> str | None: ...
-
-
-PLAIN_NAMES: dict[type, str] = {
-    Features: "features of the whole example",
-    CausalFeatures: "causal features",
-    GivenFeatures: "features of latents and an image",
-    GivenCausalFeatures: "causal features of latents given an image",
-    NoisyFeatures: "noise-conditional features",
-    InvertibleMap: "an invertible map",
-    ScoreModel: "a joint score",
-    NoisyScoreModel: "a joint score at every noise level",
-    NoisyConditionalScoreModel: "conditional scores at every noise level",
-    ConditionalEnergyModel: "conditional energies",
-    ProposalModel: "conditional energies and a proposal",
-    ClosedFormDensity: "a density in closed form",
-    FlowDensity: "an invertible map from normal numbers",
-    DiscreteDensity: "probabilities of levels",
-    QuantileModel: "quantiles of its conditionals",
-    EnergyModel: "an energy",
-    ConditionalScoreModel: "conditional scores",
-    NormalisedDensity: "a normalised density",
-    ConditionalSampler: "exact draws from its conditionals",
-}
-"""How a sentence to the user names a capability."""

@@ -8,6 +8,7 @@ from scorewise.capabilities import (
     DiscreteDensity,
     GivenCausalFeatures,
     GivenFeatures,
+    MaskedFeatures,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
     RefusesModels,
@@ -75,6 +76,7 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
             f"head={chosen['head']} learns scores at a ladder of noise levels, and objective={chosen['objective']} has "
             f"none. Use objective={either(that_have('objective', (Multiscale,)))}."
         )
+    _refuse_one_order(objective, classes["backbone"], chosen)
     for group in ("sampler", "task"):
         _refuse_what_lacks(chosen, group, needs_of(classes[group]), "head", head)
     _refuse_task(config, classes["task"], head)
@@ -112,6 +114,16 @@ def _refuse_what_lacks(chosen: Mapping[str, str], who: str, needs: tuple[type, .
         raise IncompatibleChoice(
             f"{who}={chosen[who]} needs a {thing} with {named(needs)}; {has_none(group, chosen[group])}. "
             f"Use {group}={either(that_have(group, needs))}."
+        )
+
+
+def _refuse_one_order(objective: Any, backbone: type, chosen: Mapping[str, str]) -> None:
+    """Refuse to train a backbone of any order along a single one."""
+    if has_any(backbone, (MaskedFeatures,)) and not objective.any_order:
+        others = [name for name, target in targets("objective").items() if import_class(target).any_order]  # type: ignore[attr-defined]
+        raise IncompatibleChoice(
+            f"objective={chosen['objective']} would train backbone={chosen['backbone']} along one order alone, and it "
+            f"is of any order. Use objective={either(others)}, or backbone=made."
         )
 
 

@@ -87,6 +87,8 @@ class ConditionalScore(NumericallyNormalised):
     def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return sum_b weight_b J_b with J_b = sum_d s_d^2 / 2 + ds_d/dq_d (eq. 5), and J (B,), detached.
 
+        With weights per entry, (B, D), it is their sum over entries, and the value of each of them, (B, D).
+
         One pass over chunks of rows with hand-written tangents that stores nothing but gradients, in float32 at least
         whatever the autocast. The query is data: no gradient goes to it. A class that changes `conditional_score` loses
         this, unless it brings its own.
@@ -96,6 +98,7 @@ class ConditionalScore(NumericallyNormalised):
         """
         weights = [self.of_context.weight, self.of_context.bias, self.of_query, *self.rest.parameters()]
         weights += [self.last.weight[0], self.last.bias[0]]
+        by_entry = weight_B.ndim == 2
         dtype = torch.promote_types(q_BD.dtype, torch.float32)
         of_net, of_u = self.form.of_net, self.form.of_u
         with torch.autocast(q_BD.device.type, enabled=False):
@@ -104,10 +107,11 @@ class ConditionalScore(NumericallyNormalised):
             total, loss_N = fused_csm(
                 self.activation,
                 self.standardise(q_BD.detach()).to(dtype).flatten(),
-                weight_B.to(dtype).repeat_interleave(self.dims),
+                (weight_B if by_entry else weight_B.unsqueeze(-1)).to(dtype).expand_as(q_BD).flatten(),
                 form,
                 c_BDF.to(dtype).flatten(0, 1),
                 [weight.to(dtype) for weight in weights],
                 compiled=self.compiles,
             )
-        return total, loss_N.view_as(q_BD).sum(-1)
+        loss_BD = loss_N.view_as(q_BD)
+        return total, loss_BD if by_entry else loss_BD.sum(-1)

@@ -121,7 +121,7 @@ class Cosine(CausalModel):
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,), in full precision inside `torch.autocast` too."""
         with torch.autocast(x_BD.device.type, enabled=False):
-            return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
+            return self.rows_log_prob(x_BD, self.conditional_log_prob)
 
     @of_examples
     def quadrature_error(self, x_BD: Tensor) -> Tensor:

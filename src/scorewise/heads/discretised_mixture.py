@@ -99,8 +99,11 @@ class DiscretisedMixture(CausalModel):
     @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,): log P of the levels of x minus the log-volume of their cells."""
-        log_p_BD = self.level_log_prob(self.level_of(x_BD), self.context(x_BD))
-        return log_p_BD.sum(-1) - self.dims * math.log(self.spacing)
+        return self.rows_log_prob(x_BD, self.log_prob_given)
+
+    def log_prob_given(self, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """Return log q(x_d | c_d) in nats, shape of x."""
+        return self.level_log_prob(self.level_of(x_BD), c_BDF) - math.log(self.spacing)
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the value of the first level with P(levels up to it | c) > u, shape of u; found by bisection."""

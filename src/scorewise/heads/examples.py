@@ -167,6 +167,23 @@ def mask_of(model: TakesExamples, known: object) -> Tensor:
     return value.flatten()
 
 
+def masks_of(model: TakesExamples, known: object, examples: Examples) -> Tensor:
+    """Return which entries of every one of some examples are known, boolean, shape (B, D).
+
+    Args:
+        model: whose examples they are.
+        known: true and false, of one example (see `mask_of`) or in the shape that the examples were handed in.
+        examples: the examples.
+
+    Raises:
+        Misfit: something else.
+    """
+    value = _array(model, known)
+    if value.dtype == torch.bool and tuple(value.shape) == examples.given:
+        return value.reshape(examples.rows_BD.shape)
+    return mask_of(model, value).expand_as(examples.rows_BD)
+
+
 def count_of(n: object) -> int:
     """Return how many examples are asked for.
 

@@ -64,7 +64,7 @@ class Gaussian(CausalModel):
     @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
-        return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
+        return self.rows_log_prob(x_BD, self.conditional_log_prob)
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""

@@ -76,7 +76,7 @@ class Mixture(CausalModel):
     @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
-        return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
+        return self.rows_log_prob(x_BD, self.conditional_log_prob)
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return an exact draw per context, shape (B, D): choose a component, invert its distribution function."""

@@ -3,23 +3,26 @@
 import math
 from abc import ABC
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
+from scorewise.backbones.any_order import features_along
 from scorewise.capabilities import (
     CausalFeatures,
     ContextStream,
     EnergyModel,
+    MaskedFeatures,
     NormalisedDensity,
     StreamsFeatures,
     UncheckedDensity,
 )
 from scorewise.denoising import denoise
 from scorewise.gradients import Derivatives
-from scorewise.heads.examples import Examples, count_of, mask_of, of_examples, refuse_not_finite
-from scorewise.heads.streams import FullPassStream, StandardisedStream
+from scorewise.heads.drawing import CompletesExamples, DrawsSamples, FillsExamples
+from scorewise.heads.examples import Examples, count_of, mask_of, masks_of, of_examples, refuse_not_finite
+from scorewise.heads.streams import FullPassStream, MaskedStream, StandardisedStream
 from scorewise.heads.trained import Trained
 from scorewise.likelihood.likelihood import warned
 from scorewise.objectives.objective import score_field
@@ -32,21 +35,6 @@ ODDNESS: Sequence[tuple[type, Callable[[Any, Tensor], Tensor]]] = (
     (object, lambda model, x_BD: score_field(model)(x_BD).norm(dim=-1)),
 )
 """How odd examples are to a model that has something: the first that applies."""
-
-
-class DrawsSamples(Protocol):
-    """What a model's sampler has: a rule that draws n examples (n, D) from the model, of which its `needs` say more."""
-
-    def draw(self, model: Any, n: int, generator: Generator | None) -> Tensor:
-        """Return n examples, shape (n, D)."""
-
-
-@runtime_checkable
-class CompletesExamples(Protocol):
-    """What an ancestral sampler has: it draws the rest of examples whose first positions are known."""
-
-    def complete(self, model: Any, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
-        """Return the examples with all but the first `known` positions drawn, shape (n, D)."""
 
 
 class Model(Trained, ABC):
@@ -180,11 +168,23 @@ class CausalModel(Model, ABC):
         ordering: Ordering | None = getattr(self.backbone, "ordering", None)
         return Ordering.named("raster", self.shape) if ordering is None else ordering
 
+    @property
+    def orderings(self) -> tuple[Ordering, ...]:
+        """The orders whose densities the likelihood averages: the backbone's, and where it has none just `ordering`."""
+        orderings: tuple[Ordering, ...] = getattr(self.backbone, "orderings", ()) or (self.ordering,)
+        return orderings
+
+    @property
+    def any_order(self) -> bool:
+        """Whether there is a context of any known part of an example."""
+        return isinstance(self.backbone, MaskedFeatures)
+
     def complete(self, x_BD: Any, known_D: Any, generator: Generator | None = None) -> Tensor:
         """Return examples with the known dimensions kept and the others drawn from the model given them, shape of x.
 
-        The known dimensions must come first in the model's order: an autoregressive model conditions on a prefix. For
-        other dimensions train with an order that begins with them.
+        A model of any order takes any known dimensions, those of every example its own too. For all other models they
+        must come first in the model's order, since an autoregressive model conditions on a prefix: train with an order
+        that begins with them.
 
         Args:
             x_BD: examples, as arrays or tensors, flat or in the shape of the data; entries of unknown dimensions are
@@ -196,7 +196,10 @@ class CausalModel(Model, ABC):
             ValueError: known dimensions that are no prefix, or a sampler that is not ancestral.
             Misfit: there are no such examples, or no such mask.
         """
-        examples, known_D = Examples.of(self, x_BD, finite=False), mask_of(self, known_D)
+        examples = Examples.of(self, x_BD, finite=False)
+        if self.any_order:
+            return examples.answer(self._fill(examples.rows_BD, masks_of(self, known_D, examples), generator))
+        known_D = mask_of(self, known_D)
         x_BD = torch.where(known_D, examples.rows_BD, self.mean)
         refuse_not_finite(x_BD)
         known_P = known_D[list(self.ordering.sequence)]
@@ -205,27 +208,86 @@ class CausalModel(Model, ABC):
             first = self.ordering.sequence[int((~known_P).int().argmax())]
             raise ValueError(
                 f"the {count} known dimensions must be the first {count} of the model's order, and dimension {first} "
-                "comes before the last of them: train with backbone.ordering=[the known ones, then the others]"
+                "comes before the last of them: train with backbone.ordering=[the known ones, then the others], or "
+                "with backbone=masked_mlp for any of them"
             )
         if not isinstance(self.sampler, CompletesExamples):
-            raise ValueError(
-                f"{type(self.sampler).__name__} draws whole examples only: set model.sampler to an ancestral one, such "
-                "as InverseCDF"
-            )
+            raise ValueError(self._draws_whole_examples())
         with torch.no_grad(), warned():
             return examples.answer(self.sampler.complete(self, x_BD, count, generator))
 
+    def _fill(self, x_BD: Tensor, known_BD: Tensor, generator: Generator | None) -> Tensor:
+        x_BD = torch.where(known_BD, x_BD, self.mean)
+        refuse_not_finite(x_BD)
+        if not isinstance(self.sampler, FillsExamples):
+            raise ValueError(self._draws_whole_examples())
+        with torch.no_grad(), warned():
+            return self.sampler.fill(self, x_BD, known_BD, generator)
+
+    def _draws_whole_examples(self) -> str:
+        return (
+            f"{type(self.sampler).__name__} draws whole examples only: set model.sampler to an ancestral one, such as "
+            "InverseCDF"
+        )
+
+    def filled(self, x_BD: Tensor) -> Tensor:
+        """Return examples with the mean where an entry is missing (NaN), so that a head can be asked about it."""
+        return torch.where(x_BD.isnan(), self.mean, x_BD)
+
     @of_examples
     def context(self, x_BD: Tensor) -> Tensor:
-        """Return the context of every dimension from those before it, shape (B, D, F), in the precision of x."""
+        """Return the context of every dimension from those before it, shape (B, D, F), in the precision of x.
+
+        For a model of any order entries that are NaN are missing.
+        """
+        return self._computed(x_BD, self.backbone.causal_features)
+
+    def context_along(self, x_BD: Tensor, ordering: Ordering) -> Tensor:
+        """Return the same along another order, for a model of any."""
+        return self._computed(x_BD, lambda u_BD: features_along(self.backbone.masked_features, u_BD, ordering))
+
+    def masked_context(self, x_BD: Tensor, known_BD: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+        """Return the context of every dimension from what is known, shape (B, D, F), for a model of any order.
+
+        Args:
+            x_BD: examples; entries that are not known are not read and may be NaN.
+            known_BD: boolean, which are.
+            dims: of which dimensions to return the context; None: of all.
+        """
+        return self._computed(x_BD, lambda u_BD: self.backbone.masked_features(u_BD, known_BD, dims))
+
+    def _computed(self, x_BD: Tensor, features: Callable[[Tensor], Tensor]) -> Tensor:
         # Ordinary tensors even in inference mode: the derivative of the head is taken on top of them.
         grad = torch.is_grad_enabled()  # which leaving inference mode turns on
         with torch.inference_mode(False), torch.set_grad_enabled(grad):
-            c_BDF: Tensor = self.backbone.causal_features(self.standardise(x_BD))
-            return c_BDF.to(x_BD.dtype)
+            return features(self.standardise(x_BD)).to(x_BD.dtype)
+
+    def over_orders(self, x_BD: Tensor, log_q: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the log-density of the equal mixture of the model along each of its orders, nats, shape (B,).
+
+        Args:
+            x_BD: examples.
+            log_q: from contexts (B, D, F) to the log-density of every example along their order, shape (B,).
+        """
+        if len(self.orderings) == 1:
+            return log_q(self.context(x_BD))
+        log_q_RB = torch.stack([log_q(self.context_along(x_BD, ordering)) for ordering in self.orderings])
+        return torch.logsumexp(log_q_RB, dim=0) - math.log(len(self.orderings))
+
+    def rows_log_prob(self, x_BD: Tensor, of_entry: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Return log q of examples in nats, (B,); of a model of any order, that of the entries that are not NaN.
+
+        Args:
+            x_BD: examples.
+            of_entry: from queries (B, D) and contexts (B, D, F) to log q(x_d | c_d), shape (B, D).
+        """
+        if not self.any_order:
+            return of_entry(x_BD, self.context(x_BD)).sum(-1)
+        q_BD, missing_BD = self.filled(x_BD), x_BD.isnan()
+        return self.over_orders(x_BD, lambda c_BDF: of_entry(q_BD, c_BDF).masked_fill(missing_BD, 0).sum(-1))
 
     def context_stream(self) -> ContextStream:
         """Return the contexts one dimension at a time, for sampling."""
         if isinstance(self.backbone, StreamsFeatures):
             return StandardisedStream(self.standardise, self.backbone.feature_stream())
-        return FullPassStream(self)
+        return MaskedStream(self) if self.any_order else FullPassStream(self)

@@ -2,6 +2,7 @@
 
 from abc import ABC
 
+import torch
 from torch import Tensor, nn
 
 from scorewise.heads.examples import of_examples
@@ -33,8 +34,9 @@ class NumericallyNormalised(CausalModel, ABC):
         Raises:
             ValueError: the model has no likelihood, or conditionals that no likelihood can normalise; x is not finite.
         """
-        if not bool(x_BD.isfinite().all()):
-            row = int((~x_BD.isfinite()).any(-1).int().argmax())
+        read_BD = self.filled(x_BD) if self.any_order else x_BD
+        if not bool(read_BD.isfinite().all()):
+            row = int((~read_BD.isfinite()).any(-1).int().argmax())
             raise ValueError(
                 f"x is not finite in row {row}: a log-density is of finite numbers, so leave such rows out"
             )
@@ -51,7 +53,12 @@ class NumericallyNormalised(CausalModel, ABC):
         Raises:
             ValueError: the model has no likelihood.
         """
-        return self.normaliser().conditional_log_prob(self, x_BD, finer)[0].sum(-1)
+        return self.normaliser().unchecked_log_prob(self, x_BD, finer)[0]
+
+    def log_prob_given(self, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """Return log q(x_d | c_d) in nats, shape (B, D), never refused and in full precision."""
+        with torch.autocast(x_BD.device.type, enabled=False):
+            return self.normaliser().of_contexts(self, x_BD, c_BDF, 1)[0]
 
     @of_examples
     def quadrature_error(self, x_BD: Tensor) -> Tensor:

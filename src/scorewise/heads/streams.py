@@ -1,6 +1,7 @@
 """Contexts of a causal model, one block of dimensions at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -56,3 +57,40 @@ class FullPassStream:
     def _next(self) -> Tensor:
         dims = self.sequence[self.position : self.position + 1]  # none after the last
         return self.model.context(self.x_BD)[:, list(dims)]
+
+
+class CausalOfAnyOrder(Causal, Protocol):
+    """A causal model that has contexts of any known part of an example."""
+
+    def masked_context(self, x_BD: Tensor, known_BD: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+        """Return the context of some dimensions from what is known."""
+
+
+class MaskedStream:
+    """Contexts of a model of any order along its first one, by one pass per dimension.
+
+    Args:
+        model: gives the contexts.
+    """
+
+    def __init__(self, model: CausalOfAnyOrder) -> None:
+        self.model, self.sequence = model, model.ordering.sequence
+        self.position = 0
+        self.x_BD = torch.empty(0)
+
+    def start(self, n: int) -> Tensor:
+        """Return the context of the first dimension for n examples, shape (n, 1, F)."""
+        self.position = 0
+        self.x_BD = self.model.mean.expand(n, self.model.dims).clone()
+        return self._next()
+
+    def push(self, x_block: Tensor) -> Tensor:
+        """Return the context of the next dimension, given the values (n, 1) of the current one."""
+        self.x_BD[:, self.sequence[self.position]] = x_block[:, 0]
+        self.position += 1
+        return self._next()
+
+    def _next(self) -> Tensor:
+        known_BD = torch.zeros_like(self.x_BD, dtype=torch.bool)
+        known_BD[:, list(self.sequence[: self.position])] = True
+        return self.model.masked_context(self.x_BD, known_BD, list(self.sequence[self.position : self.position + 1]))

@@ -1,5 +1,6 @@
 """What every likelihood of one-dimensional conditionals shares: when it is refused, and what it rests on."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
+from scorewise.capabilities import MaskedContexts
 from scorewise.capabilities.roles import Contextual
 from scorewise.ranges import AtLeast, Between, within_ranges
 
@@ -77,16 +79,34 @@ class Likelihood(ABC, Generic[M]):
         with torch.autocast(x_BD.device.type, enabled=False):
             return self.of_contexts(model, x_BD, model.context(x_BD), finer)
 
+    def unchecked_log_prob(self, model: M, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
+        """Return log q(x) in nats, (B,), and the mass of every conditional outside the range, (B, D); never refused.
+
+        Of a model of any order it is the density of the equal mixture of its orders, with the largest of their masses,
+        of the entries that are present (not NaN).
+        """
+        if not isinstance(model, MaskedContexts) or not model.any_order:
+            log_q_BD, outside_BD = self.conditional_log_prob(model, x_BD, finer)
+            return log_q_BD.sum(-1), outside_BD
+        found, q_BD, missing_BD = [], model.filled(x_BD), x_BD.isnan()
+        with torch.autocast(x_BD.device.type, enabled=False):
+            for ordering in model.orderings:
+                pair = self.of_contexts(model, q_BD, model.context_along(x_BD, ordering), finer)
+                found.append([value_BD.masked_fill(missing_BD, 0) for value_BD in pair])
+        log_q_RB = torch.stack([log_q_BD.sum(-1) for log_q_BD, _ in found])
+        outside_RBD = torch.stack([outside_BD for _, outside_BD in found]).nan_to_num(nan=torch.inf)
+        return torch.logsumexp(log_q_RB, dim=0) - math.log(len(found)), outside_RBD.amax(0)
+
     def log_prob(self, model: M, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,).
 
         Raises:
             TailMass: a conditional's mass is not inside the range.
         """
-        log_q_BD, outside_BD = self.conditional_log_prob(model, x_BD)
+        log_q_B, outside_BD = self.unchecked_log_prob(model, x_BD)
         mass_B, worst_B = self.worst(outside_BD)
         self.refuse(model, mass_B, worst_B)
-        return log_q_BD.sum(-1)
+        return log_q_B
 
     def tell(self, model: M, outside_R: Tensor) -> None:
         """Tell `warned` of conditionals that were drawn from and that `log_prob` would refuse, if it is in force."""

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import ProposalModel
+from scorewise.capabilities.roles import CausalProposal
 from scorewise.noise import Draws
-from scorewise.objectives.objective import Objective
+from scorewise.objectives.conditional import ConditionalObjective
 from scorewise.ranges import AtLeast, within_ranges
 
 
-class AEM(Objective[ProposalModel]):
+class AEM(ConditionalObjective[CausalProposal]):
     """Importance-sampled maximum likelihood (Autoregressive Energy Machines, section 3).
 
     The loss is - sum_d log p_hat(x_d | x_<d) + log r(x_d | x_<d), nats.
@@ -60,19 +61,17 @@ class AEM(Objective[ProposalModel]):
         """Return None: the loss holds no scores."""
         return None
 
-    def per_example(self, model: ProposalModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return - log p_hat(x) - log r(x) of every example, shape (B,)."""
-        c_BDF = model.context(x_BD)
-        log_r_B = model.proposal_log_prob(x_BD, c_BDF).sum(-1)
-        return -log_p_hat(model, x_BD, c_BDF, draws, self.samples) - log_r_B
+    def per_dimension(self, model: CausalProposal, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
+        """Return - log p_hat(x_d | c_d) - log r(x_d | c_d) of every dimension, shape (B, D)."""
+        return -log_p_hat(model, x_BD, c_BDF, draws, self.samples) - model.proposal_log_prob(x_BD, c_BDF)
 
-    def held_out(self, model: ProposalModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return - log p_hat(x) of every example, shape (B,), nats: too small by the bias at `held_out_samples`."""
-        return -log_p_hat(model, x_BD, model.context(x_BD), draws, self.held_out_samples)
+    def held_out_per_dimension(self, model: CausalProposal, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
+        """Return - log p_hat(x_d | c_d) in nats, shape (B, D): too small by the bias at `held_out_samples`."""
+        return -log_p_hat(model, x_BD, c_BDF, draws, self.held_out_samples)
 
 
 def log_p_hat(model: ProposalModel, x_BD: Tensor, c_BDF: Tensor, draws: Draws, samples: int) -> Tensor:
-    """Return the importance-sampled log-likelihood of every example, shape (B,), nats."""
+    """Return the importance-sampled log-density of every dimension given its context, shape (B, D), nats."""
     draws, shape = draws.fork("aem"), (samples, x_BD.shape[1])
     uniform_MBD = draws.fork("component").uniform(*shape, dtype=x_BD.dtype).movedim(1, 0)
     normal_MBD = draws.fork("value").normal(*shape, dtype=x_BD.dtype).movedim(1, 0)
@@ -81,4 +80,4 @@ def log_p_hat(model: ProposalModel, x_BD: Tensor, c_BDF: Tensor, draws: Draws, s
         log_r_MBD = model.proposal_log_prob(q_MBD, c_BDF)
     log_w_MBD = -model.conditional_energy(q_MBD, c_BDF) - log_r_MBD
     log_z_BD = torch.logsumexp(log_w_MBD, dim=0) - math.log(samples)
-    return (-model.conditional_energy(x_BD, c_BDF) - log_z_BD).sum(-1)
+    return -model.conditional_energy(x_BD, c_BDF) - log_z_BD

@@ -3,14 +3,16 @@
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, FusedCSMModel
-from scorewise.capabilities.roles import Scaled
+from scorewise.capabilities import ConditionalScoreModel, FusedCSMModel, MaskedContexts
+from scorewise.capabilities.roles import ConditionalScores, Scaled
 from scorewise.gradients import elementwise_derivative
 from scorewise.noise import Draws
-from scorewise.objectives.objective import Loss, Objective, score_gain
+from scorewise.objectives.any_order import known_part
+from scorewise.objectives.conditional import ConditionalObjective
+from scorewise.objectives.objective import Loss, score_gain
 
 
-class CSM(Objective[ConditionalScoreModel]):
+class CSM(ConditionalObjective[ConditionalScores]):
     """Composite score matching, J_CSM of Autoregressive Score Matching, eq. 5: sum_d s_d^2 / 2 + d s_d / d x_d.
 
     Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
@@ -34,24 +36,26 @@ class CSM(Objective[ConditionalScoreModel]):
     heads = ("conditional_score",)
     derivatives = 1
 
-    def per_example(self, model: ConditionalScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return J_CSM of every example, shape (B,), summed over dimensions."""
-        c_BDF = model.context(x_BD)
+    def per_dimension(self, model: ConditionalScores, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
+        """Return s_d^2 / 2 + d s_d / d x_d of every dimension, shape (B, D)."""
         fused = _fused(model)
         if fused is not None and not torch.is_grad_enabled():
-            return fused.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD[:, 0]))[1]
+            return fused.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD))[1]
         s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
-        return (0.5 * s_BD.square() + ds_BD).sum(-1)  # eq. 5
+        return 0.5 * s_BD.square() + ds_BD  # eq. 5
 
-    def __call__(
-        self, model: ConditionalScoreModel, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None
-    ) -> Loss:
+    def __call__(self, model: ConditionalScores, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
         """Return the loss of a batch, in one fused pass where the model has one; x is data there."""
         fused = _fused(model)
         if x_BD.requires_grad or fused is None:
             return super().__call__(model, x_BD, draws, weight_B)
         weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
-        return Loss(*fused.weighted_csm(x_BD, model.context(x_BD), weight_B))
+        if not isinstance(model, MaskedContexts) or not model.any_order:
+            return Loss(*fused.weighted_csm(x_BD, model.context(x_BD), weight_B))
+        known = known_part(draws, x_BD)
+        c_BDF, weight_BD = model.masked_context(x_BD, known.known_BD), weight_B.unsqueeze(-1) * known.weight_BD
+        total, loss_BD = fused.weighted_csm(model.filled(x_BD), c_BDF, weight_BD)
+        return Loss(total, (known.weight_BD * loss_BD).sum(-1))
 
     def gain(self, model: Scaled) -> float:
         """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""

@@ -6,15 +6,17 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalNoisyScore
 from scorewise.gradients import elementwise_derivative
 from scorewise.noise import Draws, smoothing_noise
+from scorewise.objectives.conditional import ConditionalObjective
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.ranges import Count, OneOf, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
 
 
-class CSMAnnealed(Multiscale[NoisyConditionalScoreModel]):
+class CSMAnnealed(ConditionalObjective[CausalNoisyScore], Multiscale[CausalNoisyScore]):
     """Composite score matching (eq. 5 of the AR-CSM paper) at one noise level per dimension.
 
     The loss is sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d).
@@ -73,15 +75,18 @@ class CSMAnnealed(Multiscale[NoisyConditionalScoreModel]):
         u_BD = draws.fork("level").uniform(dims, dtype=dtype)
         return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u_BD
 
-    def per_example(self, model: NoisyConditionalScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the loss of every example, shape (B,)."""
+    def seen(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        """Return the examples at the smallest level, as contexts see them."""
+        return x_BD + self.noise * draws.fork("context").normal(x_BD.shape[1], dtype=x_BD.dtype)
+
+    def per_dimension(self, model: CausalNoisyScore, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
+        """Return the loss of every dimension at its level, shape (B, D)."""
         dims, dtype = x_BD.shape[1], x_BD.dtype
         sigma_BD = self.sigmas(draws, dims, dtype)
-        c_BDF = model.context(x_BD + self.noise * draws.fork("context").normal(dims, dtype=dtype))
         q_BD = x_BD + self.extra(sigma_BD) * draws.fork("query").normal(dims, dtype=dtype)
         if self.target == "csm":
             s_BD, ds_BD = elementwise_derivative(lambda q: model.noisy_conditional_score(q, c_BDF, sigma_BD), q_BD)
-            return (sigma_BD.square() * (0.5 * s_BD.square() + ds_BD)).sum(-1)
+            return sigma_BD.square() * (0.5 * s_BD.square() + ds_BD)
         clean_BD = x_BD - self.smoothing * smoothing_noise(draws, x_BD)
         s_BD = model.noisy_conditional_score(q_BD, c_BDF, sigma_BD)
-        return 0.5 * (sigma_BD * s_BD + (q_BD - clean_BD) / sigma_BD).square().sum(-1)
+        return 0.5 * (sigma_BD * s_BD + (q_BD - clean_BD) / sigma_BD).square()

@@ -3,12 +3,12 @@
 from torch import Tensor
 
 from scorewise.capabilities import ConditionalScoreModel
-from scorewise.capabilities.roles import Scaled
+from scorewise.capabilities.roles import ConditionalScores, Scaled
 from scorewise.noise import Draws, smoothing_noise
-from scorewise.objectives.objective import Objective, score_field
+from scorewise.objectives.conditional import ConditionalObjective
 
 
-class CSMDSM(Objective[ConditionalScoreModel]):
+class CSMDSM(ConditionalObjective[ConditionalScores]):
     """Denoising of every conditional: sum_d (s_d(x) + z_d / sigma)^2 / 2 at the smoothed data x = clean + sigma z.
 
     On the law with data.smoothing it differs from CSM (eq. 5 of the AR-CSM paper) by a constant of the data, D / 2
@@ -45,10 +45,10 @@ class CSMDSM(Objective[ConditionalScoreModel]):
             )
         self.smoothing = smoothing
 
-    def per_example(self, model: ConditionalScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the loss of every example, shape (B,)."""
+    def per_dimension(self, model: ConditionalScores, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
+        """Return (s_d + z_d / sigma)^2 / 2 of every dimension, shape (B, D)."""
         z_BD = smoothing_noise(draws, x_BD)
-        return 0.5 * (score_field(model)(x_BD) + z_BD / self.smoothing).square().sum(-1)
+        return 0.5 * (model.conditional_score(x_BD, c_BDF) + z_BD / self.smoothing).square()
 
     def gain(self, model: Scaled) -> float:
         """Return sigma^2, which makes the target of order one."""

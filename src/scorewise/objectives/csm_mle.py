@@ -45,6 +45,7 @@ class CSMMLE(Objective[CalibratedModel]):
     needs = (ConditionalScoreModel,)
     heads = ("conditional_score",)
     derivatives = 1
+    any_order = True
     ranks_by_likelihood = True
 
     @within_ranges

@@ -5,12 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import NormalisedDensity, UncheckedDensity
+from scorewise.capabilities import ClosedFormDensity, NormalisedDensity, UncheckedDensity
 from scorewise.noise import Draws
-from scorewise.objectives.objective import Objective
+from scorewise.objectives.any_order import of_any_order
+from scorewise.objectives.conditional import ConditionalObjective
 
 
-class MLE(Objective[NormalisedDensity]):
+class MLE(ConditionalObjective[Any]):
     """The negative log-likelihood in nats.
 
     Example:
@@ -35,14 +36,23 @@ class MLE(Objective[NormalisedDensity]):
         """Return None: the loss holds no scores."""
         return None
 
+    def per_dimension(self, model: Any, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
+        """Return - log q(x_d | c_d) of every dimension, shape (B, D)."""
+        closed = isinstance(model, ClosedFormDensity)
+        log_q_BD: Tensor = (model.conditional_log_prob if closed else model.log_prob_given)(x_BD, c_BDF)
+        return -log_q_BD
+
     def per_example(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return - log q(x) of every example, shape (B,), never refused: early in training it need not be a law yet."""
-        return -_unchecked(model, x_BD)
+        return super().per_example(model, x_BD, draws) if of_any_order(model) else -_unchecked(model, x_BD)
 
     def held_out(self, model: NormalisedDensity, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return - log q(x) of every example, shape (B,), also early in training, where `log_prob` may be refused."""
+        """Return - log q(x) of every example, shape (B,), also early in training, where `log_prob` may be refused.
+
+        Of a model of any order it is the mean over orders, estimated; its likelihood is that of its mixture.
+        """
         with torch.no_grad(), torch.autocast(x_BD.device.type, enabled=False):
-            return -_unchecked(model, x_BD)
+            return super().held_out(model, x_BD, draws) if of_any_order(model) else -_unchecked(model, x_BD)
 
 
 def _unchecked(model: NormalisedDensity, x_BD: Tensor) -> Tensor:

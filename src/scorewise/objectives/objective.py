@@ -49,6 +49,7 @@ class Objective(ABC, Generic[M]):
         needs: capabilities of which a model must have at least one.
         heads: names of the heads that head=auto tries, in order.
         derivatives: of the scores that the loss holds, 1 for ds/dx: what is differentiated must be smooth.
+        any_order: it trains models of any order on random known parts; others train them along one order.
         remembers: it keeps a state between steps, which one process can hold.
         ranks_by_likelihood: its held-out number is the negative log-likelihood.
     """
@@ -56,6 +57,7 @@ class Objective(ABC, Generic[M]):
     needs: ClassVar[tuple[type, ...]] = ()
     heads: ClassVar[tuple[str, ...]] = ()
     derivatives: ClassVar[int] = 0
+    any_order: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     ranks_by_likelihood: ClassVar[bool] = False
     noise: float = 0.0

@@ -83,8 +83,8 @@ def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
         with torch.autocast(x_BD.device.type, enabled=False):
             return {"nll": -model.log_prob(x_BD)}
     likelihood = numerical.normaliser()
-    log_q_BD, outside_BD = likelihood.conditional_log_prob(numerical, x_BD)
-    return {"nll": -log_q_BD.sum(-1), "outside": likelihood.worst(outside_BD)[0]}
+    log_q_B, outside_BD = likelihood.unchecked_log_prob(numerical, x_BD)
+    return {"nll": -log_q_B, "outside": likelihood.worst(outside_BD)[0]}
 
 
 def outlier_scores(quantities: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:

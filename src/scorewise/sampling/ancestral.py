@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic
 
+import torch
 from torch import Generator, Tensor
 from typing_extensions import TypeVar
 
-from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel
+from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel, MaskedContexts
 from scorewise.capabilities.roles import Causal, CausalSampler, CausalScore
-from scorewise.noise import normal_like, step_size
+from scorewise.noise import normal_like, step_size, uniform_like
 from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 M = TypeVar("M", bound=Causal, default=Any)
@@ -34,7 +35,10 @@ class Ancestral(ABC, Generic[M]):
         """Return a draw of the dimensions with the given contexts, shape (n, block)."""
 
     def draw(self, model: M, n: int, generator: Generator | None) -> Tensor:
-        """Return n examples, shape (n, D)."""
+        """Return n examples, shape (n, D), of a model of several orders each along a random one of them."""
+        if isinstance(model, MaskedContexts) and len(model.orderings) > 1:
+            x_BD = model.mean.expand(n, model.dims)
+            return self.fill(model, x_BD, torch.zeros_like(x_BD, dtype=torch.bool), generator)
         return self.complete(model, model.mean.expand(n, model.dims).clone(), 0, generator)
 
     def complete(self, model: M, x_BD: Tensor, known: int, generator: Generator | None) -> Tensor:
@@ -49,6 +53,29 @@ class Ancestral(ABC, Generic[M]):
                 x_BD[:, dims[known - done :]] = self.draw_block(model, c_BDF, generator)[:, known - done :]
             c_BDF, done = stream.push(x_BD[:, dims]), done + len(dims)
             self.tick(done / model.dims)
+        return x_BD
+
+    def fill(self, model: Any, x_BD: Tensor, known_BD: Tensor, generator: Generator | None) -> Tensor:
+        """Return the examples with what is not known drawn given what is, shape (n, D), for a model of any order.
+
+        The unknown entries are drawn along one of the model's orders, of several each example along a random one.
+
+        Args:
+            model: with contexts of any known part.
+            x_BD: examples; entries that are not known are not read.
+            known_BD: boolean, which are.
+            generator: of the draws.
+        """
+        x_BD, known_BD, orders = x_BD.clone(), known_BD.clone(), len(model.orderings)
+        order_B = (uniform_like(x_BD[:, 0], generator) * orders).long() if orders > 1 else torch.zeros_like(x_BD[:, 0])
+        for number, ordering in enumerate(model.orderings):
+            for position, dim in enumerate(ordering.sequence):
+                rows_R = ((order_B == number) & ~known_BD[:, dim]).nonzero()[:, 0]
+                if len(rows_R):
+                    c_R1F = model.masked_context(x_BD[rows_R], known_BD[rows_R], [dim])
+                    x_BD[rows_R, dim] = self.draw_block(model, c_R1F, generator)[:, 0]
+                    known_BD[rows_R, dim] = True
+                self.tick((number * model.dims + position + 1) / (orders * model.dims))
         return x_BD
 
     def tick(self, share: float) -> None:

@@ -15,6 +15,7 @@ from scorewise.capabilities import (
     NormalisedDensity,
     ScoreModel,
 )
+from scorewise.capabilities.roles import ConditionalScores
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.source import Source
 from scorewise.heads.model import CausalModel, Model
@@ -110,13 +111,14 @@ class CompositeScores(Measure):
 
     names = ("csm",)
 
-    def __init__(self, model: ConditionalScoreModel) -> None:
+    def __init__(self, model: ConditionalScores) -> None:
         self.model, self.csm = model, CSM()
 
     def of(self, x_BD: Tensor) -> dict[str, Tensor]:
         """Return csm; the loss draws nothing."""
         unused = Draws.of(0, 0, torch.arange(len(x_BD), device=x_BD.device))
-        return {"csm": self.csm(self.model, x_BD, unused).per_example}
+        with torch.no_grad():
+            return {"csm": self.csm.held_out(self.model, x_BD, unused)}
 
 
 def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:

@@ -43,9 +43,9 @@ class QuadratureCurve(Measure):
     def of(self, x_BD: Tensor) -> dict[str, Tensor]:
         """Return nll and bits_per_dim; NaN where too much mass is outside the range for a likelihood."""
         with torch.no_grad():
-            log_q_BD, outside_BD = self.likelihood.conditional_log_prob(self.model, x_BD)
+            log_q_B, outside_BD = self.likelihood.unchecked_log_prob(self.model, x_BD)
         mass_B, _ = self.likelihood.worst(outside_BD)
-        nll_B = (-log_q_BD.sum(-1)).where(mass_B <= self.likelihood.largest_tail, torch.nan)
+        nll_B = (-log_q_B).where(mass_B <= self.likelihood.largest_tail, torch.nan)
         return {"nll": nll_B, "bits_per_dim": bits_per_dim(nll_B, self.source.dims, self.source.log_volume)}
 
 
@@ -86,14 +86,14 @@ class QuadratureLikelihood:
             return {}
         found = {}
         with torch.no_grad():
-            log_q_BD, outside_BD = self.likelihood.conditional_log_prob(self.model, x_BD)
+            log_q_B, outside_BD = self.likelihood.unchecked_log_prob(self.model, x_BD)
             if self.done == 0:
                 error_B = self.likelihood.numbers(self.model, x_BD[:ERROR_OF])["nll_quadrature_error"]
                 found["nll_quadrature_error"] = error_B
         mass_B, worst_B = self.likelihood.worst(outside_BD)
         self.worst.to(x_BD.device).update(worst_B)
         self.done += len(x_BD)
-        nll_B = -log_q_BD.sum(-1)
+        nll_B = -log_q_B
         bits_B = bits_per_dim(nll_B, self.source.dims, self.source.log_volume)
         outside_B = self.likelihood.beyond(x_BD)
         return {**found, "nll_tail": mass_B, "nll_outside": outside_B, "nll": nll_B, "bits_per_dim": bits_B}

@@ -1,0 +1,48 @@
+"""How a sentence to the user names a capability."""
+
+from scorewise.capabilities.protocols import (
+    CausalFeatures,
+    ClosedFormDensity,
+    ConditionalEnergyModel,
+    ConditionalSampler,
+    ConditionalScoreModel,
+    DiscreteDensity,
+    EnergyModel,
+    Features,
+    FlowDensity,
+    GivenCausalFeatures,
+    GivenFeatures,
+    InvertibleMap,
+    MaskedFeatures,
+    NoisyConditionalScoreModel,
+    NoisyFeatures,
+    NoisyScoreModel,
+    NormalisedDensity,
+    ProposalModel,
+    QuantileModel,
+    ScoreModel,
+)
+
+PLAIN_NAMES: dict[type, str] = {
+    Features: "features of the whole example",
+    CausalFeatures: "causal features",
+    MaskedFeatures: "features of any known part",
+    GivenFeatures: "features of latents and an image",
+    GivenCausalFeatures: "causal features of latents given an image",
+    NoisyFeatures: "noise-conditional features",
+    InvertibleMap: "an invertible map",
+    ScoreModel: "a joint score",
+    NoisyScoreModel: "a joint score at every noise level",
+    NoisyConditionalScoreModel: "conditional scores at every noise level",
+    ConditionalEnergyModel: "conditional energies",
+    ProposalModel: "conditional energies and a proposal",
+    ClosedFormDensity: "a density in closed form",
+    FlowDensity: "an invertible map from normal numbers",
+    DiscreteDensity: "probabilities of levels",
+    QuantileModel: "quantiles of its conditionals",
+    EnergyModel: "an energy",
+    ConditionalScoreModel: "conditional scores",
+    NormalisedDensity: "a normalised density",
+    ConditionalSampler: "exact draws from its conditionals",
+}
+"""How a sentence to the user names a capability."""
