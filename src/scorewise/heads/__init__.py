@@ -1,5 +1,6 @@
 """Heads: a head on a backbone is a model."""
 
+from scorewise.heads.by_column import ByColumn
 from scorewise.heads.conditional_energy import ConditionalEnergy
 from scorewise.heads.conditional_score import ConditionalScore
 from scorewise.heads.cosine import Cosine
@@ -14,6 +15,7 @@ from scorewise.heads.noisy_score import NoisyScore
 from scorewise.heads.score import Score
 
 __all__ = [
+    "ByColumn",
     "CausalModel",
     "ConditionalEnergy",
     "ConditionalScore",
