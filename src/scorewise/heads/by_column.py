@@ -1,21 +1,17 @@
 """One law per column of a table: densities of numbers, probabilities of whole numbers and categories."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import ContextStream, StreamsFeatures
-from scorewise.heads.columns import ColumnKind, ColumnLaw, Distribution, groups_of
+from scorewise.heads.columns import ColumnKind, ColumnLaws, Distribution, numbered
 from scorewise.heads.examples import of_examples
 from scorewise.heads.model import CausalModel
 from scorewise.heads.streams import FullPassStream
 from scorewise.noise import uniform_like
 from scorewise.ranges import Count, within_ranges
-
-OfLaw = Callable[[ColumnLaw, list[int], Tensor, Tensor], Tensor]
-"""What is asked of a law: for columns at some places, from their features (B, G, F) and where they are in it."""
 
 
 class NumberedStream:
@@ -41,12 +37,6 @@ class NumberedStream:
 
     def _numbered(self, c_BDF: Tensor) -> Tensor:
         return numbered(c_BDF, self.sequence[self.done : self.done + c_BDF.shape[-2]])
-
-
-def numbered(c_BDF: Tensor, columns: Sequence[int]) -> Tensor:
-    """Return features with the number of their column behind them, shape (..., D, F + 1)."""
-    number_D1 = torch.tensor(list(columns), dtype=c_BDF.dtype, device=c_BDF.device).unsqueeze(-1)
-    return torch.cat([c_BDF, number_D1.expand(*c_BDF.shape[:-1], 1)], -1)
 
 
 class ByColumn(CausalModel):
@@ -95,12 +85,11 @@ class ByColumn(CausalModel):
         self.columns = tuple(map(ColumnKind.of, columns))
         if len(self.columns) != self.dims:
             raise ValueError(f"{len(self.columns)} columns are described, and a row has {self.dims} entries")
-        wanted = self.width_needed(columns=self.columns, components=components)
-        if self.backbone.width != wanted:
-            raise ValueError(f"these columns read {wanted} features each, and the backbone gives {backbone.width}")
-        groups = groups_of(self.columns, components)
-        self.laws = nn.ModuleList(group.law for group in groups)
-        self.place = {d: (g, i) for g, group in enumerate(groups) for i, d in enumerate(group.places)}
+        self.laws = ColumnLaws(self.columns, components)
+        if self.backbone.width != self.laws.width:
+            raise ValueError(
+                f"these columns read {self.laws.width} features each, and the backbone gives {backbone.width}"
+            )
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
@@ -108,8 +97,7 @@ class ByColumn(CausalModel):
         columns = settings.get("columns")
         if not columns:
             return None
-        groups = groups_of(list(map(ColumnKind.of, columns)), int(settings.get("components", 10)))
-        return max(group.law.width for group in groups)
+        return ColumnLaws(list(map(ColumnKind.of, columns)), int(settings.get("components", 10))).width
 
     def standardise(self, x_BD: Tensor) -> Tensor:
         """Return x: a column has its own scale."""
@@ -117,12 +105,7 @@ class ByColumn(CausalModel):
 
     def says(self) -> list[str]:
         """Return of every column whether the model has its density or its probability."""
-        return [self._law(d).says for d in range(self.dims)]
-
-    def _law(self, d: int) -> ColumnLaw:
-        law = self.laws[self.place[d][0]]
-        assert isinstance(law, ColumnLaw)
-        return law
+        return [self.laws.law(d).says for d in range(self.dims)]
 
     def context(self, x_BD: Tensor) -> Tensor:
         """Return the context of every column from those before it, with its number at the end, shape (B, D, F + 1)."""
@@ -134,51 +117,17 @@ class ByColumn(CausalModel):
             return NumberedStream(self.backbone.feature_stream(), self.ordering.sequence)
         return FullPassStream(self)
 
-    def _by_law(self, c_BDF: Tensor, of: OfLaw) -> Tensor:
-        """Return what the laws give for the columns of contexts, shape (..., D').
-
-        Args:
-            c_BDF: contexts of some columns, with their numbers.
-            of: takes a law, the places of its columns among the contexts, their features, and where they are in it.
-        """
-        numbers = c_BDF[..., -1].reshape(-1, c_BDF.shape[-2])[0].long().tolist()
-        members: dict[int, list[int]] = {}
-        for place, d in enumerate(numbers):
-            members.setdefault(self.place[d][0], []).append(place)
-        found, order = [], []
-        for places in members.values():
-            at_G = torch.tensor([self.place[numbers[place]][1] for place in places], device=c_BDF.device)
-            found.append(of(self._law(numbers[places[0]]), places, c_BDF[..., places, :-1], at_G))
-            order += places
-        return torch.cat(found, -1)[..., sorted(range(len(order)), key=order.__getitem__)]
-
     def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """Return the log-density in a column's own units, or the log-probability, shape of q; 0 for missing values."""
-
-        def of(law: ColumnLaw, places: list[int], c_BGF: Tensor, at_G: Tensor) -> Tensor:
-            q_BG = q_BD[..., places]
-            there_BG = ~q_BG.isnan()
-            q_BG = torch.where(there_BG, q_BG, law.usual(at_G, q_BG))
-            log_unit_G = law.of("log_unit", at_G, q_BG)
-            log_unit_BG = torch.where(law.has_density(q_BG, at_G), log_unit_G, 0)
-            return torch.where(there_BG, law.log_prob(q_BG, c_BGF, at_G) - log_unit_BG, 0)
-
-        return self._by_law(c_BDF, of)
+        """Return the log-density in a column's own units, or the log-probability, shape of q; 0 where q is missing."""
+        return self.laws.log_prob(q_BD, c_BDF)
 
     def conditional_cdf(self, q_BD: Tensor, c_BDF: Tensor) -> Distribution:
         """Return P(y < q) and P(y <= q), each of the shape of q, NaN where q is missing."""
-
-        def of(law: ColumnLaw, places: list[int], c_BGF: Tensor, at_G: Tensor) -> Tensor:
-            q_BG = q_BD[..., places]
-            there_BG = ~q_BG.isnan()
-            found = law.distribution(torch.where(there_BG, q_BG, law.usual(at_G, q_BG)), c_BGF, at_G)
-            return torch.where(there_BG, torch.stack([*found]), torch.nan)
-
-        return Distribution(*self._by_law(c_BDF, of).unbind(0))
+        return self.laws.distribution(q_BD, c_BDF)
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the least x_d with P(y_d <= x_d | c_d) >= u_d, shape of u."""
-        return self._by_law(c_BDF, lambda law, places, c_BGF, at_G: law.quantile(u_BD[..., places], c_BGF, at_G))
+        return self.laws.quantile(u_BD, c_BDF)
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return an exact draw per context, shape (B, D): the quantile of a uniform number."""

@@ -1,0 +1,44 @@
+"""What a model says of every cell of some rows, each given others of its row."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from scorewise.heads.columns.laws import ColumnLaws
+
+
+@final
+@dataclass(frozen=True)
+class RowCells:
+    """The cells of rows with their contexts.
+
+    Args:
+        laws: of the columns.
+        x_BD: the rows, NaN where a cell is missing.
+        c_BDF: the context of every cell.
+    """
+
+    laws: ColumnLaws
+    x_BD: Tensor
+    c_BDF: Tensor
+
+    @property
+    def log_prob_BD(self) -> Tensor:
+        """The log-density or log-probability of every cell, nats; NaN where it is missing."""
+        return torch.where(self.x_BD.isnan(), torch.nan, self.laws.log_prob(self.x_BD, self.c_BDF))
+
+    @property
+    def below_BD(self) -> Tensor:
+        """P(y < x) of every cell, NaN where it is missing."""
+        return self.laws.distribution(self.x_BD, self.c_BDF).below
+
+    @property
+    def at_most_BD(self) -> Tensor:
+        """P(y <= x) of every cell, NaN where it is missing."""
+        return self.laws.distribution(self.x_BD, self.c_BDF).at_most
+
+    def quantile(self, u: float) -> Tensor:
+        """Return the least value of every cell, the missing ones too, with P(y <= value) >= u; shape (B, D)."""
+        return self.laws.quantile(torch.full_like(self.x_BD, u), self.c_BDF)
