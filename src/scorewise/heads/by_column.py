@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import ContextStream, StreamsFeatures
-from scorewise.heads.columns import ColumnKind, ColumnLaws, Distribution, numbered
-from scorewise.heads.examples import of_examples
+from scorewise.heads.columns import ColumnKind, ColumnLaws, Distribution, RowCells, numbered
+from scorewise.heads.examples import Examples, Misfit, masks_of, refuse_not_finite
 from scorewise.heads.model import CausalModel
-from scorewise.heads.streams import FullPassStream
 from scorewise.noise import uniform_like
+from scorewise.ordering import Ordering
 from scorewise.ranges import Count, within_ranges
 
 
@@ -43,7 +44,8 @@ class ByColumn(CausalModel):
     """A product of conditionals, each by the law of its column's kind: NormalisedDensity, QuantileModel.
 
     `log_prob` is the sum of log-densities of columns of numbers, in their own units, and of log-probabilities of whole
-    numbers, categories and spikes; `says` tells which is which.
+    numbers, categories and spikes; `says` tells which is which. On a backbone of any order cells may be missing (NaN),
+    and it is a density of incomplete rows: `given_the_rest`, `fill`, `cells`.
 
     Args:
         backbone: causal features, wide enough for the widest law, see `width_needed`.
@@ -85,11 +87,15 @@ class ByColumn(CausalModel):
         self.columns = tuple(map(ColumnKind.of, columns))
         if len(self.columns) != self.dims:
             raise ValueError(f"{len(self.columns)} columns are described, and a row has {self.dims} entries")
+        if any(column.given for column in self.columns) and not self.any_order:
+            raise ValueError("columns that are only read need a backbone of any order: use backbone=masked_mlp")
         self.laws = ColumnLaws(self.columns, components)
         if self.backbone.width != self.laws.width:
             raise ValueError(
                 f"these columns read {self.laws.width} features each, and the backbone gives {backbone.width}"
             )
+        self.register_buffer("given_D", torch.tensor([column.given for column in self.columns]), persistent=False)
+        self.given_D: Tensor
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
@@ -109,16 +115,40 @@ class ByColumn(CausalModel):
 
     def context(self, x_BD: Tensor) -> Tensor:
         """Return the context of every column from those before it, with its number at the end, shape (B, D, F + 1)."""
+        if self.any_order:
+            return self.context_along(x_BD, self.ordering)
         return numbered(super().context(x_BD), range(self.dims))
+
+    def context_along(self, x_BD: Tensor, ordering: Ordering) -> Tensor:
+        """Return the same along another order, for a model of any; missing cells are never known."""
+        place_D = ordering.positions().to(x_BD.device)
+        known_BDD = (place_D < place_D[:, None]).expand(len(x_BD), -1, -1)  # of every column, those before it
+        return torch.cat([self.masked_context(x_BD, known_BDD[:, d], [d]) for d in range(self.dims)], 1)
+
+    def masked_context(self, x_BD: Tensor, known_BD: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+        """Return the context of columns from what is known, with their numbers at the end, shape (B, D', F + 1).
+
+        Columns that are only read are always known, and missing cells never.
+
+        Args:
+            x_BD: rows; missing cells are NaN.
+            known_BD: boolean, which cells are known.
+            dims: of which columns to return the context; None: of all.
+        """
+        known_BD = (known_BD | self.given_D) & ~x_BD.isnan()
+        return numbered(super().masked_context(x_BD, known_BD, dims), range(self.dims) if dims is None else dims)
 
     def context_stream(self) -> ContextStream:
         """Return the contexts one column at a time, for sampling."""
         if isinstance(self.backbone, StreamsFeatures):
             return NumberedStream(self.backbone.feature_stream(), self.ordering.sequence)
-        return FullPassStream(self)
+        return super().context_stream()
 
     def conditional_log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """Return the log-density in a column's own units, or the log-probability, shape of q; 0 where q is missing."""
+        """Return the log-density in a column's own units, or the log-probability, shape of q.
+
+        0 where q is missing, and of columns that are only read.
+        """
         return self.laws.log_prob(q_BD, c_BDF)
 
     def conditional_cdf(self, q_BD: Tensor, c_BDF: Tensor) -> Distribution:
@@ -133,7 +163,83 @@ class ByColumn(CausalModel):
         """Return an exact draw per context, shape (B, D): the quantile of a uniform number."""
         return self.conditional_quantile(uniform_like(c_BDF[..., 0], generator), c_BDF)
 
-    @of_examples
-    def log_prob(self, x_BD: Tensor) -> Tensor:
-        """Return the sum of log-densities and log-probabilities of every row, nats, shape (B,)."""
-        return self.conditional_log_prob(x_BD, self.context(x_BD)).sum(-1)
+    def filled(self, x_BD: Tensor) -> Tensor:
+        """Return rows as they are: a law takes missing cells."""
+        return x_BD
+
+    def log_prob(self, x_BD: Any) -> Tensor:
+        """Return the sum of log-densities and log-probabilities of the observed cells, nats, shape (B,).
+
+        Of several orders, that of their equal mixture. What is only read adds nothing.
+
+        Args:
+            x_BD: rows, as arrays or tensors; NaN where a cell is missing, for a model of any order.
+
+        Raises:
+            Misfit: x is no such rows.
+        """
+        examples = self._rows(x_BD)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not examples.plain):
+            x_BD = examples.rows_BD
+            return examples.answer(self.over_orders(x_BD, lambda c_BDF: self.conditional_log_prob(x_BD, c_BDF).sum(-1)))
+
+    def _rows(self, x_BD: Any) -> Examples:
+        """Return rows that may lack cells.
+
+        Raises:
+            Misfit: an infinite number, or a cell missing for a model of one order.
+        """
+        examples = Examples.of(self, x_BD, finite=False)
+        missing_BD = examples.rows_BD.isnan()
+        if not self.any_order and bool(missing_BD.any()):
+            raise Misfit("x has missing cells, which a model of one order cannot take: train with backbone=masked_mlp.")
+        refuse_not_finite(torch.where(missing_BD, 0, examples.rows_BD))
+        return examples
+
+    def cells(self, x_BD: Any, known: Any) -> RowCells:
+        """Return what the model says of every cell given the known others of its row; of missing cells too.
+
+        Args:
+            x_BD: rows, NaN where a cell is missing.
+            known: boolean, which cells may be read, of one row or of each; what is only read always is.
+
+        Raises:
+            ValueError: a model of one order.
+            Misfit: x is no such rows, or known no such mask.
+        """
+        examples = self._rows(x_BD)
+        if not self.any_order:
+            raise ValueError("a model of one order has no conditionals but its own: train with backbone=masked_mlp")
+        rows_BD, known_BD = examples.rows_BD, masks_of(self, known, examples)
+        others_DD = ~torch.eye(self.dims, dtype=torch.bool, device=rows_BD.device)
+        with torch.no_grad():
+            found = [self.masked_context(rows_BD, known_BD & others_DD[d], [d]) for d in range(self.dims)]
+        return RowCells(self.laws, rows_BD, torch.cat(found, 1))
+
+    def given_the_rest(self, x_BD: Any) -> RowCells:
+        """Return what the model says of every cell given all other observed cells of its row."""
+        return self.cells(x_BD, torch.ones(self.dims, dtype=torch.bool))
+
+    def fill(self, x_BD: Any, generator: Generator | None = None) -> Tensor:
+        """Return rows with their missing cells (NaN) drawn from the model given the observed ones, shape of x.
+
+        Raises:
+            ValueError: a model of one order, or without an ancestral sampler.
+            Misfit: x is no such rows, or lacks what is only read.
+        """
+        examples = self._rows(x_BD)
+        if not self.any_order:
+            raise ValueError("a model of one order fills no cells: train with backbone=masked_mlp")
+        if bool((examples.rows_BD.isnan() & self.given_D).any()):
+            raise Misfit("x lacks a cell of a column that the model only reads and so cannot draw.")
+        return examples.answer(self.complete(examples.rows_BD, ~examples.rows_BD.isnan(), generator))
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return n rows drawn from the model, shape (n, D).
+
+        Raises:
+            ValueError: the model only reads some columns, or see `Model.sample`.
+        """
+        if bool(self.given_D.any()):
+            raise ValueError("the model only reads some of its columns: fill(x) draws the others, NaN in x, given them")
+        return super().sample(n, generator)

@@ -21,6 +21,7 @@ class ColumnKind:
         first, step: of whole numbers: one of their values, and how far apart two are.
         levels: how many categories there are, codes 0 to levels - 1.
         spikes: single values that have a probability of their own.
+        given: whether the column is only read: others are modelled given it.
         unit: how many of the column's own units one unit of the model is; densities are in its own.
     """
 
@@ -36,6 +37,7 @@ class ColumnKind:
     levels: int = 0
     spikes: Sequence[float] = ()
     unit: float = 1.0
+    given: bool = False
 
     def __post_init__(self) -> None:
         numbers = (self.mean, self.std, self.floor, self.offset, self.first, self.step, self.unit, *self.spikes)

@@ -48,6 +48,7 @@ class ColumnLaw(nn.Module, ABC):
         super().__init__()
         self.keep("low", [column.ends[0] for column in columns])
         self.keep("high", [column.ends[1] for column in columns])
+        self.register_buffer("given", torch.tensor([column.given for column in columns]), persistent=False)
         self.keep("log_unit", [math.log(column.unit) for column in columns])
 
     def keep(self, name: str, values: Sequence[float] | Sequence[Sequence[float]]) -> None:

@@ -56,14 +56,18 @@ class ColumnLaws(nn.Module):
         return torch.cat(found, -1)[..., sorted(range(len(order)), key=order.__getitem__)]
 
     def log_prob(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """Return the log-density in a column's own units, or the log-probability, nats; 0 where q is missing (NaN)."""
+        """Return the log-density in a column's own units, or the log-probability, nats.
+
+        0 where q is missing (NaN), and of columns that are only read.
+        """
 
         def of(law: ColumnLaw, places: list[int], c_BGF: Tensor, at_G: Tensor) -> Tensor:
             q_BG = q_BD[..., places]
             there_BG = ~q_BG.isnan()
             q_BG = torch.where(there_BG, q_BG, law.usual(at_G, q_BG))
             log_unit_BG = torch.where(law.has_density(q_BG, at_G), law.of("log_unit", at_G, q_BG), 0)
-            return torch.where(there_BG, law.log_prob(q_BG, c_BGF, at_G) - log_unit_BG, 0)
+            counts_BG = there_BG & ~law.get_buffer("given")[at_G]
+            return torch.where(counts_BG, law.log_prob(q_BG, c_BGF, at_G) - log_unit_BG, 0)
 
         return self._by_law(c_BDF, of)
 
