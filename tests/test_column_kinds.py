@@ -102,7 +102,7 @@ def test_the_law_of_a_found_kind_takes_every_value_of_it(name: str, generator: t
     found, there = found_kind(x), x[~x.isnan()]
     of_code = found.kind in ("category", "boolean")
     mean, scale = (0.0, 1.0) if of_code else (float(there.mean()), float(there.std(correction=0)))
-    law = law_of([ColumnKind.of(found.recipe(x, mean, scale, 0.1))], 3)
+    law = law_of([ColumnKind.of(found.recipe(x, mean, scale))], 3)
     q = ((there - mean) / scale).float()[:, None]
     c, at = torch.zeros(len(q), 1, law.width), torch.tensor([0])
     assert bool(law.can_be(q, at).all())
@@ -116,7 +116,7 @@ def test_rounded_values_have_no_law_narrower_than_their_rounding() -> None:
     x = torch.linspace(-3, 3, 3000, dtype=torch.float64).mul(5).round() / 5 + 0.1
     found = given_kind("x", "continuous", x)
     assert found.resolution == pytest.approx(0.2)
-    assert found.recipe(x, 0.0, 1.0, 0.01)["floor"] == pytest.approx(0.1 / float(x.std(correction=0)), rel=1e-6)
+    assert found.recipe(x, 0.0, 1.0)["floor"] == pytest.approx(0.1 / float(x.std(correction=0)), rel=1e-6)
 
 
 @pytest.mark.parametrize(

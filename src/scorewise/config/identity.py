@@ -26,8 +26,10 @@ PLUMBING = {
 """Settings in them that do not."""
 OF_THIS_MACHINE = ("data", "task")
 """Sections whose plumbing is paths, which a stored config does not hold."""
-ADDED = {
+ADDED: dict[tuple[str, str], float | str | None] = {
     ("backbone", "init"): "default",
+    ("data", "kinds"): None,
+    ("data", "condition"): None,
     ("latent", "standardise"): False,
     ("latent", "width"): None,
     ("task", "rough"): False,

@@ -12,11 +12,12 @@ from torch import Tensor
 from scorewise.data.roots import data_root
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split, split_at_random
-from scorewise.data.tabular.columns import TOO_LARGE, Columns, computable, moments, varies
+from scorewise.data.tabular.columns import TOO_LARGE, Columns, computable, varies
+from scorewise.data.tabular.described import described
 from scorewise.data.tabular.far import far_values
 from scorewise.data.tabular.file import Dialect, DialectSettings, TableFile
 from scorewise.data.tabular.formats import open_table
-from scorewise.data.tabular.rows import read_table, tell, unknown
+from scorewise.data.tabular.rows import columns_of_text, read_table, tell, unknown
 from scorewise.data.tabular.selection import Selected, Selection
 from scorewise.data.tabular.source import Tabular
 from scorewise.data.tabular.splits import split_rows
@@ -45,6 +46,9 @@ class Table(Tabular):
         split_seed: of the split.
         root: folder of data sets; None: $SCOREWISE_DATA or data/.
         columns: those of another table, as `Columns.plain` has them; then names and scales are theirs.
+        kinds: auto, or the kind of some columns by name (see `scorewise.data.tabular.kinds`): then all columns have
+            kinds, found where they are not given, text is categories, and cells may be missing. None: numbers only.
+        condition: columns that are only read, where columns have kinds.
         dialect: header, decimal and encoding of a CSV table, see `Dialect`.
 
     Raises:
@@ -70,12 +74,14 @@ class Table(Tabular):
         split_seed: int = 0,
         root: str | None = None,
         columns: Mapping[str, Any] | None = None,
+        kinds: str | Mapping[str, Any] | None = None,
+        condition: Sequence[str] | None = None,
         **dialect: Unpack[DialectSettings],
     ) -> None:
         super().__init__()
         if path is None or not str(path):
             raise UserError("data=table needs a table: data.path=<file>, as CSV, .parquet or .npy.")
-        for name, listed in (("drop", drop), ("one_hot", one_hot)):
+        for name, listed in (("drop", drop), ("one_hot", one_hot), ("condition", condition)):
             if listed is not None and not isinstance(listed, list | tuple):
                 wanted = typed(f"data.{name}", [str(listed)])
                 raise UserError(f"data.{name}={listed} must be a list of columns: {wanted}.")
@@ -84,11 +90,18 @@ class Table(Tabular):
                 raise UserError(f"data.{name}={share} must be a share of the rows, 0 to 1.")
         if val + test > 1:
             raise UserError(f"data.val={val} and data.test={test} must be at most 1 together.")
+        given = {} if kinds == "auto" else kinds
+        if not (given is None or isinstance(given, Mapping)):
+            raise UserError(f"data.kinds={kinds} must be auto, or kinds by column: 'data.kinds={{age: positive}}'.")
+        if condition and kinds is None:
+            raise UserError("data.condition is for columns with kinds: data.kinds=auto, and head=by_column.")
         self.path = place_of(Path(str(path)).expanduser(), root)
         self.selection = Selection(
             [str(name) for name in drop or ()],
             [str(name) for name in one_hot or ()],
             None if index is None else str(index),
+            None if given is None else {str(name): kind for name, kind in given.items()},
+            [str(name) for name in condition or ()],
         )
         self.dialect = Dialect(prefix="data.", **dialect)
         self.val, self.test, self.split_seed = val, test, split_seed
@@ -151,7 +164,8 @@ class Table(Tabular):
             rows, selected = read_table(self.path, self._columns, self.dialect), None
         else:
             tell(file)
-            selected = self.selection.read(file)
+            text = [] if self.selection.kinds is None else columns_of_text(open_table(self.path, self.dialect))
+            selected = self.selection.read(file, text)
             rows = selected.rows
         if rows.skipped:
             _warn(f"{len(rows.skipped)} of {rows.total} rows of {file.label} are not used: {reasons_of(rows.skipped)}.")
@@ -202,30 +216,23 @@ class Table(Tabular):
                 _warn(f"{what}: {reasons_of(unknown_rows)}.")
                 skipped += unknown_rows
         raw = {split: raw_ND[:, varies_D].contiguous() for split, raw_ND in raw.items()} if constant else raw
-        mean_D, scale_D = moments(raw["train"])
-        self._columns = Columns(
-            tuple(name for name in selected.numeric if name not in constant),
-            {
-                column: left
-                for column, values in selected.categories.items()
-                if (left := tuple(value for value in values if f"{column}={value}" not in constant))
-            },
-            tuple(mean_D.tolist()),
-            tuple(scale_D.tolist()),
-            selected.index,
-            len(file.names),
-        )
-        largest_D = raw["train"].abs().amax(0)
+        kinds, condition = self.selection.kinds, self.selection.condition
+        self._columns = described(selected, raw["train"], constant, len(file.names), kinds, condition)
+        largest_D = raw["train"].abs().nan_to_num(nan=0.0).amax(0)
         if huge := [name for name, most in zip(self._columns.names, largest_D, strict=True) if EXACT < most < 1e19]:
             _warn(
                 f"whole numbers beyond 2^53 are read to 16 digits: {names_of(huge)} of {file.label}; if they name the "
                 f"rows, {typed('data.index', huge[0])}."
             )
         self._remarks |= {"columns": list(self._columns.names), "constant": constant}
+        if (mixed := self._columns.mixed) is not None:
+            self._remarks["kinds"] = mixed.sentences(self._columns.names)
         return raw
 
     def doubts(self, smoothing: float) -> list[str]:
         """Return sentences about single values that hide the others of their column under noise of the smoothing."""
+        if self.table.mixed is not None:
+            return []
         numeric = range(len(self.table.numeric))
         found = far_values(self.raw("train"), self.table.scale_D, smoothing, numeric)
         rows = self.names("train")

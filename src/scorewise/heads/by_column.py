@@ -1,7 +1,7 @@
 """One law per column of a table: densities of numbers, probabilities of whole numbers and categories."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,7 +12,7 @@ from scorewise.heads.examples import Examples, Misfit, masks_of, refuse_not_fini
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
 from scorewise.ordering import Ordering
-from scorewise.ranges import Count, within_ranges
+from scorewise.ranges import Between, Count, within_ranges
 
 
 class NumberedStream:
@@ -51,6 +51,7 @@ class ByColumn(CausalModel):
         backbone: causal features, wide enough for the widest law, see `width_needed`.
         columns: one `ColumnKind` per entry, or its mapping: kind, and the numbers that its law rests on.
         components: K, Gaussians per conditional of a column of numbers.
+        floor: standard deviation of the noise of every law of numbers at least, in units of the bulk's width.
         mean, std, noise: of the data, see `Model`: a column has its own, so they are 0, 1 and 0.
 
     Raises:
@@ -77,6 +78,7 @@ class ByColumn(CausalModel):
         *,
         columns: Sequence[Mapping[str, Any] | ColumnKind],
         components: Count = 10,
+        floor: Annotated[float, Between(0, 1)] = 0.0,
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,
@@ -89,7 +91,7 @@ class ByColumn(CausalModel):
             raise ValueError(f"{len(self.columns)} columns are described, and a row has {self.dims} entries")
         if any(column.given for column in self.columns) and not self.any_order:
             raise ValueError("columns that are only read need a backbone of any order: use backbone=masked_mlp")
-        self.laws = ColumnLaws(self.columns, components)
+        self.laws = ColumnLaws(self.columns, components, floor)
         if self.backbone.width != self.laws.width:
             raise ValueError(
                 f"these columns read {self.laws.width} features each, and the backbone gives {backbone.width}"

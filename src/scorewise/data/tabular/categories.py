@@ -43,6 +43,14 @@ class Coder:
         """The categories: as they were given, else sorted."""
         return self.known or tuple(sorted(self.code))
 
+    def codes_in_order(self, code_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the places of codes among `values`, NaN without a value, and one more than all of a new value."""
+        place_K = np.full(len(self.code) + 2, float(len(self.code)))  # the last two places are those of -2 and -1
+        place_K[[self.code[value] for value in self.values]] = np.arange(len(self.code))
+        place_K[WITHOUT_VALUE] = np.nan
+        found: NDArray[np.float64] = place_K[code_N]
+        return found
+
     def indicators(self, code_N: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return 1 where a row is of a category and 0 elsewhere, shape (N, number of categories)."""
         wanted_K = np.array([self.code[value] for value in self.values])

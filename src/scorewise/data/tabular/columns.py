@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from scorewise.data.tabular.mixed import MixedColumns
 from scorewise.errors import UserError
 
 DIGITS = 8
@@ -31,6 +32,7 @@ class Columns:
         mean, scale: of all D, in the columns' own units.
         index: the column that names the rows, where there is one; it is no part of the example.
         width: how many columns the file had; None: not known.
+        mixed: the kinds of the columns, where they are of several; categories as codes come after the numbers.
 
     Example:
         >>> import torch
@@ -51,14 +53,21 @@ class Columns:
     scale: tuple[float, ...]
     index: str | None = None
     width: int | None = None
+    mixed: MixedColumns | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all D."""
         return (
             *self.numeric,
+            *self.codes,
             *(f"{column}={value}" for column in self.categories for value in self.categories[column]),
         )
+
+    @property
+    def codes(self) -> Mapping[str, tuple[str, ...]]:
+        """The categories of columns whose numbers are codes."""
+        return self.mixed.codes if self.mixed is not None else {}
 
     @cached_property
     def mean_D(self) -> Tensor:
@@ -72,8 +81,11 @@ class Columns:
 
     @property
     def log_volume(self) -> float:
-        """The sum of the log scales, nats: log q in the columns' own units = log q standardised - this."""
-        return float(self.scale_D.log().sum())
+        """The sum of the log scales, nats: log q in the columns' own units = log q standardised - this.
+
+        0 for columns of several kinds, whose laws are in their own units already.
+        """
+        return 0.0 if self.mixed is not None else float(self.scale_D.log().sum())
 
     def standardised(self, raw_BD: Tensor) -> Tensor:
         """Return rows in their own units, with mean 0 and standard deviation 1 over the training examples."""
@@ -88,15 +100,24 @@ class Columns:
         rows: list[list[float | str]] = []
         for raw in self.original(x_BD).tolist():
             row: list[float | str]
-            row = [self._rounded(d, number) for d, number in enumerate(raw[: len(self.numeric)])]
-            rest = raw[len(self.numeric) :]
+            row = [self._rounded(d, number) for d, number in enumerate(raw[: self.single])]
+            rest = raw[self.single :]
             for values in self.categories.values():
                 mine, rest = rest[: len(values)], rest[len(values) :]
                 row.append(values[mine.index(max(mine))])
             rows.append(row)
         return rows
 
-    def _rounded(self, d: int, number: float) -> float:
+    @property
+    def single(self) -> int:
+        """How many of the D numbers are a column each; the others are indicators."""
+        return len(self.numeric) + len(self.codes)
+
+    def _rounded(self, d: int, number: float) -> float | str:
+        words = [None] * len(self.numeric) + list(self.codes.values())
+        cell = None if self.mixed is None else self.mixed.cell(d, number, self.scale[d], words[d])
+        if cell is not None:
+            return cell
         scale = self.scale[d]
         return round(number, DIGITS - math.floor(math.log10(scale))) if 0 < scale < math.inf else number
 
@@ -107,16 +128,17 @@ class Columns:
             return abs(one - another) <= 1e-12 * size
 
         scales = zip(self.mean, other.mean, self.scale, other.scale, strict=False)
-        return (self.numeric, dict(self.categories), self.index) == (
+        return (self.numeric, dict(self.categories), self.index, self.mixed) == (
             other.numeric,
             dict(other.categories),
             other.index,
+            other.mixed,
         ) and all(same(m, n, max(abs(m), s)) and same(s, t, max(abs(m), s)) for m, n, s, t in scales)
 
     @property
     def header(self) -> tuple[str, ...]:
         """The columns of the table itself that an example is made of."""
-        return (*self.numeric, *self.categories)
+        return (*self.numeric, *self.codes, *self.categories)
 
     def plain(self) -> dict[str, Any]:
         """Return the columns as plain lists and mappings, for a recipe."""
@@ -127,6 +149,7 @@ class Columns:
             "scale": list(self.scale),
             "index": self.index,
             "width": self.width,
+            **({} if self.mixed is None else {"mixed": self.mixed.plain()}),
         }
 
     @classmethod
@@ -144,6 +167,7 @@ class Columns:
                 tuple(map(float, plain["scale"])),
                 plain["index"],
                 plain.get("width"),
+                None if plain.get("mixed") is None else MixedColumns.of(plain["mixed"]),
             )
         except (TypeError, KeyError, ValueError) as error:
             raise UserError("the columns in this model's config.yaml are damaged: train the run again.") from error
@@ -172,19 +196,32 @@ def refuse_another_table(trained: Mapping[str, Any], found: Mapping[str, Any]) -
 
 
 def computable(x_ND: Tensor) -> Tensor:
-    """Return which standardised rows are finite numbers in the type that models compute in, shape (N,)."""
-    return x_ND.to(torch.get_default_dtype()).isfinite().all(-1)
+    """Return which standardised rows are finite in the type that models compute in, or lack a cell; shape (N,)."""
+    return (x_ND.to(torch.get_default_dtype()).isfinite() | x_ND.isnan()).all(-1)
 
 
 def varies(raw_ND: Tensor) -> Tensor:
-    """Return which columns have more than one value, shape (D,): a spread of a few units in the last place is one."""
-    low_D, high_D = raw_ND.amin(0), raw_ND.amax(0)
+    """Return which columns have more than one value, shape (D,): a spread of a few units in the last place is one.
+
+    NaN is no value.
+    """
+    missing_ND = raw_ND.isnan()
+    low_D, high_D = (
+        raw_ND.masked_fill(missing_ND, torch.inf).amin(0),
+        raw_ND.masked_fill(missing_ND, -torch.inf).amax(0),
+    )
     rounding_D = FEW_UNITS * torch.finfo(raw_ND.dtype).eps * torch.maximum(low_D.abs(), high_D.abs())
     return high_D - low_D > rounding_D
 
 
 def moments(raw_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the standard deviation of every column, (D,), without overflow, however far it is from 0."""
+    """Return the mean and the standard deviation of every column, (D,), without overflow, however far it is from 0.
+
+    Of a column with missing values (NaN) those of the others.
+    """
+    if bool(raw_ND.isnan().any()):
+        each = [moments(column_N[~column_N.isnan(), None]) for column_N in raw_ND.T]
+        return torch.cat([mean_1 for mean_1, _ in each]), torch.cat([scale_1 for _, scale_1 in each])
     low_D, high_D = raw_ND.amin(0), raw_ND.amax(0)
     centre_D, half_D = 0.5 * low_D + 0.5 * high_D, 0.5 * high_D - 0.5 * low_D
     half_D = half_D.clamp(min=torch.finfo(raw_ND.dtype).tiny)

@@ -73,14 +73,13 @@ class FoundKind:
             return low_N.log() - high_N.log()
         return x_N
 
-    def recipe(self, x_N: Tensor, mean: float, scale: float, floor: float) -> dict[str, Any]:
+    def recipe(self, x_N: Tensor, mean: float, scale: float) -> dict[str, Any]:
         """Return the column as a head reads it, in the standardised units (x - mean) / scale.
 
         Args:
             x_N: the training values, float64, in the column's own units; NaN where one is missing.
             mean: by which the column is standardised.
             scale: likewise.
-            floor: standard deviation of the noise of the law at least, in units of the bulk's width.
         """
         if self.kind in ("category", "boolean"):
             return {"kind": self.kind, "levels": self.levels}
@@ -98,14 +97,14 @@ class FoundKind:
             "kind": self.kind,
             "mean": float(v_N.mean()) if len(v_N) else 0.0,
             "std": std,
-            "floor": max(floor, rounding) if math.isfinite(rounding) else floor,
+            "floor": rounding if math.isfinite(rounding) else 0.0,
             "low": seen.low,
             "high": seen.high,
             "unit": scale,
         }
-        if self.kind == "whole":  # what is narrower than a quarter of a step is one value
+        if self.kind == "whole":  # what is narrower than a tenth of a step is one value
             steps = {"first": (self.first - mean) / scale, "step": self.step / scale}
-            found |= steps | {"floor": min(floor, 0.25 * steps["step"] / std)}
+            found |= steps | {"floor": 0.1 * steps["step"] / std}
         if self.offset:
             found["offset"] = seen.offset
         if self.spikes:

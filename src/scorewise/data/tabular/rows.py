@@ -51,6 +51,7 @@ def read_rows(
     categories: dict[str, tuple[str, ...]],
     index: str | None = None,
     strict: bool = False,
+    codes: dict[str, tuple[str, ...]] | None = None,
 ) -> Rows:
     """Return the rows of a table in columns by name.
 
@@ -60,37 +61,53 @@ def read_rows(
         categories: the values of columns that are turned into indicators; where there are none yet, they are found.
         index: a column that names the rows.
         strict: refuse text in a column of numbers, instead of leaving the row out.
+        codes: the values of columns whose values become codes, found like those; then cells may be missing, which are
+            NaN, but not all of a row. None: there are none, and rows are whole.
 
     Raises:
         UserError: it cannot be read, or columns have no numbers.
     """
-    coders = [Coder(name, values) for name, values in categories.items()]
-    numbers, kept, codes, ids = [], [], [], []
+    coders = [Coder(name, values) for name, values in [*(codes or {}).items(), *categories.items()]]
+    numbers, kept, found, ids = [], [], [], []
     skipped: list[Skipped] = []
     missing_D, total = np.zeros(len(numeric), dtype=np.int64), 0
-    for piece in file.pieces(numeric, [*categories, *([index] if index is not None else [])]):
+    for piece in file.pieces(numeric, [*(coder.name for coder in coders), *([index] if index is not None else [])]):
         total += len(piece.row_N) + len(piece.ragged)
         if strict and total == max(file.text_cells.values(), default=0):  # a column of text, and the rest will be too
             raise UserError(_text_sentence(file, None))
         missing_D += np.isnan(piece.number_ND).sum(0)
         code_NC = _codes(file, piece, coders)
-        fine_N = np.logical_and(np.isfinite(piece.number_ND).all(1), (code_NC >= 0).all(1))
-        skipped += _skipped(file, piece, code_NC, fine_N, list(categories))
+        if codes is None:
+            fine_N = np.logical_and(np.isfinite(piece.number_ND).all(1), (code_NC >= 0).all(1))
+        else:
+            fine_N = _usable(file, piece, code_NC, len(codes))
+        skipped += _skipped(file, piece, code_NC, fine_N, [coder.name for coder in coders])
         numbers.append(piece.number_ND[fine_N])
         kept.append(piece.row_N[fine_N])
-        codes.append(code_NC[fine_N])
+        found.append(code_NC[fine_N])
         if index is not None:
             ids += [piece.text[index][i] for i in np.flatnonzero(fine_N)]
     if strict and file.not_numbers:
         raise UserError(_text_sentence(file, total))
     raw_ND = np.concatenate(numbers) if numbers else np.empty((0, len(numeric)))
-    code_of_all_NC = np.concatenate(codes) if codes else np.empty((0, len(categories)), dtype=np.int64)
+    code_of_all_NC = np.concatenate(found) if found else np.empty((0, len(coders)), dtype=np.int64)
     numbers.clear()
     for c, coder in enumerate(coders):
-        raw_ND = np.concatenate([raw_ND, coder.indicators(code_of_all_NC[:, c])], axis=1)
-        categories[coder.name] = coder.values
+        code_N, as_codes = code_of_all_NC[:, c], c < len(codes or ())
+        column_NV = coder.codes_in_order(code_N)[:, None] if as_codes else coder.indicators(code_N)
+        raw_ND = np.concatenate([raw_ND, column_NV], axis=1)
+        (codes if codes is not None and as_codes else categories)[coder.name] = coder.values
     number_N = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
     return Rows(torch.from_numpy(number_N), torch.from_numpy(raw_ND), index, ids, skipped, torch.from_numpy(missing_D))
+
+
+def _usable(file: TableFile, piece: Piece, code_NC: NDArray[np.int64], single: int) -> NDArray[np.bool_]:
+    """Return which rows have some cell and no wrong one, where cells may be missing and the first codes anything."""
+    missing_ND = np.isnan(piece.number_ND)
+    some_N = (~missing_ND).any(1) | (code_NC != WITHOUT_VALUE).any(1)
+    wrong_N = np.isinf(piece.number_ND).any(1) | np.isin(piece.row_N, list(file.wrong))
+    usable_N: NDArray[np.bool_] = some_N & ~wrong_N & (code_NC[:, single:] >= 0).all(1)
+    return usable_N
 
 
 def _codes(file: TableFile, piece: Piece, coders: Sequence[Coder]) -> NDArray[np.int64]:
@@ -174,6 +191,16 @@ def tell(file: TableFile) -> None:
         warnings.warn(note, stacklevel=3)
 
 
+def columns_of_text(file: TableFile) -> list[str]:
+    """Return the columns that hold text in half of their cells or more; it reads the whole table."""
+    missing_D, total = np.zeros(len(file.names), dtype=np.int64), 0
+    for piece in file.pieces(file.names, []):
+        missing_D += np.isnan(piece.number_ND).sum(0)
+        total += len(piece.row_N)
+    numbers = {name: total - int(missing) for name, missing in zip(file.names, missing_D, strict=True)}
+    return [name for name, count in file.text_cells.items() if count >= numbers[name]]
+
+
 def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> Rows:
     """Return the rows of a user's table in the columns that a model was trained on, found by name in any order.
 
@@ -193,7 +220,8 @@ def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> 
     refuse_missing(file, columns.header, "the model was trained on")
     first = file.names[0] if file.named and file.names[0] not in columns.header else None
     index = next((name for name in (columns.index, first) if name is not None and file.names.count(name) == 1), None)
-    rows = read_rows(file, columns.numeric, dict(columns.categories), index)
+    codes = None if columns.mixed is None else dict(columns.codes)
+    rows = read_rows(file, columns.numeric, dict(columns.categories), index, codes=codes)
     if not rows.total:
         raise UserError(f"{file.label} names its columns and has no row: add some.")
     if not len(rows.number_N) and file.not_numbers and _of_commas(file):

@@ -21,17 +21,23 @@ class Selected:
         categories: the values of columns that are turned into indicators.
         index: the column that names the rows, None where there is none.
         rows: those that can be used, in these columns.
+        codes: the values of columns that become codes; None where rows are whole and all are numbers.
     """
 
     numeric: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
     index: str | None
     rows: Rows
+    codes: Mapping[str, tuple[str, ...]] | None = None
 
     @property
     def names(self) -> list[str]:
         """What the D numbers of a row are called."""
-        return [*self.numeric, *(f"{c}={value}" for c, values in self.categories.items() for value in values)]
+        return [
+            *self.numeric,
+            *(self.codes or ()),
+            *(f"{c}={value}" for c, values in self.categories.items() for value in values),
+        ]
 
 
 @dataclass(frozen=True)
@@ -42,44 +48,69 @@ class Selection:
         drop: columns that are not used.
         one_hot: columns of text that are turned into an indicator per value.
         index: the column that names the rows; None: the first one, where that alone has no name.
+        kinds: of columns by name; then text becomes codes of categories, and cells may be missing. None: neither.
+        condition: columns that are only read.
     """
 
     drop: Sequence[str]
     one_hot: Sequence[str]
     index: str | None
+    kinds: Mapping[str, object] | None = None
+    condition: Sequence[str] = ()
 
-    def read(self, file: TableFile) -> Selected:
+    def read(self, file: TableFile, text: Sequence[str] = ()) -> Selected:
         """Return the rows of a table in these columns.
+
+        Args:
+            file: the table.
+            text: its columns of text, which become codes where kinds are given.
 
         Raises:
             UserError: a column is not there or has no value, or too few rows can be used.
         """
-        refuse_missing(file, [*self.drop, *self.one_hot, *([self.index] if self.index else [])], "the settings name")
+        wanted = [
+            *self.drop,
+            *self.one_hot,
+            *([self.index] if self.index else []),
+            *(self.kinds or ()),
+            *self.condition,
+        ]
+        refuse_missing(file, wanted, "the settings name")
         index = self.index if self.index is not None else file.unnamed
         aside = {*self.drop, *self.one_hot, index}
+        codes = None if self.kinds is None else self._coded([name for name in file.names if name not in aside], text)
+        aside |= {*(codes or ())}
         numeric = [name for name in file.names if name not in aside]
         if unnamed := [place for place, name in enumerate(file.names, 1) if not name and name not in aside]:
             raise UserError(f"column {unnamed[0]} of {file.label} has no name: give it one.")
         if any("${" in name for name in file.names):
             raise UserError(f"a column of {file.label} has ${{ in its name, which no config may hold: rename it.")
-        if not numeric and not self.one_hot:
+        if not numeric and not self.one_hot and not codes:
             raise UserError(f"{file.label} has no column left: data.drop={list(self.drop)} names all of them.")
         categories: dict[str, tuple[str, ...]] = dict.fromkeys(self.one_hot, ())
-        selected = Selected(tuple(numeric), categories, index, read_rows(file, numeric, categories, strict=True))
+        rows = read_rows(file, numeric, categories, strict=True, codes=codes)
+        selected = Selected(tuple(numeric), categories, index, rows, codes)
         _refuse_empty_columns(file, selected)
         _refuse_few_rows(file, selected)
         return selected
+
+    def _coded(self, names: Sequence[str], text: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the columns that become codes, without their values: text, and what is given as categories."""
+        given = {name for name, kind in (self.kinds or {}).items() if kind == "category"}
+        return dict.fromkeys((name for name in names if name in given or name in text), ())
 
 
 def _refuse_empty_columns(file: TableFile, selected: Selected) -> None:
     numeric, categories, rows = selected.numeric, selected.categories, selected.rows
     if not rows.total:
         raise UserError(f"{file.label} names its columns and has no row: add some.")
-    if unsafe := [name for name, values in categories.items() if any("${" in value for value in values)]:
+    texts = [*categories.items(), *(selected.codes or {}).items()]
+    if unsafe := [name for name, values in texts if any("${" in value for value in values)]:
         raise UserError(
             f"column {names_of(unsafe)} of {file.label} has a value with ${{, which no config may hold: rename it."
         )
-    if missing := [name for name, count in zip(numeric, rows.missing_D, strict=True) if count == rows.total]:
+    missing = [name for name, count in zip(numeric, rows.missing_D, strict=True) if count == rows.total]
+    if missing := [*missing, *(name for name, values in (selected.codes or {}).items() if not values)]:
         raise UserError(f"column {names_of(missing)} of {file.label} has no value: {typed('data.drop', missing)}.")
 
 

@@ -1,6 +1,7 @@
 """Rows of a table as a data set."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,13 @@ class Tabular(FixedSource, ABC):
     def columns(self) -> tuple[str, ...]:
         """What the D numbers of an example are called."""
         return self.table.names
+
+    def laws(self) -> list[Any] | None:
+        """Return the columns as `ByColumn` reads them, from the training rows; None where they have no kinds."""
+        table = self.table
+        if table.mixed is None:
+            return None
+        return table.mixed.recipe(table.names, self.raw("train"), table.mean, table.scale)
 
     @property
     def column_mean(self) -> Tensor:

@@ -12,15 +12,15 @@ from scorewise.heads.columns.mixture import MappedMixture
 from scorewise.heads.columns.spiked import Spiked
 from scorewise.heads.columns.whole import WholeNumbers
 
-LawOf = Callable[[Sequence[ColumnKind], int], ColumnLaw]
-"""Makes the law of columns of one kind, with so many components."""
+LawOf = Callable[[Sequence[ColumnKind], int, float], ColumnLaw]
+"""Makes the law of columns of one kind, with so many components and a floor of densities."""
 KINDS: Mapping[str, LawOf] = {
-    "continuous": lambda columns, components: MappedMixture(columns, components, IdentityMap(columns)),
-    "positive": lambda columns, components: MappedMixture(columns, components, Logarithm(columns)),
-    "bounded": lambda columns, components: MappedMixture(columns, components, Logit(columns)),
-    "whole": WholeNumbers,
-    "category": lambda columns, _: Categories(columns),
-    "boolean": lambda columns, _: Categories(columns),
+    "continuous": lambda columns, components, floor: MappedMixture(columns, components, IdentityMap(columns), floor),
+    "positive": lambda columns, components, floor: MappedMixture(columns, components, Logarithm(columns), floor),
+    "bounded": lambda columns, components, floor: MappedMixture(columns, components, Logit(columns), floor),
+    "whole": lambda columns, components, _: WholeNumbers(columns, components),
+    "category": lambda columns, *_: Categories(columns),
+    "boolean": lambda columns, *_: Categories(columns),
 }
 
 
@@ -36,7 +36,7 @@ class KindGroup(NamedTuple):
     law: ColumnLaw
 
 
-def law_of(columns: Sequence[ColumnKind], components: int) -> ColumnLaw:
+def law_of(columns: Sequence[ColumnKind], components: int, floor: float = 0.0) -> ColumnLaw:
     """Return the law of columns of one kind, all with spikes or none.
 
     Raises:
@@ -45,11 +45,11 @@ def law_of(columns: Sequence[ColumnKind], components: int) -> ColumnLaw:
     kind = columns[0].kind
     if kind not in KINDS:
         raise ValueError(f"a column has kind={kind}, which is none of {names_of(KINDS)}")
-    law = KINDS[kind](columns, components)
+    law = KINDS[kind](columns, components, floor)
     return Spiked(columns, law) if columns[0].spikes else law
 
 
-def groups_of(columns: Sequence[ColumnKind], components: int) -> list[KindGroup]:
+def groups_of(columns: Sequence[ColumnKind], components: int, floor: float = 0.0) -> list[KindGroup]:
     """Return the columns of a row by their kind.
 
     Raises:
@@ -58,4 +58,7 @@ def groups_of(columns: Sequence[ColumnKind], components: int) -> list[KindGroup]
     places: dict[tuple[str, bool], list[int]] = {}
     for place, column in enumerate(columns):
         places.setdefault((column.kind, bool(column.spikes)), []).append(place)
-    return [KindGroup(tuple(some), law_of([columns[place] for place in some], components)) for some in places.values()]
+    return [
+        KindGroup(tuple(some), law_of([columns[place] for place in some], components, floor))
+        for some in places.values()
+    ]

@@ -27,11 +27,12 @@ class ColumnLaws(nn.Module):
     Args:
         columns: their kinds.
         components: K, Gaussians per conditional of a column of numbers.
+        floor: standard deviation of the noise of every law of numbers at least, in units of the bulk's width.
     """
 
-    def __init__(self, columns: Sequence[ColumnKind], components: int) -> None:
+    def __init__(self, columns: Sequence[ColumnKind], components: int, floor: float = 0.0) -> None:
         super().__init__()
-        groups = groups_of(columns, components)
+        groups = groups_of(columns, components, floor)
         self.laws = nn.ModuleList(group.law for group in groups)
         self.place = {d: (g, i) for g, group in enumerate(groups) for i, d in enumerate(group.places)}
         self.width = max(group.law.width for group in groups)

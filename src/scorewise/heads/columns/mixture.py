@@ -22,15 +22,16 @@ class MappedMixture(ColumnLaw):
         columns: of one kind.
         components: K, Gaussians per cell.
         line: the map to the whole line.
+        floor: of all columns, where theirs are smaller.
     """
 
-    def __init__(self, columns: Sequence[ColumnKind], components: int, line: IdentityMap) -> None:
+    def __init__(self, columns: Sequence[ColumnKind], components: int, line: IdentityMap, floor: float = 0.0) -> None:
         super().__init__(columns)
         self.line, self.width = line, 3 * components
         self.ended = any(math.isfinite(end) for column in columns for end in column.ends)
         self.keep("mean", [column.mean for column in columns])
         self.keep("std", [column.std for column in columns])
-        self.keep("floor", [column.floor for column in columns])
+        self.keep("floor", [max(column.floor, floor) for column in columns])
         self.register_buffer("spread", spread_locations(components), persistent=False)
 
     def mixture(self, c_BGF: Tensor, at_G: Tensor) -> Gaussians:
