@@ -64,6 +64,7 @@ class Head:
 
 
 HEADS: Mapping[str, Head] = {
+    "by_column": Head(CAUSAL, (DENSITY, CLOSED, QUANTILES, DRAWS), clean=True),
     "conditional_energy": Head(CAUSAL, (SCORES, DENSITY, QUANTILES, ENERGIES, PROPOSAL)),
     "conditional_score": Head(CAUSAL, (SCORES, DENSITY, QUANTILES)),
     "cosine": Head(CAUSAL, (SCORES, DENSITY, CLOSED, QUANTILES, ENERGIES)),
@@ -150,6 +151,11 @@ def refusal(objective: str, backbone: str, head: str) -> str | None:
         return (
             f"objective={objective} needs a model with {' or '.join(row.needs)}; head={head} has none. "
             f"Use head={either(heads_with(row.needs))}."
+        )
+    if head == "by_column" and objective != "mle":
+        return (
+            f"head=by_column has probabilities beside densities, and they have no scores, which objective={objective} "
+            "fits. Use objective=mle."
         )
     if HEADS[head].ladder and not row.ladder:
         return (

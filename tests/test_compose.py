@@ -310,7 +310,7 @@ def test_every_option_of_every_group_composes() -> None:
 def test_every_experiment_is_built(experiment: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(20)))
-    mine = [f"data.path={path}"] if experiment == "table" else []
+    mine = [f"data.path={path}"] if experiment in ("table", "mixed_table") else []
     config = settled(f"experiment={experiment}", "data.batch_size=8", *mine)
     parts = build(config, 0)
     assert parts.model.shape == parts.source.shape

@@ -49,13 +49,15 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "gaussian": of("gaussian.Gaussian", MADE, EXACT),
     "cosine": of("cosine.Cosine", MADE, INVERSE, low=-4.0, high=4.0, terms=6),
     "discretised_mixture": of("discretised_mixture.DiscretisedMixture", MADE, EXACT, noise=0.0, components=2),
+    "by_column": of("by_column.ByColumn", MADE, EXACT, noise=0.0, components=2, columns=[{"kind": "continuous"}] * 3),
     "conditional_energy": of("conditional_energy.ConditionalEnergy", MADE, INVERSE, **SMALL, components=2) | QUADRATURE,
     "energy": of("energy.Energy", MLP, "langevin.Langevin", confining=True),
     "score": of("score.Score", MLP, "langevin.Langevin"),
     "noisy_score": of("noisy_score.NoisyScore", NOISY, "langevin.Langevin") | {"levels": list(LEVELS)},
     "flow": of("flow.NormalisingFlow", GLOW, "pushforward.Pushforward"),
 }
-CASES = [(name, shape) for name in RECIPES for shape in (IMAGE, ROW) if (name, shape) != ("flow", ROW)]
+NOT_OF = {"flow": ROW, "by_column": IMAGE}
+CASES = [(name, shape) for name in RECIPES for shape in (IMAGE, ROW) if NOT_OF.get(name) != shape]
 WHOLE = ("log_prob", "score", "energy", "context", "denoise", "outlier_score", "quadrature_error", "unchecked_log_prob")
 
 

@@ -39,6 +39,7 @@ WITH: dict[tuple[str, str], tuple[str, ...]] = {
     ("backbone", "mlp"): ("objective=dsm",),
     ("backbone", "noisy_mlp"): ("objective=dsm_multiscale",),
     ("backbone", "unet"): ("objective=dsm_multiscale",),
+    ("head", "by_column"): ("objective=mle", "data.smoothing=0"),
     ("head", "cosine"): ("objective=mle",),
     ("head", "discretised_mixture"): ("objective=mle", "data.smoothing=0"),
     ("head", "energy"): ("objective=dsm", "backbone=mlp"),

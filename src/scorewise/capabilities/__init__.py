@@ -14,6 +14,7 @@ from scorewise.capabilities.plain_names import PLAIN_NAMES
 from scorewise.capabilities.protocols import (
     CausalFeatures,
     ClosedFormDensity,
+    CompletesRows,
     ConditionalEnergyModel,
     ConditionalSampler,
     ConditionalScoreModel,
@@ -50,6 +51,7 @@ __all__ = [
     "PLAIN_NAMES",
     "CausalFeatures",
     "ClosedFormDensity",
+    "CompletesRows",
     "ConditionalEnergyModel",
     "ConditionalSampler",
     "ConditionalScoreModel",

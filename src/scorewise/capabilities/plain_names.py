@@ -3,6 +3,7 @@
 from scorewise.capabilities.protocols import (
     CausalFeatures,
     ClosedFormDensity,
+    CompletesRows,
     ConditionalEnergyModel,
     ConditionalSampler,
     ConditionalScoreModel,
@@ -43,6 +44,7 @@ PLAIN_NAMES: dict[type, str] = {
     EnergyModel: "an energy",
     ConditionalScoreModel: "conditional scores",
     NormalisedDensity: "a normalised density",
+    CompletesRows: "a density of incomplete rows",
     ConditionalSampler: "exact draws from its conditionals",
 }
 """How a sentence to the user names a capability."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from scorewise.capabilities import InitialisedByData
 from scorewise.catalog import Config, option_name
 from scorewise.config.choices import build_source, built, class_of
+from scorewise.config.column_kinds import refuse_kinds
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError
@@ -95,7 +96,7 @@ def build(config: Config, seed: int) -> Parts:
     if parts["head"].get("levels", 0) is None:
         parts["head"]["levels"] = source.levels
     laws = source.laws() if isinstance(source, Tabular) else None
-    _refuse_kinds(config, laws is not None, "columns" in parts["head"])
+    refuse_kinds(config, laws is not None, "columns" in parts["head"])
     if laws is not None:
         parts["head"]["columns"] = laws
         if parts["backbone"].get("levels", 0) is None:
@@ -126,26 +127,6 @@ def build(config: Config, seed: int) -> Parts:
     if warning := objective.warning(source.dims):
         warnings.warn(warning, stacklevel=2)
     return Parts(source, model, objective, recipe)
-
-
-def _refuse_kinds(config: Config, has_kinds: bool, takes_kinds: bool) -> None:
-    """Refuse columns of several kinds where the head has no laws for them, and the reverse.
-
-    Raises:
-        UserError: one is there without the other, or noise that categories cannot have.
-    """
-    head = option_name("head", config["head"]["_target_"])
-    if takes_kinds and not has_kinds:
-        raise UserError(f"head={head} has a law per kind of column, and this data says no kinds: data.kinds=auto.")
-    if has_kinds and not takes_kinds:
-        raise UserError(
-            f"data.kinds gives columns of several kinds, and head={head} has one law for all: use head=by_column."
-        )
-    if has_kinds and float(config["data"]["smoothing"]) > 0:
-        raise UserError(
-            f"data.smoothing={config['data']['smoothing']} is noise on every column, and categories take none: use "
-            "data.smoothing=0; head.floor smooths the laws of numbers."
-        )
 
 
 def _build_vae(config: Config, seed: int) -> Parts:

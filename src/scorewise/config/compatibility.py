@@ -24,6 +24,7 @@ from scorewise.config.choices import (
     of_objective,
     that_have,
 )
+from scorewise.config.column_kinds import refuse_scores_of_probabilities
 from scorewise.config.outlier_sets import entries_of, entry_of
 from scorewise.config.settings import refuse_out_of_range
 from scorewise.config.trainer import refuse_trainer_settings
@@ -71,6 +72,7 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
     }
     _refuse_what_lacks(chosen, "head", needs_of(head), "backbone", classes["backbone"])
     _refuse_what_lacks(chosen, "objective", of_objective(config, "needs_with"), "head", head)
+    refuse_scores_of_probabilities(config)
     if has_any(head, OF_LEVELS) and not has_any(objective, (Multiscale,)):
         raise IncompatibleChoice(
             f"head={chosen['head']} learns scores at a ladder of noise levels, and objective={chosen['objective']} has "

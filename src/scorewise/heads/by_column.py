@@ -1,5 +1,6 @@
 """One law per column of a table: densities of numbers, probabilities of whole numbers and categories."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import ContextStream, StreamsFeatures
 from scorewise.heads.columns import ColumnKind, ColumnLaws, Distribution, RowCells, numbered
-from scorewise.heads.examples import Examples, Misfit, masks_of, refuse_not_finite
+from scorewise.heads.examples import Examples, Misfit, incomplete_examples, masks_of, of_rows
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
 from scorewise.ordering import Ordering
@@ -115,17 +116,29 @@ class ByColumn(CausalModel):
         """Return of every column whether the model has its density or its probability."""
         return [self.laws.law(d).says for d in range(self.dims)]
 
+    def only_read(self) -> Tensor:
+        """Return which columns are only read, boolean, shape (D,)."""
+        return self.given_D
+
+    @of_rows
     def context(self, x_BD: Tensor) -> Tensor:
         """Return the context of every column from those before it, with its number at the end, shape (B, D, F + 1)."""
         if self.any_order:
             return self.context_along(x_BD, self.ordering)
         return numbered(super().context(x_BD), range(self.dims))
 
-    def context_along(self, x_BD: Tensor, ordering: Ordering) -> Tensor:
-        """Return the same along another order, for a model of any; missing cells are never known."""
+    def context_along(self, x_BD: Tensor, ordering: Ordering, known_BD: Tensor | None = None) -> Tensor:
+        """Return the same along another order, for a model of any; missing cells are never known.
+
+        Args:
+            x_BD: rows; missing cells are NaN.
+            ordering: of the columns.
+            known_BD: boolean, which cells are known to all others; None: none.
+        """
         place_D = ordering.positions().to(x_BD.device)
-        known_BDD = (place_D < place_D[:, None]).expand(len(x_BD), -1, -1)  # of every column, those before it
-        return torch.cat([self.masked_context(x_BD, known_BDD[:, d], [d]) for d in range(self.dims)], 1)
+        before_DD = place_D < place_D[:, None]
+        known_BD = torch.zeros_like(x_BD, dtype=torch.bool) if known_BD is None else known_BD
+        return torch.cat([self.masked_context(x_BD, known_BD | before_DD[d], [d]) for d in range(self.dims)], 1)
 
     def masked_context(self, x_BD: Tensor, known_BD: Tensor, dims: Sequence[int] | None = None) -> Tensor:
         """Return the context of columns from what is known, with their numbers at the end, shape (B, D', F + 1).
@@ -169,34 +182,56 @@ class ByColumn(CausalModel):
         """Return rows as they are: a law takes missing cells."""
         return x_BD
 
-    def log_prob(self, x_BD: Any) -> Tensor:
+    @of_rows
+    def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return the sum of log-densities and log-probabilities of the observed cells, nats, shape (B,).
 
         Of several orders, that of their equal mixture. What is only read adds nothing.
+        """
+        return self.over_orders(x_BD, lambda c_BDF: self.conditional_log_prob(x_BD, c_BDF).sum(-1))
 
-        Args:
-            x_BD: rows, as arrays or tensors; NaN where a cell is missing, for a model of any order.
+    def outlier_score(self, x: Any) -> Tensor:
+        """Return - log q of the observed part of rows, larger is odder, nats.
 
         Raises:
             Misfit: x is no such rows.
         """
-        examples = self._rows(x_BD)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not examples.plain):
-            x_BD = examples.rows_BD
-            return examples.answer(self.over_orders(x_BD, lambda c_BDF: self.conditional_log_prob(x_BD, c_BDF).sum(-1)))
+        if not self.any_order:
+            return super().outlier_score(x)
+        with torch.no_grad():
+            return -self.log_prob(x)
 
-    def _rows(self, x_BD: Any) -> Examples:
-        """Return rows that may lack cells.
+    def log_prob_of_rest(self, x_BD: Any, known: Any) -> Tensor:
+        """Return the log-density of the observed cells that are not known given the known ones, nats, shape (B,).
+
+        Args:
+            x_BD: rows, NaN where a cell is missing.
+            known: boolean, which cells are known, of one row or of each; what is only read always is.
 
         Raises:
-            Misfit: an infinite number, or a cell missing for a model of one order.
+            ValueError: a model of one order.
+            Misfit: x is no such rows, or known no such mask.
         """
-        examples = Examples.of(self, x_BD, finite=False)
-        missing_BD = examples.rows_BD.isnan()
-        if not self.any_order and bool(missing_BD.any()):
-            raise Misfit("x has missing cells, which a model of one order cannot take: train with backbone=masked_mlp.")
-        refuse_not_finite(torch.where(missing_BD, 0, examples.rows_BD))
-        return examples
+        examples, known_BD = self._known(x_BD, known)
+        rows_BD = examples.rows_BD
+        rest_BD = torch.where(known_BD, torch.nan, rows_BD)
+        found = [
+            self.conditional_log_prob(rest_BD, self.context_along(rows_BD, ordering, known_BD)).sum(-1)
+            for ordering in self.orderings
+        ]
+        return examples.answer(torch.logsumexp(torch.stack(found), 0) - math.log(len(found)))
+
+    def _known(self, x_BD: Any, known: Any) -> tuple[Examples, Tensor]:
+        """Return rows, and which of their cells are known.
+
+        Raises:
+            ValueError: a model of one order.
+            Misfit: x is no such rows, or known no such mask.
+        """
+        if not self.any_order:
+            raise ValueError("a model of one order has no conditionals but its own: train with backbone=masked_mlp")
+        examples = incomplete_examples(self, x_BD)
+        return examples, masks_of(self, known, examples)
 
     def cells(self, x_BD: Any, known: Any) -> RowCells:
         """Return what the model says of every cell given the known others of its row; of missing cells too.
@@ -209,10 +244,8 @@ class ByColumn(CausalModel):
             ValueError: a model of one order.
             Misfit: x is no such rows, or known no such mask.
         """
-        examples = self._rows(x_BD)
-        if not self.any_order:
-            raise ValueError("a model of one order has no conditionals but its own: train with backbone=masked_mlp")
-        rows_BD, known_BD = examples.rows_BD, masks_of(self, known, examples)
+        examples, known_BD = self._known(x_BD, known)
+        rows_BD = examples.rows_BD
         others_DD = ~torch.eye(self.dims, dtype=torch.bool, device=rows_BD.device)
         with torch.no_grad():
             found = [self.masked_context(rows_BD, known_BD & others_DD[d], [d]) for d in range(self.dims)]
@@ -229,9 +262,9 @@ class ByColumn(CausalModel):
             ValueError: a model of one order, or without an ancestral sampler.
             Misfit: x is no such rows, or lacks what is only read.
         """
-        examples = self._rows(x_BD)
         if not self.any_order:
             raise ValueError("a model of one order fills no cells: train with backbone=masked_mlp")
+        examples = incomplete_examples(self, x_BD)
         if bool((examples.rows_BD.isnan() & self.given_D).any()):
             raise Misfit("x lacks a cell of a column that the model only reads and so cannot draw.")
         return examples.answer(self.complete(examples.rows_BD, ~examples.rows_BD.isnan(), generator))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from scorewise.capabilities import DiscreteDensity
 from scorewise.data.source import Source
+from scorewise.data.tabular.source import Tabular
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.heads.trained import Trained
 
@@ -18,15 +19,20 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         bits = f"-log2 of the probability of {law}, on levels of {source.unit}"
     else:
         bits = f"of {law} in {source.unit}, with the Jacobian of the scaling"
+    scale = "the model's scale"
+    if isinstance(source, Tabular) and source.table.mixed is not None:
+        scale = "the columns' own units: densities of numbers, probabilities of categories, whole numbers and spikes"
+        bits = f"nll in bits, by the {source.dims} columns"
     return {
         "loss": f"objective={objective}, sum over {source.dims} dimensions, on {law}",
         "loss_without_constant": "the loss less |z|^2 / (2 sigma^2), on average D / (2 sigma^2): comparable over sigma",
         "csm": f"eq. 5 of the AR-CSM paper, on {law}",
-        "nll": f"nats, of {law} in the model's scale{how}",
+        "nll": f"nats, of {law} in {scale}{how}",
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
         "nll_tail": "largest mass of a conditional of an example outside the range of the quadrature",
         "nll_outside": "entries of an example outside that range",
         "bits_per_dim": bits,
+        "coverage_90": "share of numbers inside the central 90 % of their law given the rest, or what is only read",
         "fisher_error": f"1/2 E|s - s*|^2 on the law of {law}",
         "fisher_error_clean": "1/2 E|s - s*|^2 against the clean law, on clean data",
     }

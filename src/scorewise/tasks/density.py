@@ -6,12 +6,12 @@ from typing import cast, final
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, NormalisedDensity, NumericalDensity
+from scorewise.capabilities import CompletesRows, ConditionalScoreModel, NormalisedDensity, NumericalDensity
 from scorewise.data.datamodule import Batch
 from scorewise.objectives.objective import score_field
 from scorewise.tasks.glimpse import SCORES, Glimpse, first_examples
 from scorewise.tasks.log_densities import LogDensities
-from scorewise.tasks.measures import CompositeScores, bits_per_dim, exact_likelihood, fisher_error
+from scorewise.tasks.measures import CompositeScores, IntervalCoverage, bits_per_dim, exact_likelihood, fisher_error
 from scorewise.tasks.prediction import Prediction
 from scorewise.tasks.quadrature import ERROR_OF, NAMES, QuadratureCurve, QuadratureLikelihood
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
@@ -27,7 +27,7 @@ class DensityEstimation(ScoreTask):
     nll in nats and bits_per_dim, both of the smoothed data, for normalised densities (by quadrature for conditional
     scores and energies, with what that rests on: see `Likelihood.numbers`; the error of the first 32 examples);
     fisher_error = 1/2 E|s - s*|^2 against the known score of the smoothed law, and fisher_error_clean against that of
-    the clean law on clean data.
+    the clean law on clean data; coverage_90 of models of incomplete rows, see `IntervalCoverage`.
 
     Validations measure nll, bits_per_dim and fisher_error too where that is cheap. csm, and nll and bits_per_dim by
     quadrature, are of the first examples of the validation split, so that curves of runs with other objectives and
@@ -51,6 +51,7 @@ class DensityEstimation(ScoreTask):
             ],
         )
         self.fisher, self.csm = fisher, csm
+        self.coverage = IntervalCoverage(model) if isinstance(model, CompletesRows) and model.any_order else None
         self.quadrature = QuadratureLikelihood.of_model(model, bundle.source)
         # Not the model itself under a second name, which would be saved twice.
         self.numerical = self.quadrature is None and isinstance(model, NumericalDensity)
@@ -82,6 +83,8 @@ class DensityEstimation(ScoreTask):
             found |= self.csm.of(x_BD)
         for measure in self.comparable:
             found |= measure.of(x_BD)
+        if self.coverage is not None:
+            found |= self.coverage.of(x_BD)
         if self.fisher is not None:
             found["fisher_error_clean"] = self.fisher.against(self.fisher.clean, batch.x_BD)
         if self.quadrature is not None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scorewise.capabilities import (
     ClosedFormDensity,
+    CompletesRows,
     ConditionalScoreModel,
     DiscreteDensity,
     FlowDensity,
@@ -23,6 +24,8 @@ from scorewise.noise import Draws
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import score_field
 
+INTERVAL = (0.05, 0.95)
+"""Ends of the central interval of 90 %, as probabilities."""
 EXACT_DENSITIES = (ClosedFormDensity, DiscreteDensity, FlowDensity)
 """Densities that need no numerical normaliser."""
 
@@ -70,6 +73,30 @@ class ExactLikelihood(Measure):
         with torch.autocast(x_BD.device.type, enabled=False):
             nll_B = -self.model.log_prob(x_BD)
         return {"nll": nll_B, "bits_per_dim": bits_per_dim(nll_B, self.source.dims, self.source.log_volume)}
+
+
+class IntervalCoverage(Measure):
+    """The share of a row's numbers that are inside the central 90 % of their law.
+
+    The law is given all other observed cells, or, where some columns are only read, given these.
+
+    Args:
+        model: of incomplete rows.
+    """
+
+    names = ("coverage_90",)
+
+    def __init__(self, model: CompletesRows) -> None:
+        self.model = model
+
+    def of(self, x_BD: Tensor) -> dict[str, Tensor]:
+        """Return coverage_90, NaN for rows without a number that is modelled."""
+        given_D = self.model.only_read()
+        cells = self.model.cells(x_BD, torch.ones_like(given_D) if not bool(given_D.any()) else given_D)
+        low_BD, high_BD = (cells.quantile(u) for u in INTERVAL)
+        counts_BD = ~x_BD.isnan() & cells.ordered_D & ~given_D
+        inside_BD = (low_BD <= x_BD) & (x_BD <= high_BD) & counts_BD
+        return {"coverage_90": inside_BD.sum(-1) / counts_BD.sum(-1)}
 
 
 class FisherError(Measure):

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from scorewise.data.tabular.kinds import FoundKind, found_kind, given_kind
 
-
 ROUNDING = 1e-6
 """How far a drawn number may be from the spike that it is, in scales of its column."""
 

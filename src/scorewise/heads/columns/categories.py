@@ -24,6 +24,7 @@ class Categories(ColumnLaw):
     """
 
     says = "probability"
+    ordered = False
 
     def __init__(self, columns: Sequence[ColumnKind]) -> None:
         super().__init__(columns)

@@ -25,6 +25,11 @@ class RowCells:
     c_BDF: Tensor
 
     @property
+    def ordered_D(self) -> Tensor:
+        """Which columns have values in an order, so that their quantiles mean something, boolean, shape (D,)."""
+        return torch.tensor([self.laws.law(d).ordered for d in range(self.x_BD.shape[-1])], device=self.x_BD.device)
+
+    @property
     def log_prob_BD(self) -> Tensor:
         """The log-density or log-probability of every cell, nats; NaN where it is missing."""
         return torch.where(self.x_BD.isnan(), torch.nan, self.laws.log_prob(self.x_BD, self.c_BDF))

@@ -39,9 +39,11 @@ class ColumnLaw(nn.Module, ABC):
     Attributes:
         says: what `log_prob` is the logarithm of: density or probability.
         width: features that are read.
+        ordered: whether values have an order, so that quantiles and intervals mean something.
     """
 
     says: str = "density"
+    ordered: bool = True
     width: int
 
     def __init__(self, columns: Sequence[ColumnKind]) -> None:

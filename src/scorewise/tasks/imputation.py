@@ -1,0 +1,145 @@
+"""Filling in the missing cells of rows, and how well that goes on cells that are hidden for it."""
+
+from pathlib import Path
+from typing import Annotated, cast, final
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import CompletesRows
+from scorewise.data.datamodule import Batch
+from scorewise.data.source import Source
+from scorewise.data.tabular.source import Tabular
+from scorewise.files import write
+from scorewise.noise import Draws
+from scorewise.objectives.any_order import of_any_order
+from scorewise.ranges import Between, Count, within_ranges
+from scorewise.tasks.measures import INTERVAL
+from scorewise.tasks.prediction import DIGITS, Given, Prediction
+from scorewise.tasks.score_task import ScoreBundle, ScoreTask
+
+SINGLE = 7
+"""Digits that a cell has which went through single precision."""
+
+
+class Imputations(Prediction):
+    """Every missing cell of a user's rows: draws given the observed ones, their mean, and a 90 % interval.
+
+    `imputed.csv` has a line per missing cell; `completed.csv` the rows with the first of the draws. Of categories there
+    are draws alone.
+
+    Args:
+        model: of the rows.
+        source: that it was trained on.
+        draws: per missing cell.
+        seed: of the draws.
+    """
+
+    file = "imputed.csv"
+
+    def __init__(self, model: CompletesRows, source: Source, draws: int, seed: int) -> None:
+        self.model, self.source, self.draws, self.seed = model, source, draws, seed
+
+    @property
+    def what(self) -> str:
+        """What was done to the rows."""
+        return "rows completed"
+
+    def of(self, batch: Batch) -> Tensor:
+        """Return the ends of the interval of every cell, then the rows completed by every draw, (B, 2 + draws, D)."""
+        x_BD = batch.x_BD
+        cells = self.model.cells(x_BD, torch.ones(x_BD.shape[1], dtype=torch.bool, device=x_BD.device))
+        ends = [cells.quantile(u) for u in INTERVAL]
+        generator = torch.Generator().manual_seed(self.seed + int(batch.index_B[0]))
+        return torch.stack([*ends, *(self.model.fill(x_BD, generator) for _ in range(self.draws))], 1)
+
+    def write(self, given: Given, found: Tensor, folder: Path) -> None:
+        """Write the missing cells, and the completed rows."""
+        table = cast(Tabular, self.source).table
+        words = [None] * len(table.numeric) + list(table.codes)
+        low, high, *drawn = (table.cells(found[:, k]) for k in range(found.shape[1]))
+        mean_ND = table.original(found[:, 2:].double().mean(1))
+        lines = []
+        for i, d in given.x_ND[:, : table.single].isnan().nonzero().tolist():
+            ordered = words[d] is None
+            ends = (float(mean_ND[i, d]), low[i][d], high[i][d]) if ordered else ("", "", "")
+            lines.append((int(given.names[i]), table.header[d], *ends, *(rows[i][d] for rows in drawn)))
+        header = ("row", "column", "mean", "low", "high", *(f"draw_{k}" for k in range(1, self.draws + 1)))
+        write(folder / self.file, header, lines, digits=DIGITS)
+        numbered = [(int(name), *cells) for name, cells in zip(given.names, drawn[0], strict=True)]
+
+        write(folder / "completed.csv", ("row", *table.header), numbered, digits=SINGLE)
+
+
+@final
+class Imputation(ScoreTask):
+    """Filling in missing cells.
+
+    Test metrics, of cells of the test rows that are hidden: nll_hidden, nats per row, of the hidden cells given the
+    others; coverage_hidden, the share of hidden numbers inside the central 90 % interval of their law; mse_hidden, the
+    squared distance of its median in units of the column's variance. What is predicted are draws, means and intervals.
+
+    Args:
+        bundle: model, objective, optimisation, data and seed.
+        hide: share of the observed cells that are hidden.
+        draws: per missing cell, of predictions.
+
+    Raises:
+        ValueError: a number out of range, or a model of one order.
+    """
+
+    needs = (CompletesRows,)
+
+    @within_ranges
+    def __init__(self, bundle: ScoreBundle, hide: Annotated[float, Between(0, 1)] = 0.3, draws: Count = 20) -> None:
+        super().__init__(bundle)
+        if not of_any_order(bundle.model):
+            raise ValueError("a model of one order completes no rows: train with backbone=masked_mlp")
+        self.hide, self.draws = hide, draws
+
+    @property
+    def rows(self) -> CompletesRows:
+        """The model, as one of incomplete rows."""
+        return cast(CompletesRows, self.model)
+
+    @property
+    def name(self) -> str:
+        """What this test is called, for files."""
+        return "imputation"
+
+    @property
+    def prediction(self) -> Imputations:
+        """The missing cells of a user's rows."""
+        return Imputations(self.rows, self.source, self.draws, self.seed)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Hide cells, the same ones each time, and collect what the model says of them."""
+        x_BD = batch.x_BD
+        if not len(x_BD):
+            return
+        u_BD = Draws.of(self.seed, batch.epoch_B, batch.index_B).fork("hidden").uniform(x_BD.shape[1])
+        hidden_BD = (u_BD < self.hide) & ~x_BD.isnan() & ~self.rows.only_read()
+        everything_D = torch.ones_like(self.rows.only_read())
+        cells = self.rows.cells(x_BD.masked_fill(hidden_BD, torch.nan), everything_D)
+        low_BD, median_BD, high_BD = (cells.quantile(u) for u in (INTERVAL[0], 0.5, INTERVAL[1]))
+        numbers_BD = hidden_BD & cells.ordered_D
+        some_B, with_numbers_B = hidden_BD.any(-1), numbers_BD.any(-1)
+        with torch.no_grad():
+            nll_B = -self.rows.log_prob_of_rest(x_BD, ~hidden_BD)
+        self.collect("nll_hidden", nll_B[some_B], batch.index_B[some_B])
+        inside_BD = (low_BD <= x_BD) & (x_BD <= high_BD)
+        for name, value_BD in (
+            ("coverage_hidden", inside_BD.to(x_BD)),
+            ("mse_hidden", (median_BD - x_BD).square()),
+        ):
+            mean_B = torch.where(numbers_BD, value_BD, 0).sum(-1) / numbers_BD.sum(-1)
+            self.collect(name, mean_B[with_numbers_B], batch.index_B[with_numbers_B])
+
+    def conventions(self) -> dict[str, str]:
+        """Return what the metrics mean."""
+        hidden = f"{self.hide:.0%} of the observed cells of a test row hidden at random"
+        return {
+            "nll_hidden": f"nats per row, of the hidden cells given the others; {hidden}",
+            "coverage_hidden": "share of hidden numbers inside the central 90 % of their law given the others",
+            "mse_hidden": "squared distance of their median, in variances of the column",
+        }
