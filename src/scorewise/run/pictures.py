@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import Watched
+from scorewise.capabilities import CompletesRows, Watched
 from scorewise.data.source import Source, Split
 from scorewise.errors import Stopped, printable
 from scorewise.heads.trained import Trained
@@ -89,7 +89,7 @@ def draw_samples(
         images = len(source.shape) == 3
         n = count if images else max(count, min(most, ENTRIES // source.dims))
         with shown_progress(model.drawn_by):
-            x_BD = model.sample(n, torch.Generator().manual_seed(seed)).flatten(1)
+            x_BD = _drawn(model, source, n, seed)
         label = f"samples, sampler={drawn_by}" if drawn_by else "samples"
         if images:
             panels = {"data": _clean(source, n, seed)[1], label: x_BD}
@@ -104,6 +104,16 @@ def draw_samples(
         return path
 
     return attempt(path.name, draw)
+
+
+def _drawn(model: Trained, source: Source, n: int, seed: int) -> Tensor:
+    """Return n examples that a model draws, flat; where it only reads some columns, of rows the others."""
+    generator = torch.Generator().manual_seed(seed)
+    if not isinstance(model, CompletesRows) or not bool(model.only_read().any()):
+        return model.sample(n, generator).flatten(1)
+    read_D = model.only_read().cpu()
+    x_BD = _clean(source, n, seed)[1].masked_fill(~read_D, torch.nan)
+    return model.fill(x_BD[~x_BD[:, read_D].isnan().any(-1)], generator)
 
 
 def _denoised(model: Trained, x_BD: Tensor) -> dict[str, Tensor]:

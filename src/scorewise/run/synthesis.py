@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, ScoreModel
+from scorewise.capabilities import CompletesRows, ConditionalScoreModel, ScoreModel
 from scorewise.config.choices import own_classes
 from scorewise.config.settings import OfSampling, refuse_of_command
 from scorewise.data.tabular.columns import Columns
@@ -39,6 +39,11 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
         refuse_outside(folder, target)
     model: Trained = load(folder, own_classes(config))
     refuse_unwritable(target)
+    if isinstance(model, CompletesRows) and bool(model.only_read().any()):
+        raise UserError(
+            "this model only reads some columns and draws the others given them: predict with task=impute, of a table "
+            "in which the others are blank."
+        )
     x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"])).flatten(1)
     if config["denoise"]:
         x_ND = _denoised(model, x_ND)

@@ -1,0 +1,289 @@
+"""Tables with columns of several kinds and missing cells: what is read, and every command on them."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Outcome
+from test_compose import settled
+
+import scorewise
+from scorewise.config import compatibility
+from scorewise.config.build import build
+from scorewise.data import Table
+from scorewise.data.tabular.columns import Columns
+from scorewise.errors import UserError
+
+Command = Callable[..., Outcome]
+HEADER = ("age", "income", "region", "kids", "rain", "smoker", "member")
+SMALL = ("backbone.hidden=[16,16]", "trainer.max_epochs=2", "head.components=2")
+
+
+def people(path: Path, n: int = 400, missing: float = 0.1) -> Path:
+    """Write a table with a column of every kind, some of whose cells are blank."""
+    g = np.random.default_rng(0)
+    age, kids = g.integers(18, 80, n), g.poisson(1.5, n)
+    columns: list[list[Any]] = [
+        age.tolist(),
+        np.exp(9 + 0.02 * age + 0.4 * g.normal(size=n)).round(2).tolist(),
+        g.choice(["north", "south", "east"], n, p=[0.5, 0.3, 0.2]).tolist(),
+        kids.tolist(),
+        np.where(g.random(n) < 0.4, 0, g.exponential(2, n)).round(4).tolist(),
+        np.where(g.random(n) < 0.3, "yes", "no").tolist(),
+        g.integers(0, 2, n).tolist(),
+    ]
+    gap = g.random((n, len(columns))) < missing
+    gap[gap.all(1)] = False
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(HEADER)
+        writer.writerows(["" if gap[i, d] else column[i] for d, column in enumerate(columns)] for i in range(n))
+    return path
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return people(tmp_path / "people.csv")
+
+
+def test_text_becomes_codes_and_blank_cells_are_missing(table: Path) -> None:
+    source = Table(str(table), kinds="auto")
+    assert source.columns == ("age", "income", "kids", "rain", "member", "region", "smoker")
+    assert source.table.header == source.columns
+    rows = torch.cat([source.raw(split) for split in ("train", "val", "test")])
+    assert len(rows) == 400, "no row is left out"
+    assert 0.07 < float(rows.isnan().double().mean()) < 0.13
+    written = lines_of(table)
+    split = source.names("train")
+    cells = source.table.cells(source.examples("train", torch.arange(len(split)), 0, 0))
+    for number, row in list(zip(split, cells, strict=True))[:50]:
+        found = dict(zip(source.columns, row, strict=True))
+        given = written[int(number) - 1]
+        assert {name: str(found[name]) for name in ("age", "region", "kids", "smoker", "member")} == {
+            name: given[name] for name in ("age", "region", "kids", "smoker", "member")
+        }
+        assert (found["rain"] == "") == (given["rain"] == "")
+    x = source.examples("train", torch.arange(200), 0, 0)
+    assert {*x[:, 5][~x[:, 5].isnan()].tolist()} == {0.0, 1.0, 2.0}, "codes are not standardised"
+    for d in (0, 1, 2, 3):
+        column = source.scaled(source.raw("train"))[:, d]
+        there = column[~column.isnan()]
+        assert float(there.mean()) == pytest.approx(0, abs=1e-9)
+        assert float(there.std(correction=0)) == pytest.approx(1)
+    assert source.log_volume == 0
+
+
+def test_kinds_are_said_and_can_be_given(table: Path) -> None:
+    said = Table(str(table), kinds="auto")
+    said.prepare()
+    assert said.remarks()["kinds"] == {
+        "age": "whole 0 to any (whole numbers)",
+        "income": "positive 0 to any (never negative)",
+        "kids": "whole 0 to any (whole numbers)",
+        "rain": said.remarks()["kinds"]["rain"],
+        "member": "boolean (0 and 1)",
+        "region": "category (3 values of text)",
+        "smoker": "boolean (2 values of text)",
+    }
+    assert said.remarks()["kinds"]["rain"].startswith("positive 0 to any with spikes at 0 (never negative; ")
+    given = Table(
+        str(table), kinds={"kids": "category", "age": {"kind": "bounded", "low": 0, "high": 120}}, condition=["region"]
+    )
+    given.prepare()
+    kinds = given.remarks()["kinds"]
+    assert kinds["age"] == "bounded 0 to 120 (given)"
+    assert kinds["kids"].startswith("category")
+    assert kinds["region"].endswith("only read")
+    laws = given.laws()
+    assert laws is not None
+    assert [law.get("given", False) for law in laws] == [name == "region" for name in given.columns]
+
+
+def test_columns_of_kinds_are_their_recipe(table: Path) -> None:
+    columns = Table(str(table), kinds="auto", condition=["age"]).table
+    stored = json.loads(json.dumps(columns.plain()))
+    again = Columns.of(stored)
+    assert again.matches(columns)
+    assert again.mixed == columns.mixed
+    assert "mixed" not in Columns(("a",), {}, (0.0,), (1.0,)).plain(), "what runs without kinds store stays"
+
+
+def test_other_heads_read_tables_as_ever(tmp_path: Path) -> None:
+    table = people(tmp_path / "people.csv", missing=0.02)
+    with pytest.raises(UserError, match=r"columns region, smoker of .* hold no numbers"):
+        Table(str(table)).prepare()
+    indicators = Table(str(table), one_hot=["region", "smoker"])
+    with pytest.warns(UserWarning, match="rows of .* are not used"):
+        assert "region=north" in indicators.columns
+    assert not bool(indicators.raw("train").isnan().any())
+
+
+def test_indicators_by_request_stand_beside_codes(table: Path) -> None:
+    source = Table(str(table), kinds="auto", one_hot=["region"])
+    with pytest.warns(UserWarning, match="rows of .* are not used: a value missing"):
+        assert source.columns[-4:] == ("smoker", "region=east", "region=north", "region=south")
+    laws = source.laws()
+    assert laws is not None
+    assert [law["kind"] for law in laws[-3:]] == ["boolean"] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("data.kinds=auto", "head=mixture"), "head=mixture has one law for all: use head=by_column"),
+        (("data.kinds=null", "data.drop=[region,smoker]"), "these data say no kinds: use data.kinds=auto"),
+        (("data.smoothing=0.1",), "data.smoothing=0.1 is noise on every column"),
+        (("data.kinds=sometimes",), "data.kinds=sometimes must be auto, or kinds by column"),
+        (("data.kinds={height: positive}",), "has no column height"),
+        (("data.condition=[height]",), "has no column height"),
+        (("data.condition=age",), "must be a list of columns"),
+        (("data.kinds=null", "data.condition=[age]"), "data.condition is for columns with kinds"),
+        (("data.condition=[age,income,region,kids,rain,smoker,member]",), "leaves no column to be modelled"),
+        (("data.condition=[age]", "backbone=made"), "need a backbone of any order"),
+        (("data.kinds={income: boolean}",), "column income is given as boolean and has other numbers than 0 and 1"),
+        (("data.kinds={kids: {kind: bounded, low: 1, high: 3}}",), "beyond 1 to 3"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(words: tuple[str, ...], says: str, table: Path) -> None:
+    with pytest.raises(UserError, match=says.replace("(", r"\(")):
+        build(settled("experiment=mixed_table", f"data.path={table}", *words), 0)
+
+
+def test_an_objective_that_fits_scores_is_refused(table: Path) -> None:
+    for words in (("objective=sm", "objective.field=joint"), ("objective=esm",)):
+        with pytest.raises(UserError, match="probabilities beside densities"):
+            compatibility.refuse_incompatible(
+                settled("experiment=mixed_table", f"data.path={table}", "backbone=made", *words)
+            )
+
+
+def test_a_column_of_dates_is_refused_by_name_and_stray_text_too(tmp_path: Path) -> None:
+    days = tmp_path / "days.csv"
+    days.write_text("day,x\n" + "".join(f"2024-01-{i % 28 + 1:02d}T{i:03d},{i}\n" for i in range(100)))
+    with pytest.raises(UserError, match=r"column 'day' of .* has more than 50 values"):
+        Table(str(days), kinds="auto").prepare()
+    stray = tmp_path / "stray.csv"
+    stray.write_text("x,y\n" + "".join(f"{'oops' if i == 7 else i},{i * i}\n" for i in range(100)))
+    with pytest.raises(UserError, match=r"holds? no numbers"):
+        Table(str(stray), kinds="auto").prepare()
+
+
+def test_parquet_with_nullable_whole_numbers_text_and_booleans(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    n = 60
+    columns = {
+        "count": pa.array([None if i % 7 == 0 else i % 5 for i in range(n)], pa.int64()),
+        "word": pa.array([None if i % 11 == 0 else "ab"[i % 2] for i in range(n)]),
+        "flag": pa.array([i % 3 == 0 for i in range(n)]),
+        "value": pa.array([math.sin(i) for i in range(n)]),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    source = Table(str(tmp_path / "t.parquet"), kinds="auto")
+    assert source.columns == ("count", "flag", "value", "word")
+    kinds = [kind.partition(" ")[0] for kind in source.remarks()["kinds"].values()]
+    assert kinds == ["whole", "boolean", "continuous", "boolean"]
+    assert sum(source.count(split) for split in ("train", "val", "test")) == n
+
+
+def test_a_column_without_any_value_and_a_constant_one_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,empty,same\n" + "".join(f"{i * 0.37},,{'a' if i % 3 else ''}\n" for i in range(50)))
+    with pytest.raises(UserError, match=r"column empty of .* has no value"):
+        Table(str(path), kinds="auto").prepare()
+    source = Table(str(path), kinds="auto", drop=["empty"])
+    with pytest.warns(UserWarning, match="one value only in training are not used: same"):
+        assert source.columns == ("x",)
+
+
+def test_a_table_is_trained_tested_drawn_from_and_completed(command: Command, table: Path) -> None:
+    done = command("experiment=mixed_table", f"data.path={table}", *SMALL)
+    assert done.status == 0, done.err
+    summary = json.loads((done.run / "summary.json").read_text())
+    assert {"nll", "coverage_90"} <= set(summary["metrics"])
+    assert "densities of numbers, probabilities of categories" in summary["conventions"]["nll"]
+    assert summary["data"]["kinds"]["region"] == "category (3 values of text)"
+
+    assert command(f"run={done.run}", "n=50", name="sample").status == 0
+    drawn = lines_of(done.run / "samples" / "samples.csv")
+    assert {row["region"] for row in drawn} <= {"north", "south", "east"}
+    assert {row["smoker"] for row in drawn} <= {"yes", "no"}
+    assert all(row["age"].isdigit() and row["kids"].isdigit() and row["member"] in "01" for row in drawn)
+    assert min(float(row["income"]) for row in drawn) > 0
+    assert any(float(row["rain"]) == 0 for row in drawn)
+    assert min(float(row["rain"]) for row in drawn) >= 0
+
+    new = table.parent / "new.csv"
+    rows = [",".join(HEADER), "30,,south,2,0,yes,1", "45,2e4,west,,,no,", ",,,1,,,", ",,,,,,"]
+    new.write_text("\n".join(rows) + "\n")
+    assert command(f"run={done.run}", f"input={new}", name="predict").status == 0
+    densities = lines_of(done.run / "predictions" / "densities.csv")
+    assert [row["row"] for row in densities] == ["1", "2", "3"], "a row without any cell is left out"
+    assert all(math.isfinite(float(row["log_density"])) for row in densities)
+    assert float(densities[1]["log_density"]) < float(densities[0]["log_density"]) - 10, "a region never seen"
+    assert -5 < float(densities[2]["log_density"]) < 0, "the probability of one count"
+
+    assert command(f"run={done.run}", f"input={new}", "task=impute", "task.draws=7", name="predict").status == 0
+    imputed = lines_of(done.run / "predictions" / "imputed.csv")
+    assert [(row["row"], row["column"]) for row in imputed][:4] == [
+        ("1", "income"),
+        ("2", "kids"),
+        ("2", "rain"),
+        ("2", "member"),
+    ]
+    income = imputed[0]
+    assert float(income["low"]) < float(income["mean"]) < float(income["high"])
+    assert len({income[f"draw_{k}"] for k in range(1, 8)}) == 7
+    region = next(row for row in imputed if row["column"] == "region")
+    assert region["mean"] == region["low"] == ""
+    assert region["draw_1"] in {"north", "south", "east"}
+    completed = lines_of(done.run / "predictions" / "completed.csv")
+    assert {name: completed[0][name] for name in ("row", "age", "region")} == {
+        "row": "1",
+        "age": "30",
+        "region": "south",
+    }
+    assert float(completed[0]["income"]) == pytest.approx(float(income["draw_1"]), rel=1e-6)
+
+    tested = command(f"run={done.run}", "task=impute", name="eval")
+    assert tested.status == 0, tested.err
+    hidden = json.loads((done.run / "imputation.json").read_text())["metrics"]
+    assert {"nll_hidden", "coverage_hidden", "mse_hidden"} <= set(hidden)
+    assert 0.7 < hidden["coverage_hidden"] <= 1
+
+    model = scorewise.load(done.run)
+    assert model.says()[:2] == ["probability", "density"]
+    assert model.log_prob(torch.full((2, 7), torch.nan)).tolist() == [0.0, 0.0]
+
+
+def test_columns_that_are_only_read(command: Command, table: Path) -> None:
+    done = command("experiment=mixed_table", f"data.path={table}", "data.condition=[age,region]", *SMALL)
+    assert done.status == 0, done.err
+    assert (done.run / "samples.png").is_file()
+    model = scorewise.load(done.run)
+    source = Table(str(table), kinds="auto", condition=["age", "region"])
+    x = source.examples("test", torch.arange(source.count("test")), 0, 0)
+    with torch.no_grad():
+        log_p = model.log_prob(x)
+    assert json.loads((done.run / "summary.json").read_text())["metrics"]["nll"] == pytest.approx(
+        -float(log_p.mean()), rel=1e-4
+    )
+    refused = command(f"run={done.run}", "n=5", name="sample")
+    assert refused.status == 2 or refused.status == 1
+    assert "only reads some columns" in refused.err
+    given = table.parent / "given.csv"
+    given.write_text("age,income,region,kids,rain,smoker,member\n30,,south,,,,\n70,,north,,,,\n")
+    assert command(f"run={done.run}", f"input={given}", "task=impute", "task.draws=3", name="predict").status == 0
+    completed = lines_of(done.run / "predictions" / "completed.csv")
+    assert [(row["age"], row["region"]) for row in completed] == [("30", "south"), ("70", "north")]
+    assert all(row["income"] for row in completed)
