@@ -10,11 +10,11 @@ Conventions, everywhere in Scorewise:
 * Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
 """
 
+from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.plain_names import PLAIN_NAMES
 from scorewise.capabilities.protocols import (
     CausalFeatures,
     ClosedFormDensity,
-    CompletesRows,
     ConditionalEnergyModel,
     ConditionalSampler,
     ConditionalScoreModel,

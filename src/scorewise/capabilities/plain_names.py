@@ -1,9 +1,9 @@
 """How a sentence to the user names a capability."""
 
+from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.protocols import (
     CausalFeatures,
     ClosedFormDensity,
-    CompletesRows,
     ConditionalEnergyModel,
     ConditionalSampler,
     ConditionalScoreModel,

@@ -239,21 +239,6 @@ class ConditionalSampler(Protocol):
 
 
 @runtime_checkable
-class CompletesRows(Protocol):
-    """Has every cell of rows given any known others, and draws missing ones (NaN); some columns may be only read."""
-
-    def only_read(self) -> Tensor: ...
-
-    def log_prob(self, x_BD: Tensor) -> Tensor: ...
-
-    def log_prob_of_rest(self, x_BD: Tensor, known: Tensor) -> Tensor: ...
-
-    def cells(self, x_BD: Tensor, known: Tensor) -> Any: ...
-
-    def fill(self, x_BD: Tensor, generator: Generator | None = None) -> Tensor: ...
-
-
-@runtime_checkable
 class Sampler(Protocol):
     """Draws examples from the model."""
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from scorewise.data.tabular.far import far_values
 from scorewise.data.tabular.file import Dialect, DialectSettings, TableFile
 from scorewise.data.tabular.formats import open_table
 from scorewise.data.tabular.rows import columns_of_text, read_table, tell, unknown
-from scorewise.data.tabular.selection import Selected, Selection
+from scorewise.data.tabular.selection import Selected, Selection, TableSettings
 from scorewise.data.tabular.source import Tabular
 from scorewise.data.tabular.splits import split_rows
 from scorewise.errors import UserError, names_of, typed
@@ -46,10 +46,9 @@ class Table(Tabular):
         split_seed: of the split.
         root: folder of data sets; None: $SCOREWISE_DATA or data/.
         columns: those of another table, as `Columns.plain` has them; then names and scales are theirs.
-        kinds: auto, or the kind of some columns by name (see `scorewise.data.tabular.kinds`): then all columns have
-            kinds, found where they are not given, text is categories, and cells may be missing. None: numbers only.
-        condition: columns that are only read, where columns have kinds.
-        dialect: header, decimal and encoding of a CSV table, see `Dialect`.
+        settings: header, decimal and encoding of a CSV table, see `Dialect`. kinds, auto or the kind of some columns by
+            name (see `scorewise.data.tabular.kinds`): then all columns have kinds, found where they are not given,
+            text is categories, and cells may be missing; None: numbers only. condition, columns that are only read.
 
     Raises:
         UserError: a setting is out of range.
@@ -74,11 +73,10 @@ class Table(Tabular):
         split_seed: int = 0,
         root: str | None = None,
         columns: Mapping[str, Any] | None = None,
-        kinds: str | Mapping[str, Any] | None = None,
-        condition: Sequence[str] | None = None,
-        **dialect: Unpack[DialectSettings],
+        **settings: Unpack[TableSettings],
     ) -> None:
         super().__init__()
+        kinds, condition = settings.pop("kinds", None), settings.pop("condition", None)
         if path is None or not str(path):
             raise UserError("data=table needs a table: data.path=<file>, as CSV, .parquet or .npy.")
         for name, listed in (("drop", drop), ("one_hot", one_hot), ("condition", condition)):
@@ -103,7 +101,7 @@ class Table(Tabular):
             None if given is None else {str(name): kind for name, kind in given.items()},
             [str(name) for name in condition or ()],
         )
-        self.dialect = Dialect(prefix="data.", **dialect)
+        self.dialect = Dialect(prefix="data.", **cast(DialectSettings, settings))
         self.val, self.test, self.split_seed = val, test, split_seed
         self._columns = None if columns is None else Columns.of(columns)
         self._fixed = columns is not None

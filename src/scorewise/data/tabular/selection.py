@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scorewise.data.skipped import reasons_of
-from scorewise.data.tabular.file import TableFile
+from scorewise.data.tabular.file import DialectSettings, TableFile
 from scorewise.data.tabular.rows import Rows, read_rows, refuse_missing
 from scorewise.errors import UserError, names_of, printable, typed
+
+
+class TableSettings(DialectSettings, total=False):
+    """The settings of a table's dialect and of the kinds of its columns, as keyword arguments; see `Table`."""
+
+    kinds: str | Mapping[str, Any] | None
+    condition: Sequence[str] | None
+
 
 LEAST = 10
 """Rows that a density needs."""
