@@ -160,6 +160,11 @@ def test_what_does_not_fit_is_one_sentence(words: tuple[str, ...], says: str, ta
         build(settled("experiment=mixed_table", f"data.path={table}", *words), 0)
 
 
+def test_an_order_of_the_data_is_found_in_spite_of_missing_cells(table: Path) -> None:
+    words = ("experiment=mixed_table", f"data.path={table}", "backbone.ordering=data_driven")
+    assert sorted(build(settled(*words), 0).recipe["backbone"]["ordering"]) == list(range(7))
+
+
 def test_an_objective_that_fits_scores_is_refused(table: Path) -> None:
     for words in (("objective=sm", "objective.field=joint"), ("objective=esm",)):
         with pytest.raises(UserError, match="probabilities beside densities"):

@@ -39,7 +39,6 @@ WITH: dict[tuple[str, str], tuple[str, ...]] = {
     ("backbone", "mlp"): ("objective=dsm",),
     ("backbone", "noisy_mlp"): ("objective=dsm_multiscale",),
     ("backbone", "unet"): ("objective=dsm_multiscale",),
-    ("head", "by_column"): ("objective=mle", "data.smoothing=0"),
     ("head", "cosine"): ("objective=mle",),
     ("head", "discretised_mixture"): ("objective=mle", "data.smoothing=0"),
     ("head", "energy"): ("objective=dsm", "backbone=mlp"),
@@ -74,7 +73,9 @@ NOT_HERE = {
     ("data", "table"),
     ("data", "images"),
     ("data", "celeba"),
+    ("head", "by_column"),
     ("likelihood", "none"),
+    ("task", "impute"),
     ("task", "sample_quality"),
 }
 """Options that need files of somebody's, or are nothing."""

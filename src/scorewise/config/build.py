@@ -42,7 +42,7 @@ def _order_of(source: Source, seed: int) -> Ordering:
     source.prepare()
     index_N = torch.arange(min(ORDERING_EXAMPLES, source.count("train")))
     try:
-        return Ordering.data_driven(source.examples("train", index_N, 0, seed))
+        return Ordering.data_driven(source.examples("train", index_N, 0, seed).nan_to_num(nan=source.mean))
     except ValueError as error:
         raise UserError(f"this data has no order of its own: {error}.") from error
 

@@ -18,6 +18,17 @@ class RowCells:
         laws: of the columns.
         x_BD: the rows, NaN where a cell is missing.
         c_BDF: the context of every cell.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MaskedMLP
+        >>> from scorewise.heads import ByColumn
+        >>> columns = [{"kind": "continuous"}, {"kind": "category", "levels": 3}]
+        >>> width = ByColumn.width_needed(columns=columns)
+        >>> model = ByColumn(MaskedMLP((2,), width, (16,), levels=[0, 3]), columns=columns)
+        >>> cells = model.given_the_rest([[0.3, float("nan")]])
+        >>> cells.below_BD.isnan().tolist(), cells.quantile(0.5).isnan().tolist()
+        ([[False, True]], [[False, False]])
     """
 
     laws: ColumnLaws

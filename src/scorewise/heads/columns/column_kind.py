@@ -23,6 +23,18 @@ class ColumnKind:
         spikes: single values that have a probability of their own.
         given: whether the column is only read: others are modelled given it.
         unit: how many of the column's own units one unit of the model is; densities are in its own.
+
+    Raises:
+        ValueError: a mean, a scale, a step or an end that is none.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.heads.columns import ColumnKind, law_of
+        >>> law = law_of([ColumnKind("whole", low=0, high=2, mean=1)], components=1)
+        >>> features, first = torch.zeros(1, 1, law.width), torch.tensor([0])
+        >>> p = law.log_prob(torch.tensor([[0.0], [1.0], [2.0]]), features, first).exp()
+        >>> [round(float(one), 3) for one in p]
+        [0.087, 0.826, 0.087]
     """
 
     kind: str

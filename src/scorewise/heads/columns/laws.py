@@ -28,6 +28,14 @@ class ColumnLaws(nn.Module):
         columns: their kinds.
         components: K, Gaussians per conditional of a column of numbers.
         floor: standard deviation of the noise of every law of numbers at least, in units of the bulk's width.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.heads.columns import ColumnKind, ColumnLaws, numbered
+        >>> laws = ColumnLaws([ColumnKind("continuous"), ColumnKind("category", levels=4)], components=2)
+        >>> contexts = numbered(torch.zeros(5, 2, laws.width), [0, 1])
+        >>> laws.log_prob(torch.zeros(5, 2), contexts)[:, 1].exp().tolist()
+        [0.25, 0.25, 0.25, 0.25, 0.25]
     """
 
     def __init__(self, columns: Sequence[ColumnKind], components: int, floor: float = 0.0) -> None:
