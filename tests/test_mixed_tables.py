@@ -19,6 +19,7 @@ from scorewise.config.build import build
 from scorewise.data import Table
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
+from scorewise.run.task import build_task
 
 Command = Callable[..., Outcome]
 HEADER = ("age", "income", "region", "kids", "rain", "smoker", "member")
@@ -158,6 +159,15 @@ def test_indicators_by_request_stand_beside_codes(table: Path) -> None:
 def test_what_does_not_fit_is_one_sentence(words: tuple[str, ...], says: str, table: Path) -> None:
     with pytest.raises(UserError, match=says.replace("(", r"\(")):
         build(settled("experiment=mixed_table", f"data.path={table}", *words), 0)
+
+
+def test_completion_is_of_models_of_incomplete_rows(table: Path) -> None:
+    with pytest.raises(UserError, match="task=impute needs a model with a density of incomplete rows; head=mixture"):
+        settled("objective=mle", "task=impute")
+    words = ("experiment=mixed_table", f"data.path={table}", "backbone=made", "task=impute")
+    config = settled(*words)
+    with pytest.raises(UserError, match="a model of one order completes no rows: train with backbone=masked_mlp"):
+        build_task({**config, "paths": {"data": None, "cache": None}}, build(config, 0), 0)
 
 
 def test_an_order_of_the_data_is_found_in_spite_of_missing_cells(table: Path) -> None:
