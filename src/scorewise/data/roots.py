@@ -31,3 +31,9 @@ def make_cache(cache: Path) -> Path:
             f"{cache} cannot be made ({error.strerror}): set SCOREWISE_CACHE to a folder that can be written."
         ) from error
     return cache
+
+
+def place_of(path: Path, root: str | None) -> Path:
+    """Return where a table is: as given, else below the data folder."""
+    below = data_root(root) / path
+    return below if not path.exists() and below.exists() else path

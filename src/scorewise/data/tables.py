@@ -9,7 +9,7 @@ from typing import Any, Unpack, cast
 import torch
 from torch import Tensor
 
-from scorewise.data.roots import data_root
+from scorewise.data.roots import place_of
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split, split_at_random
 from scorewise.data.tabular.columns import TOO_LARGE, Columns, computable, varies
@@ -260,12 +260,6 @@ class Table(Tabular):
                 found += [Skipped(f"row {number}", unknown(column)) for number in numbers]
                 self._numbers[split], kept[split] = self._numbers[split][~unknown_N], raw_ND[~unknown_N]
         return kept, found
-
-
-def place_of(path: Path, root: str | None) -> Path:
-    """Return where a table is: as given, else below the data folder."""
-    below = data_root(root) / path
-    return below if not path.exists() and below.exists() else path
 
 
 def _warn(sentence: str) -> None:

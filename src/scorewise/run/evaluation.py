@@ -17,7 +17,8 @@ from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, without_
 from scorewise.config.settings import OfFinishedRun, refuse_of_command
 from scorewise.config.settle import settle
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.tables import Table, place_of
+from scorewise.data.roots import place_of
+from scorewise.data.tables import Table
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
 from scorewise.files import put_text, refuse_unwritable
