@@ -1,5 +1,7 @@
 """Outlier scores of trained models, and how well they tell sets of examples apart."""
 
+from scorewise.outliers.cells import CellFindings, two_sided
+from scorewise.outliers.conformal import conformal_p_values, discoveries, false_discovery_rates
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
 from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.statistics import (
@@ -15,11 +17,15 @@ from scorewise.version import renamed
 __all__ = [
     "MEANINGS",
     "METRICS",
+    "CellFindings",
     "DetectionResults",
     "Estimate",
     "Examiner",
     "compare",
+    "conformal_p_values",
     "detection",
+    "discoveries",
+    "false_discovery_rates",
     "outlier_scores",
     "percentiles",
     "quantities",
@@ -27,6 +33,7 @@ __all__ = [
     "refused_likelihood",
     "replicates",
     "statistics_of",
+    "two_sided",
 ]
 
 __getattr__ = renamed(
