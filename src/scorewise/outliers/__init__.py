@@ -4,6 +4,7 @@ from scorewise.outliers.cells import CellFindings, two_sided
 from scorewise.outliers.conformal import conformal_p_values, discoveries, false_discovery_rates
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
 from scorewise.outliers.examples import Examiner, refused_likelihood
+from scorewise.outliers.explanation import Explanation
 from scorewise.outliers.statistics import (
     MEANINGS,
     outlier_scores,
@@ -21,6 +22,7 @@ __all__ = [
     "DetectionResults",
     "Estimate",
     "Examiner",
+    "Explanation",
     "compare",
     "conformal_p_values",
     "detection",
