@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scorewise.estimators import GaussianRows
-from scorewise.outliers import CellFindings, Explanation, conformal_p_values
+from scorewise.outliers import CellFindings, Explanation, conformal_p_values, write_page
 
 COLUMNS = ["acid", "<script>alert(1)</script>", "colour"]
 NAMES = [f"row {i}" for i in range(49)] + ['"><img src=x onerror=alert(2)>']
@@ -61,7 +61,7 @@ def test_the_tables(explanation: Explanation, tmp_path: Path) -> None:
 
 
 def test_the_page(explanation: Explanation, tmp_path: Path) -> None:
-    explanation.write_page(tmp_path / "odd.html", most=10, title="Odd <b>wines</b>")
+    write_page(explanation, tmp_path / "odd.html", most=10, title="Odd <b>wines</b>")
     text = (tmp_path / "odd.html").read_text()
     tags = Tags()
     tags.feed(text)

@@ -5,6 +5,7 @@ from scorewise.outliers.conformal import conformal_p_values, discoveries, false_
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
 from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.explanation import Explanation
+from scorewise.outliers.page import write_page
 from scorewise.outliers.statistics import (
     MEANINGS,
     outlier_scores,
@@ -36,6 +37,7 @@ __all__ = [
     "replicates",
     "statistics_of",
     "two_sided",
+    "write_page",
 ]
 
 __getattr__ = renamed(

@@ -1,4 +1,4 @@
-"""How odd rows are, which of their cells, and what was expected there: as tables and as a page."""
+"""How odd rows are, which of their cells, and what was expected there."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from scorewise.errors import printable
-from scorewise.files import put_text, write
+from scorewise.files import write
 from scorewise.outliers.cells import CellFindings
 from scorewise.outliers.conformal import false_discovery_rates
 
@@ -77,15 +77,3 @@ class Explanation:
         of_column = [self.shown(value, column) if column in self.labels else value for value in values]
         given = zip([*values, *numbers], [*of_column, *numbers], strict=True)
         return ["" if math.isnan(value) else text for value, text in given]
-
-    def write_page(self, path: Path, most: int = 30, title: str = "The oddest rows") -> None:
-        """Write one HTML file of the oddest rows, which needs nothing from elsewhere.
-
-        Args:
-            path: the file, in a folder that exists.
-            most: rows that it shows.
-            title: its heading.
-        """
-        from scorewise.outliers.page import page
-
-        put_text(path, page(self, most, title))

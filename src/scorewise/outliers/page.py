@@ -3,15 +3,12 @@
 One HTML file without scripts; the network is forbidden to it, and every name is escaped.
 """
 
-from __future__ import annotations
-
 import math
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from scorewise.outliers.explanation import Explanation
+from scorewise.files import put_text
+from scorewise.outliers.explanation import Explanation
 
 STRONGEST = 6.0
 """The surprise, - log10 p, that has the full colour."""
@@ -20,6 +17,18 @@ CELLS = 8
 WIDTH, MARGIN = 220.0, 8.0
 """Of the drawing of an interval."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def write_page(explanation: Explanation, path: Path, most: int = 30, title: str = "The oddest rows") -> None:
+    """Write one HTML file of the oddest rows, which needs nothing from elsewhere.
+
+    Args:
+        explanation: of the rows.
+        path: the file, in a folder that exists.
+        most: rows that it shows.
+        title: its heading.
+    """
+    put_text(path, page(explanation, most, title))
 
 
 def page(explanation: Explanation, most: int, title: str) -> str:
@@ -36,12 +45,12 @@ def page(explanation: Explanation, most: int, title: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>",
             f"<h1>{escape(title)}</h1>",
-            f"<p>{len(places)} of {count:,} rows, the oddest first. At a false discovery rate of 10 % there are {listed:,} "
-            "on the list: of these at most a tenth should belong to the data after all.</p>",
+            f"<p>{len(places)} of {count:,} rows, the oddest first. At a false discovery rate of 10 % there "
+            f"are {listed:,} on the list: of these at most a tenth should belong to the data after all.</p>",
             _legend(),
             _overview(explanation, places),
-            "<h2>Row by row</h2>\n<p>The most surprising cells of every row. The bar is the interval of 90 % given the other "
-            "cells of the row, with its median; the dot is what was found.</p>",
+            "<h2>Row by row</h2>\n<p>The most surprising cells of every row. The bar is the interval of 90 % given the "
+            "other cells of the row, with its median; the dot is what was found.</p>",
             *(_row(explanation, place) for place in places),
             "</main>\n</body>\n</html>\n",
         ]
