@@ -1,7 +1,7 @@
 """Which cells of a row are odd, and how surely: each given all other observed cells of its row."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -43,12 +43,22 @@ class CellFindings:
             x_BD: the rows, NaN where a cell is missing.
             unordered: columns whose numbers are codes of categories without an order.
         """
-        cells = density.given_the_rest(x_BD)
+        return cls.among(density.given_the_rest(x_BD), x_BD, unordered)
+
+    @classmethod
+    def among(cls, cells: Cells, x_BD: Tensor, unordered: Collection[int] = ()) -> Self:
+        """Return the same from what a density said of the cells of the rows already."""
         p_BD = two_sided(cells, unordered)
         low_BD, expected_BD, high_BD = (cells.quantile(u) for u in ((1 - INTERVAL) / 2, 0.5, (1 + INTERVAL) / 2))
         surprise_BD = -p_BD.log()
         share_BD = surprise_BD / surprise_BD.nansum(-1, keepdim=True).clamp(min=SMALLEST)
         return cls(x_BD, p_BD, expected_BD, low_BD, high_BD, share_BD)
+
+    def in_units(self, mean_D: Tensor, scale_D: Tensor) -> Self:
+        """Return the same of columns that were standardised, in their own units."""
+        values = (self.found_BD, self.expected_BD, self.low_BD, self.high_BD)
+        found_BD, expected_BD, low_BD, high_BD = (mean_D + scale_D * value_BD for value_BD in values)
+        return replace(self, found_BD=found_BD, expected_BD=expected_BD, low_BD=low_BD, high_BD=high_BD)
 
     @property
     def surprise_BD(self) -> Tensor:
