@@ -26,6 +26,8 @@ RESOLUTION = 1e-13
 """The scale of a constant column of numbers so large that 1 is none, as a share of them."""
 FARTHEST = 1e6
 """Rows are looked at as if no cell were farther from the mean, in standard deviations of the column."""
+BATCH, WEIGHT_DECAY = 256, 1e-2
+"""Of the training: rows per step, and the decay of AdamW."""
 JUDGED = 100_000
 """Training rows by which the threshold of `predict` is set, at most."""
 Array = NDArray[np.float64]
@@ -48,9 +50,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         terms: Gaussians per conditional.
         hidden: sizes of the hidden layers of a network.
         steps: of training, of each network.
-        batch_size: rows per step.
         lr: the largest learning rate.
-        weight_decay: of AdamW.
         ordering: of the columns in the first network: raster, reverse, random, data_driven or a list.
         orders: networks; those after the first have random orders.
         contamination: the share of the training rows that `predict` calls outliers.
@@ -73,9 +73,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         "terms": [Interval(Integral, 1, None, closed="left")],
         "hidden": ["array-like"],
         "steps": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "ordering": [str, "array-like"],
         "orders": [Interval(Integral, 1, None, closed="left")],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
@@ -89,9 +87,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         terms: int = 8,
         hidden: tuple[int, ...] = (128, 128),
         steps: int = 1000,
-        batch_size: int = 256,
         lr: float = 3e-3,
-        weight_decay: float = 1e-2,
         ordering: str = "raster",
         orders: int = 2,
         contamination: float = 0.05,
@@ -99,8 +95,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         random_state: int | None = None,
     ) -> None:
         self.smoothing, self.terms, self.hidden, self.steps = smoothing, terms, hidden, steps
-        self.batch_size, self.lr, self.weight_decay = batch_size, lr, weight_decay
-        self.ordering, self.orders = ordering, orders
+        self.lr, self.ordering, self.orders = lr, ordering, orders
         self.contamination, self.calibration, self.random_state = contamination, calibration, random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -141,7 +136,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         """Return how to fit a table of so many columns."""
         rng = np.random.default_rng(seed)
         others: list[Sequence[int]] = [rng.permutation(dims).tolist() for _ in range(1, self.orders)]
-        schedule = Schedule(self.steps, self.batch_size, self.lr, self.weight_decay)
+        schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
         return Recipe(self.smoothing, self.terms, self.hidden, [self.ordering, *others], schedule, seed % 2**30)
 
     def _standard(self, x_ND: Array) -> Tensor:
