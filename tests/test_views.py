@@ -13,6 +13,7 @@ from scorewise.densities.experts import Experts, Kernels
 from scorewise.densities.orders import MixedOrders, OneOrder
 from scorewise.densities.replaced import Nodes, ReplacedCells
 from scorewise.densities.training import Schedule, train
+from scorewise.densities.views import distinct
 from scorewise.estimators import GaussianRows
 from scorewise.outliers import NearestRows, ScoreNorms, Surprise, combined
 
@@ -133,6 +134,14 @@ def test_scores_are_combined_by_their_weights() -> None:
     surprise, score = Surprise.of(held_out), torch.rand(5, generator=generator(1))
     found = combined([score, score], [surprise, surprise], [0.5, 1.0])
     torch.testing.assert_close(found, 1.5 * surprise(score))
+
+
+def test_equal_rows_are_one() -> None:
+    z = torch.tensor([[3.0, 1.0], [0.0, 0.0], [3.0, 1.0], [2.0, 5.0], [0.0, 0.0]])
+    once, place = distinct(z)
+    assert once.tolist() == [[3, 1], [0, 0], [2, 5]]
+    assert place.tolist() == [0, 1, 0, 2, 1]
+    assert (once[place] == z).all()
 
 
 class Mean(nn.Module):

@@ -74,12 +74,18 @@ class Views:
 
     @classmethod
     def fitted(cls, z_ND: Tensor, recipe: Recipe) -> Self:
-        """Return what is fitted to standardised rows, float64, in random order."""
-        count = 0 if len(z_ND) < 10 else min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(z_ND))))
-        fit_ND, held_VD = z_ND[count:], z_ND[:count] if count else z_ND
+        """Return what is fitted to standardised rows, float64, in random order.
+
+        Equal rows are on one side of the split, or those that were held out would be told of by their twins.
+        """
+        distinct_ND, twin_N = distinct(z_ND)
+        count = 0 if len(distinct_ND) < 10 else min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(distinct_ND))))
+        held_VD = distinct_ND[:count] if count else distinct_ND
+        fit_ND = z_ND[twin_N >= count]
         density = _density(fit_ND, held_VD, recipe)
-        nearest = [NearestRows(z_ND, neighbours) for neighbours in NEIGHBOURS]
-        norms = _norms(fit_ND, held_VD, recipe) if len(z_ND) >= LEAST_FOR_NORMS else None
+        nearest = [NearestRows(distinct_ND, neighbours) for neighbours in NEIGHBOURS]
+        enough = len(distinct_ND) >= LEAST_FOR_NORMS
+        norms = _norms(fit_ND, distinct_ND[count:], held_VD, recipe) if enough else None
         distances = [rows.distance_to_others(held_VD) for rows in nearest]
         scores = [_minus_log_density(density, held_VD), *distances, *([norms.score(held_VD)] if norms else [])]
         surprises = [Surprise.of(score_V) for score_V in scores]
@@ -92,6 +98,15 @@ class Views:
         if self.norms:
             scores, weights = [*scores, self.norms.score(z_BD)], [*weights, NORMS]
         return combined(scores, self.surprises, weights)
+
+
+def distinct(z_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every row once, in the order of their first places, and the place there of each of the rows."""
+    _, group_N = torch.unique(z_ND, dim=0, return_inverse=True)
+    first_G = torch.full((int(group_N.max()) + 1,), len(z_ND))
+    first_G.scatter_reduce_(0, group_N, torch.arange(len(z_ND)), "amin")
+    order_G = first_G.argsort()
+    return z_ND[first_G[order_G]], order_G.argsort()[group_N]
 
 
 @torch.no_grad()
@@ -124,13 +139,13 @@ def _order(fit_ND: Tensor, held_VD: Tensor, recipe: Recipe, place: int) -> OneOr
     return train(model, loss, fit_ND.float(), held_VD.float(), recipe.schedule, seed).double()
 
 
-def _norms(fit_ND: Tensor, held_VD: Tensor, recipe: Recipe) -> ScoreNorms:
-    """Return the sizes of the scores of a noise-conditional network."""
+def _norms(fit_ND: Tensor, distinct_ND: Tensor, held_VD: Tensor, recipe: Recipe) -> ScoreNorms:
+    """Return the sizes of the scores of a noise-conditional network, beside those of distinct rows."""
     with OwnNumbers(recipe.seed, torch.float32):
         model = NoisyScore(NoisyMLP((fit_ND.shape[1],), 1, (256, 256, 256)), levels=LADDER, std=1.0).float()
     schedule = replace(recipe.schedule, steps=max(1, recipe.schedule.steps * 3 // 2))
     trained = train(model, _denoising, fit_ND.float(), held_VD.float(), schedule, recipe.seed)
-    return ScoreNorms(trained.double(), fit_ND[:MOST_HELD_OUT])
+    return ScoreNorms(trained.double(), distinct_ND[:MOST_HELD_OUT])
 
 
 def _denoising(model: NoisyScore, x_BD: Tensor, generator: Generator) -> Tensor:
