@@ -28,8 +28,8 @@ FARTHEST = 1e6
 """Rows are looked at as if no cell were farther from the mean, in standard deviations of the column."""
 BATCH, WEIGHT_DECAY = 256, 1e-2
 """Of the training: rows per step, and the decay of AdamW."""
-JUDGED = 100_000
-"""Training rows by which the threshold of `predict` is set, at most."""
+JUDGED, KEPT = 100_000, 5000
+"""Training rows by which the threshold of `predict` is set, and rows that are kept for p-values, at most."""
 Array = NDArray[np.float64]
 
 
@@ -54,7 +54,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         ordering: of the columns in the first network: raster, reverse, random, data_driven or a list.
         orders: networks; those after the first have random orders.
         contamination: the share of the training rows that `predict` calls outliers.
-        calibration: the share of the rows that is kept from all fitting, for p-values.
+        calibration: the share of the rows that is kept from all fitting, for p-values; of many rows 5,000 are.
         random_state: seed of weights, batches, noise and samples.
 
     Attributes:
@@ -107,7 +107,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         self._scale(torch.as_tensor(x_ND))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         order = np.random.default_rng(seed).permutation(len(x_ND))
-        kept, fitted = np.split(order, [int(self.calibration * len(x_ND))])
+        kept, fitted = np.split(order, [min(KEPT, int(self.calibration * len(x_ND)))])
         self.views_ = Views.fitted(self._standard(x_ND[fitted]), self._recipe(x_ND.shape[1], seed))
         self.calibration_scores_ = self._outlier_score(x_ND[kept]).numpy()
         judged = self._log_density(x_ND[order[:JUDGED]])
