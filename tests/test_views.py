@@ -129,6 +129,14 @@ def test_surprise_is_uniform_in_the_body_and_grows_beyond_everything() -> None:
     assert (Surprise.of(torch.ones(5))(torch.tensor([0.0, 1.0, 2.0])).diff() > 0).all()
 
 
+def test_a_bounded_surprise_is_what_so_many_rows_can_show() -> None:
+    held_out = torch.rand(99, generator=generator())
+    bounded, free = Surprise.of(held_out, bounded=True), Surprise.of(held_out)
+    score = torch.tensor([0.2, 0.9, 50.0]).double()
+    torch.testing.assert_close(bounded(score), free(score).clamp(max=math.log(100)))
+    assert float(free(score)[2]) > math.log(100)
+
+
 def test_scores_are_combined_by_their_weights() -> None:
     held_out = torch.rand(100, generator=generator())
     surprise, score = Surprise.of(held_out), torch.rand(5, generator=generator(1))

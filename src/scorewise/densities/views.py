@@ -23,7 +23,7 @@ from scorewise.outliers.score_norms import ScoreNorms
 HELD_OUT = 0.15
 """The share of the rows that say when training ends, how much every expert counts, and how large scores are."""
 MOST_HELD_OUT = 5000
-DENSITY, NEIGHBOURS, NORMS = 0.5, (1, 5), 1.0
+DENSITY, NEIGHBOURS, NORMS = 0.25, (1, 5), 0.5
 """The weight of the density, how many nearest rows (each a view of weight 1), and the weight of the norms of scores."""
 LADDER = geometric_ladder(3.0, 0.03, 20)
 """Levels of the noise-conditional score, of which training draws any between the ends."""
@@ -86,9 +86,11 @@ class Views:
         nearest = [NearestRows(distinct_ND, neighbours) for neighbours in NEIGHBOURS]
         enough = len(distinct_ND) >= LEAST_FOR_NORMS
         norms = _norms(fit_ND, distinct_ND[count:], held_VD, recipe) if enough else None
-        distances = [rows.distance_to_others(held_VD) for rows in nearest]
-        scores = [_minus_log_density(density, held_VD), *distances, *([norms.score(held_VD)] if norms else [])]
-        surprises = [Surprise.of(score_V) for score_V in scores]
+        surprises = [
+            Surprise.of(_minus_log_density(density, held_VD), bounded=True),
+            *(Surprise.of(rows.distance_to_others(held_VD)) for rows in nearest),
+            *([Surprise.of(norms.score(held_VD), bounded=True)] if norms else []),
+        ]
         return cls(density, Nodes.of(fit_ND, recipe.smoothing), nearest, norms, surprises)
 
     def outlier_score(self, z_BD: Tensor) -> Tensor:

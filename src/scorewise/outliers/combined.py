@@ -1,5 +1,6 @@
 """Several outlier scores as one, without looking at an outlier: the sum of their surprises."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -22,20 +23,29 @@ class Surprise:
         ordered_N: held-out scores.
         threshold: where the tail begins.
         excess: its mean.
+        most: the largest surprise; infinite where scores are to be believed however far they are beyond.
     """
 
     ordered_N: Tensor
     threshold: float
     excess: float
+    most: float = math.inf
 
     @classmethod
-    def of(cls, held_out_N: Tensor) -> Self:
-        """Return the surprise by held-out scores of the data."""
+    def of(cls, held_out_N: Tensor, bounded: bool = False) -> Self:
+        """Return the surprise by held-out scores of the data.
+
+        Args:
+            held_out_N: the scores, N.
+            bounded: let no surprise exceed log(N + 1), which is all that N rows can show: for the scores of networks,
+                whose size away from all rows that they have seen is an accident.
+        """
         ordered_N = held_out_N.double().sort().values
         threshold = float(ordered_N.quantile(BODY))
         beyond = ordered_N[ordered_N > threshold] - threshold
         least = 1e-6 * (abs(threshold) + 1e-6)
-        return cls(ordered_N, threshold, max(float(beyond.mean()) if len(beyond) else 0.0, least))
+        excess = max(float(beyond.mean()) if len(beyond) else 0.0, least)
+        return cls(ordered_N, threshold, excess, math.log(len(ordered_N) + 1) if bounded else math.inf)
 
     def __call__(self, score_B: Tensor) -> Tensor:
         """Return - log P(S >= s), nats, shape (B,)."""
@@ -43,7 +53,7 @@ class Surprise:
         below_B, up_to_B = (torch.searchsorted(self.ordered_N, score_B, right=right) for right in (False, True))
         odder_B = 1 - 0.5 * (below_B + up_to_B).double() / len(self.ordered_N)
         tail_B = (score_B - self.threshold).clamp(min=0) / self.excess
-        return tail_B - odder_B.clamp(min=1 - BODY).log()
+        return (tail_B - odder_B.clamp(min=1 - BODY).log()).clamp(max=self.most)
 
 
 def combined(scores: Sequence[Tensor], surprises: Sequence[Surprise], weights: Sequence[float]) -> Tensor:
