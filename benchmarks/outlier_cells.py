@@ -26,7 +26,7 @@ from scorewise.estimators import GaussianRows
 from scorewise.outliers import CellFindings
 
 TABLES = ("22_magic.gamma", "6_cardio", "30_satellite")
-TRAINED, JUDGED, CHANGED, SEEDS = 1500, 200, 100, 2
+TRAINED, JUDGED, CHANGED, SEEDS = 1500, 200, 100, 1
 OURS = "ScoreDensity"
 Judge = Callable[[Array, Array, int], Array]
 
