@@ -383,7 +383,7 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     with (run / "predictions" / "outliers.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["b.png", "cmyk.jpg", "more/a.png", "sixteen.png"]
-    assert list(rows[0]) == ["name", "outlier_score", "percentile"]
+    assert list(rows[0]) == ["name", "outlier_score", "percentile", "p_value", "false_discovery_rate"]
     model = scorewise.load(run)
     x = torch.from_numpy(np.array(Image.open(photos / "b.png"))).float().reshape(1, -1) / 127.5 - 1
     (batch,) = GivenBatches.by_name(Given(["b.png"], x, []))
@@ -391,6 +391,7 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     s = model.conditional_score(noisy, model.context(noisy))
     assert float(rows[0]["outlier_score"]) == pytest.approx(abs(float(s.sum())), rel=1e-4)
     assert all(0 <= float(row["percentile"]) <= 100 for row in rows)
+    assert all(0 < float(row["p_value"]) <= float(row["false_discovery_rate"]) <= 1 for row in rows)
     assert {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()} == before
 
     (photos / "new.png").write_bytes((photos / "b.png").read_bytes())
@@ -398,7 +399,8 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     assert "5 scored by abs_h" in again.out
     with open("elsewhere/outliers.csv") as file:
         grown = {row["name"]: row for row in csv.DictReader(file)}
-    assert all(grown[row["name"]] == row for row in rows), "another image changes no score"
+    of_itself = ("name", "outlier_score", "percentile", "p_value")
+    assert all(grown[row["name"]][key] == row[key] for row in rows for key in of_itself), "another changes no score"
 
     default = command(*asked[:-1], "task.likelihood_images=4", name="predict")
     assert "scored by typicality" in default.out
@@ -431,6 +433,8 @@ def test_predict_a_table(command: Command, tmp_path: Path) -> None:
     found = torch.tensor([float(row["outlier_score"]) for row in rows])
     torch.testing.assert_close(found[:5], expected.detach(), rtol=1e-4, atol=1e-4)
     assert rows[5]["percentile"] == "100"
+    held_out = source.count("val")
+    assert float(rows[5]["p_value"]) == pytest.approx(1 / (held_out + 1), abs=1e-6)
     short = tmp_path / "short.csv"
     short.write_text(",".join(source.columns[1:]) + "\n")
     for given, sentence in (

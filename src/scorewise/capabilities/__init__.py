@@ -45,11 +45,13 @@ from scorewise.capabilities.protocols import (
     UncheckedDensity,
     Watched,
 )
+from scorewise.capabilities.rows import Cells, RowDensity
 from scorewise.version import renamed
 
 __all__ = [
     "PLAIN_NAMES",
     "CausalFeatures",
+    "Cells",
     "ClosedFormDensity",
     "CompletesRows",
     "ConditionalEnergyModel",
@@ -76,6 +78,7 @@ __all__ = [
     "ProposalModel",
     "QuantileModel",
     "RefusesModels",
+    "RowDensity",
     "Sampler",
     "ScoreModel",
     "StreamsFeatures",

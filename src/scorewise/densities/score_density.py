@@ -1,96 +1,67 @@
-"""A density and outlier score for tables, with scikit-learn's interface."""
+"""A density and outlier detector for tables, with scikit-learn's interface."""
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import BaseEstimator, DensityMixin, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from scorewise.backbones.made import MADE
 from scorewise.data.tabular.columns import moments, varies
 from scorewise.data.tabular.far import far_values
+from scorewise.densities.replaced import ReplacedCells
+from scorewise.densities.training import Schedule
+from scorewise.densities.views import Recipe, Views
 from scorewise.errors import names_of
-from scorewise.heads.cosine import Cosine
-from scorewise.noise import Draws, OwnNumbers, smoothing_noise
-from scorewise.sampling.inverse_cdf import InverseCDF
-
-EDGE = 3.0
-"""Every column fills [-EDGE, EDGE] of the model."""
-TAIL = 0.2
-"""How wide the model's tails are outside of that."""
+from scorewise.outliers import CellFindings, Explanation, conformal_p_values
 
 RESOLUTION = 1e-13
 """The scale of a constant column of numbers so large that 1 is none, as a share of them."""
+FARTHEST = 1e6
+"""Rows are looked at as if no cell were farther from the mean, in standard deviations of the column."""
+BATCH, WEIGHT_DECAY = 256, 1e-2
+"""Of the training: rows per step, and the decay of AdamW."""
+JUDGED, KEPT = 100_000, 5000
+"""Training rows by which the threshold of `predict` is set, and rows that are kept for p-values, at most."""
+Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Bend:
-    """The map u = a asinh((z - median) / w) + b of every column, w half its interquartile range.
-
-    A heavy tail takes logarithmically little of the range that all columns share, so the cosines are where the data is.
-
-    Args:
-        centre_D, width_D: median and w.
-        middle_D, stretch_D: what asinh gives in the middle of the column, and per unit of u.
-    """
-
-    centre_D: Tensor
-    width_D: Tensor
-    middle_D: Tensor
-    stretch_D: Tensor
-
-    @classmethod
-    def of(cls, z_ND: Tensor, margin: float) -> "Bend":
-        """Return the bend that takes every column, with a margin on both sides, to [-EDGE, EDGE]."""
-        first_D, centre_D, third_D = z_ND.quantile(z_ND.new_tensor([0.25, 0.5, 0.75]), dim=0)
-        width_D = 0.5 * (third_D - first_D).clamp(min=0.1)  # a column of few values has no interquartile range
-        low_D, high_D = (
-            ((end_D - centre_D) / width_D).asinh() for end_D in (z_ND.amin(0) - margin, z_ND.amax(0) + margin)
-        )
-        return cls(centre_D, width_D, 0.5 * (low_D + high_D), 0.5 * (high_D - low_D) / EDGE)
-
-    def bent(self, z_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u (B, D), and log |du / dz| summed over columns (B,)."""
-        y_BD = (z_BD - self.centre_D) / self.width_D
-        log_slope_BD = -0.5 * y_BD.square().log1p() - (self.width_D * self.stretch_D).log()
-        return (y_BD.asinh() - self.middle_D) / self.stretch_D, log_slope_BD.sum(-1)
-
-    def straight(self, u_BD: Tensor) -> Tensor:
-        """Return z, shape (B, D)."""
-        return self.centre_D + self.width_D * (self.middle_D + self.stretch_D * u_BD).sinh()
-
-
-class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
-    """An autoregressive density of a table: one-dimensional conditionals as cosine series, by exact likelihood.
+class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """A density of a table, and how odd rows and cells are.
 
     The density is that of the data with Gaussian noise of `smoothing` standard deviations in every column, in the
-    columns' own units. A constant column (its values may differ by a few units in the last place) counts as one of
-    standard deviation 1, with a warning; another warning names values that are so far away that they hide the others.
+    columns' own units: autoregressive networks in several orders, each a product of mixtures of Gaussians by maximum
+    likelihood, mixed with one Gaussian and with kernels as held-out rows weigh them. `outlier_score` and `pvalues` add
+    two more views, distances to the nearest rows and the sizes of scores at ten levels of noise. `decision_function`
+    and `predict` go by the density alone, because scikit-learn ties them to `score_samples`.
+
+    A constant column (its values may differ by a few units in the last place) counts as one of standard deviation 1,
+    with a warning; another warning names values that are so far away that they hide the others.
 
     Args:
         smoothing: standard deviation of the noise, in those of the columns.
-        terms: cosines per conditional.
-        hidden: sizes of the hidden layers of the MADE.
-        steps: of training.
-        batch_size: rows per step.
-        lr: learning rate at the start of its cosine schedule.
-        weight_decay: of AdamW.
-        ordering: of the columns: raster, reverse, random, data_driven or a list.
+        terms: Gaussians per conditional.
+        hidden: sizes of the hidden layers of a network.
+        steps: of training, of each network.
+        lr: the largest learning rate.
+        ordering: of the columns in the first network: raster, reverse, random, data_driven or a list.
+        orders: networks; those after the first have random orders.
+        contamination: the share of the training rows that `predict` calls outliers.
+        calibration: the share of the rows that is kept from all fitting, for p-values; of many rows 5,000 are.
         random_state: seed of weights, batches, noise and samples.
 
     Attributes:
-        model_: the fitted model, of bent columns.
+        views_: what was fitted to standardised columns.
         mean_, scale_: of the columns.
-        bend_: from standardised columns to those of the model.
+        calibration_scores_: outlier scores of the rows that were kept from fitting.
+        offset_: the least `score_samples` of a row that `predict` calls an inlier.
         n_features_in_: columns.
 
     Raises:
@@ -111,28 +82,30 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         "terms": [Interval(Integral, 1, None, closed="left")],
         "hidden": ["array-like"],
         "steps": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "ordering": [str, "array-like"],
+        "orders": [Interval(Integral, 1, None, closed="left")],
+        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+        "calibration": [Interval(Real, 0, 0.5, closed="both")],
         "random_state": ["random_state"],
     }
 
     def __init__(
         self,
-        smoothing: float = 0.1,
-        terms: int = 32,
-        hidden: tuple[int, ...] = (64, 64),
+        smoothing: float = 0.3,
+        terms: int = 8,
+        hidden: tuple[int, ...] = (128, 128),
         steps: int = 1000,
-        batch_size: int = 256,
-        lr: float = 1e-2,
-        weight_decay: float = 1e-4,
+        lr: float = 3e-3,
         ordering: str = "raster",
+        orders: int = 2,
+        contamination: float = 0.05,
+        calibration: float = 0.1,
         random_state: int | None = None,
     ) -> None:
         self.smoothing, self.terms, self.hidden, self.steps = smoothing, terms, hidden, steps
-        self.batch_size, self.lr, self.weight_decay = batch_size, lr, weight_decay
-        self.ordering, self.random_state = ordering, random_state
+        self.lr, self.ordering, self.orders = lr, ordering, orders
+        self.contamination, self.calibration, self.random_state = contamination, calibration, random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit the density to the rows of X (n, D)."""
@@ -141,12 +114,13 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"hidden={self.hidden} must be positive whole numbers, one per hidden layer")
         x_ND = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         self._scale(torch.as_tensor(x_ND))
-        z_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_)
-        self.bend_ = Bend.of(z_ND, 6 * self.smoothing)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with OwnNumbers(seed, torch.float32):
-            self.model_ = self._model(z_ND).float()
-        self._train(z_ND, seed)
+        order = np.random.default_rng(seed).permutation(len(x_ND))
+        kept, fitted = np.split(order, [min(KEPT, int(self.calibration * len(x_ND)))])
+        self.views_ = Views.fitted(self._standard(x_ND[fitted]), self._recipe(x_ND.shape[1], seed))
+        self.calibration_scores_ = self._outlier_score(x_ND[kept]).numpy()
+        judged = self._log_density(x_ND[order[:JUDGED]])
+        self.offset_ = float(np.percentile(judged, 100 * self.contamination))
         return self
 
     def _scale(self, x_ND: Tensor) -> None:
@@ -154,7 +128,7 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         (mean_D, spread_D), varies_D = moments(x_ND), varies(x_ND)
         resolution_D = (RESOLUTION * mean_D.abs()).clamp(min=1.0)
         self.mean_, self.scale_ = mean_D.numpy(), torch.where(varies_D, spread_D, resolution_D).numpy()
-        names = [str(name) for name in getattr(self, "feature_names_in_", range(x_ND.shape[1]))]
+        names = self._columns(x_ND.shape[1])
         if constant := [name for name, several in zip(names, varies_D.tolist(), strict=True) if not several]:
             warnings.warn(
                 f"columns with one value only count as ones of standard deviation 1: {names_of(constant)}", stacklevel=3
@@ -163,58 +137,86 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         for one in far_values(x_ND, torch.as_tensor(self.scale_), self.smoothing, columns):
             warnings.warn(one.sentence(names[one.column], str(one.row)), stacklevel=3)
 
-    def _model(self, z_ND: Tensor) -> Cosine:
-        """Return the untrained model."""
-        ordering: str | Sequence[int] = self.ordering
-        if ordering == "data_driven":
-            from scorewise.ordering import Ordering
+    def _columns(self, dims: int) -> list[str]:
+        """Return the names of the columns: those of a data frame, or their places."""
+        return [str(name) for name in getattr(self, "feature_names_in_", range(dims))]
 
-            ordering = list(Ordering.data_driven(z_ND.float()).sequence)
-        backbone = MADE((z_ND.shape[1],), self.terms, self.hidden, "silu", ordering=ordering, init="knots")
-        model = Cosine(backbone, low=-EDGE, high=EDGE, terms=self.terms, noise=TAIL)
-        model.sampler = InverseCDF()
-        return model
+    def _recipe(self, dims: int, seed: int) -> Recipe:
+        """Return how to fit a table of so many columns."""
+        rng = np.random.default_rng(seed)
+        others: list[Sequence[int]] = [rng.permutation(dims).tolist() for _ in range(1, self.orders)]
+        schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
+        return Recipe(self.smoothing, self.terms, self.hidden, [self.ordering, *others], schedule, seed % 2**30)
 
-    def _train(self, z_ND: Tensor, seed: int) -> None:
-        model, count = self.model_.train(), len(z_ND)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
-        generator = torch.Generator().manual_seed(seed)
-        batch = min(self.batch_size, count)
-        with torch.enable_grad():
-            for step in range(self.steps):
-                index_B = torch.randint(count, (batch,), generator=generator)
-                z_BD = z_ND[index_B]
-                noise_BD = smoothing_noise(Draws.of(seed, step, torch.arange(batch)), z_BD)
-                u_BD, _ = self.bend_.bent(z_BD + self.smoothing * noise_BD)
-                loss = -model.log_prob(u_BD.float()).mean() / z_ND.shape[1]
-                optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-                optimizer.step()
-                scheduler.step()
-        model.double().eval()
+    def _standard(self, x_ND: Array) -> Tensor:
+        """Return rows in standard deviations of the columns from their means."""
+        return torch.as_tensor((x_ND - self.mean_) / self.scale_).clamp(-FARTHEST, FARTHEST)
 
-    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return log q(x) of every row in nats, in the columns' own units, shape (n,)."""
+    def _checked(self, X: ArrayLike) -> Array:
+        """Return rows of the fitted columns."""
         check_is_fitted(self)
-        x_ND = validate_data(self, X, dtype=np.float64, reset=False)
-        z_ND = torch.as_tensor((x_ND - self.mean_) / self.scale_)
-        with torch.no_grad():
-            bent = (self.bend_.bent(z_BD) for z_BD in z_ND.split(4096))
-            log_q = torch.cat([self.model_.log_prob(u_BD) + log_slope_B for u_BD, log_slope_B in bent])
-        found: NDArray[np.float64] = log_q.numpy() - np.log(self.scale_).sum()
+        x_ND: Array = validate_data(self, X, dtype=np.float64, reset=False)
+        return x_ND
+
+    @torch.no_grad()
+    def _log_density(self, x_ND: Array) -> Array:
+        parts = [self.views_.density.log_prob(z_BD) for z_BD in self._standard(x_ND).split(4096)]
+        found: Array = torch.cat(parts).numpy() - np.log(self.scale_).sum()
         return found
+
+    def _outlier_score(self, x_ND: Array) -> Tensor:
+        return self.views_.outlier_score(self._standard(x_ND)) if len(x_ND) else torch.zeros(0).double()
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """Return log q(x) of every row in nats, in the columns' own units, shape (n,)."""
+        return self._log_density(self._checked(X))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the mean of `score_samples`, as GaussianMixture has it."""
         return float(self.score_samples(X).mean())
 
-    def outlier_score(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return - log q(x), shape (n,): larger means odder."""
-        return -self.score_samples(X)
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Return `score_samples` less `offset_`, shape (n,): negative for outliers by the density."""
+        return self.score_samples(X) - self.offset_
 
-    def sample(self, n_samples: int = 1, random_state: int | None = None) -> NDArray[np.float64]:
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return -1 for outliers by the density and 1 for other rows, shape (n,)."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def outlier_score(self, X: ArrayLike) -> Array:
+        """Return how odd every row is by all views, shape (n,): larger means odder."""
+        found: Array = self._outlier_score(self._checked(X)).numpy()
+        return found
+
+    def pvalues(self, X: ArrayLike) -> Array:
+        """Return the p-value of every row, shape (n,): valid for rows of the data, see `conformal_p_values`.
+
+        Raises:
+            ValueError: no row was kept from fitting.
+        """
+        score_B = self._outlier_score(self._checked(X))
+        if not len(self.calibration_scores_):
+            raise ValueError(
+                f"calibration={self.calibration:g} kept no row from fitting, and p-values count such rows: fit with a "
+                "larger share, or more rows"
+            )
+        found: Array = conformal_p_values(score_B, torch.as_tensor(self.calibration_scores_)).numpy()
+        return found
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Return how odd rows and their cells are, and what was expected, in the columns' own units.
+
+        Every cell costs about a hundred densities: give the rows that matter, the oddest of `outlier_score` say.
+        """
+        x_ND = self._checked(X)
+        score_B, p_B = self._outlier_score(x_ND), torch.as_tensor(self.pvalues(X))
+        z_BD = self._standard(x_ND)
+        cells = ReplacedCells.of(self.views_.density, z_BD, self.views_.nodes)
+        found = CellFindings.among(cells, z_BD).in_units(torch.as_tensor(self.mean_), torch.as_tensor(self.scale_))
+        rows = [str(name) for name in getattr(X, "index", range(len(x_ND)))]
+        return Explanation(rows, self._columns(x_ND.shape[1]), score_B, p_B, found)
+
+    def sample(self, n_samples: int = 1, random_state: int | None = None) -> Array:
         """Return new rows (n, D), with the noise of the smoothing, in the columns' own units.
 
         Args:
@@ -229,6 +231,9 @@ class ScoreDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"n_samples={n_samples} must be a whole number of at least 1")
         random_state = self.random_state if random_state is None else random_state
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        u_ND = self.model_.sample(n_samples, torch.Generator().manual_seed(seed))
-        found: NDArray[np.float64] = self.bend_.straight(u_ND).numpy() * self.scale_ + self.mean_
+        with torch.no_grad():
+            z_ND = self.views_.density.sample(int(n_samples), torch.Generator().manual_seed(seed))
+        with np.errstate(over="ignore"):
+            x_ND = z_ND.numpy() * self.scale_ + self.mean_
+        found: Array = x_ND.clip(-np.finfo(np.float64).max, np.finfo(np.float64).max)
         return found

@@ -1,7 +1,14 @@
 """Outlier scores of trained models, and how well they tell sets of examples apart."""
 
+from scorewise.outliers.cells import CellFindings, two_sided
+from scorewise.outliers.combined import Surprise, combined
+from scorewise.outliers.conformal import conformal_p_values, discoveries, false_discovery_rates
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
 from scorewise.outliers.examples import Examiner, refused_likelihood
+from scorewise.outliers.explanation import Explanation
+from scorewise.outliers.nearest import NearestRows
+from scorewise.outliers.page import write_page
+from scorewise.outliers.score_norms import ScoreNorms
 from scorewise.outliers.statistics import (
     MEANINGS,
     outlier_scores,
@@ -15,11 +22,20 @@ from scorewise.version import renamed
 __all__ = [
     "MEANINGS",
     "METRICS",
+    "CellFindings",
     "DetectionResults",
     "Estimate",
     "Examiner",
+    "Explanation",
+    "NearestRows",
+    "ScoreNorms",
+    "Surprise",
+    "combined",
     "compare",
+    "conformal_p_values",
     "detection",
+    "discoveries",
+    "false_discovery_rates",
     "outlier_scores",
     "percentiles",
     "quantities",
@@ -27,6 +43,8 @@ __all__ = [
     "refused_likelihood",
     "replicates",
     "statistics_of",
+    "two_sided",
+    "write_page",
 ]
 
 __getattr__ = renamed(

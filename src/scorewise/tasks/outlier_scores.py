@@ -63,16 +63,29 @@ class OutlierScores(Prediction):
         return unknown
 
     def write(self, given: Given, found: Tensor, folder: Path) -> None:
-        """Write name, score and percentile of every example that has one; images by name, rows in their order."""
+        """Write a line for every example that has a score; images by name, rows in their order.
+
+        Name, score and percentile, and where held-out examples say so, p-value and the least false discovery rate at
+        which it is on the list of outliers, of all examples that were given.
+        """
         scored = [
             (name, float(score)) for name, score in zip(given.names, found, strict=True) if not bool(score.isnan())
         ]
-        places = self.percentiles(torch.tensor([score for _, score in scored], dtype=torch.float64)).tolist()
-        lines = [(printable(name), score, place) for (name, score), place in zip(scored, places, strict=True)]
+        score_B = torch.tensor([score for _, score in scored], dtype=torch.float64)
+        columns = zip(self.percentiles(score_B).tolist(), *self.p_values(score_B), strict=True)
+        lines = [(printable(name), score, *numbers) for (name, score), numbers in zip(scored, columns, strict=True)]
         images = len(self.survey.source.shape) == 3
-        header = ("name", "outlier_score", "percentile")
+        header = ("name", "outlier_score", "percentile", "p_value", "false_discovery_rate")
         write(folder / self.file, header, sorted(lines) if images else lines, digits=DIGITS)
 
     def percentiles(self, score_B: Tensor) -> Tensor:
         """Return where scores lie among those of held-out examples, 0 to 100."""
         return outliers.percentiles(score_B.cpu(), self.reference.scores_N)
+
+    def p_values(self, score_B: Tensor) -> tuple[list[float] | list[str], list[float] | list[str]]:
+        """Return p-values and false discovery rates of scores; nothing where the reference learned its examples."""
+        known_N = self.reference.scores_N[~self.reference.scores_N.isnan()]
+        if not self.reference.held_out or not len(known_N):
+            return [""] * len(score_B), [""] * len(score_B)
+        p_B = outliers.conformal_p_values(score_B, known_N)
+        return p_B.tolist(), outliers.false_discovery_rates(p_B).tolist()

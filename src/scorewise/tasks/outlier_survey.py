@@ -62,11 +62,13 @@ class Reference(NamedTuple):
         statistic: its name.
         mean_nll: of held-out in-distribution examples, nats; None where the statistic needs no likelihood.
         scores_N: of those.
+        held_out: whether they were kept from training; with a data set that has no validation examples they were not.
     """
 
     statistic: str
     mean_nll: float | None
     scores_N: Tensor
+    held_out: bool
 
 
 class OutlierSurvey:
@@ -197,7 +199,8 @@ class OutlierSurvey:
                 "why): use task.statistic=abs_h."
             )
         found = self._held_out(outliers.quantities_behind((name,)))
-        return Reference(name, mean_nll, outliers.outlier_scores(found, mean_nll)[name])
+        held_out = self.source.count("val") > 0
+        return Reference(name, mean_nll, outliers.outlier_scores(found, mean_nll)[name], held_out)
 
     def _chosen(self) -> str | None:
         """Return the statistic that tells one outlier set best from held-out examples; None where none is named."""

@@ -1,0 +1,150 @@
+"""Outliers of ADBench's classical tables, honestly split: mean AUROC and mean rank of one default and of its peers.
+
+Half of the inliers train, shuffled, the rest and all outliers test; equal rows are on one side, at most 10,000 rows of
+a table, standardised by the training rows. Nobody sees a label. One line per table, seed and method goes to
+docs/benchmarks/outliers_adbench.jsonl, which a later call goes on with; the summary is of the seeds that have all
+tables.
+
+    python benchmarks/outliers_adbench.py --seeds 0 1 2 3 4 --minutes 45
+"""
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from adbench import Array, honest, names
+from outlier_peers import PEERS, Detector, Scores
+from record import FOLDER, Row, ratio_row, write
+from sklearn.metrics import roc_auc_score
+
+from scorewise import ScoreDensity
+
+OURS, LINES, LARGEST = "ScoreDensity", FOLDER / "outliers_adbench.jsonl", 1e300
+RESAMPLES = 10_000
+Found = dict[tuple[str, int, str], float]
+
+
+def score_density(x_ND: Array, seed: int) -> Scores:
+    """Return the outlier scores of `ScoreDensity` with its defaults."""
+    return ScoreDensity(random_state=seed).fit(x_ND).outlier_score
+
+
+METHODS: Mapping[str, Detector] = {**PEERS, OURS: score_density}
+
+
+def lines() -> Iterator[dict[str, Any]]:
+    """Yield what was measured already."""
+    if LINES.is_file():
+        yield from map(json.loads, LINES.read_text().splitlines())
+
+
+def measure(name: str, seed: int, method: str) -> dict[str, Any]:
+    """Return the AUROC of a method on a table, and its processor time."""
+    table, started = honest(name, seed), time.process_time()
+    scores = METHODS[method](table.train_ND, seed)
+    fitted = time.process_time()
+    score_N = np.nan_to_num(scores(table.test_ND), posinf=LARGEST).clip(-LARGEST, LARGEST)
+    return {
+        "table": name,
+        "seed": seed,
+        "method": method,
+        "auroc": round(float(roc_auc_score(table.odd_N, score_N)), 5),
+        "fit_seconds": round(fitted - started, 2),
+        "score_seconds": round(time.process_time() - fitted, 2),
+        "rows": len(table.train_ND),
+        "columns": table.train_ND.shape[1],
+    }
+
+
+def go_on(seeds: list[int], minutes: float) -> None:
+    """Measure what is not there yet, until the time is over."""
+    ends, done = time.monotonic() + 60 * minutes, {(one["table"], one["seed"], one["method"]) for one in lines()}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        for name in names():
+            for method in METHODS:
+                if (name, seed, method) in done:
+                    continue
+                if time.monotonic() > ends:
+                    print("the time is over: the same command goes on")
+                    return
+                found = measure(name, seed, method)
+                with LINES.open("a") as file:
+                    file.write(json.dumps(found) + "\n")
+                print(" ".join(map(str, found.values())), flush=True)
+
+
+def table_of(found: Found, seeds: list[int]) -> Array:
+    """Return AUROC by method, seed and table."""
+    return np.array([[[found[name, seed, method] for name in names()] for seed in seeds] for method in METHODS])
+
+
+def ranks(auroc_MST: Array) -> Array:
+    """Return the rank of every method in every table and seed, 1 the best; equal ones share theirs."""
+    better = (auroc_MST[None] > auroc_MST[:, None]).sum(1)
+    same = (auroc_MST[None] == auroc_MST[:, None]).sum(1)
+    return np.asarray(better + 0.5 * (same + 1), dtype=np.float64)
+
+
+def gap(auroc_MST: Array, ours: int, other: int) -> list[float]:
+    """Return how far ours is ahead in mean AUROC and the 2.5 % and 97.5 % ends, tables drawn with replacement."""
+    ahead_T = (auroc_MST[ours] - auroc_MST[other]).mean(0)
+    drawn = np.random.default_rng(0).integers(len(ahead_T), size=(RESAMPLES, len(ahead_T)))
+    return [float(ahead_T.mean()), *np.quantile(ahead_T[drawn].mean(1), [0.025, 0.975]).tolist()]
+
+
+def summarise() -> None:
+    """Print the means over the seeds that have all tables, and write them."""
+    found = {(one["table"], one["seed"], one["method"]): one["auroc"] for one in lines()}
+    have = {seed for _, seed, _ in found}
+    seeds = sorted(s for s in have if all((name, s, method) in found for name in names() for method in METHODS))
+    if not seeds:
+        print("no seed has all tables yet")
+        return
+    auroc_MST, labels = table_of(found, seeds), list(METHODS)
+    rank_M, mean_M = ranks(auroc_MST).mean((1, 2)), auroc_MST.mean((1, 2))
+    numbers: dict[str, Mapping[str, float]] = {"seeds": {"count": float(len(seeds))}}
+    ours = labels.index(OURS)
+    for m in np.argsort(-mean_M):
+        ahead, low, high = gap(auroc_MST, ours, int(m))
+        numbers[labels[m]] = {"mean_auroc": float(mean_M[m]), "mean_rank": float(rank_M[m]), "ours_ahead": ahead}
+        numbers[labels[m]] |= {"ours_ahead_low": low, "ours_ahead_high": high, **_seconds(labels[m], seeds)}
+        print(
+            f"{labels[m]:24s} {mean_M[m]:.4f} rank {rank_M[m]:.2f}, ours ahead {ahead:+.4f} [{low:+.4f}, {high:+.4f}]"
+        )
+    peers = [m for m in range(len(labels)) if m != ours]
+    best, least = max(peers, key=lambda m: mean_M[m]), min(peers, key=lambda m: rank_M[m])
+    behind = (auroc_MST[best] - auroc_MST[ours]).mean(1).tolist()
+    rank_S = ranks(auroc_MST).mean(2)
+    rows: list[Row] = [
+        ratio_row(f"ADBench: mean AUROC of {labels[best]} - ours, {len(seeds)} seeds", behind, -0.01),
+        ratio_row("ADBench: mean rank, ours - that of the best peer", (rank_S[ours] - rank_S[least]).tolist(), 0.0),
+    ]
+    write("outliers_adbench", rows, torch.device("cpu"), **numbers)
+
+
+def _seconds(method: str, seeds: list[int]) -> dict[str, float]:
+    """Return the median processor time of a fit and of scoring, seconds."""
+    mine = [one for one in lines() if one["method"] == method and one["seed"] in seeds]
+    return {key: float(np.median([one[key] for one in mine])) for key in ("fit_seconds", "score_seconds")}
+
+
+def main() -> None:
+    """Measure for some minutes, then summarise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--minutes", type=float, default=45.0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    go_on(given.seeds, given.minutes)
+    summarise()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Densities of rows whose cells may be missing, as protocols."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Generator, Tensor
+
+
+@runtime_checkable
+class Cells(Protocol):
+    """Says what every cell is given all other observed cells of its row.
+
+    A cell that is missing (NaN) has NaN for all but its quantiles, which are given the observed cells.
+    """
+
+    @property
+    def log_prob_BD(self) -> Tensor:
+        """The log-density, or the log-probability of a category, of what was found, nats."""
+
+    @property
+    def below_BD(self) -> Tensor:
+        """The probability of less than what was found."""
+
+    @property
+    def at_most_BD(self) -> Tensor:
+        """The probability of what was found or less: more than `below_BD` where a value has a mass."""
+
+    def quantile(self, u: float) -> Tensor:
+        """Return the u-quantile of every cell, shape (B, D)."""
+
+
+@runtime_checkable
+class RowDensity(Protocol):
+    """Has the density of every subset of the columns of a row; NaN marks a missing cell."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor:
+        """Return the log-density of the observed part of every row, nats, shape (B,)."""
+
+    def given_the_rest(self, x_BD: Tensor) -> Cells:
+        """Return what every cell is given all other observed cells of its row."""
+
+    def fill(self, x_BD: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return rows whose missing cells are drawn given the observed ones, shape of x."""
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return n whole rows, shape (n, D)."""

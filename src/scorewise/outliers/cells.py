@@ -1,0 +1,83 @@
+"""Which cells of a row are odd, and how surely: each given all other observed cells of its row."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import Cells, RowDensity
+
+INTERVAL = 0.9
+"""The share of the law of a cell that its interval holds."""
+SMALLEST = 1e-16
+"""The least p-value that is told from 0: what a distribution function near 1 resolves."""
+
+
+@dataclass(frozen=True)
+class CellFindings:
+    """Every cell of some rows beside what a model expected there, given all other observed cells of the row.
+
+    Args:
+        found_BD: the rows; NaN where a cell is missing, which has no p-value and no share.
+        p_BD: two-sided p-values; where a value has a mass, half of it counts (mid-p).
+        expected_BD: medians.
+        low_BD, high_BD: the ends of the central interval of 90 %.
+        share_BD: of the surprise of the row, - log p summed over its cells, in [0, 1].
+    """
+
+    found_BD: Tensor
+    p_BD: Tensor
+    expected_BD: Tensor
+    low_BD: Tensor
+    high_BD: Tensor
+    share_BD: Tensor
+
+    @classmethod
+    def of(cls, density: RowDensity, x_BD: Tensor, unordered: Collection[int] = ()) -> Self:
+        """Return what a density finds in rows.
+
+        Args:
+            density: of the rows.
+            x_BD: the rows, NaN where a cell is missing.
+            unordered: columns whose numbers are codes of categories without an order.
+        """
+        return cls.among(density.given_the_rest(x_BD), x_BD, unordered)
+
+    @classmethod
+    def among(cls, cells: Cells, x_BD: Tensor, unordered: Collection[int] = ()) -> Self:
+        """Return the same from what a density said of the cells of the rows already."""
+        p_BD = two_sided(cells, unordered)
+        low_BD, expected_BD, high_BD = (cells.quantile(u) for u in ((1 - INTERVAL) / 2, 0.5, (1 + INTERVAL) / 2))
+        surprise_BD = -p_BD.log()
+        share_BD = surprise_BD / surprise_BD.nansum(-1, keepdim=True).clamp(min=SMALLEST)
+        return cls(x_BD, p_BD, expected_BD, low_BD, high_BD, share_BD)
+
+    def in_units(self, mean_D: Tensor, scale_D: Tensor) -> Self:
+        """Return the same of columns that were standardised, in their own units."""
+        values = (self.found_BD, self.expected_BD, self.low_BD, self.high_BD)
+        found_BD, expected_BD, low_BD, high_BD = (mean_D + scale_D * value_BD for value_BD in values)
+        return replace(self, found_BD=found_BD, expected_BD=expected_BD, low_BD=low_BD, high_BD=high_BD)
+
+    @property
+    def surprise_BD(self) -> Tensor:
+        """How odd every cell is, - log p in nats: 3 is a p-value of .05, NaN that of a missing cell."""
+        return -self.p_BD.log()
+
+
+def two_sided(cells: Cells, unordered: Collection[int] = ()) -> Tensor:
+    """Return p-values of cells, shape (B, D): 2 min(F, 1 - F), F the probability of less and half of that of the same.
+
+    For a number it is uniform under the model.
+
+    Args:
+        cells: what a model says of them.
+        unordered: columns of categories without an order, which have no sides: the probability of what was found stands
+            for their p-value.
+    """
+    middle_BD = 0.5 * (cells.below_BD + cells.at_most_BD)
+    p_BD = 2 * torch.minimum(middle_BD, 1 - middle_BD)
+    for d in unordered:
+        p_BD[:, d] = cells.at_most_BD[:, d] - cells.below_BD[:, d]
+    return p_BD.clamp(SMALLEST, 1.0)

@@ -1,0 +1,79 @@
+"""How odd rows are, which of their cells, and what was expected there."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from scorewise.errors import printable
+from scorewise.files import write
+from scorewise.outliers.cells import CellFindings
+from scorewise.outliers.conformal import false_discovery_rates
+
+DIGITS = 6
+MISSING = "missing"
+"""How a missing cell is shown."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Rows that were looked at by a density.
+
+    Args:
+        rows: their names.
+        columns: names of the columns.
+        score_B: outlier scores, larger means odder.
+        p_B: p-values of these, see `conformal_p_values`.
+        cells: what was found and expected in every cell, in the units that are to be shown.
+        labels: of the categories of a column, by the place of the column; a number is shown as it is.
+    """
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    score_B: Tensor
+    p_B: Tensor
+    cells: CellFindings
+    labels: Mapping[int, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def rate_B(self) -> Tensor:
+        """The least false discovery rate at which a row is on the list of outliers."""
+        return false_discovery_rates(self.p_B)
+
+    def oddest(self, most: int) -> list[int]:
+        """Return the places of the rows with the largest scores, the oddest first."""
+        return [int(place) for place in self.score_B.argsort(descending=True)[:most]]
+
+    def shown(self, value: float, column: int) -> str:
+        """Return a value as text: the label of a category, else a number."""
+        if math.isnan(value):
+            return MISSING
+        labels = self.labels.get(column)
+        return f"{value:.4g}" if labels is None else labels[min(max(round(value), 0), len(labels) - 1)]
+
+    def write_rows(self, path: Path) -> None:
+        """Write name, score, p-value and false discovery rate of every row, in their order."""
+        header = ("name", "outlier_score", "p_value", "false_discovery_rate")
+        numbers = (value_B.tolist() for value_B in (self.score_B.double(), self.p_B.double(), self.rate_B))
+        write(path, header, zip(map(printable, self.rows), *numbers, strict=True), digits=DIGITS)
+
+    def write_cells(self, path: Path) -> None:
+        """Write a line per cell: what was found and expected, the ends of the interval, p-value and share."""
+        header = ("name", "column", "found", "expected", "low", "high", "p_value", "share")
+        lines = (
+            (printable(name), printable(column), *self._line(row, d))
+            for row, name in enumerate(self.rows)
+            for d, column in enumerate(self.columns)
+        )
+        write(path, header, lines, digits=DIGITS)
+
+    def _line(self, row: int, column: int) -> list[str | float]:
+        """Return the entries of a cell: labels for categories, nothing for what a missing cell does not have."""
+        cells = self.cells
+        values = [float(x_BD[row, column]) for x_BD in (cells.found_BD, cells.expected_BD, cells.low_BD, cells.high_BD)]
+        numbers = [float(x_BD[row, column]) for x_BD in (cells.p_BD, cells.share_BD)]
+        of_column = [self.shown(value, column) if column in self.labels else value for value in values]
+        given = zip([*values, *numbers], [*of_column, *numbers], strict=True)
+        return ["" if math.isnan(value) else text for value, text in given]

@@ -1,0 +1,39 @@
+"""Distances to the nearest of given rows."""
+
+import torch
+from torch import Tensor
+
+from scorewise.estimators.kernel import squared_distances
+
+TILE = 2**22
+"""Distances that are in memory at a time."""
+MOST = 10_000
+"""Rows that are kept, the first ones."""
+
+
+class NearestRows:
+    """The mean distance to the k nearest of some rows.
+
+    Args:
+        x_ND: the rows in random order, of which the first `MOST` are kept.
+        neighbours: k.
+    """
+
+    def __init__(self, x_ND: Tensor, neighbours: int) -> None:
+        self.x_ND = x_ND[:MOST]
+        self.neighbours = min(neighbours, len(self.x_ND))
+
+    def distance(self, x_BD: Tensor) -> Tensor:
+        """Return the distance of every row, shape (B,)."""
+        return self._nearest(x_BD, self.neighbours).mean(-1)
+
+    def distance_to_others(self, x_BD: Tensor) -> Tensor:
+        """Return the distance of rows that are among those kept, each to the others, shape (B,)."""
+        most = min(self.neighbours + 1, len(self.x_ND))
+        return self._nearest(x_BD, most)[:, 1:].mean(-1) if most > 1 else x_BD.new_zeros(len(x_BD))
+
+    def _nearest(self, x_BD: Tensor, most: int) -> Tensor:
+        """Return the distances to the nearest rows, the nearest first, shape (B, most)."""
+        tiles = x_BD.split(max(1, TILE // len(self.x_ND)))
+        nearest = [squared_distances(q_BD, self.x_ND).topk(most, largest=False).values for q_BD in tiles]
+        return torch.cat(nearest).sqrt()

@@ -1,0 +1,87 @@
+"""The tables and the page of odd rows: what they say, that names are only names, and that nothing is fetched."""
+
+import csv
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from scorewise.estimators import GaussianRows
+from scorewise.outliers import CellFindings, Explanation, conformal_p_values, write_page
+
+COLUMNS = ["acid", "<script>alert(1)</script>", "colour"]
+NAMES = [f"row {i}" for i in range(49)] + ['"><img src=x onerror=alert(2)>']
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.opened.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def explanation() -> Explanation:
+    generator = torch.Generator().manual_seed(0)
+    rows = GaussianRows(torch.tensor([0.0, 1.0, 1.0]), torch.eye(3) + 0.5)
+    held_out, x = rows.sample(200, generator), rows.sample(50, generator)
+    x[:, 2] = x[:, 2].round().clamp(0, 2)
+    x[49, 0], x[3, 1] = 12.0, math.nan
+    score = -rows.log_prob(x)
+    p = conformal_p_values(score, -rows.log_prob(held_out))
+    return Explanation(NAMES, COLUMNS, score, p, CellFindings.of(rows, x), {2: ["red", "<i>green</i>", "blue"]})
+
+
+def test_the_tables(explanation: Explanation, tmp_path: Path) -> None:
+    explanation.write_rows(tmp_path / "outliers.csv")
+    explanation.write_cells(tmp_path / "cells.csv")
+    rows, cells = (list(csv.DictReader((tmp_path / name).open())) for name in ("outliers.csv", "cells.csv"))
+    assert [row["name"] for row in rows] == NAMES
+    assert float(rows[49]["p_value"]) == pytest.approx(1 / 201, abs=1e-6)
+    assert len(cells) == 150
+    odd = cells[147]
+    assert (odd["name"], odd["column"], odd["found"]) == (NAMES[49], "acid", "12")
+    assert float(odd["share"]) > 0.5
+    assert float(odd["low"]) < float(odd["expected"]) < float(odd["high"]) < 12
+    assert {cell["found"] for cell in cells[2::3]} == {"red", "<i>green</i>", "blue"}
+    missing = cells[10]
+    assert (missing["found"], missing["p_value"]) == ("", "")
+    assert missing["expected"]
+
+
+def test_the_page(explanation: Explanation, tmp_path: Path) -> None:
+    write_page(explanation, tmp_path / "odd.html", most=10, title="Odd <b>wines</b>")
+    text = (tmp_path / "odd.html").read_text()
+    tags = Tags()
+    tags.feed(text)
+    opened = {tag for tag, _ in tags.opened}
+    assert not opened & {"script", "img", "i", "iframe", "link", "object"}
+    links = [attrs.get("href") for _, attrs in tags.opened if "href" in attrs]
+    assert all(link and link.startswith("#row") for link in links)
+    assert not re.search(r"url\(|@import", text), "nothing from elsewhere"
+    assert "default-src 'none'" in text
+    for name in (COLUMNS[1], NAMES[49], "Odd <b>wines</b>", "<i>green</i>"):
+        assert name in tags.text
+    assert next(attrs["id"] for tag, attrs in tags.opened if tag == "section") == "row49", "the oddest comes first"
+    assert sum(tag == "section" for tag, _ in tags.opened) == 10
+
+
+def test_colours_follow_the_surprise(explanation: Explanation, tmp_path: Path) -> None:
+    from scorewise.outliers.page import _colour
+
+    greens = [int(_colour(p).split(",")[1]) for p in (1.0, 0.1, 1e-3, 1e-6, 1e-16)]
+    assert greens == sorted(greens, reverse=True)
+    assert greens[0] == 255
+    assert greens[3] == greens[4]
+    assert "rgb" not in _colour(math.nan)
