@@ -49,7 +49,7 @@ def test_help_says_what_must_be_given(command: Command, monkeypatch: pytest.Monk
     assert "run=??? folder of a finished run classes=[] of your own" in said
     assert " input=??? folder of images" in said
     assert " encoding=null data.path=null where the table is now" in said
-    assert "log-densities, or with task=ood outlier scores output=null" in said, "a comment of several lines"
+    assert "with task=impute missing cells output=null" in said, "a comment of several lines"
 
 
 def test_the_examples_are_of_options_that_there_are() -> None:

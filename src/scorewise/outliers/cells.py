@@ -25,6 +25,15 @@ class CellFindings:
         expected_BD: medians.
         low_BD, high_BD: the ends of the central interval of 90 %.
         share_BD: of the surprise of the row, - log p summed over its cells, in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from scorewise.estimators import GaussianRows
+        >>> from scorewise.outliers import CellFindings
+        >>> density = GaussianRows(torch.zeros(2), torch.tensor([[1.0, 0.9], [0.9, 1.0]]))
+        >>> found = CellFindings.of(density, torch.tensor([[2.0, 0.0]]))
+        >>> found.expected_BD  # of each cell given the other
+        tensor([[0.0000, 1.8000]], dtype=torch.float64)
     """
 
     found_BD: Tensor

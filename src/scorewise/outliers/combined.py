@@ -24,6 +24,13 @@ class Surprise:
         threshold: where the tail begins.
         excess: its mean.
         most: the largest surprise; infinite where scores are to be believed however far they are beyond.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.outliers import Surprise
+        >>> surprise = Surprise.of(torch.arange(100.0), bounded=True)
+        >>> surprise(torch.tensor([49.0, 1000.0]))
+        tensor([0.6832, 4.6151], dtype=torch.float64)
     """
 
     ordered_N: Tensor

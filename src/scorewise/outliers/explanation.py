@@ -28,6 +28,17 @@ class Explanation:
         p_B: p-values of these, see `conformal_p_values`.
         cells: what was found and expected in every cell, in the units that are to be shown.
         labels: of the categories of a column, by the place of the column; a number is shown as it is.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.estimators import GaussianRows
+        >>> from scorewise.outliers import CellFindings, Explanation
+        >>> x = torch.tensor([[0.1, 0.2], [2.0, 0.0]])
+        >>> density = GaussianRows(torch.zeros(2), torch.tensor([[1.0, 0.9], [0.9, 1.0]]))
+        >>> cells = CellFindings.of(density, x)
+        >>> found = Explanation(["one", "two"], ["a", "b"], -density.log_prob(x), torch.tensor([0.5, 0.01]), cells)
+        >>> found.oddest(1)
+        [1]
     """
 
     rows: Sequence[str]

@@ -17,6 +17,13 @@ class NearestRows:
     Args:
         x_ND: the rows in random order, of which the first `MOST` are kept.
         neighbours: k.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.outliers import NearestRows
+        >>> nearest = NearestRows(torch.tensor([[0.0, 0.0], [3.0, 4.0]]), neighbours=2)
+        >>> nearest.distance(torch.tensor([[0.0, 0.0]]))
+        tensor([2.5000])
     """
 
     def __init__(self, x_ND: Tensor, neighbours: int) -> None:

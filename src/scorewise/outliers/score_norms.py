@@ -26,6 +26,16 @@ class ScoreNorms:
         model: with the joint score at every level.
         x_ND: rows of the data.
         levels: sigma, in the scale of the data.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import NoisyMLP
+        >>> from scorewise.heads import NoisyScore
+        >>> from scorewise.outliers import ScoreNorms
+        >>> model = NoisyScore(NoisyMLP((3,), 1, (16,)), levels=(1.0, 0.5))
+        >>> norms = ScoreNorms(model, torch.randn(50, 3), levels=(1.0, 0.5))
+        >>> norms.profile(torch.randn(4, 3)).shape, norms.score(torch.randn(4, 3)).shape
+        (torch.Size([4, 2]), torch.Size([4]))
     """
 
     def __init__(self, model: NoisyScoreModel, x_ND: Tensor, levels: Sequence[float] = LEVELS) -> None:
