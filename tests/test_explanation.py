@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scorewise.estimators import GaussianRows
-from scorewise.outliers import CellFindings, Explanation, conformal_p_values, write_page
+from scorewise.outliers import CellFindings, Explanation, conformal_p_values, false_discovery_rates, write_page
 
 COLUMNS = ["acid", "<script>alert(1)</script>", "colour"]
 NAMES = [f"row {i}" for i in range(49)] + ['"><img src=x onerror=alert(2)>']
@@ -40,7 +40,7 @@ def explanation() -> Explanation:
     x[49, 0], x[3, 1] = 12.0, math.nan
     score = -rows.log_prob(x)
     p = conformal_p_values(score, -rows.log_prob(held_out))
-    return Explanation(NAMES, COLUMNS, score, p, CellFindings.of(rows, x), {2: ["red", "<i>green</i>", "blue"]})
+    return Explanation(NAMES, COLUMNS, score, p, CellFindings.of(rows, x), {2: ["red", "<i>green</i>", "blue"]}, p)
 
 
 def test_the_tables(explanation: Explanation, tmp_path: Path) -> None:
@@ -85,3 +85,24 @@ def test_colours_follow_the_surprise(explanation: Explanation, tmp_path: Path) -
     assert greens[0] == 255
     assert greens[3] == greens[4]
     assert "rgb" not in _colour(math.nan)
+
+
+def test_a_selection_has_the_rates_of_all_that_were_judged_or_none(tmp_path: Path) -> None:
+    everything = torch.tensor([0.5, 0.001, 0.3, 0.9, 0.01, 0.7, 0.2, 0.8, 0.6, 0.4])
+    rates = false_discovery_rates(everything)
+    chosen = [1, 4, 6]
+    x = torch.zeros(3, 2)
+    cells = CellFindings.of(GaussianRows(torch.zeros(2), torch.eye(2)), x)
+    given = (["a", "b", "c"], ["u", "v"], torch.tensor([3.0, 2.0, 1.0]), everything[chosen], cells)
+    among = Explanation(*given, judged_N=everything)
+    torch.testing.assert_close(among.rate_B, rates[chosen])
+    assert among.listed(0.1) == 2
+    alone = Explanation(*given)
+    assert alone.listed(0.1) is None
+    assert bool(alone.rate_B.isnan().all())
+    alone.write_rows(tmp_path / "rows.csv")
+    assert (tmp_path / "rows.csv").read_text().splitlines()[1].endswith(",")
+    write_page(alone, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "no false discovery rate" in page
+    assert "on the list" not in page

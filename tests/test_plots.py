@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import Outcome
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor
 
@@ -235,3 +236,17 @@ def test_a_run_draws_what_is_typed(command: Any, monkeypatch: pytest.MonkeyPatch
     assert [len(x) for x in sets.values()] == [600, 2000]
     assert len(figure.axes) == 4
     assert (ended.run / "samples.png").stat().st_size > 10_000
+
+
+def test_a_column_of_categories_has_their_shares_and_no_correlations() -> None:
+    data = torch.tensor([[0.1, 0.0, 3.0], [0.2, 0.0, 2.0], [0.4, 1.0, 1.0], [0.3, math.nan, 1.5]])
+    samples = torch.tensor([[0.1, 2.0, 1.0], [0.2, 1.0, 2.0]])
+    picture = plots.table(samples, data, ["a", "colour", "b"], categories={1: ("red", "green", "blue")})
+    panels = {axes.get_title(): axes for axes in picture.axes}
+    colours = panels["colour"]
+    assert [label.get_text() for label in colours.get_xticklabels()] == ["red", "green", "blue"]
+    heights = [bar.get_height() for bar in colours.patches if isinstance(bar, Rectangle)]
+    assert heights == pytest.approx([2 / 3, 1 / 3, 0, 0, 0.5, 0.5])
+    correlated = panels["correlations: data"]
+    assert [label.get_text() for label in correlated.get_xticklabels()] == ["a", "b"]
+    assert not panels["a"].patches

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
@@ -81,6 +81,11 @@ class Source(ABC):
     def columns(self) -> tuple[str, ...]:
         """What the D numbers of an example are called, where they are a row of a table."""
         return tuple(f"x_{d}" for d in range(1, self.dims + 1))
+
+    @property
+    def codes(self) -> Mapping[int, Sequence[str]]:
+        """The names of the categories 0 to K - 1 of columns that hold them as codes, by the place of the column."""
+        return {}
 
     def scaled(self, raw_BD: Tensor) -> Tensor:
         """Return examples in the data's own units, in the scale that models see."""

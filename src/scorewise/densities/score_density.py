@@ -203,10 +203,15 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         found: Array = conformal_p_values(score_B, torch.as_tensor(self.calibration_scores_)).numpy()
         return found
 
-    def explain(self, X: ArrayLike) -> Explanation:
+    def explain(self, X: ArrayLike, judged: ArrayLike | None = None) -> Explanation:
         """Return how odd rows and their cells are, and what was expected, in the columns' own units.
 
         Every cell costs about a hundred densities: give the rows that matter, the oddest of `outlier_score` say.
+
+        Args:
+            X: the rows.
+            judged: p-values of all rows that X was chosen from, which false discovery rates are of; None: there are
+                none, since rows that were chosen have none of their own.
         """
         x_ND = self._checked(X)
         score_B, p_B = self._outlier_score(x_ND), torch.as_tensor(self.pvalues(X))
@@ -214,7 +219,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         cells = ReplacedCells.of(self.views_.density, z_BD, self.views_.nodes)
         found = CellFindings.among(cells, z_BD).in_units(torch.as_tensor(self.mean_), torch.as_tensor(self.scale_))
         rows = [str(name) for name in getattr(X, "index", range(len(x_ND)))]
-        return Explanation(rows, self._columns(x_ND.shape[1]), score_B, p_B, found)
+        judged_N = None if judged is None else torch.as_tensor(np.asarray(judged, dtype=np.float64))
+        return Explanation(rows, self._columns(x_ND.shape[1]), score_B, p_B, found, judged_N=judged_N)
 
     def sample(self, n_samples: int = 1, random_state: int | None = None) -> Array:
         """Return new rows (n, D), with the noise of the smoothing, in the columns' own units.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from scorewise.errors import printable
@@ -28,6 +29,8 @@ class Explanation:
         p_B: p-values of these, see `conformal_p_values`.
         cells: what was found and expected in every cell, in the units that are to be shown.
         labels: of the categories of a column, by the place of the column; a number is shown as it is.
+        judged_N: p-values of all rows that were judged and that these are some of; None: not known, and then there is
+            no false discovery rate, because rows that were chosen for their oddness have none of their own.
 
     Example:
         >>> import torch
@@ -47,11 +50,20 @@ class Explanation:
     p_B: Tensor
     cells: CellFindings
     labels: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    judged_N: Tensor | None = None
 
     @property
     def rate_B(self) -> Tensor:
-        """The least false discovery rate at which a row is on the list of outliers."""
-        return false_discovery_rates(self.p_B)
+        """The least false discovery rate at which a row is on the list of all that were judged; NaN: not known."""
+        if self.judged_N is None:
+            return torch.full_like(self.p_B, math.nan)
+        ordered_N, order = self.judged_N.sort()
+        place_B = torch.searchsorted(ordered_N, self.p_B.to(ordered_N).contiguous()).clamp(max=len(ordered_N) - 1)
+        return false_discovery_rates(self.judged_N)[order][place_B]
+
+    def listed(self, rate: float) -> int | None:
+        """Return how many of all rows that were judged are on the list at a false discovery rate; None: not known."""
+        return None if self.judged_N is None else int((false_discovery_rates(self.judged_N) <= rate).sum())
 
     def oddest(self, most: int) -> list[int]:
         """Return the places of the rows with the largest scores, the oddest first."""
@@ -65,9 +77,10 @@ class Explanation:
         return f"{value:.4g}" if labels is None else labels[min(max(round(value), 0), len(labels) - 1)]
 
     def write_rows(self, path: Path) -> None:
-        """Write name, score, p-value and false discovery rate of every row, in their order."""
+        """Write name, score, p-value and false discovery rate (empty where not known) of every row, in their order."""
         header = ("name", "outlier_score", "p_value", "false_discovery_rate")
-        numbers = (value_B.tolist() for value_B in (self.score_B.double(), self.p_B.double(), self.rate_B))
+        rates = ["" if math.isnan(rate) else rate for rate in self.rate_B.tolist()]
+        numbers = (self.score_B.double().tolist(), self.p_B.double().tolist(), rates)
         write(path, header, zip(map(printable, self.rows), *numbers, strict=True), digits=DIGITS)
 
     def write_cells(self, path: Path) -> None:

@@ -36,7 +36,13 @@ def page(explanation: Explanation, most: int, title: str) -> str:
     places = explanation.oddest(most)
     style = (Path(__file__).parent / "page.css").read_text()
     count = len(explanation.rows)
-    listed = int((explanation.rate_B <= 0.1).sum())
+    listed = explanation.listed(0.1)
+    rates = (
+        "They have no false discovery rate: chosen rows have none without the p-values of all that were judged."
+        if listed is None
+        else f"At a false discovery rate of 10 % {listed:,} of all judged rows are on the list: of these at most "
+        "a tenth should belong to the data after all."
+    )
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -45,8 +51,7 @@ def page(explanation: Explanation, most: int, title: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>",
             f"<h1>{escape(title)}</h1>",
-            f"<p>{len(places)} of {count:,} rows, the oddest first. At a false discovery rate of 10 % there "
-            f"are {listed:,} on the list: of these at most a tenth should belong to the data after all.</p>",
+            f"<p>{len(places)} of {count:,} rows, the oddest first. {rates}</p>",
             _legend(),
             _overview(explanation, places),
             "<h2>Row by row</h2>\n<p>The most surprising cells of every row. The bar is the interval of 90 % given the "
@@ -103,11 +108,12 @@ def _row(explanation: Explanation, place: int) -> str:
     columns = [int(column) for column in shares_D.argsort(descending=True)[:CELLS] if shares_D[column] >= 0]
     lines = "\n".join(_line(explanation, place, column) for column in columns)
     p, rate = float(explanation.p_B[place]), float(explanation.rate_B[place])
+    listed = "" if math.isnan(rate) else f"; on the list from a false discovery rate of {rate:.3g} on"
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("column", "found", "expected", "", "p-value", "share"))
     return (
         f'<section id="row{place}"><h3>{escape(explanation.rows[place])}</h3>\n'
-        f"<p>Outlier score {float(explanation.score_B[place]):.4g}, p-value {p:.3g}; on the list from a false discovery"
-        f' rate of {rate:.3g} on.</p>\n<div class="scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n'
+        f"<p>Outlier score {float(explanation.score_B[place]):.4g}, p-value {p:.3g}{listed}.</p>\n"
+        f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n'
         "</tbody></table></div></section>"
     )
 

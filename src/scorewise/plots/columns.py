@@ -39,6 +39,7 @@ def table(
     *,
     title: str = "",
     labels: tuple[str, str] = ("data", "samples"),
+    categories: Mapping[int, Sequence[str]] | None = None,
 ) -> Drawing:
     """Draw rows of a table and samples of a model of it: the density of every column, and their correlations.
 
@@ -49,39 +50,55 @@ def table(
         path: a file to write.
         title: above everything.
         labels: what data and samples are called.
+        categories: see `columns`.
     """
-    return columns(dict(zip(labels, (data, samples), strict=True)), names, path, title=title)
+    sets = dict(zip(labels, (data, samples), strict=True))
+    return columns(sets, names, path, title=title, categories=categories)
 
 
 @styled
 def columns(
-    sets: Mapping[str, Any], names: Sequence[str] | None = None, path: str | Path | None = None, *, title: str = ""
+    sets: Mapping[str, Any],
+    names: Sequence[str] | None = None,
+    path: str | Path | None = None,
+    *,
+    title: str = "",
+    categories: Mapping[int, Sequence[str]] | None = None,
 ) -> Drawing:
     """Draw sets of rows: the density of every column, all sets in one panel, and the correlations of each.
+
+    A column of categories has their shares in place of a density, and no correlations.
 
     Args:
         sets: rows (N, D) by label; the first is drawn as data.
         names: of the columns; None: x_1 and so on.
         path: a file to write.
         title: above everything.
+        categories: the names of codes 0 to K - 1, by the place of their column.
     """
+    coded = categories or {}
     rows = {label: numbers(x) for label, x in sets.items()}
     dims = next(iter(rows.values())).shape[1]
     names = list(names or (f"x_{d}" for d in range(1, dims + 1)))[:MOST]
     wide = min(4, len(names))
     lines = math.ceil(len(names) / wide)
-    correlated = len(names) > 1
+    of_numbers = [d for d in range(len(names)) if d not in coded]
+    correlated = len(of_numbers) > 1
     heights = [2.1 * lines + 0.5, 4.2 if correlated else 0.0]
     picture = Drawing(max(6.0, 2.7 * wide), sum(heights) + 0.4 * bool(title))
     parts = picture.subfigures(1 + correlated, 1, height_ratios=heights[: 1 + correlated], squeeze=False)[:, 0]
     for d, name in enumerate(names):
         axes = parts[0].add_subplot(lines, wide, d + 1)
-        _densities(axes, {label: x[:, d] for label, x in rows.items()})
+        of_column = {label: x[:, d] for label, x in rows.items()}
+        if d in coded:
+            _shares(axes, of_column, coded[d])
+        else:
+            _densities(axes, of_column)
         axes.set_title(short(name))
     handles, said = parts[0].axes[0].get_legend_handles_labels()
     parts[0].legend(handles, said, loc="outside lower center", ncols=len(said))
     if correlated:
-        _correlations(parts[1], rows, names)
+        _correlations(parts[1], {label: x[:, of_numbers] for label, x in rows.items()}, [names[d] for d in of_numbers])
     more = f"the first {MOST} of {dims} columns" if dims > MOST else ""
     picture.suptitle(": ".join(filter(None, (title, more))))
     return finished(picture, path)
@@ -103,6 +120,27 @@ def _densities(axes: Axes, sets: Mapping[str, Array]) -> None:
         axes.plot(place_P, density_P, color=colour, label=f"{label} ({len(x):,})", lw=1.4 if i == 0 else 1.8)
     axes.set(ylim=(0, None), xlim=(place_P[0], place_P[-1]), yticks=[])
     axes.locator_params(axis="x", nbins=4)
+    axes.spines["left"].set_visible(False)
+
+
+def _shares(axes: Axes, sets: Mapping[str, Array], values: Sequence[str]) -> None:
+    """Draw the share of every category of one column in every set, the bars of a category beside each other."""
+    place_K, wide = np.arange(len(values)), 0.8 / len(sets)
+    for i, (label, x) in enumerate(sets.items()):
+        codes = x[np.isfinite(x)].round().astype(int)
+        share_K = np.bincount(codes[(codes >= 0) & (codes < len(values))], minlength=len(values)) / max(1, len(codes))
+        alpha = 0.3 if i == 0 else 1.0
+        axes.bar(
+            place_K + (i + 0.5) * wide - 0.4,
+            share_K,
+            wide,
+            color=COLOURS[i % len(COLOURS)],
+            alpha=alpha,
+            label=f"{label} ({len(x):,})",
+        )
+    every = max(1, math.ceil(len(values) / 8))
+    axes.set_xticks(place_K[::every], [short(value, 10) for value in values[::every]], rotation=30, ha="right")
+    axes.set(yticks=[])
     axes.spines["left"].set_visible(False)
 
 

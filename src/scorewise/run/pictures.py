@@ -100,7 +100,7 @@ def draw_samples(
             plots.plane(model, {real: data_BD, label: x_BD}, path)
         else:
             data_BD, x_BD = (source.original(one_BD.detach().cpu()) for one_BD in (data_BD, x_BD))
-            plots.table(x_BD, data_BD, source.columns, path, labels=(real, label))
+            plots.table(x_BD, data_BD, source.columns, path, labels=(real, label), categories=source.codes)
         return path
 
     return attempt(path.name, draw)

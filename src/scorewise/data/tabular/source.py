@@ -1,6 +1,7 @@
 """Rows of a table as a data set."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +28,14 @@ class Tabular(FixedSource, ABC):
     def columns(self) -> tuple[str, ...]:
         """What the D numbers of an example are called."""
         return self.table.names
+
+    @property
+    def codes(self) -> Mapping[int, Sequence[str]]:
+        """The names of the categories of columns that hold them as codes, by the place of the column."""
+        table = self.table
+        return (
+            {} if table.mixed is None else {table.names.index(name): words for name, words in table.mixed.codes.items()}
+        )
 
     def laws(self) -> list[Any] | None:
         """Return the columns as `ByColumn` reads them, from the training rows; None where they have no kinds."""
