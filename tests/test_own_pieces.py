@@ -55,6 +55,7 @@ def test_sampling_needs_neither_data_nor_objective(command: Command, examples: s
     (run,) = (tmp_path / "runs").glob("*/*")
     assert "classes=[mynet.GRUBackbone] to" in command(f"run={run}", name="sample").err
     assert command(f"run={run}", "classes=[mynet.GRUBackbone]", "n=2", name="sample").status == 0
+    assert command(f"run={run.parent}", "classes=[mynet.GRUBackbone]", "n=2", name="sample").status == 0
     from mynet import GRUBackbone  # type: ignore[import-not-found]
 
     assert scorewise.load(run, classes=[GRUBackbone]).sample(2).shape == (2, 4)
@@ -75,6 +76,29 @@ def test_rows_are_predicted_and_runs_compared(command: Command, examples: str, t
     assert used.status == 0, used.err
     assert "1 rows given their log-density" in used.out
     assert len(comparison.compare_folders([str(tmp_path / "runs")]).compared.records) == 1
+
+
+def test_a_folder_that_is_not_there_is_refused(command: Command, tmp_path: Path) -> None:
+    ended = command(f"hydra.searchpath=[file://{tmp_path / 'nowhere'}]", "backbone=gru")
+    assert ended.status == 1
+    assert ended.err.startswith(f"hydra.searchpath names {tmp_path / 'nowhere'}, which is no folder here")
+    assert len(ended.err.splitlines()) == 1
+    assert "hydra.searchpath=[file://...]" in command("backbone=gru").err
+
+
+@pytest.mark.parametrize(("content", "refused"), [("_target_: mynet.GRUBackbone\nhidden: 8\n", True), (None, False)])
+def test_an_option_with_a_name_of_ours_is_not_passed_over(
+    content: str | None, refused: bool, command: Command, tmp_path: Path
+) -> None:
+    ours = (OWN.parents[1] / "conf/backbone/made.yaml").read_text()
+    (tmp_path / "my/backbone").mkdir(parents=True)
+    (tmp_path / "my/backbone/made.yaml").write_text(content or ours)
+    ended = command(
+        f"hydra.searchpath=[file://{tmp_path / 'my'}]", *QUICK, "data=gaussian", f"paths.runs={tmp_path / 'runs'}"
+    )
+    assert (ended.status == 1) is refused, ended.err
+    assert ("backbone=made would take Scorewise's own made" in ended.err) is refused
+    assert (tmp_path / "runs").exists() is not refused
 
 
 BACKBONE = (OWN / "mynet.py").read_text()

@@ -148,6 +148,11 @@ def updated(config: Any) -> Any:
     return [updated(value) for value in config] if isinstance(config, list) else config
 
 
+def file_of(group: str, name: str) -> Path:
+    """Return where an option is written, or would be if there were one of that name."""
+    return folder() / group / f"{name}.yaml"
+
+
 def lines_of(place: str) -> list[str]:
     """Return the lines of a file in conf/, for what its comments say."""
     return (folder() / place).read_text(encoding="utf-8").splitlines()

@@ -8,7 +8,7 @@ from pathlib import Path
 import hydra
 
 from scorewise import catalog
-from scorewise.commands import job, sweeps
+from scorewise.commands import job, searched, sweeps
 from scorewise.commands.commands import commands, compare
 from scorewise.commands.usage import overview, usage
 from scorewise.config.refusals import one_sentence
@@ -73,9 +73,10 @@ def main(command: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
     try:
         _refuse_several_sweeps(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(
-            job.ending_well(task, command, debugging)
-        )()
+        with searched.folders_told():
+            hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(
+                job.ending_well(task, command, debugging)
+            )()
     except job.SweepStopped as stopped:
         job.failed.append(stopped.exit_code)
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.commands import job
+from scorewise.commands.chosen_run import of_one_run
 from scorewise.errors import UserError, machine_told
 from scorewise.files import refuse_no_folder
 from scorewise.run.folder import RunFolder, claim, is_rank_zero
@@ -122,11 +123,10 @@ def train(cfg: DictConfig) -> Path:
 def evaluate(cfg: DictConfig) -> None:
     """Test a finished run again, on this machine's data."""
     warnings.showwarning = _show_warning
-    from scorewise.config.identity import plain
     from scorewise.run import evaluation
     from scorewise.tracking import console
 
-    metrics, conventions, picture = evaluation.evaluate(plain(cfg))
+    metrics, conventions, picture = evaluation.evaluate(of_one_run(cfg))
     console.show_results(metrics, conventions)
     if picture:
         console.show_paths({"picture": picture})
@@ -135,22 +135,20 @@ def evaluate(cfg: DictConfig) -> None:
 def predict(cfg: DictConfig) -> None:
     """Restore, encode or score images with a finished run, or give rows of a table their log-densities."""
     warnings.showwarning = _show_warning
-    from scorewise.config.identity import plain
     from scorewise.run import prediction
     from scorewise.tracking import console
 
-    made = prediction.predict(plain(cfg))
+    made = prediction.predict(of_one_run(cfg))
     console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
 
 
 def sample(cfg: DictConfig) -> None:
     """Draw examples from a finished run: rows of a table, or images."""
     warnings.showwarning = _show_warning
-    from scorewise.config.identity import plain
     from scorewise.run import synthesis
     from scorewise.tracking import console
 
-    for path in synthesis.synthesise(plain(cfg)):
+    for path in synthesis.synthesise(of_one_run(cfg)):
         console.say(f"wrote {path}")
 
 

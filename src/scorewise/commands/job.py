@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from scorewise.commands import sweeps
+from scorewise.commands import searched, sweeps
 from scorewise.config.refusals import one_sentence
 from scorewise.errors import Stopped, UserError, machine_told
 from scorewise.run.folder import is_rank_zero
@@ -47,6 +47,7 @@ def ending_well(
     def job(cfg: DictConfig) -> sweeps.Outcome | None:
         try:
             with nullcontext() if debugging else machine_told():
+                searched.refuse_hidden()
                 folder = task(cfg)
         except UserError as error:
             if is_rank_zero():

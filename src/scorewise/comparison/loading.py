@@ -36,8 +36,7 @@ def load(folder: str | Path, classes: Sequence[type] = ()) -> Any:
         UserError: the folder holds several runs, which are listed, or see `scorewise.store.load`.
     """
     path = BUNDLED[str(folder)] if str(folder) in BUNDLED and not Path(folder).exists() else local_folder(folder)
-    if not (path / "config.yaml").is_file():
-        path = _only_run(path)
+    path = only_run(path)
     model = load_model(path, classes)
     model.facts = facts(read_result(path, path.name)) or _stored_facts(path)
     return model
@@ -62,12 +61,14 @@ def _stored_facts(path: Path) -> dict[str, str]:
     return {printable(str(about)): printable(str(text)) for about, text in facts.items()}
 
 
-def _only_run(folder: Path) -> Path:
-    """Return the one run that a folder holds.
+def only_run(folder: Path) -> Path:
+    """Return a folder with a config, or else the one run that it holds.
 
     Raises:
         UserError: it holds several, or none.
     """
+    if (folder / "config.yaml").is_file():
+        return folder
     try:
         runs = [path for path in find_runs([folder]).runs if (path / "config.yaml").is_file()]
     except UserError:

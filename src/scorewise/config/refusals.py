@@ -40,8 +40,9 @@ def _of_hydra(error: BaseException, command: str) -> str:
         if f"hydra/launcher/{option}" in text:
             return f"hydra/launcher={option} is not installed: pip install 'scorewise[launchers]' brings it"
         known = sorted(catalog.options(group))
-        other = _close(option, known) or "; the folder of one of yours is named by hydra.searchpath (docs/extending.md)"
-        return f"{group}={option} is no option of {group}: use one of {', '.join(known)}{other}"
+        listed = f"use one of {', '.join(known)}{_close(option, known) or '.'}"
+        own = "Options of your own are found by hydra.searchpath=[file://...] (docs/extending.md)."
+        return f"{group}={option} is no option of {group}: {listed} {own}"
     if match := re.search(r"Could not override '([^']+)'", text):
         absent = re.search(r"No match in the defaults list|Key '(\w+)' is not in struct\n *full_key: \1\n", f"{text}\n")
         brought = catalog.companions().get(match.group(1).partition(".")[0])

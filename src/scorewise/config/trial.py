@@ -115,7 +115,7 @@ def _try_features(trial: _Trial, model: CausalModel) -> None:
         if not torch.allclose(c_BDF[:, seen], other_BDF[:, seen], rtol=1e-3, atol=1e-4):
             trial.refuse(
                 "a row of causal_features changes with its own dimension or a later one, and may only see what comes "
-                "before it in the ordering"
+                "before it in the ordering: shift the rows by one, say"
             )
 
 

@@ -149,9 +149,9 @@ class Quadrature(Likelihood[Normalisable]):
     def why(self, model: Normalisable) -> str:
         """Return why conditionals with much mass outside the range have no likelihood."""
         return (
-            f"lies outside [{self.low:g}, {self.high:g}], above likelihood.largest_tail={self.largest_tail:g}: its "
-            "score does not decay there, so this model has no likelihood to report; train it longer, with more noise, "
-            "or with a form that confines (head.form=edm), or give a wider likelihood.low and likelihood.high"
+            f"lies outside [{self.low:g}, {self.high:g}] (likelihood.largest_tail={self.largest_tail:g}), where its "
+            "score does not decay: train it longer, with more noise or with head.form=edm, or widen likelihood.low "
+            "and likelihood.high"
         )
 
     def objection(self, model: Normalisable, mass: float) -> str:
