@@ -83,6 +83,7 @@ SAMPLERS: Mapping[str, str] = {
     "annealed_langevin": JOINT_AT_EVERY_LEVEL,
     "annealed_langevin_1d": EVERY_LEVEL,
     "exact": DRAWS,
+    "probability_flow": JOINT_AT_EVERY_LEVEL,
     "flow_ode": EVERY_LEVEL,
     "hmc": ENERGY,
     "inverse_cdf": QUANTILES,

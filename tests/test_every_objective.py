@@ -48,6 +48,21 @@ def test_a_small_unet_trains_on_images(command: Callable[..., Outcome]) -> None:
     assert (ended.run / "samples.png").is_file()
 
 
+def test_a_joint_score_has_a_likelihood_by_its_flow_where_it_is_asked_for(command: Callable[..., Outcome]) -> None:
+    words = ("data=toy2d", "data.held_out=40", "debug=tiny", "callbacks.progress=false", "sampler=probability_flow")
+    ladder = ("objective=dsm_multiscale", "backbone=noisy_mlp", "objective.sigma_max=2", "objective.drawn=log_normal")
+    asked = ("task.flow_examples=12", "task.flow_probes=null", "task.flow_steps=8")
+    ended = command(*words, *ladder, *asked)
+    assert ended.status == 0, ended.err
+    metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
+    assert 0 < metrics["nll"] < 100
+    assert metrics["nll_quadrature_error"] < 1
+    assert "nll_trace_error" not in metrics, "the trace was exact"
+    refused = command(*words[:4], "objective=dsm", "backbone=mlp", *asked)
+    assert refused.status == 1
+    assert "is for joint scores at every noise level" in refused.err
+
+
 def test_both_losses_of_dsm_are_logged(command: Callable[..., Outcome]) -> None:
     words = ("data=toy2d", "data.held_out=64", "debug=tiny", "objective=dsm", "objective.sigma=0.5")
     ended = command(*words, "objective.sigma_power=2", "trainer.max_steps=12")

@@ -59,6 +59,7 @@ WITH: dict[tuple[str, str], tuple[str, ...]] = {
     ("sampler", "annealed"): ("objective=csm_annealed",),
     ("sampler", "annealed_langevin"): ("objective=dsm_multiscale", "backbone=noisy_mlp"),
     ("sampler", "annealed_langevin_1d"): ("objective=csm_annealed",),
+    ("sampler", "probability_flow"): ("objective=dsm_multiscale", "backbone=noisy_mlp"),
     ("sampler", "exact"): ("objective=mle", "head=gaussian"),
     ("sampler", "flow_ode"): ("objective=csm_annealed",),
     ("sampler", "hmc"): ("objective=dsm", "backbone=mlp", "head=energy"),

@@ -44,6 +44,12 @@ def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return u.clamp(min=torch.finfo(u.dtype).eps / 4).to(like.device)  # its quantile would be infinite
 
 
+def signs_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Return -1 and +1 by even chance, of the shape, type and device of a tensor, from a generator of any device."""
+    device = like.device if generator is None else generator.device
+    return (2 * torch.randint(2, like.shape, generator=generator, device=device) - 1).to(like)
+
+
 class OfNoisyLaw(Protocol):
     """Knows the scale of its data, and how much noise its law has."""
 
@@ -78,6 +84,26 @@ def geometric_ladder(largest: float, smallest: float, levels: int) -> tuple[floa
     if levels == 1:
         return (smallest,)
     return tuple(largest * (smallest / largest) ** (i / (levels - 1)) for i in range(levels))
+
+
+def power_ladder(largest: float, smallest: float, levels: int, power: float = 7.0) -> tuple[float, ...]:
+    """Return noise levels from the largest down to the smallest, even in sigma^(1/power) (Karras et al. 2022, eq. 5).
+
+    A larger power puts more of them at small noise; a ladder with a constant ratio is its limit.
+
+    Raises:
+        ValueError: not 0 < smallest <= largest, no level, or a power that is not positive.
+    """
+    if not 0 < smallest <= largest or levels < 1 or not power > 0:
+        raise ValueError(
+            f"a ladder of {levels} noise levels from {largest:g} down to {smallest:g} by the power {power:g} needs at "
+            "least one level, 0 < smallest <= largest and a positive power"
+        )
+    if levels == 1:
+        return (smallest,)
+    high, low = largest ** (1 / power), smallest ** (1 / power)
+    between = tuple((high + i / (levels - 1) * (low - high)) ** power for i in range(1, levels - 1))
+    return (largest, *between, smallest)
 
 
 RANDOM = (

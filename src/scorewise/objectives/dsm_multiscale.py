@@ -1,15 +1,24 @@
 """Denoising score matching over a ladder of noise levels (Song and Ermon 2019)."""
 
+import math
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import NoisyScoreModel
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
+from scorewise.ranges import Count, OneOf, PositiveNumber, within_ranges
+
+LAWS = ("ladder", "log_uniform", "log_normal")
+"""Of the level that an example is trained at."""
+LEAST = 0.01
+"""Share of a log-normal law that must lie between the ends of the ladder."""
 
 
 class DSMMultiscale(Multiscale[NoisyScoreModel]):
-    """Denoising score matching at a rung of the ladder drawn per example (NCSN, eq. 5 and 6).
+    """Denoising score matching at a level of noise drawn per example (NCSN, eq. 5 and 6).
 
     The loss is sigma^2 |s(x~, sigma) + (x~ - clean) / sigma^2|^2 / 2.
 
@@ -23,6 +32,13 @@ class DSMMultiscale(Multiscale[NoisyScoreModel]):
         sigma_min: the smallest level; None for the smoothing itself.
         levels: rungs of the geometric ladder.
         smoothing: of the data.
+        drawn: how the level of an example is drawn in training: from the ladder, log_uniform between its ends, or
+            log_normal, cut off at its ends (Karras et al. 2022, table 1).
+        log_mean: mean of the logarithm of log-normal levels.
+        log_std: its standard deviation.
+
+    Raises:
+        ValueError: no ladder, no such law of the levels, or one that puts less than 1 % between the ends of the ladder.
 
     Example:
         >>> import torch
@@ -40,9 +56,42 @@ class DSMMultiscale(Multiscale[NoisyScoreModel]):
     needs = (NoisyScoreModel,)
     heads = ("noisy_score",)
 
+    @within_ranges
+    def __init__(
+        self,
+        sigma_max: PositiveNumber,
+        sigma_min: float | None,
+        levels: Count,
+        smoothing: float,
+        drawn: Annotated[str, OneOf(LAWS)] = "ladder",
+        log_mean: float = -1.2,
+        log_std: PositiveNumber = 1.2,
+    ) -> None:
+        super().__init__(sigma_max, sigma_min, levels, smoothing)
+        self.drawn, self.log_mean, self.log_std = drawn, log_mean, log_std
+        ends = [(math.log(level) - log_mean) / log_std for level in (self.levels[-1], self.levels[0])]
+        self.ends = [0.5 * math.erfc(-end / math.sqrt(2)) for end in ends]
+        if drawn == "log_normal" and not self.ends[1] - self.ends[0] > LEAST:
+            raise ValueError(
+                f"objective.log_mean={log_mean:g} and log_std={log_std:g} put {self.ends[1] - self.ends[0]:.2g} of the "
+                f"levels between sigma {self.levels[-1]:g} and {self.levels[0]:g}: log_mean is the logarithm of a "
+                "level between them"
+            )
+
+    def levels_of(self, draws: Draws, dtype: torch.dtype) -> Tensor:
+        """Return the level that every example is trained at, by the law of the levels, shape (B,)."""
+        if self.drawn == "ladder":
+            return self.rungs(draws, dtype=dtype)
+        u_B, (smallest, largest) = draws.uniform().double(), (self.levels[-1], self.levels[0])
+        if self.drawn == "log_uniform":
+            return (smallest * (largest / smallest) ** u_B).to(dtype)
+        low, high = self.ends
+        sigma_B: Tensor = (self.log_mean + self.log_std * torch.special.ndtri(low + (high - low) * u_B)).exp()
+        return sigma_B.clamp(smallest, largest).to(dtype)
+
     def per_example(self, model: NoisyScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the loss of every example at a rung of its own, shape (B,)."""
-        return self._at(self.rungs(draws.fork("level"), dtype=x_BD.dtype), model, x_BD, draws)
+        """Return the loss of every example at a level of its own, shape (B,)."""
+        return self._at(self.levels_of(draws.fork("level"), x_BD.dtype), model, x_BD, draws)
 
     def per_level(self, model: NoisyScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example at every rung, largest level first, shape (L, B)."""

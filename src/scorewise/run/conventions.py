@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from scorewise.capabilities import DiscreteDensity
+from scorewise.capabilities import DiscreteDensity, NoisyScoreModel
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
 from scorewise.heads.numerically_normalised import NumericallyNormalised
@@ -14,11 +14,14 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
     likelihood = model.likelihood if isinstance(model, NumericallyNormalised) else None
     how = "" if likelihood is None else f", {likelihood.describe(model)}"
     law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
+    of_density = law
+    if isinstance(model, NoisyScoreModel):
+        of_density, how = f"data + N(0, {model.noise:g}^2)", ", by the probability flow of the joint score"
     if isinstance(model, DiscreteDensity):
         how = ", as a density that is constant around every level"
         bits = f"-log2 of the probability of {law}, on levels of {source.unit}"
     else:
-        bits = f"of {law} in {source.unit}, with the Jacobian of the scaling"
+        bits = f"of {of_density} in {source.unit}, with the Jacobian of the scaling"
     scale = "the model's scale"
     if isinstance(source, Tabular) and source.table.mixed is not None:
         scale = "the columns' own units: densities of numbers, probabilities of categories, whole numbers and spikes"
@@ -27,8 +30,9 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         "loss": f"objective={objective}, sum over {source.dims} dimensions, on {law}",
         "loss_without_constant": "the loss less |z|^2 / (2 sigma^2), on average D / (2 sigma^2): comparable over sigma",
         "csm": f"eq. 5 of the AR-CSM paper, on {law}",
-        "nll": f"nats, of {law} in {scale}{how}",
+        "nll": f"nats, of {of_density} in {scale}{how}",
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
+        "nll_trace_error": "standard error of the nll of an example by the random projections of the trace",
         "nll_tail": "largest mass of a conditional of an example outside the range of the quadrature",
         "nll_outside": "entries of an example outside that range",
         "bits_per_dim": bits,

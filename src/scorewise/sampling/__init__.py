@@ -11,6 +11,7 @@ from scorewise.sampling.inverse_cdf import InverseCDF
 from scorewise.sampling.langevin import Langevin, langevin
 from scorewise.sampling.mala import MALA, mala
 from scorewise.sampling.parallel import Parallel
+from scorewise.sampling.probability_flow import ProbabilityFlow
 from scorewise.sampling.pushforward import Pushforward
 from scorewise.sampling.resampling import Resampling
 from scorewise.sampling.reverse_diffusion_1d import ReverseDiffusion1d
@@ -28,6 +29,7 @@ __all__ = [
     "Langevin",
     "Langevin1d",
     "Parallel",
+    "ProbabilityFlow",
     "Pushforward",
     "Resampling",
     "ReverseDiffusion1d",

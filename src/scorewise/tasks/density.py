@@ -8,7 +8,10 @@ from torch import Tensor
 
 from scorewise.capabilities import CompletesRows, ConditionalScoreModel, NormalisedDensity, NumericalDensity
 from scorewise.data.datamodule import Batch
+from scorewise.likelihood.joint_flow import JointFlow
 from scorewise.objectives.objective import score_field
+from scorewise.ranges import Count, Whole, within_ranges
+from scorewise.tasks.flow_likelihood import FlowLikelihood
 from scorewise.tasks.glimpse import SCORES, Glimpse, first_examples
 from scorewise.tasks.log_densities import LogDensities
 from scorewise.tasks.measures import CompositeScores, IntervalCoverage, bits_per_dim, exact_likelihood, fisher_error
@@ -35,9 +38,23 @@ class DensityEstimation(ScoreTask):
 
     Args:
         bundle: model, objective, optimisation, data and seed.
+        flow_examples: of how many held-out examples the nll is measured by the probability flow, for joint scores at
+            every noise level, with its errors by the steps and by the trace: see `JointFlow`.
+        flow_steps: of it.
+        flow_probes: random projections for its trace; None for the exact trace.
+
+    Raises:
+        UserError: such a likelihood is asked of a model that has none.
     """
 
-    def __init__(self, bundle: ScoreBundle) -> None:
+    @within_ranges
+    def __init__(
+        self,
+        bundle: ScoreBundle,
+        flow_examples: Whole = 0,
+        flow_steps: Count = 32,
+        flow_probes: Count | None = 8,
+    ) -> None:
         model = bundle.model
         likelihood = exact_likelihood(model, bundle.source)
         fisher = fisher_error(model, bundle.source, bundle.smoothing)
@@ -53,6 +70,8 @@ class DensityEstimation(ScoreTask):
         self.fisher, self.csm = fisher, csm
         self.coverage = IntervalCoverage(model) if isinstance(model, CompletesRows) and model.any_order else None
         self.quadrature = QuadratureLikelihood.of_model(model, bundle.source)
+        flow = JointFlow(flow_steps, flow_probes)
+        self.flow = FlowLikelihood.of_model(model, flow, bundle.source, bundle.smoothing, flow_examples)
         # Not the model itself under a second name, which would be saved twice.
         self.numerical = self.quadrature is None and isinstance(model, NumericalDensity)
 
@@ -71,6 +90,8 @@ class DensityEstimation(ScoreTask):
         super().on_test_start()
         if self.quadrature is not None:
             self.quadrature.forget()
+        if self.flow is not None:
+            self.flow.done = 0
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect every number that the model and the data allow."""
@@ -87,6 +108,8 @@ class DensityEstimation(ScoreTask):
             found |= self.coverage.of(x_BD)
         if self.fisher is not None:
             found["fisher_error_clean"] = self.fisher.against(self.fisher.clean, batch.x_BD)
+        if self.flow is not None:
+            found |= self.flow.of(x_BD, draws, self.trainer.world_size)
         if self.quadrature is not None:
             found |= self.quadrature.of(x_BD, self.trainer.world_size)
         elif batch_idx == 0 and self.numerical:

@@ -9,7 +9,7 @@ OF_AN_OBJECTIVE = ("loss", "loss_unscaled", WITHOUT, "score_loss", "surrogate_no
 """Metrics whose scale is that of the objective: equal numbers of two objectives mean nothing."""
 FIRST = ("nll", "bits_per_dim", "fisher_error", "fisher_error_clean", "csm", "ais", "iwae", "neg_elbo", "fid", "kid")
 """Headlines: what means the same for every objective."""
-LAST = ("nll_quadrature_error", "nll_tail", "nll_outside", "ais_acceptance")
+LAST = ("nll_quadrature_error", "nll_trace_error", "nll_tail", "nll_outside", "ais_acceptance")
 """Diagnostics: what others rest on."""
 
 
