@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from composition import DENSITY, ENERGY, HEADS, JOINT, SCORES
+from composition import DENSITY, ENERGY, EVERY_LEVEL, HEADS, JOINT, JOINT_AT_EVERY_LEVEL, SCORES
 from conftest import Outcome
 from PIL import Image
 from test_compose import CONF, settled
@@ -169,6 +169,44 @@ class Joint(KnownGaussian):
         return -0.5 * ((x_BD - self.mean_D) * self.score(x_BD)).sum(-1) + 3
 
 
+class AtEveryLevel(Joint):
+    """The same law by its joint score with any noise on top."""
+
+    levels = (2.0, 0.5, 0.1)
+
+    def noisy_score(self, x_BD: Tensor, sigma_B: Tensor) -> Tensor:
+        cov_DD = self.factor_DD @ self.factor_DD.mT + sigma_B[0] ** 2 * torch.eye(len(self.mean_D))
+        s_BD: Tensor = -torch.linalg.solve(cov_DD, (x_BD - self.mean_D).mT).mT
+        return s_BD
+
+
+def test_a_profile_has_the_sizes_of_the_scores_at_ten_levels(double: None) -> None:
+    model = AtEveryLevel(*known()[1:], 0.1)
+    x = torch.randn(6, 5)
+    found = outliers.quantities(model, x, ("profile",))["profile"]
+    ladder = 2.0 * (0.1 / 2.0) ** (torch.arange(10) / 9)
+    for place, sigma in enumerate(ladder):
+        torch.testing.assert_close(found[:, place], model.noisy_score(x, sigma.expand(6)).norm(dim=-1).log())
+
+
+def test_conditional_scores_at_every_level_have_a_profile(double: None) -> None:
+    from scorewise.backbones import MADE
+    from scorewise.heads import NoisyConditionalScore
+
+    model = NoisyConditionalScore(MADE((3,), 8, (8,), "silu"), levels=(1.0, 0.5, 0.25), hidden=(8,), noise=0.25)
+    x = torch.randn(4, 3)
+    found = outliers.quantities(model, x, ("profile",))["profile"]
+    ends = [model.noisy_conditional_score(x, model.context(x), torch.full_like(x, s)) for s in (1.0, 0.25)]
+    torch.testing.assert_close(found[:, [0, -1]], torch.stack([s.norm(dim=-1).log() for s in ends], -1))
+
+
+def test_distances_of_profiles_by_hand() -> None:
+    known_NL = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]])
+    profiles = outliers.ScoreProfiles(known_NL)
+    corners = torch.tensor([0.0, 2.0, 2.0, 8**0.5])  # in standard deviations 1 and 2 of the levels
+    torch.testing.assert_close(profiles.distance(known_NL[:1]), corners.mean()[None], atol=1e-4, rtol=0)
+
+
 def test_statistics_of_a_known_law(double: None) -> None:
     model, mean, covariance = known()
     law = torch.distributions.MultivariateNormal(mean, covariance)
@@ -203,16 +241,17 @@ FAR = {"minus_h": (1.0,), "h": (-1.0,)}
 def test_a_far_point_is_odder_wherever_a_statistic_claims_a_direction(statistic: str, double: None) -> None:
     mean = torch.zeros(4)
     covariance = 0.5 * torch.eye(4) + 0.1
-    kind = Joint if statistic == "energy" else KnownGaussian
+    kind = {"energy": Joint, "multiscale_norms": AtEveryLevel}.get(statistic, KnownGaussian)
     model = kind(mean, covariance, 0.1)
     near = torch.distributions.MultivariateNormal(mean, covariance).sample((500,))
     wanted = outliers.quantities_behind((statistic,))
     reference = outliers.quantities(model, near, wanted)
     mean_nll = float(reference["nll"].mean()) if "nll" in reference else None
+    profiles = outliers.ScoreProfiles(reference["profile"]) if "profile" in reference else None
     for side in FAR.get(statistic, (1.0, -1.0)):
         far = torch.full((1, 4), 6.0 * side)
-        far_score = outliers.outlier_scores(outliers.quantities(model, far, wanted), mean_nll)[statistic]
-        assert far_score > outliers.outlier_scores(reference, mean_nll)[statistic].max()
+        far_score = outliers.outlier_scores(outliers.quantities(model, far, wanted), mean_nll, profiles)[statistic]
+        assert far_score > outliers.outlier_scores(reference, mean_nll, profiles)[statistic].max()
 
 
 OF_SCORES = ("minus_h", "h", "abs_h", "score_norm")
@@ -225,6 +264,7 @@ def test_statistics_by_head(head: str) -> None:
         *(OF_SCORES if JOINT in has or SCORES in has else ()),
         *(("nll", "typicality") if DENSITY in has else ()),
         *(("energy",) if ENERGY in has else ()),
+        *(("multiscale_norms",) if {EVERY_LEVEL, JOINT_AT_EVERY_LEVEL} & set(has) else ()),
     )
     assert outliers.statistics_of(import_class(catalog.targets("head")[head])) == expected
 
@@ -514,7 +554,7 @@ def test_a_likelihood_that_is_refused_leaves_the_other_statistics(command: Comma
         (("objective=mle", "head=discretised_mixture", "data.smoothing=0"), {"nll", "typicality"}),
         (("objective=dsm", "backbone=mlp"), set(OF_SCORES)),
         (("objective=pcd", "backbone=mlp", "objective.steps=2"), {*OF_SCORES, "energy"}),
-        (("objective=csm_annealed", "objective.levels=3"), {*OF_SCORES, "nll", "typicality"}),
+        (("objective=csm_annealed", "objective.levels=3"), {*OF_SCORES, "nll", "typicality", "multiscale_norms"}),
         (
             ("objective=mle", "backbone=glow", "backbone.filters=4", "backbone.steps=1"),
             {*OF_SCORES, "nll", "typicality"},

@@ -279,7 +279,7 @@ def test_typicality_refers_to_examples_that_are_not_judged() -> None:
     judged = survey.judge(survey.look(inside_BD, index_B), 10, 0)
     torch.testing.assert_close(judged.scores["typicality"][INSIDE], expected_B)
     reference = survey.reference("typicality")
-    assert reference.mean_nll == pytest.approx(float(mean))
+    assert reference.ordinary.mean_nll == pytest.approx(float(mean))
     assert len(reference.scores_N) == 20
     torch.testing.assert_close(survey.score(inside_BD, index_B, reference), expected_B)
 

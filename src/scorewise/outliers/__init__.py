@@ -8,6 +8,7 @@ from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.explanation import Explanation
 from scorewise.outliers.nearest import NearestRows
 from scorewise.outliers.page import write_page
+from scorewise.outliers.profiles import ScoreProfiles
 from scorewise.outliers.score_norms import ScoreNorms
 from scorewise.outliers.statistics import (
     MEANINGS,
@@ -29,6 +30,7 @@ __all__ = [
     "Explanation",
     "NearestRows",
     "ScoreNorms",
+    "ScoreProfiles",
     "Surprise",
     "combined",
     "compare",

@@ -81,14 +81,16 @@ class Examiner:
         return found
 
     def survey(
-        self, source: Source, split: Split, label: str, wanted: Collection[str], images: int
+        self, source: Source, split: Split, label: str, wanted: Collection[str], images: int, last: bool = False
     ) -> dict[str, Tensor]:
-        """Return the wanted quantities of the first examples of a split of a data set."""
+        """Return the wanted quantities of the first examples of a split of a data set, or of the last ones."""
         parts: dict[str, list[Tensor]] = {}
         device = self.model.mean.device
-        for index_B in torch.arange(min(images, source.count(split))).split(BATCH):
+        count = source.count(split)
+        chosen_N = torch.arange(max(0, count - images), count) if last else torch.arange(min(images, count))
+        for index_B in chosen_N.split(BATCH):
             x_BD = source.examples(split, index_B, -1, self.seed).to(device)
-            for name, value_B in self.look(x_BD, index_B.to(device), label, wanted, images).items():
+            for name, value_B in self.look(x_BD, index_B.to(device), label, wanted, count if last else images).items():
                 parts.setdefault(name, []).append(value_B.cpu())
         return {name: torch.cat(part) for name, part in parts.items()}
 

@@ -1,19 +1,30 @@
 """How large the score of a noise-conditional model is at many levels, and how unusual these sizes are together."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import NoisyScoreModel
 from scorewise.noise import geometric_ladder
-from scorewise.outliers.nearest import NearestRows
+from scorewise.outliers.profiles import ScoreProfiles
 
 LEVELS = geometric_ladder(2.0, 0.05, 10)
 """Noise levels, in standard deviations of the data (Mahmood et al. 2021 use ten)."""
-NEIGHBOURS = 5
 BATCH = 2000
+
+
+def profile(score: Callable[[Tensor, Tensor], Tensor], x_BD: Tensor, levels: Sequence[float]) -> Tensor:
+    """Return log |s(x, sigma)| at several levels, shape (B, L).
+
+    Args:
+        score: of examples (B, D) and their levels (B,).
+        x_BD: examples.
+        levels: sigma, in the scale of the data.
+    """
+    sizes = [score(x_BD, x_BD.new_full((len(x_BD),), sigma)).norm(dim=-1) for sigma in levels]
+    return torch.stack(sizes, -1).clamp(min=math.exp(-30)).log()
 
 
 class ScoreNorms:
@@ -40,19 +51,13 @@ class ScoreNorms:
 
     def __init__(self, model: NoisyScoreModel, x_ND: Tensor, levels: Sequence[float] = LEVELS) -> None:
         self.model, self.levels = model, tuple(levels)
-        profile_NL = self.profile(x_ND)
-        self.mean_L, self.std_L = profile_NL.mean(0), profile_NL.std(0, correction=0) + 1e-6
-        self.nearest = NearestRows((profile_NL - self.mean_L) / self.std_L, NEIGHBOURS)
+        self.known = ScoreProfiles(self.profile(x_ND))
 
     @torch.no_grad()
     def profile(self, x_BD: Tensor) -> Tensor:
         """Return log |s(x, sigma)| at every level, shape (B, L)."""
-        parts = []
-        for some_BD in x_BD.split(BATCH):
-            sizes = [self.model.noisy_score(some_BD, some_BD.new_full((len(some_BD),), s)) for s in self.levels]
-            parts.append(torch.stack([s_BD.norm(dim=-1) for s_BD in sizes], -1))
-        return torch.cat(parts).clamp(min=math.exp(-30)).log()
+        return torch.cat([profile(self.model.noisy_score, some_BD, self.levels) for some_BD in x_BD.split(BATCH)])
 
     def score(self, x_BD: Tensor) -> Tensor:
         """Return how unusual the profile of every row is, shape (B,): larger means odder."""
-        return self.nearest.distance((self.profile(x_BD) - self.mean_L) / self.std_L)
+        return self.known.distance(self.profile(x_BD))

@@ -6,9 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, EnergyModel, NormalisedDensity, ScoreModel
+from scorewise.capabilities import (
+    ConditionalScoreModel,
+    EnergyModel,
+    NoisyConditionalScoreModel,
+    NoisyScoreModel,
+    NormalisedDensity,
+    ScoreModel,
+)
+from scorewise.capabilities.roles import CausalLadder, JointNoisyScore
 from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.noise import geometric_ladder
 from scorewise.objectives.objective import score_field
+from scorewise.outliers.profiles import ScoreProfiles
+from scorewise.outliers.score_norms import profile
 
 FIELD = (ConditionalScoreModel, ScoreModel)
 NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -19,6 +30,7 @@ NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "nll": ("nll", (NormalisedDensity,)),
     "typicality": ("nll", (NormalisedDensity,)),
     "energy": ("energy", (EnergyModel,)),
+    "multiscale_norms": ("profile", (NoisyScoreModel, NoisyConditionalScoreModel)),
 }
 """Every statistic, the quantity per example that it follows from, and what a model must have, one of these."""
 MEANINGS: Mapping[str, str] = {
@@ -29,8 +41,11 @@ MEANINGS: Mapping[str, str] = {
     "nll": "- log q(x), nats (one-sided)",
     "typicality": "|nll - mean nll of held-out in-distribution examples|",
     "energy": "E(x) = - log q(x) + constant (one-sided)",
+    "multiscale_norms": "distance of log |s(x, sigma)| at ten levels to those of the nearest training examples",
 }
 """What every statistic is."""
+LEVELS = 10
+"""Of a profile: from the largest to the smallest of the model, with a constant ratio."""
 
 
 def statistics_of(model: type) -> tuple[str, ...]:
@@ -46,6 +61,8 @@ def quantities_behind(statistics: Collection[str]) -> tuple[str, ...]:
 def quantities(model: object, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
     """Return quantities per example, each (B,): h = sum_d s_d, score_norm = |s|, nll in nats, energy.
 
+    And the profile of a model of scores at every noise level, log |s(x, sigma)| at ten of them, (B, L).
+
     The scores are the conditional ones where the model has them (AR-CSM, section 5.5), else the joint one; of the
     smallest noise level where it has several. nll is never refused here: where its normaliser is numerical, `outside`
     holds the largest mass of a conditional outside its range.
@@ -54,6 +71,7 @@ def quantities(model: object, x_BD: Tensor, wanted: Collection[str]) -> dict[str
         ({"h", "score_norm"}, _of_scores),
         ({"energy"}, _of_energy),
         ({"nll"}, _of_likelihood),
+        ({"profile"}, _of_levels),
     )
     found: dict[str, Tensor] = {}
     with torch.no_grad():
@@ -87,12 +105,28 @@ def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
     return {"nll": -log_q_B, "outside": likelihood.worst(outside_BD)[0]}
 
 
-def outlier_scores(quantities: Mapping[str, Tensor], mean_nll: float | None) -> dict[str, Tensor]:
+def _of_levels(model: JointNoisyScore | CausalLadder, x_BD: Tensor) -> dict[str, Tensor]:
+    levels = geometric_ladder(model.levels[0], model.levels[-1], LEVELS)
+    if isinstance(model, NoisyScoreModel):
+        return {"profile": profile(model.noisy_score, x_BD, levels)}
+    c_BDF = model.context(x_BD)
+
+    def score(q_BD: Tensor, sigma_B: Tensor) -> Tensor:
+        s_BD: Tensor = model.noisy_conditional_score(q_BD, c_BDF, sigma_B[:, None].expand_as(q_BD))
+        return s_BD
+
+    return {"profile": profile(score, x_BD, levels)}
+
+
+def outlier_scores(
+    quantities: Mapping[str, Tensor], mean_nll: float | None, profiles: ScoreProfiles | None = None
+) -> dict[str, Tensor]:
     """Return every statistic that follows from the quantities of examples, by name.
 
     Args:
         quantities: see `quantities`; not all need be there, nor of as many examples.
         mean_nll: of held-out in-distribution examples, nats; None: no typicality.
+        profiles: of in-distribution examples; None: no multiscale norms.
     """
     found: dict[str, Tensor] = {}
     if "h" in quantities:
@@ -100,6 +134,8 @@ def outlier_scores(quantities: Mapping[str, Tensor], mean_nll: float | None) -> 
     found |= {name: quantities[name] for name in ("score_norm", "nll") if name in quantities}
     if "nll" in quantities and mean_nll is not None:
         found["typicality"] = (quantities["nll"] - mean_nll).abs()
+    if "profile" in quantities and profiles is not None:
+        found["multiscale_norms"] = profiles.distance(quantities["profile"])
     return found | {name: quantities[name] for name in ("energy",) if name in quantities}
 
 

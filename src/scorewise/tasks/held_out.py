@@ -21,20 +21,22 @@ class HeldOutNumber:
 
     def __init__(self, device: torch.device) -> None:
         self._values, self._places = (CatMetric(nan_strategy="disable").to(device) for _ in range(2))
+        self._shape = torch.Size()
 
     def add(self, values_B: Tensor, index_B: Tensor | None) -> None:
         """Add the numbers of some examples.
 
         Args:
-            values_B: the numbers.
+            values_B: the numbers; or several of every example, (B, L).
             index_B: places of the examples in their split; None: they are in no split.
         """
-        self._values.update(values_B.detach())
-        self._places.update(torch.full_like(values_B, -1) if index_B is None else index_B)
+        self._shape = values_B.shape[1:]
+        self._values.update(values_B.detach().flatten())
+        self._places.update(values_B.new_full((len(values_B),), -1) if index_B is None else index_B)
 
     def values(self) -> Tensor:
-        """Return all numbers, finite or not, float64, shape (N,)."""
-        return joined(self._values).double()
+        """Return all numbers, finite or not, float64, shape (N,); or (N, L)."""
+        return joined(self._values).double().reshape(-1, *self._shape)
 
     def finite(self) -> Tensor:
         """Return the numbers that are finite, float64."""

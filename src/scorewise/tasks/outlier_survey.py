@@ -55,18 +55,34 @@ class Judged(NamedTuple):
         return found
 
 
+class Ordinary(NamedTuple):
+    """What statistics need to know of in-distribution examples.
+
+    Args:
+        mean_nll: of held-out ones, nats; None where no statistic needs a likelihood, or there is none to report.
+        profiles: of the scores of training examples at many levels of noise; None where no statistic needs them.
+    """
+
+    mean_nll: float | None = None
+    profiles: outliers.ScoreProfiles | None = None
+
+    def scores(self, quantities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return every statistic that follows from the quantities of examples."""
+        return outliers.outlier_scores(quantities, self.mean_nll, self.profiles)
+
+
 class Reference(NamedTuple):
     """What a user's examples are compared with.
 
     Args:
         statistic: its name.
-        mean_nll: of held-out in-distribution examples, nats; None where the statistic needs no likelihood.
+        ordinary: what the statistic needs to know of in-distribution examples.
         scores_N: of those.
         held_out: whether they were kept from training; with a data set that has no validation examples they were not.
     """
 
     statistic: str
-    mean_nll: float | None
+    ordinary: Ordinary
     scores_N: Tensor
     held_out: bool
 
@@ -131,13 +147,13 @@ class OutlierSurvey:
         Raises:
             UserError: no statistic is a number.
         """
-        mean_nll, statistics = self._held_out_mean(self.statistics, inside)
+        ordinary, statistics = self._ordinary(self.statistics, inside)
         wanted = outliers.quantities_behind(statistics)
         found = {INSIDE: inside}
         for label, source in self.out.items():
             found[label] = self.examiner.survey(source, "test", label, wanted, self.images)
             self._warn_of_tails(label, found[label])
-        scores = {label: outliers.outlier_scores(each, mean_nll) for label, each in found.items()}
+        scores = {label: ordinary.scores(each) for label, each in found.items()}
         statistics = _that_are_numbers(statistics, scores)
         per_set = {label: {name: each[name] for name in statistics} for label, each in scores.items()}
         choose_on = self.choose_on or next(iter(self.out))
@@ -146,13 +162,24 @@ class OutlierSurvey:
             outliers.compare(per_set.pop(INSIDE), per_set, choose_on, resamples, seed),
         )
 
-    def _held_out_mean(
+    def _ordinary(
         self, statistics: Sequence[str], inside: Mapping[str, Tensor] | None = None
-    ) -> tuple[float | None, tuple[str, ...]]:
-        """Return the mean nll of held-out examples, where statistics ask for it, and the statistics that there are.
+    ) -> tuple[Ordinary, tuple[str, ...]]:
+        """Return what statistics ask of in-distribution examples, and the statistics that there are.
 
         Those of a likelihood that may not be reported are left out, with a warning.
         """
+        profiles = None
+        if "profile" in outliers.quantities_behind(statistics):
+            # Not held-out ones, which would be among their own nearest and look more ordinary than new examples.
+            learned = self.examiner.survey(self.source, "train", "train", ("profile",), self.images, last=True)
+            profiles = outliers.ScoreProfiles(learned["profile"])
+        mean_nll, usable = self._held_out_mean(statistics, inside)
+        return Ordinary(mean_nll, profiles), usable
+
+    def _held_out_mean(
+        self, statistics: Sequence[str], inside: Mapping[str, Tensor] | None = None
+    ) -> tuple[float | None, tuple[str, ...]]:
         if not set(statistics) & set(OF_LIKELIHOOD):
             return None, tuple(statistics)
         reference = self._held_out(("nll",))
@@ -192,7 +219,7 @@ class OutlierSurvey:
             UserError: the statistic needs a likelihood, and the model has none to report.
         """
         name = statistic or self._chosen() or next(one for one in BY_DEFAULT if one in self.statistics)
-        mean_nll, usable = self._held_out_mean((name,))
+        ordinary, usable = self._ordinary((name,))
         if not usable:
             raise UserError(
                 f"task.statistic={name} needs a likelihood, which this model has none of to report (the warning says "
@@ -200,7 +227,7 @@ class OutlierSurvey:
             )
         found = self._held_out(outliers.quantities_behind((name,)))
         held_out = self.source.count("val") > 0
-        return Reference(name, mean_nll, outliers.outlier_scores(found, mean_nll)[name], held_out)
+        return Reference(name, ordinary, ordinary.scores(found)[name], held_out)
 
     def _chosen(self) -> str | None:
         """Return the statistic that tells one outlier set best from held-out examples; None where none is named."""
@@ -208,11 +235,11 @@ class OutlierSurvey:
             return None
         label = self.choose_on
         self.prepare(label)
-        mean_nll, statistics = self._held_out_mean(self.statistics)
+        ordinary, statistics = self._ordinary(self.statistics)
         wanted = outliers.quantities_behind(statistics)
-        inside = outliers.outlier_scores(self._held_out(wanted), mean_nll)
+        inside = ordinary.scores(self._held_out(wanted))
         surveyed = self.examiner.survey(self.out[label], "test", label, wanted, self.images)
-        outside = outliers.outlier_scores(surveyed, mean_nll)
+        outside = ordinary.scores(surveyed)
         names = _that_are_numbers(statistics, {"held-out": inside, label: outside})
         return max(names, key=lambda name: outliers.detection(inside[name], outside[name])["auroc"])
 
@@ -220,7 +247,7 @@ class OutlierSurvey:
         """Return the outlier scores of other examples by the statistic of a reference, shape (B,)."""
         x_BD = self.examiner.noisy(x_BD, index_B, "predict")
         found = outliers.quantities(self.model, x_BD, outliers.quantities_behind((reference.statistic,)))
-        return outliers.outlier_scores(found, reference.mean_nll)[reference.statistic]
+        return reference.ordinary.scores(found)[reference.statistic]
 
 
 def _that_are_numbers(statistics: Sequence[str], scores: Mapping[str, Mapping[str, Tensor]]) -> tuple[str, ...]:
