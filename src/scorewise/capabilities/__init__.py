@@ -45,11 +45,12 @@ from scorewise.capabilities.protocols import (
     UncheckedDensity,
     Watched,
 )
-from scorewise.capabilities.rows import Cells, RowDensity
+from scorewise.capabilities.rows import CategoryCells, Cells, RowDensity
 from scorewise.version import renamed
 
 __all__ = [
     "PLAIN_NAMES",
+    "CategoryCells",
     "CausalFeatures",
     "Cells",
     "ClosedFormDensity",

@@ -29,6 +29,14 @@ class Cells(Protocol):
 
 
 @runtime_checkable
+class CategoryCells(Cells, Protocol):
+    """Says of cells that are categories how probable each of them is."""
+
+    def log_probs(self, d: int) -> Tensor:
+        """Return the log-probability of every category that column d can have, nats, shape (B, levels)."""
+
+
+@runtime_checkable
 class RowDensity(Protocol):
     """Has the density of every subset of the columns of a row; NaN marks a missing cell."""
 

@@ -8,24 +8,24 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, DensityMixin, OutlierMixin
+from sklearn.base import DensityMixin, OutlierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor
 
 from scorewise.data.tabular.columns import moments, varies
 from scorewise.data.tabular.far import far_values
-from scorewise.densities.replaced import ReplacedCells
+from scorewise.densities.complete_rows import CompleteRows
+from scorewise.densities.imputed import Imputed
+from scorewise.densities.incomplete_rows import RESOLUTION, IncompleteRows
+from scorewise.densities.reads_tables import MODELS, ReadsTables
 from scorewise.densities.training import Schedule
-from scorewise.densities.views import Recipe, Views
+from scorewise.densities.views import Recipe
 from scorewise.errors import names_of
-from scorewise.outliers import CellFindings, Explanation, conformal_p_values
+from scorewise.outliers import Explanation, conformal_p_values
+from scorewise.outliers.cells import INTERVAL
 
-RESOLUTION = 1e-13
-"""The scale of a constant column of numbers so large that 1 is none, as a share of them."""
-FARTHEST = 1e6
-"""Rows are looked at as if no cell were farther from the mean, in standard deviations of the column."""
 BATCH, WEIGHT_DECAY = 256, 1e-2
 """Of the training: rows per step, and the decay of AdamW."""
 JUDGED, KEPT = 100_000, 5000
@@ -33,20 +33,27 @@ JUDGED, KEPT = 100_000, 5000
 Array = NDArray[np.float64]
 
 
-class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[misc]
     """A density of a table, and how odd rows and cells are.
 
-    The density is that of the data with Gaussian noise of `smoothing` standard deviations in every column, in the
+    Complete rows of numbers and all others have a model each, and `model_` says which of the two was fitted.
+
+    Of complete rows of numbers the density is that of the data with Gaussian noise of `smoothing` standard deviations in every column, in the
     columns' own units: autoregressive networks in several orders, each a product of mixtures of Gaussians by maximum
     likelihood, mixed with one Gaussian and with kernels as held-out rows weigh them. `outlier_score` and `pvalues` add
     two more views, distances to the nearest rows and the sizes of scores at ten levels of noise. `decision_function`
     and `predict` go by the density alone, because scikit-learn ties them to `score_samples`.
 
+    Of a data frame with categories, text, booleans or missing cells, and of an array with missing cells (NaN), it is one
+    network of any order with a law per column, see `ByColumn`: `score_samples` has log q of what is observed of a row,
+    `explain` every cell given all observed others, `impute` the missing ones, and `sample` is a data frame again.
+
     A constant column (its values may differ by a few units in the last place) counts as one of standard deviation 1,
     with a warning; another warning names values that are so far away that they hide the others.
 
     Args:
-        smoothing: standard deviation of the noise, in those of the columns.
+        smoothing: standard deviation of the noise, in those of the columns; with one law per column, which have no
+            noise, a law of numbers is no narrower than a third of it.
         terms: Gaussians per conditional.
         hidden: sizes of the hidden layers of a network.
         steps: of training, of each network.
@@ -55,11 +62,13 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         orders: networks; those after the first have random orders.
         contamination: the share of the training rows that `predict` calls outliers.
         calibration: the share of the rows that is kept from all fitting, for p-values; of many rows 5,000 are.
+        model: auto; or views, for complete rows of numbers, or any_order, where rows to come may have missing cells.
         random_state: seed of weights, batches, noise and samples.
 
     Attributes:
-        views_: what was fitted to standardised columns.
-        mean_, scale_: of the columns.
+        model_: what was fitted; it says which of the two it is.
+        frame_: the columns of the data frame that it was fitted to; None of an array.
+        mean_, scale_: of the columns; 0 and 1 of categories.
         calibration_scores_: outlier scores of the rows that were kept from fitting.
         offset_: the least `score_samples` of a row that `predict` calls an inlier.
         n_features_in_: columns.
@@ -87,6 +96,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         "orders": [Interval(Integral, 1, None, closed="left")],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "calibration": [Interval(Real, 0, 0.5, closed="both")],
+        "model": [StrOptions({*MODELS})],
         "random_state": ["random_state"],
     }
 
@@ -101,45 +111,60 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         orders: int = 2,
         contamination: float = 0.05,
         calibration: float = 0.1,
+        model: str = "auto",
         random_state: int | None = None,
     ) -> None:
         self.smoothing, self.terms, self.hidden, self.steps = smoothing, terms, hidden, steps
         self.lr, self.ordering, self.orders = lr, ordering, orders
-        self.contamination, self.calibration, self.random_state = contamination, calibration, random_state
+        self.contamination, self.calibration = contamination, calibration
+        self.model, self.random_state = model, random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Fit the density to the rows of X (n, D)."""
+        """Fit the density to the rows of X (n, D), an array or a data frame."""
         self._validate_params()
         if not (len(self.hidden) and all(isinstance(n, Integral) and n > 0 for n in self.hidden)):
             raise ValueError(f"hidden={self.hidden} must be positive whole numbers, one per hidden layer")
-        x_ND = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        self._scale(torch.as_tensor(x_ND))
+        table = self._read(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        order = np.random.default_rng(seed).permutation(len(x_ND))
-        kept, fitted = np.split(order, [min(KEPT, int(self.calibration * len(x_ND)))])
-        self.views_ = Views.fitted(self._standard(x_ND[fitted]), self._recipe(x_ND.shape[1], seed))
-        self.calibration_scores_ = self._outlier_score(x_ND[kept]).numpy()
-        judged = self._log_density(x_ND[order[:JUDGED]])
+        order = np.random.default_rng(seed).permutation(len(table))
+        kept, fitted = np.split(order, [min(KEPT, int(self.calibration * len(table)))])
+        x_ND = self._numbers(table, fitted)
+        any_order, recipe = self._takes_any_order(x_ND), self._recipe(x_ND.shape[1], seed)
+        self.mean_, self.scale_ = self._scale(torch.as_tensor(x_ND))
+        if any_order:
+            names = self._columns(x_ND.shape[1])
+            self.model_ = IncompleteRows.fitted(x_ND[fitted], names, self._codes(), recipe)
+        else:
+            self.model_ = CompleteRows.fitted(x_ND[fitted], self.mean_, self.scale_, recipe)
+        self.calibration_scores_ = self.model_.outlier_score(x_ND[kept]).numpy()
+        judged = self.model_.log_prob(x_ND[order[:JUDGED]])
         self.offset_ = float(np.percentile(judged, 100 * self.contamination))
         return self
 
-    def _scale(self, x_ND: Tensor) -> None:
-        """Set the means and scales of the columns, and warn of constant ones and of values that hide the others."""
-        (mean_D, spread_D), varies_D = moments(x_ND), varies(x_ND)
-        resolution_D = (RESOLUTION * mean_D.abs()).clamp(min=1.0)
-        self.mean_, self.scale_ = mean_D.numpy(), torch.where(varies_D, spread_D, resolution_D).numpy()
-        names = self._columns(x_ND.shape[1])
-        if constant := [name for name, several in zip(names, varies_D.tolist(), strict=True) if not several]:
-            warnings.warn(
-                f"columns with one value only count as ones of standard deviation 1: {names_of(constant)}", stacklevel=3
-            )
-        columns = varies_D.nonzero()[:, 0].tolist()
-        for one in far_values(x_ND, torch.as_tensor(self.scale_), self.smoothing, columns):
+    def _scale(self, x_ND: Tensor) -> tuple[Array, Array]:
+        """Return the means and scales of the columns, and warn of empty and constant ones and of values that hide others."""
+        names, codes = self._columns(x_ND.shape[1]), self._codes()
+        there_D, varies_D = (~x_ND.isnan()).any(0), varies(x_ND)
+        if not bool(there_D.any()):
+            raise ValueError("X has no value in any cell: give rows with some")
+        of_numbers = [d for d, name in enumerate(names) if there_D[d] and name not in codes]
+        mean_D, scale_D = torch.zeros_like(x_ND[0]), torch.ones_like(x_ND[0])
+        if of_numbers:
+            mean_D[of_numbers], spread_d = moments(x_ND[:, of_numbers])
+            resolution_d = (RESOLUTION * mean_D[of_numbers].abs()).clamp(min=1.0)
+            scale_D[of_numbers] = torch.where(varies_D[of_numbers], spread_d, resolution_d)
+        self._warn("columns without any value are not part of the density", ~there_D)
+        self._warn("columns with one value only count as ones of standard deviation 1", there_D & ~varies_D)
+        columns = [d for d in of_numbers if varies_D[d]]
+        for one in far_values(x_ND, scale_D, self.smoothing, columns):
             warnings.warn(one.sentence(names[one.column], str(one.row)), stacklevel=3)
+        return mean_D.numpy(), scale_D.numpy()
 
-    def _columns(self, dims: int) -> list[str]:
-        """Return the names of the columns: those of a data frame, or their places."""
-        return [str(name) for name in getattr(self, "feature_names_in_", range(dims))]
+    def _warn(self, what: str, which_D: Tensor) -> None:
+        """Warn of some columns by name."""
+        names = self._columns(len(which_D))
+        if some := [name for name, one in zip(names, which_D.tolist(), strict=True) if one]:
+            warnings.warn(f"{what}: {names_of(some)}", stacklevel=4)
 
     def _recipe(self, dims: int, seed: int) -> Recipe:
         """Return how to fit a table of so many columns."""
@@ -148,28 +173,12 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
         return Recipe(self.smoothing, self.terms, self.hidden, [self.ordering, *others], schedule, seed % 2**30)
 
-    def _standard(self, x_ND: Array) -> Tensor:
-        """Return rows in standard deviations of the columns from their means."""
-        return torch.as_tensor((x_ND - self.mean_) / self.scale_).clamp(-FARTHEST, FARTHEST)
-
-    def _checked(self, X: ArrayLike) -> Array:
-        """Return rows of the fitted columns."""
-        check_is_fitted(self)
-        x_ND: Array = validate_data(self, X, dtype=np.float64, reset=False)
-        return x_ND
-
-    @torch.no_grad()
-    def _log_density(self, x_ND: Array) -> Array:
-        parts = [self.views_.density.log_prob(z_BD) for z_BD in self._standard(x_ND).split(4096)]
-        found: Array = torch.cat(parts).numpy() - np.log(self.scale_).sum()
-        return found
-
-    def _outlier_score(self, x_ND: Array) -> Tensor:
-        return self.views_.outlier_score(self._standard(x_ND)) if len(x_ND) else torch.zeros(0).double()
-
     def score_samples(self, X: ArrayLike) -> Array:
-        """Return log q(x) of every row in nats, in the columns' own units, shape (n,)."""
-        return self._log_density(self._checked(X))
+        """Return log q of every row in nats, in the columns' own units, shape (n,).
+
+        Of a row with missing cells, that of what is observed; of categories and whole numbers, their probability.
+        """
+        return self.model_.log_prob(self._checked(X))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the mean of `score_samples`, as GaussianMixture has it."""
@@ -184,8 +193,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def outlier_score(self, X: ArrayLike) -> Array:
-        """Return how odd every row is by all views, shape (n,): larger means odder."""
-        found: Array = self._outlier_score(self._checked(X)).numpy()
+        """Return how odd every row is, by all views, or by the density beside that of usual cells; larger means odder."""
+        found: Array = self.model_.outlier_score(self._checked(X)).numpy()
         return found
 
     def pvalues(self, X: ArrayLike) -> Array:
@@ -194,19 +203,21 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
         Raises:
             ValueError: no row was kept from fitting.
         """
-        score_B = self._outlier_score(self._checked(X))
+        return self._p(self.model_.outlier_score(self._checked(X))).numpy()
+
+    def _p(self, score_B: Tensor) -> Tensor:
         if not len(self.calibration_scores_):
             raise ValueError(
                 f"calibration={self.calibration:g} kept no row from fitting, and p-values count such rows: fit with a "
                 "larger share, or more rows"
             )
-        found: Array = conformal_p_values(score_B, torch.as_tensor(self.calibration_scores_)).numpy()
-        return found
+        return conformal_p_values(score_B, torch.as_tensor(self.calibration_scores_))
 
     def explain(self, X: ArrayLike, judged: ArrayLike | None = None) -> Explanation:
         """Return how odd rows and their cells are, and what was expected, in the columns' own units.
 
-        Every cell costs about a hundred densities: give the rows that matter, the oddest of `outlier_score` say.
+        Of complete rows of numbers every cell costs about a hundred densities: give the rows that matter, the oddest of
+        `outlier_score` say.
 
         Args:
             X: the rows.
@@ -214,16 +225,38 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
                 none, since rows that were chosen have none of their own.
         """
         x_ND = self._checked(X)
-        score_B, p_B = self._outlier_score(x_ND), torch.as_tensor(self.pvalues(X))
-        z_BD = self._standard(x_ND)
-        cells = ReplacedCells.of(self.views_.density, z_BD, self.views_.nodes)
-        found = CellFindings.among(cells, z_BD).in_units(torch.as_tensor(self.mean_), torch.as_tensor(self.scale_))
+        score_B = self.model_.outlier_score(x_ND)
+        names = self._columns(x_ND.shape[1])
         rows = [str(name) for name in getattr(X, "index", range(len(x_ND)))]
         judged_N = None if judged is None else torch.as_tensor(np.asarray(judged, dtype=np.float64))
-        return Explanation(rows, self._columns(x_ND.shape[1]), score_B, p_B, found, judged_N=judged_N)
+        columns, labels = [names[d] for d in self.model_.used], self._labels()
+        found = self.model_.cells(x_ND)
+        return Explanation(rows, columns, score_B, self._p(score_B), found, labels=labels, judged_N=judged_N)
 
-    def sample(self, n_samples: int = 1, random_state: int | None = None) -> Array:
-        """Return new rows (n, D), with the noise of the smoothing, in the columns' own units.
+    def impute(self, X: ArrayLike, draws: int = 20, random_state: int | None = None) -> Imputed:
+        """Return the missing cells of rows given the observed ones: draws, their means, and intervals of 90 %.
+
+        Args:
+            X: the rows; a column that had no value in the fit stays as it is.
+            draws: per missing cell.
+            random_state: of the draws; None: that of the estimator.
+
+        Raises:
+            ValueError: what was fitted is of complete rows, or there are fewer than one draw.
+        """
+        check_is_fitted(self)
+        if not isinstance(self.model_, IncompleteRows):
+            raise ValueError("this was fitted to complete rows, which lack nothing: fit it with model='any_order'")
+        x_ND, generator = self._checked(X), self._generator(random_state)
+        drawn = [self.model_.fill(x_ND, generator) for _ in range(_count("draws", draws))]
+        ends = self.model_.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
+        index = getattr(X, "index", None)
+        return Imputed.of(x_ND, drawn, ends, lambda rows_ND: self._as_given(rows_ND, index))
+
+    def sample(self, n_samples: int = 1, random_state: int | None = None) -> Any:
+        """Return new rows (n, D) in the columns' own units, those of complete rows with the noise of the smoothing.
+
+        They are an array, or where a data frame with categories or missing cells was fitted, one with its types.
 
         Args:
             n_samples: n.
@@ -233,13 +266,15 @@ class ScoreDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[m
             ValueError: fewer than one sample.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be a whole number of at least 1")
+        x_ND = self.model_.sample(_count("n_samples", n_samples), self._generator(random_state))
+        return self._as_given(x_ND) if self.model_.takes_missing else x_ND
+
+    def _generator(self, random_state: int | None) -> Generator:
         random_state = self.random_state if random_state is None else random_state
-        seed = int(check_random_state(random_state).randint(2**31 - 1))
-        with torch.no_grad():
-            z_ND = self.views_.density.sample(int(n_samples), torch.Generator().manual_seed(seed))
-        with np.errstate(over="ignore"):
-            x_ND = z_ND.numpy() * self.scale_ + self.mean_
-        found: Array = x_ND.clip(-np.finfo(np.float64).max, np.finfo(np.float64).max)
-        return found
+        return Generator().manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
+
+
+def _count(name: str, count: object) -> int:
+    if not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"{name}={count} must be a whole number of at least 1")
+    return int(count)

@@ -79,7 +79,7 @@ class Views:
         Equal rows are on one side of the split, or those that were held out would be told of by their twins.
         """
         distinct_ND, twin_N = distinct(z_ND)
-        count = 0 if len(distinct_ND) < 10 else min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(distinct_ND))))
+        count = _held_out_of(len(distinct_ND))
         held_VD = distinct_ND[:count] if count else distinct_ND
         fit_ND = z_ND[twin_N >= count]
         density = _density(fit_ND, held_VD, recipe)
@@ -109,6 +109,19 @@ def distinct(z_ND: Tensor) -> tuple[Tensor, Tensor]:
     first_G.scatter_reduce_(0, group_N, torch.arange(len(z_ND)), "amin")
     order_G = first_G.argsort()
     return z_ND[first_G[order_G]], order_G.argsort()[group_N]
+
+
+def _held_out_of(count: int) -> int:
+    """Return how many of so many distinct rows are held out; none of few."""
+    return 0 if count < 10 else min(MOST_HELD_OUT, max(1, round(HELD_OUT * count)))
+
+
+def held_out(z_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows to fit, and held-out ones, equal rows on one side; missing cells (NaN) are equal to each other."""
+    distinct_ND, twin_N = distinct(z_ND.nan_to_num(nan=torch.inf))
+    count = _held_out_of(len(distinct_ND))
+    held_VD = distinct_ND[:count] if count else distinct_ND
+    return z_ND[twin_N >= count], held_VD.masked_fill(held_VD.isinf(), torch.nan)
 
 
 @torch.no_grad()

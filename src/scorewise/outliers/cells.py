@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import Cells, RowDensity
+from scorewise.capabilities import CategoryCells, Cells, RowDensity
 
 INTERVAL = 0.9
 """The share of the law of a cell that its interval holds."""
@@ -22,8 +22,8 @@ class CellFindings:
     Args:
         found_BD: the rows; NaN where a cell is missing, which has no p-value and no share.
         p_BD: two-sided p-values; where a value has a mass, half of it counts (mid-p).
-        expected_BD: medians.
-        low_BD, high_BD: the ends of the central interval of 90 %.
+        expected_BD: medians; of categories the most probable one, where the model says how probable each is.
+        low_BD, high_BD: the ends of the central interval of 90 %; such categories have none (NaN).
         share_BD: of the surprise of the row, - log p summed over its cells, in [0, 1].
 
     Example:
@@ -59,6 +59,10 @@ class CellFindings:
         """Return the same from what a density said of the cells of the rows already."""
         p_BD = two_sided(cells, unordered)
         low_BD, expected_BD, high_BD = (cells.quantile(u) for u in ((1 - INTERVAL) / 2, 0.5, (1 + INTERVAL) / 2))
+        if isinstance(cells, CategoryCells):
+            for d in unordered:
+                expected_BD[:, d] = cells.log_probs(d).argmax(-1).to(expected_BD)
+                low_BD[:, d] = high_BD[:, d] = torch.nan
         surprise_BD = -p_BD.log()
         share_BD = surprise_BD / surprise_BD.nansum(-1, keepdim=True).clamp(min=SMALLEST)
         return cls(x_BD, p_BD, expected_BD, low_BD, high_BD, share_BD)
@@ -82,11 +86,27 @@ def two_sided(cells: Cells, unordered: Collection[int] = ()) -> Tensor:
 
     Args:
         cells: what a model says of them.
-        unordered: columns of categories without an order, which have no sides: the probability of what was found stands
-            for their p-value.
+        unordered: columns of categories without an order, which have no sides: their p-value is the probability of less
+            probable categories and half of that of equally probable ones, or where the model does not say them, the
+            probability of what was found.
     """
-    middle_BD = 0.5 * (cells.below_BD + cells.at_most_BD)
+    below_BD, at_most_BD = cells.below_BD, cells.at_most_BD
+    middle_BD = 0.5 * (below_BD + at_most_BD)
     p_BD = 2 * torch.minimum(middle_BD, 1 - middle_BD)
     for d in unordered:
-        p_BD[:, d] = cells.at_most_BD[:, d] - cells.below_BD[:, d]
+        p_BD[:, d] = (at_most_BD - below_BD)[:, d]
+        if isinstance(cells, CategoryCells):
+            p_BD[:, d] = _of_category(cells.log_probs(d).exp(), p_BD[:, d])
     return p_BD.clamp(SMALLEST, 1.0)
+
+
+def _of_category(p_BK: Tensor, found_B: Tensor) -> Tensor:
+    """Return the probability of categories that are less probable than one, and half of that of those that are as it.
+
+    Args:
+        p_BK: of all categories.
+        found_B: of the one; NaN where a cell is missing, and then so is what is returned.
+    """
+    found_B1, slack = found_B[:, None], 1 + 8 * torch.finfo(p_BK.dtype).eps
+    counts_BK = 0.5 * (p_BK < found_B1 / slack).to(p_BK) + 0.5 * (p_BK <= found_B1 * slack).to(p_BK)
+    return torch.where(found_B.isnan(), torch.nan, (counts_BK * p_BK).sum(-1))

@@ -56,18 +56,19 @@ def far_values(raw_ND: Tensor, scale_D: Tensor, smoothing: float, columns: Seque
     """Return the far values that hide the others of their column under the smoothing, or are codes; one per column.
 
     Args:
-        raw_ND: training rows, float64, in the columns' own units.
+        raw_ND: training rows, float64, in the columns' own units; NaN where a cell is missing.
         scale_D: standard deviations of the columns.
         smoothing: standard deviation of the noise, in those of the columns.
         columns: places of the columns of numbers.
     """
     found = []
     for d in columns:
-        x_N = raw_ND[:, d]
+        there_N = (~raw_ND[:, d].isnan()).nonzero()[:, 0]
+        x_N = raw_ND[there_N, d]
         width, away_N = _width(x_N), 0.5 * x_N - 0.5 * x_N.median()  # the difference itself may be too large
-        row = int(away_N.abs().argmax())
-        one = FarValue(d, row, float(x_N[row]), smoothing * float(scale_D[d]), width)
-        if float(away_N[row].abs()) > 0.5 * FAR * width and (one.noise > width or one.is_code):
+        place = int(away_N.abs().argmax())
+        one = FarValue(d, int(there_N[place]), float(x_N[place]), smoothing * float(scale_D[d]), width)
+        if float(away_N[place].abs()) > 0.5 * FAR * width and (one.noise > width or one.is_code):
             found.append(one)
     return found
 

@@ -55,6 +55,14 @@ class RowCells:
         """P(y <= x) of every cell, NaN where it is missing."""
         return self.laws.distribution(self.x_BD, self.c_BDF).at_most
 
+    def log_probs(self, d: int) -> Tensor:
+        """Return the log-probability of every category that column d can have, nats, shape (B, levels)."""
+        law, place = self.laws.law(d), self.laws.place[d][1]
+        codes_K = torch.arange(int(law.get_buffer("levels")[place]), device=self.x_BD.device)
+        q_BK = codes_K.to(self.x_BD).expand(len(self.x_BD), -1)
+        c_BKF = self.c_BDF[:, [d], :-1].expand(-1, len(codes_K), -1)
+        return law.log_prob(q_BK, c_BKF, torch.full_like(codes_K, place))
+
     def quantile(self, u: float) -> Tensor:
         """Return the least value of every cell, the missing ones too, with P(y <= value) >= u; shape (B, D)."""
         return self.laws.quantile(torch.full_like(self.x_BD, u), self.c_BDF)

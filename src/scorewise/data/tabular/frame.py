@@ -1,0 +1,211 @@
+"""Data frames as numbers and back: categories as codes, missing cells as NaN."""
+
+import importlib
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorewise.data.tabular.categories import CATEGORIES
+from scorewise.data.tabular.cells import shown
+from scorewise.errors import names_of, printable
+
+DATES = ("date", "datetime", "datetime64", "Timestamp", "Timedelta", "timedelta", "timedelta64", "time", "Period")
+"""Types of cells that are no numbers and too many to be categories."""
+Array = NDArray[np.float64]
+
+
+def is_frame(table: object) -> bool:
+    """Return whether a table is a data frame, as pandas has them."""
+    return hasattr(table, "iloc") and hasattr(table, "columns") and hasattr(table, "dtypes")
+
+
+@final
+@dataclass(frozen=True)
+class FrameColumn:
+    """A column of a data frame.
+
+    Args:
+        name: of the column.
+        dtype: its type there.
+        words: the categories that stand for codes 0, 1 and so on; None: numbers.
+    """
+
+    name: str
+    dtype: Any
+    words: tuple[Hashable, ...] | None
+
+    @classmethod
+    def found(cls, name: str, column: Any, fitted: NDArray[np.int64]) -> Self:
+        """Return what a column holds.
+
+        Args:
+            name: of the column.
+            column: the column.
+            fitted: the places of the rows whose categories count.
+
+        Raises:
+            ValueError: neither numbers nor few enough categories.
+        """
+        if _of_numbers(column.dtype):
+            return cls(name, column.dtype, None)
+        if _kind(column.dtype) == "b":
+            return cls(name, column.dtype, (False, True))
+        cells = _cells(column)
+        there = [cell for cell in cells if cell is not None]
+        of_categories = hasattr(column.dtype, "categories") and hasattr(column.dtype, "ordered")
+        if date := next((cell for cell in there if type(cell).__name__ in DATES), None):
+            raise ValueError(
+                f"column {printable(name)} holds dates ({shown(str(date))} say): turn it into numbers, days since the "
+                "first of them say, or into categories, or leave it out"
+            )
+        if not of_categories and not {type(cell) for cell in there} <= {str, np.str_}:
+            if all(isinstance(cell, bool | np.bool_) for cell in there):
+                return cls(name, column.dtype, (False, True))
+            odd = next((cell for cell in there if not _is_number(cell)), None)
+            if odd is None:
+                return cls(name, column.dtype, None)
+            raise ValueError(
+                f"column {printable(name)} holds {type(odd).__name__} ({shown(str(odd))}) among other things: make it "
+                "numbers, text or a category"
+            )
+        seen = {cells[i] for i in fitted.tolist()} - {None}
+        known = [word for word in column.dtype.categories if word in seen] if of_categories else sorted(map(str, seen))
+        if len(known) > CATEGORIES:
+            raise ValueError(
+                f"column {printable(name)} has {len(known):,} values of text, and at most {CATEGORIES} are categories: "
+                "leave it out, make it the index, or group the rare ones"
+            )
+        return cls(name, column.dtype, tuple(known))
+
+    def numbers(self, column: Any) -> Array:
+        """Return the cells as numbers: NaN for missing ones, one code more than there are for an unknown category.
+
+        Raises:
+            ValueError: a cell is no number where there must be one, or an infinite one.
+        """
+        if self.words is None:
+            return self._finite(column)
+        code = {word: float(i) for i, word in enumerate(self.words)}
+        new = float(len(self.words))
+        return np.array([math.nan if cell is None else _code(cell, code, new) for cell in _cells(column)])
+
+    def _finite(self, column: Any) -> Array:
+        if _of_numbers(column.dtype) and isinstance(column.dtype, np.dtype):
+            number_N = np.asarray(column, dtype=np.float64)
+        else:
+            cells = _cells(column)
+            if odd := [cell for cell in cells if cell is not None and not _is_number(cell)]:
+                raise ValueError(f"column {printable(self.name)} holds numbers, and {shown(str(odd[0]))} is none")
+            number_N = np.array([math.nan if cell is None else float(cell) for cell in cells])
+        if np.isinf(number_N).any():
+            raise ValueError(f"column {printable(self.name)} holds an infinite number: leave such cells blank")
+        return number_N
+
+    def labels(self) -> list[str]:
+        """Return the categories as text, and what stands for any other."""
+        return [*(str(word) for word in self.words or ()), "unknown"]
+
+    def series(self, number_N: Array) -> Any:
+        """Return numbers as a column of the type that this has; one that has no missing cells as numbers if need be."""
+        pandas = importlib.import_module("pandas")
+        missing_N = np.isnan(number_N)
+        if self.words is not None:
+            codes = number_N.round()
+            cells = [
+                None if gap or not 0 <= code < len(self.words) else self.words[int(code)]
+                for gap, code in zip(missing_N, codes, strict=True)
+            ]
+            typed = self.dtype if not (self.dtype == bool and None in cells) else "boolean"
+            return pandas.Series(cells, dtype=typed)
+        if _kind(self.dtype) not in "iu":
+            return pandas.Series(number_N).astype(self.dtype)
+        bits, signed = 8 * self.dtype.itemsize, _kind(self.dtype) == "i"
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        whole_N = np.where(missing_N, 0, number_N).round()
+        found = pandas.Series([min(max(int(whole), low), high) for whole in whole_N.tolist()])
+        if not missing_N.any():
+            return found.astype(self.dtype)
+        nullable = self.dtype if not isinstance(self.dtype, np.dtype) else "Int64"
+        return found.astype(nullable).mask(missing_N)
+
+
+@final
+@dataclass(frozen=True)
+class Frame:
+    """The columns of a data frame.
+
+    Args:
+        columns: each of them.
+    """
+
+    columns: tuple[FrameColumn, ...]
+
+    @classmethod
+    def found(cls, table: Any, fitted: NDArray[np.int64]) -> Self:
+        """Return what the columns of a data frame hold.
+
+        Args:
+            table: the data frame.
+            fitted: the places of the rows whose categories count.
+
+        Raises:
+            ValueError: two columns have one name, or see `FrameColumn.found`.
+        """
+        names = [str(name) for name in table.columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several columns are named {names_of(twice)}: rename all but one")
+        return cls(
+            tuple(FrameColumn.found(name, table.iloc[:, d], fitted) for d, name in enumerate(names))
+        )
+
+    def numbers(self, table: Any) -> Array:
+        """Return the rows of a data frame, or of an array, with these columns, shape (N, D)."""
+        parts = [table.iloc[:, d] if is_frame(table) else np.asarray(table)[:, d] for d in range(len(self.columns))]
+        return np.stack([column.numbers(part) for column, part in zip(self.columns, parts, strict=True)], 1)
+
+    def of_numbers(self, x_ND: Array, index: Any = None) -> Any:
+        """Return rows as a data frame of these columns, each in its type."""
+        pandas = importlib.import_module("pandas")
+        series = {column.name: column.series(x_ND[:, d]) for d, column in enumerate(self.columns)}
+        found = pandas.DataFrame(series)
+        return found if index is None else found.set_axis(index)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all columns are numbers."""
+        return all(column.words is None for column in self.columns)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the columns."""
+        return [column.name for column in self.columns]
+
+
+def _kind(dtype: Any) -> str:
+    """Return the letter of a type: i, u, f for numbers, b for yes and no."""
+    return str(getattr(dtype, "kind", "O"))
+
+
+def _of_numbers(dtype: Any) -> bool:
+    return _kind(dtype) in "iuf"
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, Real | np.integer | np.floating) and not isinstance(cell, bool | np.bool_)
+
+
+def _code(cell: Hashable, code: dict[Hashable, float], new: float) -> float:
+    found = code.get(cell)
+    return code.get(str(cell), new) if found is None else found
+
+
+def _cells(column: Any) -> list[Any]:
+    """Return the cells of a column, None for missing ones."""
+    cells = np.asarray(column, dtype=object).tolist()
+    missing = column.isna().tolist() if hasattr(column, "isna") else [cell is None or cell != cell for cell in cells]
+    return [None if gap else cell for cell, gap in zip(cells, missing, strict=True)]

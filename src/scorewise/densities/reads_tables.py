@@ -1,0 +1,107 @@
+"""Reading the tables that are handed to an estimator: arrays of numbers, and data frames of anything."""
+
+from abc import ABC
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from scorewise.data.tabular.frame import Frame, is_frame
+from scorewise.densities.table_density import Array, TableDensity
+
+MODELS = ("auto", "views", "any_order")
+"""What can be fitted: `views` of complete rows of numbers, `any_order` of any; `auto` decides by the table."""
+
+
+class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
+    """An estimator whose tables are numbers inside: NaN where a cell is missing, and codes of categories.
+
+    Attributes:
+        frame_: the columns of the data frame that it was fitted to; None of an array.
+        model_: what was fitted.
+    """
+
+    model: str
+    frame_: Frame | None
+    model_: TableDensity
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn asks of an estimator: missing cells are allowed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _read(self, X: Any) -> Any:
+        """Return a table with as many rows as can be fitted: a data frame as it is, else an array of numbers."""
+        if not is_frame(X):
+            return validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite="allow-nan")
+        validate_data(self, X, skip_check_array=True)
+        if len(X) < 2 or not len(X.columns):
+            raise ValueError(
+                f"Found array with {len(X)} sample(s) and {len(X.columns)} feature(s) while a minimum of 2 and of 1 is "
+                "required"
+            )
+        return X
+
+    def _numbers(self, table: Any, fitted: NDArray[np.int64]) -> Array:
+        """Return the rows of such a table as numbers, and keep what its columns hold.
+
+        Args:
+            table: see `_read`.
+            fitted: the places of the rows whose categories count.
+        """
+        self.frame_ = Frame.found(table, fitted) if is_frame(table) else None
+        found: Array = table if self.frame_ is None else self.frame_.numbers(table)
+        return found
+
+    def _takes_any_order(self, x_ND: Array) -> bool:
+        """Return whether a table is for a model of any order: where cells are missing or columns are categories.
+
+        Raises:
+            ValueError: it is, and the settings ask for another one.
+        """
+        whole = not np.isnan(x_ND).any() and (self.frame_ is None or self.frame_.plain)
+        if self.model == "views" and not whole:
+            raise ValueError(
+                "model='views' is for complete rows of numbers, and X has missing cells or categories: use model='auto'"
+            )
+        return self.model == "any_order" or not whole
+
+    def _checked(self, X: ArrayLike) -> Array:
+        """Return rows of the fitted columns as numbers."""
+        check_is_fitted(self)
+        if self.frame_ is not None and is_frame(X):
+            validate_data(self, X, skip_check_array=True, reset=False)
+            if not len(X):  # type: ignore[arg-type]
+                raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")
+            x_ND = self.frame_.numbers(X)
+        elif self.frame_ is not None and not self.frame_.plain:
+            raise ValueError("this was fitted to a data frame with categories: give a data frame with the same columns")
+        else:
+            x_ND = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
+        if np.isnan(x_ND).any() and not self.model_.takes_missing:
+            raise ValueError(
+                "X has missing cells (NaN), and this was fitted to complete rows: fit it with model='any_order'"
+            )
+        return x_ND
+
+    def _columns(self, dims: int) -> list[str]:
+        """Return the names of the columns: those of a data frame, or their places."""
+        return [str(name) for name in getattr(self, "feature_names_in_", range(dims))]
+
+    def _labels(self) -> dict[int, list[str]]:
+        """Return the categories of columns that have some, by their place among those that the model uses."""
+        columns = () if self.frame_ is None else self.frame_.columns
+        return {u: columns[d].labels() for u, d in enumerate(self.model_.used) if columns and columns[d].words}
+
+    def _codes(self) -> dict[str, tuple[str, ...]]:
+        """Return the categories of columns that have some by the name of the column."""
+        columns = () if self.frame_ is None else self.frame_.columns
+        return {one.name: tuple(map(str, one.words)) for one in columns if one.words}
+
+    def _as_given(self, x_ND: Array, index: Any = None) -> Any:
+        """Return rows as a table like the one that was fitted: a data frame where it has categories or missing cells."""
+        return x_ND if self.frame_ is None else self.frame_.of_numbers(x_ND, index)
+
