@@ -57,7 +57,7 @@ class CompleteRows(TableDensity):
         return self.views.outlier_score(self._standard(x_ND)) if len(x_ND) else torch.zeros(0).double()
 
     def cells(self, x_ND: Array) -> CellFindings:
-        """Return what was expected in every cell given all others of its row; a cell costs about a hundred densities."""
+        """Return what was expected in every cell given all others of its row, by a hundred densities each."""
         z_BD = self._standard(x_ND)
         found = CellFindings.among(ReplacedCells.of(self.views.density, z_BD, self.views.nodes), z_BD)
         return found.in_units(torch.as_tensor(self.mean_D), torch.as_tensor(self.scale_D))

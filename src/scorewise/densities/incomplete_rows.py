@@ -56,9 +56,7 @@ class IncompleteRows(TableDensity):
     width: int
 
     @classmethod
-    def fitted(
-        cls, x_ND: Array, names: Sequence[str], codes: Mapping[str, tuple[str, ...]], recipe: Recipe
-    ) -> Self:
+    def fitted(cls, x_ND: Array, names: Sequence[str], codes: Mapping[str, tuple[str, ...]], recipe: Recipe) -> Self:
         """Return the model of rows in random order.
 
         Args:
@@ -107,8 +105,10 @@ class IncompleteRows(TableDensity):
     def outlier_score(self, x_ND: Array) -> Tensor:
         """Return - log q of the observed cells less what such cells have on average, shape (N,).
 
-        So a row is no odder for cells that it has or lacks.
+        So rows that lack cells can be compared with others, roughly: what a cell has also depends on which are known.
         """
+        if not len(x_ND):
+            return torch.zeros(0).double()
         usual_N = torch.as_tensor(~_missing(x_ND[:, self.used])).to(self.expected_U) @ self.expected_U
         return -torch.as_tensor(self.log_prob(x_ND)) - usual_N
 

@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from scorewise.data.tabular.frame import Frame, is_frame
 from scorewise.densities.table_density import Array, TableDensity
 
-MODELS = ("auto", "views", "any_order")
-"""What can be fitted: `views` of complete rows of numbers, `any_order` of any; `auto` decides by the table."""
+ANY = "any"
+"""The ordering that asks for a model of any order, whatever the table."""
 
 
 class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
@@ -23,7 +23,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         model_: what was fitted.
     """
 
-    model: str
+    ordering: Any
     frame_: Frame | None
     model_: TableDensity
 
@@ -57,17 +57,9 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         return found
 
     def _takes_any_order(self, x_ND: Array) -> bool:
-        """Return whether a table is for a model of any order: where cells are missing or columns are categories.
-
-        Raises:
-            ValueError: it is, and the settings ask for another one.
-        """
+        """Return whether a table is for a model of any order: it has missing cells or categories, or it is asked for."""
         whole = not np.isnan(x_ND).any() and (self.frame_ is None or self.frame_.plain)
-        if self.model == "views" and not whole:
-            raise ValueError(
-                "model='views' is for complete rows of numbers, and X has missing cells or categories: use model='auto'"
-            )
-        return self.model == "any_order" or not whole
+        return not whole or (isinstance(self.ordering, str) and self.ordering == ANY)
 
     def _checked(self, X: ArrayLike) -> Array:
         """Return rows of the fitted columns as numbers."""
@@ -83,7 +75,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
             x_ND = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
         if np.isnan(x_ND).any() and not self.model_.takes_missing:
             raise ValueError(
-                "X has missing cells (NaN), and this was fitted to complete rows: fit it with model='any_order'"
+                "X has missing cells (NaN), and this was fitted to complete rows: fit it with ordering='any'"
             )
         return x_ND
 
@@ -102,6 +94,5 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         return {one.name: tuple(map(str, one.words)) for one in columns if one.words}
 
     def _as_given(self, x_ND: Array, index: Any = None) -> Any:
-        """Return rows as a table like the one that was fitted: a data frame where it has categories or missing cells."""
+        """Return rows as a table like the one that was fitted, an array or a data frame."""
         return x_ND if self.frame_ is None else self.frame_.of_numbers(x_ND, index)
-

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin, OutlierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
@@ -19,7 +19,7 @@ from scorewise.data.tabular.far import far_values
 from scorewise.densities.complete_rows import CompleteRows
 from scorewise.densities.imputed import Imputed
 from scorewise.densities.incomplete_rows import RESOLUTION, IncompleteRows
-from scorewise.densities.reads_tables import MODELS, ReadsTables
+from scorewise.densities.reads_tables import ANY, ReadsTables
 from scorewise.densities.training import Schedule
 from scorewise.densities.views import Recipe
 from scorewise.errors import names_of
@@ -38,14 +38,14 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
 
     Complete rows of numbers and all others have a model each, and `model_` says which of the two was fitted.
 
-    Of complete rows of numbers the density is that of the data with Gaussian noise of `smoothing` standard deviations in every column, in the
-    columns' own units: autoregressive networks in several orders, each a product of mixtures of Gaussians by maximum
-    likelihood, mixed with one Gaussian and with kernels as held-out rows weigh them. `outlier_score` and `pvalues` add
+    Of complete rows of numbers the density is that of the data with Gaussian noise of `smoothing` standard deviations
+    in every column, in the columns' own units: autoregressive networks in several orders, each a product of mixtures of
+    Gaussians by maximum likelihood, mixed with one Gaussian and with kernels as held-out rows weigh them. `outlier_score` and `pvalues` add
     two more views, distances to the nearest rows and the sizes of scores at ten levels of noise. `decision_function`
     and `predict` go by the density alone, because scikit-learn ties them to `score_samples`.
 
-    Of a data frame with categories, text, booleans or missing cells, and of an array with missing cells (NaN), it is one
-    network of any order with a law per column, see `ByColumn`: `score_samples` has log q of what is observed of a row,
+    Of a data frame with categories, text, booleans or missing cells, and of an array with missing cells (NaN), it is
+    one network of any order with a law per column, see `ByColumn`: `score_samples` has log q of what is observed of a row,
     `explain` every cell given all observed others, `impute` the missing ones, and `sample` is a data frame again.
 
     A constant column (its values may differ by a few units in the last place) counts as one of standard deviation 1,
@@ -58,11 +58,11 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         hidden: sizes of the hidden layers of a network.
         steps: of training, of each network.
         lr: the largest learning rate.
-        ordering: of the columns in the first network: raster, reverse, random, data_driven or a list.
+        ordering: of the columns in the first network: raster, reverse, random, data_driven or a list; any: one network
+            of all orders for complete rows of numbers too, where rows to come may have missing cells.
         orders: networks; those after the first have random orders.
         contamination: the share of the training rows that `predict` calls outliers.
         calibration: the share of the rows that is kept from all fitting, for p-values; of many rows 5,000 are.
-        model: auto; or views, for complete rows of numbers, or any_order, where rows to come may have missing cells.
         random_state: seed of weights, batches, noise and samples.
 
     Attributes:
@@ -96,7 +96,6 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         "orders": [Interval(Integral, 1, None, closed="left")],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "calibration": [Interval(Real, 0, 0.5, closed="both")],
-        "model": [StrOptions({*MODELS})],
         "random_state": ["random_state"],
     }
 
@@ -111,13 +110,11 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         orders: int = 2,
         contamination: float = 0.05,
         calibration: float = 0.1,
-        model: str = "auto",
         random_state: int | None = None,
     ) -> None:
         self.smoothing, self.terms, self.hidden, self.steps = smoothing, terms, hidden, steps
         self.lr, self.ordering, self.orders = lr, ordering, orders
-        self.contamination, self.calibration = contamination, calibration
-        self.model, self.random_state = model, random_state
+        self.contamination, self.calibration, self.random_state = contamination, calibration, random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit the density to the rows of X (n, D), an array or a data frame."""
@@ -129,9 +126,9 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         order = np.random.default_rng(seed).permutation(len(table))
         kept, fitted = np.split(order, [min(KEPT, int(self.calibration * len(table)))])
         x_ND = self._numbers(table, fitted)
-        any_order, recipe = self._takes_any_order(x_ND), self._recipe(x_ND.shape[1], seed)
+        recipe = self._recipe(x_ND.shape[1], seed)
         self.mean_, self.scale_ = self._scale(torch.as_tensor(x_ND))
-        if any_order:
+        if self._takes_any_order(x_ND):
             names = self._columns(x_ND.shape[1])
             self.model_ = IncompleteRows.fitted(x_ND[fitted], names, self._codes(), recipe)
         else:
@@ -142,7 +139,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         return self
 
     def _scale(self, x_ND: Tensor) -> tuple[Array, Array]:
-        """Return the means and scales of the columns, and warn of empty and constant ones and of values that hide others."""
+        """Return means and scales of the columns; warn of empty and constant ones, and of values that hide others."""
         names, codes = self._columns(x_ND.shape[1]), self._codes()
         there_D, varies_D = (~x_ND.isnan()).any(0), varies(x_ND)
         if not bool(there_D.any()):
@@ -170,15 +167,24 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         """Return how to fit a table of so many columns."""
         rng = np.random.default_rng(seed)
         others: list[Sequence[int]] = [rng.permutation(dims).tolist() for _ in range(1, self.orders)]
+        first = "raster" if isinstance(self.ordering, str) and self.ordering == ANY else self.ordering
         schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
-        return Recipe(self.smoothing, self.terms, self.hidden, [self.ordering, *others], schedule, seed % 2**30)
+        return Recipe(
+            self.smoothing,
+            self.terms,
+            self.hidden,
+            [first, *others],
+            schedule,
+            seed % 2**30,
+        )
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Return log q of every row in nats, in the columns' own units, shape (n,).
 
         Of a row with missing cells, that of what is observed; of categories and whole numbers, their probability.
         """
-        return self.model_.log_prob(self._checked(X))
+        x_ND = self._checked(X)
+        return self.model_.log_prob(x_ND)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the mean of `score_samples`, as GaussianMixture has it."""
@@ -193,8 +199,9 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def outlier_score(self, X: ArrayLike) -> Array:
-        """Return how odd every row is, by all views, or by the density beside that of usual cells; larger means odder."""
-        found: Array = self.model_.outlier_score(self._checked(X)).numpy()
+        """Return how odd every row is, larger means odder, by all views or by the density beside usual cells'."""
+        x_ND = self._checked(X)
+        found: Array = self.model_.outlier_score(x_ND).numpy()
         return found
 
     def pvalues(self, X: ArrayLike) -> Array:
@@ -203,7 +210,9 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         Raises:
             ValueError: no row was kept from fitting.
         """
-        return self._p(self.model_.outlier_score(self._checked(X))).numpy()
+        x_ND = self._checked(X)
+        found: Array = self._p(self.model_.outlier_score(x_ND)).numpy()
+        return found
 
     def _p(self, score_B: Tensor) -> Tensor:
         if not len(self.calibration_scores_):
@@ -246,7 +255,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         """
         check_is_fitted(self)
         if not isinstance(self.model_, IncompleteRows):
-            raise ValueError("this was fitted to complete rows, which lack nothing: fit it with model='any_order'")
+            raise ValueError("this was fitted to complete rows, which lack nothing: fit it with ordering='any'")
         x_ND, generator = self._checked(X), self._generator(random_state)
         drawn = [self.model_.fill(x_ND, generator) for _ in range(_count("draws", draws))]
         ends = self.model_.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))

@@ -1,5 +1,6 @@
 """Data frames as numbers and back: categories as codes, missing cells as NaN."""
 
+import datetime
 import importlib
 import math
 from collections.abc import Hashable, Sequence
@@ -14,8 +15,8 @@ from scorewise.data.tabular.categories import CATEGORIES
 from scorewise.data.tabular.cells import shown
 from scorewise.errors import names_of, printable
 
-DATES = ("date", "datetime", "datetime64", "Timestamp", "Timedelta", "timedelta", "timedelta64", "time", "Period")
-"""Types of cells that are no numbers and too many to be categories."""
+DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+"""Types of cells that are no numbers and too many to be categories; pandas' own are among them."""
 Array = NDArray[np.float64]
 
 
@@ -58,10 +59,10 @@ class FrameColumn:
         cells = _cells(column)
         there = [cell for cell in cells if cell is not None]
         of_categories = hasattr(column.dtype, "categories") and hasattr(column.dtype, "ordered")
-        if date := next((cell for cell in there if type(cell).__name__ in DATES), None):
+        if dates := [cell for cell in there if isinstance(cell, DATES)]:
             raise ValueError(
-                f"column {printable(name)} holds dates ({shown(str(date))} say): turn it into numbers, days since the "
-                "first of them say, or into categories, or leave it out"
+                f"column {printable(name)} holds dates ({shown(str(dates[0]))} say): turn it into numbers, "
+                "days since the first of them say, or into categories, or leave it out"
             )
         if not of_categories and not {type(cell) for cell in there} <= {str, np.str_}:
             if all(isinstance(cell, bool | np.bool_) for cell in there):
@@ -70,7 +71,7 @@ class FrameColumn:
             if odd is None:
                 return cls(name, column.dtype, None)
             raise ValueError(
-                f"column {printable(name)} holds {type(odd).__name__} ({shown(str(odd))}) among other things: make it "
+                f"column {printable(name)} holds {shown(repr(odd))} among other things: make it "
                 "numbers, text or a category"
             )
         seen = {cells[i] for i in fitted.tolist()} - {None}
@@ -159,9 +160,7 @@ class Frame:
         names = [str(name) for name in table.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several columns are named {names_of(twice)}: rename all but one")
-        return cls(
-            tuple(FrameColumn.found(name, table.iloc[:, d], fitted) for d, name in enumerate(names))
-        )
+        return cls(tuple(FrameColumn.found(name, table.iloc[:, d], fitted) for d, name in enumerate(names)))
 
     def numbers(self, table: Any) -> Array:
         """Return the rows of a data frame, or of an array, with these columns, shape (N, D)."""
