@@ -302,3 +302,53 @@ def test_columns_that_are_only_read(command: Command, table: Path) -> None:
     completed = lines_of(done.run / "predictions" / "completed.csv")
     assert [(row["age"], row["region"]) for row in completed] == [("30", "south"), ("70", "north")]
     assert all(row["income"] for row in completed)
+
+
+def test_odd_rows_have_odd_cells_and_names(command: Command, table: Path) -> None:
+    lines = table.read_text().splitlines()
+    named = table.parent / "named.csv"
+    named.write_text("\n".join(f"{'who' if not i else f'<p{i}>'},{line}" for i, line in enumerate(lines)) + "\n")
+    done = command("experiment=mixed_table", f"data.path={named}", "data.index=who", "data.condition=[member]", *SMALL)
+    assert done.status == 0, done.err
+    new = table.parent / "new.csv"
+    new.write_text(f"who,{','.join(HEADER)}\nx,30,9e9,south,2,0,yes,1\n<b>,45,2e4,mars,,,no,0\ny,,9000,east,1,,,1\n")
+    for task in ("ood", "impute"):
+        assert command(f"run={done.run}", f"input={new}", f"task={task}", name="predict").status == 0
+    folder = done.run / "predictions"
+    scores = {row["who"]: float(row["outlier_score"]) for row in lines_of(folder / "outliers.csv")}
+    assert list(scores) == ["x", "<b>", "y"]
+    assert min(scores, key=scores.__getitem__) == "y"
+    cells = lines_of(folder / "cells.csv")
+    assert len(cells) == 3 * 6, "what is only read has no law"
+    of = {(row["name"], row["column"]): row for row in cells}
+    assert float(of["x", "income"]["p_value"]) < 1e-3
+    assert of["<b>", "region"]["found"] == "unknown"
+    assert of["<b>", "region"]["expected"] in {"north", "south", "east"}
+    assert of["<b>", "region"]["low"] == of["y", "rain"]["p_value"] == ""
+    assert sum(float(of["x", name]["share"]) for name in HEADER[:-1]) == pytest.approx(1, abs=1e-4)
+    page = (folder / "outliers.html").read_text()
+    assert "&lt;b&gt;" in page
+    assert "<script" not in page
+    assert "nan" not in page.lower()
+    assert [row["who"] for row in lines_of(folder / "completed.csv")] == ["x", "<b>", "y"]
+    assert {row["who"] for row in lines_of(folder / "imputed.csv")} == {"<b>", "y"}
+    assert (
+        command(f"run={done.run}", f"input={new}", "task=ood", "task.cells=0", "output=none", name="predict").status
+        == 0
+    )
+    assert not list(Path("none").glob("cells.csv"))
+
+
+def test_odd_rows_of_numbers_have_odd_cells(command: Command, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).multivariate_normal([5, 0], [[4, 1.9], [1.9, 1]], 500)
+    np.savetxt(tmp_path / "t.csv", x, delimiter=",", header="a,b", comments="")
+    small = ("backbone.hidden=[16,16]", "trainer.max_epochs=20")
+    done = command("experiment=table", f"data.path={tmp_path / 't.csv'}", *small)
+    assert done.status == 0, done.err
+    (tmp_path / "new.csv").write_text("a,b\n5,0\n9,-2\n")
+    assert command(f"run={done.run}", f"input={tmp_path / 'new.csv'}", "task=ood", name="predict").status == 0
+    cells = lines_of(done.run / "predictions" / "cells.csv")
+    of = {(row["name"], row["column"]): row for row in cells}
+    assert float(of["2", "a"]["p_value"]) < 0.1 < 0.3 < float(of["1", "a"]["p_value"])
+    assert float(of["2", "a"]["high"]) < 9
+    assert (done.run / "predictions" / "outliers.html").is_file()

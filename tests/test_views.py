@@ -11,11 +11,11 @@ from torch import Generator, Tensor, nn
 from scorewise.capabilities import Cells, NoisyScoreModel
 from scorewise.densities.experts import Experts, Kernels
 from scorewise.densities.orders import MixedOrders, OneOrder
-from scorewise.densities.replaced import Nodes, ReplacedCells
 from scorewise.densities.training import Schedule, train
 from scorewise.densities.views import distinct
 from scorewise.estimators import GaussianRows
 from scorewise.outliers import NearestRows, ScoreNorms, Surprise, combined
+from scorewise.outliers.replaced import Nodes, ReplacedCells
 
 COVARIANCE = torch.tensor([[1.0, 0.8, 0.2], [0.8, 1.5, -0.3], [0.2, -0.3, 0.7]], dtype=torch.float64)
 

@@ -31,6 +31,7 @@ ADDED: dict[tuple[str, str], float | str | None] = {
     ("data", "kinds"): None,
     ("data", "condition"): None,
     ("latent", "standardise"): False,
+    ("task", "cells"): 200,
     ("latent", "width"): None,
     ("objective", "drawn"): "ladder",
     ("objective", "log_mean"): -1.2,

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from scorewise.densities.replaced import ReplacedCells
 from scorewise.densities.table_density import Array, TableDensity
 from scorewise.densities.views import Recipe, Views
 from scorewise.outliers import CellFindings
+from scorewise.outliers.replaced import ReplacedCells
 
 FARTHEST = 1e6
 """Rows are looked at as if no cell were farther from the mean, in standard deviations of the column."""

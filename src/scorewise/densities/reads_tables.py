@@ -57,7 +57,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         return found
 
     def _takes_any_order(self, x_ND: Array) -> bool:
-        """Return whether a table is for a model of any order: it has missing cells or categories, or it is asked for."""
+        """Return whether a table is for a model of any order: missing cells, categories, or it is asked for."""
         whole = not np.isnan(x_ND).any() and (self.frame_ is None or self.frame_.plain)
         return not whole or (isinstance(self.ordering, str) and self.ordering == ANY)
 

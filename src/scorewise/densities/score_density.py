@@ -40,13 +40,14 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
 
     Of complete rows of numbers the density is that of the data with Gaussian noise of `smoothing` standard deviations
     in every column, in the columns' own units: autoregressive networks in several orders, each a product of mixtures of
-    Gaussians by maximum likelihood, mixed with one Gaussian and with kernels as held-out rows weigh them. `outlier_score` and `pvalues` add
-    two more views, distances to the nearest rows and the sizes of scores at ten levels of noise. `decision_function`
-    and `predict` go by the density alone, because scikit-learn ties them to `score_samples`.
+    Gaussians by maximum likelihood, mixed with one Gaussian and with kernels as held-out rows weigh them.
+    `outlier_score` and `pvalues` add two more views, distances to the nearest rows and the sizes of scores at ten
+    levels of noise. `decision_function` and `predict` go by the density alone, because scikit-learn ties them to
+    `score_samples`.
 
     Of a data frame with categories, text, booleans or missing cells, and of an array with missing cells (NaN), it is
-    one network of any order with a law per column, see `ByColumn`: `score_samples` has log q of what is observed of a row,
-    `explain` every cell given all observed others, `impute` the missing ones, and `sample` is a data frame again.
+    one network of any order with a law per column, see `ByColumn`: `score_samples` has log q of what is observed of a
+    row, `explain` every cell given all observed others, `impute` the missing ones; `sample` is a data frame again.
 
     A constant column (its values may differ by a few units in the last place) counts as one of standard deviation 1,
     with a warning; another warning names values that are so far away that they hide the others.

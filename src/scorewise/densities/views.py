@@ -11,13 +11,13 @@ from torch import Generator, Tensor
 from scorewise.backbones.noisy_mlp import NoisyMLP
 from scorewise.densities.experts import Expert, Experts, Kernels
 from scorewise.densities.orders import MixedOrders, OneOrder
-from scorewise.densities.replaced import Nodes
 from scorewise.densities.training import Schedule, train
 from scorewise.estimators import GaussianRows
 from scorewise.heads.noisy_score import NoisyScore
 from scorewise.noise import OwnNumbers, geometric_ladder
 from scorewise.outliers.combined import Surprise, combined
 from scorewise.outliers.nearest import NearestRows
+from scorewise.outliers.replaced import Nodes
 from scorewise.outliers.score_norms import ScoreNorms
 
 HELD_OUT = 0.15

@@ -73,6 +73,11 @@ def _legend() -> str:
     )
 
 
+def _p(p: float, digits: int) -> str:
+    """Return a p-value as text; a dash where there is none."""
+    return "-" if math.isnan(p) else f"{p:.{digits}g}"
+
+
 def _colour(p: float) -> str:
     """Return the background of a cell with a p-value, as CSS."""
     if p != p:
@@ -89,7 +94,7 @@ def _overview(explanation: Explanation, places: list[int]) -> str:
     for place in places:
         name = f'<th scope="row"><a href="#row{place}">{escape(explanation.rows[place])}</a></th>'
         cells = "".join(_cell(explanation, place, column) for column in range(len(explanation.columns)))
-        lines.append(f"<tr>{name}<td>{float(explanation.p_B[place]):.3g}</td>{cells}</tr>")
+        lines.append(f"<tr>{name}<td>{_p(float(explanation.p_B[place]), 3)}</td>{cells}</tr>")
     body = "\n".join(lines)
     return f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
@@ -99,7 +104,9 @@ def _cell(explanation: Explanation, place: int, column: int) -> str:
     found, expected = (
         explanation.shown(float(x_BD[place, column]), column) for x_BD in (cells.found_BD, cells.expected_BD)
     )
-    return f'<td style="{_colour(p)}" title="p = {p:.2g}"><b>{escape(found)}</b><small>{escape(expected)}</small></td>'
+    return (
+        f'<td style="{_colour(p)}" title="p = {_p(p, 2)}"><b>{escape(found)}</b><small>{escape(expected)}</small></td>'
+    )
 
 
 def _row(explanation: Explanation, place: int) -> str:
@@ -112,7 +119,7 @@ def _row(explanation: Explanation, place: int) -> str:
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("column", "found", "expected", "", "p-value", "share"))
     return (
         f'<section id="row{place}"><h3>{escape(explanation.rows[place])}</h3>\n'
-        f"<p>Outlier score {float(explanation.score_B[place]):.4g}, p-value {p:.3g}{listed}.</p>\n"
+        f"<p>Outlier score {float(explanation.score_B[place]):.4g}, p-value {_p(p, 3)}{listed}.</p>\n"
         f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n'
         "</tbody></table></div></section>"
     )
@@ -125,15 +132,18 @@ def _line(explanation: Explanation, place: int, column: int) -> str:
     )
     p, share = float(cells.p_BD[place, column]), float(cells.share_BD[place, column])
     shown = [escape(explanation.shown(value, column)) for value in (found, expected, low, high)]
+    interval = "" if math.isnan(low) else f" <small>{shown[2]} to {shown[3]}</small>"
     return (
         f'<tr><th scope="row">{escape(explanation.columns[column])}</th><td style="{_colour(p)}"><b>{shown[0]}</b></td>'
-        f"<td>{shown[1]} <small>{shown[2]} to {shown[3]}</small></td><td>{_drawing(found, expected, low, high)}</td>"
+        f"<td>{shown[1]}{interval}</td><td>{_drawing(found, expected, low, high)}</td>"
         f"<td>{p:.2g}</td><td>{100 * share:.0f} %</td></tr>"
     )
 
 
 def _drawing(found: float, expected: float, low: float, high: float) -> str:
     """Return an interval with its median and what was found, as SVG; the scale is the drawing's own."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
     first, last = min(low, found), max(high, found)
     if not math.isfinite(last - first) or last == first:
         return ""

@@ -63,12 +63,15 @@ class Imputations(Prediction):
         for i, d in given.x_ND[:, : table.single].isnan().nonzero().tolist():
             ordered = words[d] is None
             ends = (float(mean_ND[i, d]), low[i][d], high[i][d]) if ordered else ("", "", "")
-            lines.append((int(given.names[i]), table.header[d], *ends, *(rows[i][d] for rows in drawn)))
-        header = ("row", "column", "mean", "low", "high", *(f"draw_{k}" for k in range(1, self.draws + 1)))
-        write(folder / self.file, header, lines, digits=DIGITS)
-        numbered = [(int(name), *cells) for name, cells in zip(given.names, drawn[0], strict=True)]
-
-        write(folder / "completed.csv", ("row", *table.header), numbered, digits=SINGLE)
+            lines.append(
+                (int(given.names[i]), *given.identities()[i], table.header[d], *ends, *(rows[i][d] for rows in drawn))
+            )
+        first, *taken = ("row", "column", "mean", "low", "high", *(f"draw_{k}" for k in range(1, self.draws + 1)))
+        write(folder / self.file, (first, *given.header([first, *taken]), *taken), lines, digits=DIGITS)
+        named = zip(given.names, given.identities(), drawn[0], strict=True)
+        rows = [(int(name), *identity, *cells) for name, identity, cells in named]
+        header = ("row", *given.header(("row", *table.header)), *table.header)
+        write(folder / "completed.csv", header, rows, digits=SINGLE)
 
 
 @final

@@ -105,10 +105,9 @@ class LogDensities(Prediction):
         lines = [
             (int(name), *identity, one, place)
             for name, identity, one, place in zip(
-                given.names, given.ids, self._log_densities(found), places, strict=True
+                given.names, given.identities(), self._log_densities(found), places, strict=True
             )
             if math.isfinite(one)
         ]
         taken = ("row", "log_density", "percentile")
-        id_column = tuple(f"{name}_given" if name in taken else name for name in given.id_column)
-        write(folder / self.file, (taken[0], *id_column, *taken[1:]), lines, digits=DIGITS)
+        write(folder / self.file, (taken[0], *given.header(taken), *taken[1:]), lines, digits=DIGITS)

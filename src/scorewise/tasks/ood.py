@@ -10,7 +10,7 @@ from scorewise.data.source import Source
 from scorewise.errors import UserError, names_of
 from scorewise.outliers.detection import FOUND, LEAST
 from scorewise.outliers.names import ENDINGS
-from scorewise.ranges import AtLeast, Count, within_ranges
+from scorewise.ranges import AtLeast, Count, Whole, within_ranges
 from scorewise.tasks.held_out import HeldOutNumber
 from scorewise.tasks.outlier_scores import OutlierScores
 from scorewise.tasks.outlier_survey import OF_LIKELIHOOD, Judged, OutlierSurvey
@@ -38,6 +38,7 @@ class OODScoring(ScoreTask):
         noise: standard deviation of the noise that examples of every set get; None: that of the law of the model.
         resamples: of the bootstrap.
         statistic: that predict writes; None: see `OutlierSurvey.reference`.
+        cells: rows of a table whose cells predict explains, the oddest; 0: of none.
 
     Raises:
         ValueError: a set of another shape, or a name that does not fit.
@@ -55,6 +56,7 @@ class OODScoring(ScoreTask):
         noise: Annotated[float, AtLeast(0, "it is a standard deviation")] | None = None,
         resamples: Count = 1000,
         statistic: str | None = None,
+        cells: Whole = 200,
     ) -> None:
         super().__init__(bundle)
         model = bundle.model
@@ -64,7 +66,7 @@ class OODScoring(ScoreTask):
         self.noise = float(model.noise if noise is None else noise)
         examiner = outliers.Examiner(model, self.noise, self.seed, likelihood_images)
         self.survey = OutlierSurvey(model, self.source, out or {}, choose_on, images, examiner)
-        self._prediction = OutlierScores(self.survey, statistic)
+        self._prediction = OutlierScores(self.survey, statistic, cells)
         self._inside: dict[str, HeldOutNumber] = {}
         self._judged: Judged | None = None
 

@@ -11,6 +11,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.errors import printable
 from scorewise.files import write
+from scorewise.tasks.odd_cells import OddCells
 from scorewise.tasks.outlier_survey import OutlierSurvey, Reference
 from scorewise.tasks.prediction import DIGITS, Given, Prediction
 
@@ -21,12 +22,14 @@ class OutlierScores(Prediction):
     Args:
         survey: of the model.
         statistic: that is written; None: see `OutlierSurvey.reference`.
+        cells: rows of a table whose cells are explained, the oddest.
     """
 
     file, by_name = "outliers.csv", True
 
-    def __init__(self, survey: OutlierSurvey, statistic: str | None) -> None:
+    def __init__(self, survey: OutlierSurvey, statistic: str | None, cells: int = 0) -> None:
         self.survey, self.statistic = survey, statistic
+        self.cells = OddCells(survey.model, survey.source, cells)
         self._reference: Reference | None = None
 
     @property
@@ -66,17 +69,25 @@ class OutlierScores(Prediction):
         """Write a line for every example that has a score; images by name, rows in their order.
 
         Name, score and percentile, and where held-out examples say so, p-value and the least false discovery rate at
-        which it is on the list of outliers, of all examples that were given.
+        which it is on the list of outliers, of all examples that were given. Of a table, the cells of the oddest rows
+        beside that, and a page.
         """
-        scored = [
-            (name, float(score)) for name, score in zip(given.names, found, strict=True) if not bool(score.isnan())
-        ]
-        score_B = torch.tensor([score for _, score in scored], dtype=torch.float64)
+        places = (~found.isnan()).nonzero()[:, 0].tolist()
+        score_B = found[places].double().cpu()
         columns = zip(self.percentiles(score_B).tolist(), *self.p_values(score_B), strict=True)
-        lines = [(printable(name), score, *numbers) for (name, score), numbers in zip(scored, columns, strict=True)]
+        named = [(printable(given.names[i]), *map(printable, given.identities()[i])) for i in places]
+        lines = [(*names, score, *of) for names, score, of in zip(named, score_B.tolist(), columns, strict=True)]
         images = len(self.survey.source.shape) == 3
-        header = ("name", "outlier_score", "percentile", "p_value", "false_discovery_rate")
+        first, *taken = ("name", "outlier_score", "percentile", "p_value", "false_discovery_rate")
+        header = (first, *given.header([first, *taken]), *taken)
         write(folder / self.file, header, sorted(lines) if images else lines, digits=DIGITS)
+        if not images:
+            rows = [given.called()[i] for i in places]
+            self.cells.write(rows, given.x_ND[places], score_B, self._p(score_B), folder)
+
+    def _p(self, score_B: Tensor) -> Tensor | None:
+        p = [one for one in self.p_values(score_B)[0] if isinstance(one, float)]
+        return torch.tensor(p, dtype=torch.float64) if len(p) == len(score_B) else None
 
     def percentiles(self, score_B: Tensor) -> Tensor:
         """Return where scores lie among those of held-out examples, 0 to 100."""

@@ -31,6 +31,18 @@ class Given(NamedTuple):
     id_column: tuple[str, ...] = ()
     ids: Sequence[tuple[str, ...]] = ()
 
+    def header(self, taken: Sequence[str]) -> tuple[str, ...]:
+        """Return the column that names rows, or nothing; by another name where a table has one of that name."""
+        return tuple(f"{name}_given" if name in taken else name for name in self.id_column)
+
+    def identities(self) -> Sequence[tuple[str, ...]]:
+        """Return what that column says of every example, or nothing of each."""
+        return self.ids or [()] * len(self.names)
+
+    def called(self) -> list[str]:
+        """Return what every example is called: by that column, else as `names` has it."""
+        return [identity[0] if identity else name for identity, name in zip(self.identities(), self.names, strict=True)]
+
 
 class Prediction(ABC):
     """What is computed for every example of a user, and how it is written.

@@ -1,18 +1,23 @@
 """Every cell of a row given all others, from a joint density alone: by a sum over what could stand there."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
-
-from scorewise.densities.experts import Expert
 
 NODES = 96
 """Values that stand for a column."""
 BEYOND = 6.0
 """How far the nodes reach beyond the data, in standard deviations of the smoothing."""
 BATCH = 100_000
+
+
+class JointDensity(Protocol):
+    """A normalised density of rows."""
+
+    def log_prob(self, x_BD: Tensor) -> Tensor:
+        """Return log q(x), nats, shape (B,)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class ReplacedCells:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, density: Expert, x_BD: Tensor, nodes: Nodes) -> Self:
+    def of(cls, density: JointDensity, x_BD: Tensor, nodes: Nodes) -> Self:
         """Return what a joint density says of the cells of some rows, without missing ones."""
         count, dims = x_BD.shape
         log_q_B = density.log_prob(x_BD)
