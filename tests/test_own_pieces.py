@@ -84,6 +84,9 @@ def test_a_folder_that_is_not_there_is_refused(command: Command, tmp_path: Path)
     assert ended.err.startswith(f"hydra.searchpath names {tmp_path / 'nowhere'}, which is no folder here")
     assert len(ended.err.splitlines()) == 1
     assert "hydra.searchpath=[file://...]" in command("backbone=gru").err
+    assert "must be a list of folders" in command(f"hydra.searchpath=file://{tmp_path}").err
+    empty = command(f"hydra.searchpath=[file://{tmp_path}]")
+    assert (empty.status, "which has no folder of a group" in empty.err) == (1, True)
 
 
 @pytest.mark.parametrize(("content", "refused"), [("_target_: mynet.GRUBackbone\nhidden: 8\n", True), (None, False)])

@@ -37,14 +37,19 @@ def folders_told() -> Iterator[None]:
 
 
 def refuse_hidden() -> None:
-    """Refuse an option of the user's own that has the name of one of ours, which Hydra would take in its place.
+    """Refuse folders without options, and an option that has the name of one of ours, which Hydra would take instead.
 
     Raises:
-        UserError: the option was chosen, its file says something else than ours.
+        UserError: a folder has none; such an option was chosen, and its file says something else than ours.
     """
     settings = HydraConfig.get()
     chosen = {group: name for group, name in settings.runtime.choices.items() if isinstance(name, str)}
     for place in [Path(source.path) for source in settings.runtime.config_sources if source.schema == "file"]:
+        if not any((place / group).is_dir() for group in catalog.groups()):
+            raise UserError(
+                f"hydra.searchpath names {place}, which has no folder of a group: it takes the folder that holds "
+                "backbone/, data/ and so on."
+            )
         for group, name in chosen.items():
             theirs, ours = place / group / f"{name}.yaml", catalog.file_of(group, name)
             if theirs.is_file() and ours.is_file() and theirs.read_bytes() != ours.read_bytes():

@@ -43,6 +43,8 @@ def _of_hydra(error: BaseException, command: str) -> str:
         listed = f"use one of {', '.join(known)}{_close(option, known) or '.'}"
         own = "Options of your own are found by hydra.searchpath=[file://...] (docs/extending.md)."
         return f"{group}={option} is no option of {group}: {listed} {own}"
+    if "hydra.searchpath must be a list of strings" in text:
+        return "hydra.searchpath must be a list of folders: write hydra.searchpath=[file:///home/me/my/conf]."
     if match := re.search(r"Could not override '([^']+)'", text):
         absent = re.search(r"No match in the defaults list|Key '(\w+)' is not in struct\n *full_key: \1\n", f"{text}\n")
         brought = catalog.companions().get(match.group(1).partition(".")[0])
