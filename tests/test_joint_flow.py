@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.likelihood import JointFlow
-from scorewise.noise import Draws, power_ladder
+from scorewise.noise import Draws, karras_ladder
 from scorewise.objectives.dsm_multiscale import DSMMultiscale
 from scorewise.sampling import AnnealedLangevin, ProbabilityFlow
 
@@ -50,19 +50,19 @@ def white(std: float, dims: int = 3) -> Exact:
 # Levels.
 
 
-@pytest.mark.parametrize("power", [1.0, 3.0, 7.0])
-def test_a_power_ladder_is_even_in_its_root(power: float) -> None:
-    ladder = torch.tensor(power_ladder(HIGH, LOW, 6, power))
-    steps = ladder.pow(1 / power).diff()
+@pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])
+def test_a_karras_ladder_is_even_in_its_root(power: float) -> None:
+    ladder = torch.tensor(karras_ladder(HIGH, LOW, 6, rho))
+    steps = ladder.pow(1 / rho).diff()
     torch.testing.assert_close(steps, steps.mean().expand(5))
     assert (float(ladder[0]), float(ladder[-1])) == (HIGH, LOW)
-    assert power_ladder(2.0, 0.1, 1) == (0.1,)
-    with pytest.raises(ValueError, match="positive power"):
-        power_ladder(1.0, 0.1, 3, 0.0)
+    assert karras_ladder(2.0, 0.1, 1) == (0.1,)
+    with pytest.raises(ValueError, match="positive rho"):
+        karras_ladder(1.0, 0.1, 3, 0.0)
 
 
-def test_a_large_power_comes_to_a_constant_ratio() -> None:
-    ladder = torch.tensor(power_ladder(HIGH, LOW, 9, 1e5)).log().diff()
+def test_a_large_rho_comes_to_a_constant_ratio() -> None:
+    ladder = torch.tensor(karras_ladder(HIGH, LOW, 9, 1e5)).log().diff()
     torch.testing.assert_close(ladder, ladder.mean().expand(8), rtol=1e-3, atol=0)
 
 
@@ -98,7 +98,7 @@ def test_a_gaussian_is_drawn_to_the_error_of_the_steps(std: float) -> None:
     model, exact = white(std), math.sqrt((std**2 + LOW**2) / (std**2 + HIGH**2))
     off = []
     for steps in (8, 16, 32):
-        x_BD = ProbabilityFlow(steps=steps, power=7.0).draw(model, 4, torch.Generator().manual_seed(0))
+        x_BD = ProbabilityFlow(steps=steps, rho=7.0).draw(model, 4, torch.Generator().manual_seed(0))
         z_BD = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)) * math.hypot(std, HIGH)
         off.append(float((x_BD / z_BD / exact - 1).abs().max()))
     assert off[2] < 2e-3

@@ -91,7 +91,7 @@ def exact_trace(
     """Return a vector field and the trace of its Jacobian (Hyvarinen 2005).
 
     Args:
-        field: from (B, D) to (B, D), every example by itself.
+        field: from (B, D) to (B, D), every example by itself; any axes in place of B, such as (B, K) for blocks.
         x_BD: where.
         method: passes (D backward passes), stacked (all D tangents in one forward-mode pass: D times the
             activations in memory) or forward (the same, `chunk` tangents at a time).
@@ -117,15 +117,15 @@ def exact_trace(
 
 
 def _trace_by_passes(s_BD: Tensor, x_leaf: Tensor, keep: bool) -> Tensor:
-    trace_B = torch.zeros_like(s_BD[:, 0])
-    for d in range(s_BD.shape[1]):
+    trace_B = torch.zeros_like(s_BD[..., 0])
+    for d in range(s_BD.shape[-1]):
         if not s_BD.requires_grad:
             break
         (row_BD,) = torch.autograd.grad(
-            s_BD[:, d].sum(), x_leaf, create_graph=keep, retain_graph=True, allow_unused=True
+            s_BD[..., d].sum(), x_leaf, create_graph=keep, retain_graph=True, allow_unused=True
         )
         if row_BD is not None:
-            trace_B = trace_B + row_BD[:, d]
+            trace_B = trace_B + row_BD[..., d]
     return trace_B
 
 
@@ -134,13 +134,15 @@ def _trace_by_tangents(field: Callable[[Tensor], Tensor], x_BD: Tensor, chunk: i
         tangent_BD: Tensor = torch.func.jvp(field, (x_BD,), (direction_D.expand_as(x_BD),))[1]
         return (tangent_BD * direction_D).sum(-1)
 
-    basis_DD = torch.eye(x_BD.shape[1], dtype=x_BD.dtype, device=x_BD.device)
+    basis_DD = torch.eye(x_BD.shape[-1], dtype=x_BD.dtype, device=x_BD.device)
     diagonal_DB: Tensor = torch.vmap(entry_B, chunk_size=chunk)(basis_DD)
     return diagonal_DB.sum(0)
 
 
 def sliced_trace(field: Callable[[Tensor], Tensor], x_BD: Tensor, v_MBD: Tensor) -> tuple[Tensor, Tensor]:
     """Return a vector field and v^T (ds/dx) v for M projections, by M backward passes (Song et al. 2019).
+
+    Any axes in place of B.
 
     Returns:
         field (B, D) and the quadratic forms (M, B).
@@ -153,7 +155,7 @@ def sliced_trace(field: Callable[[Tensor], Tensor], x_BD: Tensor, v_MBD: Tensor)
         for v_BD in v_MBD.clone() if v_MBD.is_inference() else v_MBD:
             along = (s_BD * v_BD).sum()
             if not along.requires_grad:
-                forms.append(torch.zeros_like(s_BD[:, 0]))
+                forms.append(torch.zeros_like(s_BD[..., 0]))
                 continue
             (row_BD,) = torch.autograd.grad(along, x_leaf, create_graph=keep, retain_graph=True)
             forms.append((row_BD * v_BD).sum(-1))  # (v^T J) v is v^T J v for any J, symmetric or not

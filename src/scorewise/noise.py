@@ -86,23 +86,23 @@ def geometric_ladder(largest: float, smallest: float, levels: int) -> tuple[floa
     return tuple(largest * (smallest / largest) ** (i / (levels - 1)) for i in range(levels))
 
 
-def power_ladder(largest: float, smallest: float, levels: int, power: float = 7.0) -> tuple[float, ...]:
-    """Return noise levels from the largest down to the smallest, even in sigma^(1/power) (Karras et al. 2022, eq. 5).
+def karras_ladder(largest: float, smallest: float, levels: int, rho: float = 7.0) -> tuple[float, ...]:
+    """Return noise levels from the largest down to the smallest, even in sigma^(1/rho) (Karras et al. 2022, eq. 5).
 
-    A larger power puts more of them at small noise; a ladder with a constant ratio is its limit.
+    A larger rho puts more of them at small noise; a ladder with a constant ratio is its limit.
 
     Raises:
-        ValueError: not 0 < smallest <= largest, no level, or a power that is not positive.
+        ValueError: not 0 < smallest <= largest, no level, or a rho that is not positive.
     """
-    if not 0 < smallest <= largest or levels < 1 or not power > 0:
+    if not 0 < smallest <= largest or levels < 1 or not rho > 0:
         raise ValueError(
-            f"a ladder of {levels} noise levels from {largest:g} down to {smallest:g} by the power {power:g} needs at "
-            "least one level, 0 < smallest <= largest and a positive power"
+            f"a ladder of {levels} noise levels from {largest:g} down to {smallest:g} with rho={rho:g} needs at "
+            "least one level, 0 < smallest <= largest and a positive rho"
         )
     if levels == 1:
         return (smallest,)
-    high, low = largest ** (1 / power), smallest ** (1 / power)
-    between = tuple((high + i / (levels - 1) * (low - high)) ** power for i in range(1, levels - 1))
+    high, low = largest ** (1 / rho), smallest ** (1 / rho)
+    between = tuple((high + i / (levels - 1) * (low - high)) ** rho for i in range(1, levels - 1))
     return (largest, *between, smallest)
 
 

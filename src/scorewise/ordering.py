@@ -1,8 +1,9 @@
-"""The order in which an autoregressive model takes the dimensions of an example."""
+"""The order in which an autoregressive model takes the dimensions of an example, one by one or in blocks."""
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,10 +16,35 @@ ORDERS = ("raster", "pixels", "reverse", "random", "spiral", "data_driven")
 class Ordering:
     """A permutation of D dimensions: `sequence[p]` is the dimension at position p.
 
-    Tensors keep the data's own indices everywhere; only who may see whom follows the order.
+    Tensors keep the data's own indices everywhere; only who may see whom follows the order. Dimensions of one block
+    come together: none of them sees another one of its block.
+
+    Args:
+        sequence: the dimensions in their order.
+        sizes: of the blocks of the sequence, one after the other; none: every dimension is a block of its own.
+
+    Raises:
+        ValueError: sizes that do not cut the sequence.
+
+    Example:
+        >>> from scorewise.ordering import Ordering
+        >>> Ordering.named("pixels", (3, 1, 2)).in_blocks(3).blocks
+        ((0, 2, 4), (1, 3, 5))
+        >>> Ordering.patches((4, 4), (2, 2)).blocks[0]
+        (0, 1, 4, 5)
     """
 
     sequence: tuple[int, ...]
+    sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.sizes and (min(self.sizes) < 1 or sum(self.sizes) != len(self.sequence)):
+            raise ValueError(
+                f"blocks of {list(self.sizes)} dimensions do not make up an order of {len(self.sequence)}: give sizes "
+                "of at least 1 that sum to it"
+            )
+        if self.sizes and max(self.sizes) == 1:
+            object.__setattr__(self, "sizes", ())  # the order that it is without blocks
 
     @classmethod
     def named(cls, name: str, shape: int | Sequence[int], seed: int = 0) -> "Ordering":
@@ -101,12 +127,72 @@ class Ordering:
         covariance_DD.diagonal().add_(ridge * mean_variance if mean_variance > 0 else 1.0)
         return cls(_greedy(covariance_DD))
 
+    @classmethod
+    def patches(
+        cls, shape: Sequence[int], patch: Sequence[int], order: str | Sequence[int] = "raster", seed: int = 0
+    ) -> "Ordering":
+        """Return the patches of an example as blocks, all channels of a patch together; smaller ones at far edges.
+
+        Args:
+            shape: of one example: (D,), (H, W) or (C, H, W).
+            patch: sizes of a patch along the last axes, two for images, one for a vector.
+            order: of the patches, by name (see `named`) or as a sequence of their numbers.
+            seed: of the random order.
+
+        Raises:
+            ValueError: no such patches, or no such order of them.
+        """
+        shape, patch = tuple(shape), tuple(patch)
+        if len(patch) != min(len(shape), 2) or len(shape) > 3 or any(not 1 <= p <= n for p, n in _sides(patch, shape)):
+            raise ValueError(
+                f"patches of {list(patch)} do not cut examples of shape {list(shape)}: give one size for a vector and "
+                "two for images, each at least 1 and at most the side that it cuts"
+            )
+        grid = tuple(math.ceil(side / size) for size, side in _sides(patch, shape))
+        pixels = torch.arange(math.prod(shape)).reshape(-1, *shape[-len(patch) :])
+        parts = [pixels]
+        for axis, size in enumerate(patch, 1):
+            parts = [piece for part in parts for piece in part.split(size, axis)]
+        chosen = cls.chosen(order, grid, seed).sequence
+        return cls.grouped([parts[number].flatten().tolist() for number in chosen], math.prod(shape))
+
+    @classmethod
+    def grouped(cls, groups: Sequence[Sequence[int]], dims: int) -> "Ordering":
+        """Return groups of dimensions as blocks, such as the columns of a table that belong together.
+
+        Raises:
+            ValueError: they do not hold each of 0 .. D-1 once.
+        """
+        sequence = cls.explicit([dim for group in groups for dim in group], dims).sequence
+        return cls(sequence, tuple(len(group) for group in groups))
+
+    def in_blocks(self, sizes: int | Sequence[int]) -> "Ordering":
+        """Return the same order cut into blocks: all of one size (the last may be smaller), or of the given sizes.
+
+        Raises:
+            ValueError: sizes that do not cut the order.
+        """
+        if isinstance(sizes, int):
+            whole, rest = divmod(len(self), sizes) if sizes >= 1 else (0, sizes)
+            sizes = [sizes] * whole + [rest] * (rest != 0)
+        return replace(self, sizes=tuple(sizes))
+
+    @property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """The dimensions of every block, in their order."""
+        ends = list(itertools.accumulate(self.sizes or (1,) * len(self), initial=0))
+        return tuple(self.sequence[start:end] for start, end in itertools.pairwise(ends))
+
     def __len__(self) -> int:
         return len(self.sequence)
 
     def positions(self) -> Tensor:
         """Return the position of every dimension, shape (D,), integers from 0."""
         return torch.argsort(torch.tensor(self.sequence))
+
+
+def _sides(patch: tuple[int, ...], shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip(patch, shape[-len(patch) :], strict=True))
 
 
 def _spiral(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from scorewise.backbones.masked_mlp import MaskedMLP
 from scorewise.backbones.masked_transformer import MaskedTransformer
 from scorewise.backbones.mlp import MLP
 from scorewise.backbones.noisy_mlp import NoisyMLP
+from scorewise.backbones.patch_transformer import PatchTransformer
 from scorewise.backbones.pixelcnnpp import PixelCNNPP
 from scorewise.backbones.transformer import Transformer
 from scorewise.backbones.unet import UNet
@@ -19,6 +20,7 @@ __all__ = [
     "MaskedMLP",
     "MaskedTransformer",
     "NoisyMLP",
+    "PatchTransformer",
     "PixelCNNPP",
     "Transformer",
     "UNet",

@@ -26,7 +26,7 @@ class NoiseLevel(nn.Module):
         self.net = nn.Sequential(nn.Linear(1 + 2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
 
     def forward(self, log_sigma_B: Tensor) -> Tensor:
-        """Return the embedding of every example's level, shape (B, width)."""
-        angle_BK = log_sigma_B[:, None] * self.frequency_K.to(log_sigma_B)
-        e_BF: Tensor = self.net(torch.cat([log_sigma_B[:, None], angle_BK.sin(), angle_BK.cos()], dim=1))
+        """Return the embedding of every level, shape (B, width); any axes in place of B."""
+        angle_BK = log_sigma_B[..., None] * self.frequency_K.to(log_sigma_B)
+        e_BF: Tensor = self.net(torch.cat([log_sigma_B[..., None], angle_BK.sin(), angle_BK.cos()], dim=-1))
         return e_BF

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from typing import Annotated, cast
+from typing import Annotated, Protocol, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -110,6 +110,21 @@ class Cache:
         return keys[:, :, : position + 1], values[:, :, : position + 1]
 
 
+class Positions(Protocol):
+    """A transformer as `TransformerStream` runs it, one position after the other."""
+
+    width: int
+    sequence: Tensor
+    begin: nn.Parameter
+    of_value: nn.Module
+    blocks: nn.ModuleList
+    norm: nn.Module
+    output: nn.Module
+
+    def where(self, positions: Tensor) -> Tensor:
+        """Return the vectors that say where these are, shape (P, size)."""
+
+
 class Transformer(nn.Module):
     """A causal transformer with one position per dimension: CausalFeatures, and a stream of them.
 
@@ -166,7 +181,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.output = nn.Linear(size, width)
 
-    def _where(self, dims: Tensor) -> Tensor:
+    def where(self, dims: Tensor) -> Tensor:
         """Return the vectors that say which dimensions these are, shape (P, size)."""
         pixels = len(self.of_pixel)
         where_PF: Tensor = self.of_pixel[dims % pixels] + self.of_channel[dims // pixels]
@@ -176,7 +191,7 @@ class Transformer(nn.Module):
         """Return features of every dimension from those before it in the order, shape (B, D, width)."""
         before_BPF = self.of_value(u_BD[:, self.sequence[:-1], None])
         begin_B1F = self.begin.expand(len(u_BD), 1, -1)
-        h_BPF = torch.cat([begin_B1F, before_BPF], dim=1) + self._where(self.sequence)
+        h_BPF = torch.cat([begin_B1F, before_BPF], dim=1) + self.where(self.sequence)
         generator = mask_generator(u_BD) if self.training and self.dropout else None
         # The fused kernels have no second derivative, which a gradient through the features may come to need.
         with sdpa_kernel(SDPBackend.MATH) if differentiated(u_BD) else nullcontext():
@@ -200,30 +215,33 @@ class TransformerStream:
 
     Keys and values of earlier positions are kept, so each push runs the blocks over one position.
 
+    Args:
+        backbone: with one position per dimension, or per block of them.
+
     Attributes:
         passes: how many positions the blocks have run over.
     """
 
-    def __init__(self, backbone: Transformer) -> None:
+    def __init__(self, backbone: Positions) -> None:
         self.backbone, self.passes, self.position = backbone, 0, 0
         self.cache = Cache(0)
 
     def start(self, n: int) -> Tensor:
         """Return the features of the first position for n examples, shape (n, 1, width)."""
         self.passes = self.position = 0
-        self.cache = Cache(len(self.backbone.ordering))
+        self.cache = Cache(len(self.backbone.sequence))
         return self._features(self.backbone.begin.expand(n, 1, -1))
 
     def push(self, x_block: Tensor) -> Tensor:
-        """Return the features of the next position, given the values (n, 1) of the current one."""
+        """Return the features of the next position, given the values (n, 1), or (n, b), of the current one."""
         self.position += 1
-        if self.position == len(self.backbone.ordering):
+        if self.position == len(self.backbone.sequence):
             return x_block.new_empty(len(x_block), 0, self.backbone.width)
         return self._features(self.backbone.of_value(x_block[:, None]))
 
     def _features(self, h_B1F: Tensor) -> Tensor:
         backbone = self.backbone
-        h_B1F = h_B1F + backbone._where(backbone.sequence[self.position, None])
+        h_B1F = h_B1F + backbone.where(backbone.sequence[self.position, None])
         for block in cast(Iterable[Block], backbone.blocks):
             h_B1F = block.step(h_B1F, self.cache, self.position)
         self.passes += 1

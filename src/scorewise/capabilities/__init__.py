@@ -6,13 +6,16 @@ Conventions, everywhere in Scorewise:
 * A conditional score s_d = d/dx_d log q(x_d | x_<d) is not entry d of the joint score, which also
   holds the terms of every later dimension. They are different capabilities.
 * Letters at the end of a name give its axes: B batch, D dimensions (an example, flattened), F features
-  per dimension, K mixture components, G quadrature nodes, L noise levels, M projections or particles.
+  per dimension, K mixture components or blocks of dimensions, b dimensions of a block, G quadrature nodes,
+  L noise levels, M projections or particles.
 * Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
 """
 
 from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.plain_names import PLAIN_NAMES
 from scorewise.capabilities.protocols import (
+    BlockFeatures,
+    BlockScoreModel,
     CausalFeatures,
     ClosedFormDensity,
     ConditionalEnergyModel,
@@ -31,6 +34,7 @@ from scorewise.capabilities.protocols import (
     InvertibleMap,
     MaskedContexts,
     MaskedFeatures,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyFeatures,
     NoisyScoreModel,
@@ -50,6 +54,8 @@ from scorewise.version import renamed
 
 __all__ = [
     "PLAIN_NAMES",
+    "BlockFeatures",
+    "BlockScoreModel",
     "CategoryCells",
     "CausalFeatures",
     "Cells",
@@ -71,6 +77,7 @@ __all__ = [
     "InvertibleMap",
     "MaskedContexts",
     "MaskedFeatures",
+    "NoisyBlockScoreModel",
     "NoisyConditionalScoreModel",
     "NoisyFeatures",
     "NoisyScoreModel",

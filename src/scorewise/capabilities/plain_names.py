@@ -2,6 +2,8 @@
 
 from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.protocols import (
+    BlockFeatures,
+    BlockScoreModel,
     CausalFeatures,
     ClosedFormDensity,
     ConditionalEnergyModel,
@@ -15,6 +17,7 @@ from scorewise.capabilities.protocols import (
     GivenFeatures,
     InvertibleMap,
     MaskedFeatures,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyFeatures,
     NoisyScoreModel,
@@ -27,6 +30,7 @@ from scorewise.capabilities.protocols import (
 PLAIN_NAMES: dict[type, str] = {
     Features: "features of the whole example",
     CausalFeatures: "causal features",
+    BlockFeatures: "features of blocks",
     MaskedFeatures: "features of any known part",
     GivenFeatures: "features of latents and an image",
     GivenCausalFeatures: "causal features of latents given an image",
@@ -35,6 +39,8 @@ PLAIN_NAMES: dict[type, str] = {
     ScoreModel: "a joint score",
     NoisyScoreModel: "a joint score at every noise level",
     NoisyConditionalScoreModel: "conditional scores at every noise level",
+    BlockScoreModel: "scores of blocks",
+    NoisyBlockScoreModel: "scores of blocks at every noise level",
     ConditionalEnergyModel: "conditional energies",
     ProposalModel: "conditional energies and a proposal",
     ClosedFormDensity: "a density in closed form",

@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from scorewise.capabilities.protocols import (
+    BlockScoreModel,
     ClosedFormDensity,
     ConditionalEnergyModel,
     ConditionalSampler,
@@ -16,6 +17,7 @@ from scorewise.capabilities.protocols import (
     ContextStream,
     EnergyModel,
     FlowDensity,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
     NormalisedDensity,
@@ -141,3 +143,35 @@ class CausalQuantile(Causal, QuantileModel, Protocol):
 
 class CausalSampler(Causal, ConditionalSampler, Protocol):
     """A causal model whose conditionals can be drawn from exactly."""
+
+
+class InBlocks(Scaled, Protocol):
+    """Takes its examples in blocks, and gives one context per block, which sees only the blocks before it."""
+
+    @property
+    def ordering(self) -> Ordering:
+        """The order, with its blocks."""
+
+    def split(self, x_BD: Tensor) -> Tensor:
+        """Return examples by blocks, shape (..., K, b), padded with the mean."""
+
+    def join(self, x_BKb: Tensor) -> Tensor:
+        """Return blocks as examples, shape (..., D)."""
+
+    def block_context(self, x_BD: Tensor) -> Tensor:
+        """Return the context of every block, shape (B, K, F)."""
+
+    def context_stream(self) -> ContextStream:
+        """Return the contexts block by block, for sampling."""
+
+
+class BlockScores(InBlocks, BlockScoreModel, Protocol):
+    """A model of scores of blocks."""
+
+
+class NoisyBlockScores(InBlocks, Levelled, NoisyBlockScoreModel, Protocol):
+    """A model of scores of blocks at every noise level."""
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of the clean data."""

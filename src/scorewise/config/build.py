@@ -116,7 +116,7 @@ def build(config: Config, seed: int) -> Parts:
         recipe["backbone"]["ordering"] = list(_order_of(source, seed).sequence)
     with OwnNumbers(seed):
         model = assemble(recipe, import_class)
-    if smoothing == 0 and source.repeats and objective.derivatives:
+    if noise == 0 and source.repeats and objective.derivatives:
         name = option_name("objective", config["objective"]["_target_"])
         warnings.warn(
             f"data.smoothing=0 on data with repeated values: objective={name} has no minimum there (its loss falls "

@@ -9,6 +9,7 @@ from scorewise.capabilities import (
     GivenCausalFeatures,
     GivenFeatures,
     MaskedFeatures,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
     RefusesModels,
@@ -97,7 +98,7 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
 
 HALF_WEIGHTS = ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16")
 """Precisions of `lightning.Trainer` whose weights are in half precision."""
-OF_LEVELS = (NoisyScoreModel, NoisyConditionalScoreModel)
+OF_LEVELS = (NoisyScoreModel, NoisyConditionalScoreModel, NoisyBlockScoreModel)
 """What models of a ladder of noise levels have."""
 
 

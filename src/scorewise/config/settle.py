@@ -25,8 +25,10 @@ AUTO_SAMPLERS = (
     "pushforward",
     "reverse_diffusion_1d",
     "annealed_langevin",
+    "block_flow",
     "inverse_cdf",
     "langevin_1d",
+    "block_langevin",
     "langevin",
 )
 """What sampler=auto tries, in order."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from scorewise.capabilities import MaskedContexts
+from scorewise.capabilities import BlockScoreModel, MaskedContexts, NoisyBlockScoreModel
 from scorewise.capabilities.roles import Contextual
 from scorewise.noise import Draws
 from scorewise.objectives.any_order import Known, known_part, of_any_order
@@ -64,3 +64,26 @@ class ConditionalObjective(Objective[M], ABC):
         assert isinstance(model, MaskedContexts)
         c_BDF = model.masked_context(self.seen(x_BD, draws), known.known_BD)
         return (known.weight_BD * of(model, model.filled(x_BD), c_BDF, draws)).sum(-1)
+
+
+class BlockwiseObjective(ConditionalObjective[M], ABC):
+    """An objective of one-dimensional conditionals that fits the scores of blocks too, each given its context.
+
+    With blocks of one dimension it is the same number.
+    """
+
+    @abstractmethod
+    def of_blocks(self, model: Any, x_BD: Tensor, c_BKF: Tensor, draws: Draws) -> Tensor:
+        """Return the loss of every example, the sum over its blocks given their contexts, shape (B,)."""
+
+    def per_example(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
+        """Return the loss of every example, shape (B,)."""
+        if isinstance(model, BlockScoreModel | NoisyBlockScoreModel):
+            return self.of_blocks(model, x_BD, model.block_context(self.seen(x_BD, draws)), draws)
+        return super().per_example(model, x_BD, draws)
+
+    def held_out(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
+        """Return what ranks models on held-out examples, shape (B,)."""
+        if isinstance(model, BlockScoreModel | NoisyBlockScoreModel):
+            return self.per_example(model, x_BD, draws)
+        return super().held_out(model, x_BD, draws)

@@ -3,20 +3,21 @@
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, FusedCSMModel, MaskedContexts
-from scorewise.capabilities.roles import ConditionalScores, Scaled
-from scorewise.gradients import elementwise_derivative
+from scorewise.capabilities import BlockScoreModel, ConditionalScoreModel, FusedCSMModel, MaskedContexts
+from scorewise.capabilities.roles import BlockScores, ConditionalScores, Scaled
+from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws
 from scorewise.objectives.any_order import known_part
-from scorewise.objectives.conditional import ConditionalObjective
+from scorewise.objectives.conditional import BlockwiseObjective
 from scorewise.objectives.objective import Loss, score_gain
 
 
-class CSM(ConditionalObjective[ConditionalScores]):
+class CSM(BlockwiseObjective[ConditionalScores]):
     """Composite score matching, J_CSM of Autoregressive Score Matching, eq. 5: sum_d s_d^2 / 2 + d s_d / d x_d.
 
     Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
-    data with repeated values and no noise.
+    data with repeated values and no noise. On blocks it is sum_k |s_k|^2 / 2 + tr ds_k/dx_k, with the exact trace by b
+    tangents through the head alone: composite score matching at b = 1 and score matching (Hyvarinen 2005) at b = D.
 
     Example:
         >>> import torch
@@ -32,8 +33,8 @@ class CSM(ConditionalObjective[ConditionalScores]):
         torch.Size([32])
     """
 
-    needs = (ConditionalScoreModel,)
-    heads = ("conditional_score",)
+    needs = (ConditionalScoreModel, BlockScoreModel)
+    heads = ("conditional_score", "block_score")
     derivatives = 1
 
     def per_dimension(self, model: ConditionalScores, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
@@ -43,6 +44,11 @@ class CSM(ConditionalObjective[ConditionalScores]):
             return fused.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD))[1]
         s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
         return 0.5 * s_BD.square() + ds_BD  # eq. 5
+
+    def of_blocks(self, model: BlockScores, x_BD: Tensor, c_BKF: Tensor, draws: Draws) -> Tensor:
+        """Return the sum over blocks of |s_k|^2 / 2 + tr ds_k/dx_k, shape (B,)."""
+        s_BKb, trace_BK = exact_trace(lambda q_BKb: model.block_score(q_BKb, c_BKF), model.split(x_BD), "forward")
+        return (0.5 * s_BKb.square().sum(-1) + trace_BK).sum(-1)
 
     def __call__(self, model: ConditionalScores, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
         """Return the loss of a batch, in one fused pass where the model has one; x is data there."""

@@ -1,37 +1,44 @@
 """Composite score matching with noise annealed in each dimension (AR-CSM, section 4.2)."""
 
+import math
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import NoisyConditionalScoreModel
-from scorewise.capabilities.roles import CausalNoisyScore
-from scorewise.gradients import elementwise_derivative
+from scorewise.capabilities import NoisyBlockScoreModel, NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalNoisyScore, NoisyBlockScores
+from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws, smoothing_noise
-from scorewise.objectives.conditional import ConditionalObjective
+from scorewise.objectives.conditional import BlockwiseObjective
 from scorewise.objectives.multiscale import Multiscale
-from scorewise.ranges import Count, OneOf, PositiveNumber, within_ranges
+from scorewise.ranges import Count, OneOf, Position, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
+LEAST_SHARE = 1e-3
+"""Of a log-normal law of levels, that must lie on the ladder."""
 
 
-class CSMAnnealed(ConditionalObjective[CausalNoisyScore], Multiscale[CausalNoisyScore]):
+class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisyScore]):
     """Composite score matching (eq. 5 of the AR-CSM paper) at one noise level per dimension.
 
     The loss is sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d).
 
     The context of dimension d is computed from x_<d at the smallest level; the head sees x~_d = x_d + noise at level
     sigma_d and sigma_d itself, so it learns d/dx~_d log p_sigma(x~_d | x_<d) at every level. The weight sigma^2 keeps
-    all levels at one scale (Song and Ermon 2019, eq. 6).
+    all levels at one scale (Song and Ermon 2019, eq. 6). On blocks there is one level per block, and with target=dsm it
+    is the denoising loss per token of autoregressive diffusion models (Li et al. 2024).
 
     Args:
         sigma_max, sigma_min, levels, smoothing: see `Multiscale`.
         target: csm, or dsm for its derivative-free twin (x~_d - clean_d) / sigma_d^2.
         continuous: draw levels log-uniformly between the largest and the smallest rather than from the rungs.
+        draws: of level and noise per context, over which the loss is averaged: contexts are the dear part.
+        log_mean, log_std: draw the logarithm of levels from this Gaussian, cut to the ladder (Karras et al. 2022, table
+            1, whose levels are in standard deviations of the data); log_mean None: log-uniformly.
 
     Raises:
-        ValueError: no such target, or see `Multiscale`.
+        ValueError: no such target, or a law of levels that hardly touches the ladder, or see `Multiscale`.
 
     Example:
         >>> import torch
@@ -46,8 +53,8 @@ class CSMAnnealed(ConditionalObjective[CausalNoisyScore], Multiscale[CausalNoisy
         torch.Size([32])
     """
 
-    needs = (NoisyConditionalScoreModel,)
-    heads = ("noisy_conditional_score",)
+    needs = (NoisyConditionalScoreModel, NoisyBlockScoreModel)
+    heads = ("noisy_conditional_score", "noisy_block_score")
     derivatives = 1
 
     @within_ranges
@@ -59,21 +66,48 @@ class CSMAnnealed(ConditionalObjective[CausalNoisyScore], Multiscale[CausalNoisy
         smoothing: float,
         target: Annotated[str, OneOf(TARGETS)] = "csm",
         continuous: bool = True,
+        draws: Count = 1,
+        log_mean: Position | None = None,
+        log_std: PositiveNumber = 1.3,
     ) -> None:
         super().__init__(sigma_max, sigma_min, levels, smoothing)
-        self.target, self.continuous = target, continuous
+        self.target, self.continuous, self.draws = target, continuous, draws
+        self.log_mean, self.log_std = log_mean, log_std
+        if log_mean is not None:
+            self._refuse_off_ladder(log_mean, log_std)
+
+    def _refuse_off_ladder(self, log_mean: float, log_std: float) -> None:
+        if not self.continuous:
+            raise ValueError("objective.log_mean draws levels between the rungs too: use objective.continuous=true")
+        low, high = self._ends()
+        if not high - low >= LEAST_SHARE:
+            raise ValueError(
+                f"objective.log_mean={log_mean:g} and objective.log_std={log_std:g} have {100 * (high - low):.2g} % of "
+                f"their levels between {self.levels[-1]:g} and {self.levels[0]:g}: give the logarithm of a level there"
+            )
+
+    def _ends(self) -> tuple[float, float]:
+        """Return the probabilities, under the Gaussian of log levels, of less than the smallest and the largest."""
+        assert self.log_mean is not None
+        ends = torch.tensor([math.log(self.levels[-1]), math.log(self.levels[0])], dtype=torch.float64)
+        low, high = torch.special.ndtr((ends - self.log_mean) / self.log_std).tolist()
+        return low, high
 
     @classmethod
     def derivatives_with(cls, target: str = "csm", **settings: Any) -> int:
         """Return 1, or 0 for the derivative-free target."""
         return 0 if target == "dsm" else cls.derivatives
 
-    def sigmas(self, draws: Draws, dims: int, dtype: torch.dtype) -> Tensor:
-        """Return a level per example and dimension, shape (B, D)."""
+    def sigmas(self, draws: Draws, *shape: int, dtype: torch.dtype) -> Tensor:
+        """Return a level for every entry of the shape, shape (B, *shape)."""
         if not self.continuous:
-            return self.rungs(draws.fork("level"), dims, dtype=dtype)
-        u_BD = draws.fork("level").uniform(dims, dtype=dtype)
-        return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u_BD
+            return self.rungs(draws.fork("level"), *shape, dtype=dtype)
+        u = draws.fork("level").uniform(*shape, dtype=dtype)
+        if self.log_mean is None:
+            return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u
+        low, high = self._ends()
+        log_sigma = self.log_mean + self.log_std * torch.special.ndtri(low + (high - low) * u)
+        return log_sigma.exp().clamp(self.levels[-1], self.levels[0])
 
     def seen(self, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the examples at the smallest level, as contexts see them."""
@@ -81,12 +115,36 @@ class CSMAnnealed(ConditionalObjective[CausalNoisyScore], Multiscale[CausalNoisy
 
     def per_dimension(self, model: CausalNoisyScore, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every dimension at its level, shape (B, D)."""
-        dims, dtype = x_BD.shape[1], x_BD.dtype
-        sigma_BD = self.sigmas(draws, dims, dtype)
-        q_BD = x_BD + self.extra(sigma_BD) * draws.fork("query").normal(dims, dtype=dtype)
+        sigma_MBD = self.sigmas(draws, self.draws, x_BD.shape[1], dtype=x_BD.dtype).transpose(0, 1)
+        q_MBD = self._noisy(x_BD, sigma_MBD, draws)
         if self.target == "csm":
-            s_BD, ds_BD = elementwise_derivative(lambda q: model.noisy_conditional_score(q, c_BDF, sigma_BD), q_BD)
-            return sigma_BD.square() * (0.5 * s_BD.square() + ds_BD)
-        clean_BD = x_BD - self.smoothing * smoothing_noise(draws, x_BD)
-        s_BD = model.noisy_conditional_score(q_BD, c_BDF, sigma_BD)
-        return 0.5 * (sigma_BD * s_BD + (q_BD - clean_BD) / sigma_BD).square()
+            s_MBD, ds_MBD = elementwise_derivative(
+                lambda q_MBD: model.noisy_conditional_score(q_MBD, c_BDF, sigma_MBD), q_MBD
+            )
+            return (sigma_MBD.square() * (0.5 * s_MBD.square() + ds_MBD)).mean(0)
+        s_MBD = model.noisy_conditional_score(q_MBD, c_BDF, sigma_MBD)
+        return (0.5 * (sigma_MBD * s_MBD + (q_MBD - self._clean(x_BD, draws)) / sigma_MBD).square()).mean(0)
+
+    def of_blocks(self, model: NoisyBlockScores, x_BD: Tensor, c_BKF: Tensor, draws: Draws) -> Tensor:
+        """Return the sum over blocks of the loss of each at its level, shape (B,)."""
+        blocks, size = model.split(x_BD).shape[1:]
+        sigma_MBK = self.sigmas(draws, self.draws, blocks, dtype=x_BD.dtype).transpose(0, 1)
+        sigma_MBD = model.join(sigma_MBK.unsqueeze(-1).expand(*sigma_MBK.shape, size))
+        q_MBD = self._noisy(x_BD, sigma_MBD, draws)
+
+        def score(q_MBKb: Tensor) -> Tensor:
+            return model.noisy_block_score(q_MBKb, c_BKF, sigma_MBK)
+
+        if self.target == "csm":
+            s_MBKb, trace_MBK = exact_trace(score, model.split(q_MBD), "forward")
+            return (sigma_MBK.square() * (0.5 * s_MBKb.square().sum(-1) + trace_MBK)).sum(-1).mean(0)
+        s_MBD = model.join(score(model.split(q_MBD)))
+        residual_MBD = sigma_MBD * s_MBD + (q_MBD - self._clean(x_BD, draws)) / sigma_MBD
+        return 0.5 * residual_MBD.square().sum(-1).mean(0)
+
+    def _noisy(self, x_BD: Tensor, sigma_MBD: Tensor, draws: Draws) -> Tensor:
+        z_MBD = draws.fork("query").normal(self.draws, x_BD.shape[1], dtype=x_BD.dtype).transpose(0, 1)
+        return x_BD + self.extra(sigma_MBD) * z_MBD
+
+    def _clean(self, x_BD: Tensor, draws: Draws) -> Tensor:
+        return x_BD - self.smoothing * smoothing_noise(draws, x_BD)

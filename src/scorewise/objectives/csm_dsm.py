@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel
-from scorewise.capabilities.roles import ConditionalScores, Scaled
+from scorewise.capabilities import BlockScoreModel, ConditionalScoreModel
+from scorewise.capabilities.roles import BlockScores, ConditionalScores, Scaled
 from scorewise.noise import Draws, smoothing_noise
-from scorewise.objectives.conditional import ConditionalObjective
+from scorewise.objectives.conditional import BlockwiseObjective
 
 
-class CSMDSM(ConditionalObjective[ConditionalScores]):
+class CSMDSM(BlockwiseObjective[ConditionalScores]):
     """Denoising of every conditional: sum_d (s_d(x) + z_d / sigma)^2 / 2 at the smoothed data x = clean + sigma z.
 
     On the law with data.smoothing it differs from CSM (eq. 5 of the AR-CSM paper) by a constant of the data, D / 2
@@ -34,8 +34,8 @@ class CSMDSM(ConditionalObjective[ConditionalScores]):
         torch.Size([32])
     """
 
-    needs = (ConditionalScoreModel,)
-    heads = ("conditional_score",)
+    needs = (ConditionalScoreModel, BlockScoreModel)
+    heads = ("conditional_score", "block_score")
 
     def __init__(self, smoothing: float) -> None:
         if not smoothing > 0:
@@ -49,6 +49,11 @@ class CSMDSM(ConditionalObjective[ConditionalScores]):
         """Return (s_d + z_d / sigma)^2 / 2 of every dimension, shape (B, D)."""
         z_BD = smoothing_noise(draws, x_BD)
         return 0.5 * (model.conditional_score(x_BD, c_BDF) + z_BD / self.smoothing).square()
+
+    def of_blocks(self, model: BlockScores, x_BD: Tensor, c_BKF: Tensor, draws: Draws) -> Tensor:
+        """Return the sum over blocks of |s_k + z_k / sigma|^2 / 2, shape (B,)."""
+        s_BD = model.join(model.block_score(model.split(x_BD), c_BKF))
+        return 0.5 * (s_BD + smoothing_noise(draws, x_BD) / self.smoothing).square().sum(-1)
 
     def gain(self, model: Scaled) -> float:
         """Return sigma^2, which makes the target of order one."""

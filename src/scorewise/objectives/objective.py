@@ -11,8 +11,10 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from scorewise.capabilities import (
+    BlockScoreModel,
     ClosedFormDensity,
     ConditionalScoreModel,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     ScoreModel,
 )
@@ -23,8 +25,10 @@ from scorewise.ranges import OneOf, within_ranges
 
 M = TypeVar("M", default=Any)
 """The models that an objective fits."""
-FieldModel = ScoreModel | ConditionalScoreModel | ClosedFormDensity
+FieldModel = ScoreModel | ConditionalScoreModel | BlockScoreModel | ClosedFormDensity
 """The models that have a vector field to fit."""
+OF_CONDITIONALS = (ConditionalScoreModel, NoisyConditionalScoreModel, BlockScoreModel, NoisyBlockScoreModel)
+"""What has scores of conditionals, of dimensions or of blocks."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Objective(ABC, Generic[M]):
     def field_with(cls, head: type, field: str = "auto", **settings: Any) -> str | None:
         """Return the vector field of a head's models that the loss holds, joint or conditional; None for no field."""
         if field == "auto":
-            return "conditional" if issubclass(head, ConditionalScoreModel | NoisyConditionalScoreModel) else "joint"
+            return "conditional" if issubclass(head, OF_CONDITIONALS) else "joint"
         return field
 
     @classmethod
@@ -183,8 +187,8 @@ def score_field(model: object, field: str = "auto") -> Callable[[Tensor], Tensor
 
     Args:
         model: with conditional scores, a joint score or a density in closed form.
-        field: conditional (scores of the one-dimensional conditionals), joint (grad_x log q(x)), or auto:
-            conditional scores where the model has them, else the joint score.
+        field: conditional (scores of the conditionals, of dimensions or of blocks), joint (grad_x log q(x)), or
+            auto: conditional scores where the model has them, else the joint score.
 
     Returns:
         from (B, D) to (B, D).
@@ -194,10 +198,15 @@ def score_field(model: object, field: str = "auto") -> Callable[[Tensor], Tensor
     """
     if field != "joint" and isinstance(model, ConditionalScoreModel):
         return lambda x_BD: model.conditional_score(x_BD, model.context(x_BD))
+    if field != "joint" and isinstance(model, BlockScoreModel):
+        of_blocks: Any = model
+        return lambda x_BD: of_blocks.join(of_blocks.block_score(of_blocks.split(x_BD), of_blocks.block_context(x_BD)))
     if isinstance(model, ScoreModel):
         return model.score
     if not isinstance(model, ClosedFormDensity):
-        raise ValueError(f"{type(model).__name__} has no score: take a model with score or conditional_score")
+        raise ValueError(
+            f"{type(model).__name__} has no score: take a model with score, conditional_score or block_score"
+        )
     return lambda x_BD: score_of_log_density(model.log_prob, x_BD)
 
 
@@ -211,17 +220,17 @@ class FieldObjective(Objective[M], ABC):
         ValueError: no such field.
     """
 
-    needs = (ScoreModel, ConditionalScoreModel)
-    heads = ("score", "conditional_score")
+    needs = (ScoreModel, ConditionalScoreModel, BlockScoreModel)
+    heads = ("score", "conditional_score", "block_score")
     NEEDS: ClassVar[Mapping[str, tuple[type, ...]]] = {
-        "auto": (ScoreModel, ConditionalScoreModel),
+        "auto": (ScoreModel, ConditionalScoreModel, BlockScoreModel),
         "joint": (ScoreModel, ClosedFormDensity),
-        "conditional": (ConditionalScoreModel,),
+        "conditional": (ConditionalScoreModel, BlockScoreModel),
     }
     HEADS: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "auto": ("score", "conditional_score"),
+        "auto": ("score", "conditional_score", "block_score"),
         "joint": ("score", "mixture"),
-        "conditional": ("conditional_score",),
+        "conditional": ("conditional_score", "block_score"),
     }
 
     @within_ranges

@@ -1,12 +1,14 @@
 """What sliced objectives share: random projections of the scores."""
 
 import math
-from abc import ABC
-from typing import Annotated, ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from scorewise.capabilities import BlockScoreModel
 from scorewise.capabilities.roles import Scaled
 from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldObjective, M, score_gain
@@ -69,3 +71,32 @@ class Sliced(FieldObjective[M], ABC):
     def gain(self, model: Scaled) -> float:
         """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)
+
+
+class SlicedTrace(Sliced[M], ABC):
+    """One that takes the exact form v^T (ds/dx) v, along directions of the example or, where there are, of its blocks.
+
+    Inside blocks contexts are held fixed, so one pass through the head alone serves all blocks.
+    """
+
+    @abstractmethod
+    def along(self, field: Callable[[Tensor], Tensor], x: Tensor, v_M: Tensor) -> Tensor:
+        """Return the loss of a field along directions, the mean over M of them, shape of x without its last axis."""
+
+    def per_example(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
+        """Return the loss of every example, shape (B,)."""
+        if isinstance(model, BlockScoreModel):
+            return self._inside_blocks(model, x_BD, draws)
+        return self.along(self.field_of(model), x_BD, self.directions(x_BD, draws))
+
+    def _inside_blocks(self, model: Any, x_BD: Tensor, draws: Draws) -> Tensor:
+        x_BKb, c_BKF = model.split(x_BD), model.block_context(x_BD)
+        blocks, size = x_BKb.shape[1:]
+        if "sphere" in self.projection and blocks * size > x_BD.shape[1]:
+            raise ValueError(
+                f"objective.projection={self.projection} has another radius in blocks of another size, and these are "
+                "not of one: use objective.projection=rademacher"
+            )
+        v_MBd = projections(self.projection, draws.fork("slices"), self.projections * blocks, size, x_BD.dtype)
+        v_MBKb = v_MBd.unflatten(0, (self.projections, blocks)).transpose(1, 2)
+        return self.along(lambda q_BKb: model.block_score(q_BKb, c_BKF), x_BKb, v_MBKb).sum(-1)

@@ -1,14 +1,15 @@
 """Sliced score matching (Song et al. 2019)."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from scorewise.gradients import sliced_trace
-from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldModel
-from scorewise.objectives.sliced import Sliced
+from scorewise.objectives.sliced import SlicedTrace
 
 
-class SSM(Sliced[FieldModel]):
+class SSM(SlicedTrace[FieldModel]):
     """Plain sliced score matching: v^T (ds/dx) v + (v^T s)^2 / 2, mean over M projections.
 
     In energies it reads (v^T grad E)^2 / 2 - v^T (Hess E) v: the square of a sum, and a minus (the slides print
@@ -28,8 +29,7 @@ class SSM(Sliced[FieldModel]):
         torch.Size([32])
     """
 
-    def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the loss of every example, shape (B,)."""
-        v_MBD = self.directions(x_BD, draws)
-        s_BD, form_MB = sliced_trace(self.field_of(model), x_BD, v_MBD)
-        return (form_MB + 0.5 * (v_MBD * s_BD).sum(-1).square()).mean(0)
+    def along(self, field: Callable[[Tensor], Tensor], x: Tensor, v_M: Tensor) -> Tensor:
+        """Return the loss of a field along directions, shape of x without its last axis."""
+        s, form_M = sliced_trace(field, x, v_M)
+        return (form_M + 0.5 * (v_M * s).sum(-1).square()).mean(0)

@@ -1,14 +1,15 @@
 """Sliced score matching with reduced variance (Song et al. 2019)."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from scorewise.gradients import sliced_trace
-from scorewise.noise import Draws
 from scorewise.objectives.objective import FieldModel
-from scorewise.objectives.sliced import Sliced
+from scorewise.objectives.sliced import SlicedTrace
 
 
-class SSMVR(Sliced[FieldModel]):
+class SSMVR(SlicedTrace[FieldModel]):
     """Sliced score matching with reduced variance: v^T (ds/dx) v + |s|^2 / 2, mean over M projections.
 
     It is J_2 of the poster (seed 002), which calls it sliced score matching. It needs E[v v^T] = I; with Rademacher
@@ -29,7 +30,7 @@ class SSMVR(Sliced[FieldModel]):
 
     LEGAL = ("gaussian", "rademacher", "sphere")
 
-    def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
-        """Return the loss of every example, shape (B,)."""
-        s_BD, form_MB = sliced_trace(self.field_of(model), x_BD, self.directions(x_BD, draws))
-        return form_MB.mean(0) + 0.5 * s_BD.square().sum(-1)
+    def along(self, field: Callable[[Tensor], Tensor], x: Tensor, v_M: Tensor) -> Tensor:
+        """Return the loss of a field along directions, shape of x without its last axis."""
+        s, form_M = sliced_trace(field, x, v_M)
+        return form_M.mean(0) + 0.5 * s.square().sum(-1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import CompletesRows, ConditionalScoreModel, ScoreModel
+from scorewise.capabilities import BlockScoreModel, CompletesRows, ConditionalScoreModel, ScoreModel
 from scorewise.config.choices import own_classes
 from scorewise.config.settings import OfSampling, refuse_of_command
 from scorewise.data.tabular.columns import Columns
@@ -60,7 +60,7 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
 
 
 def _denoised(model: Trained, x_ND: Tensor) -> Tensor:
-    if issubclass(type(model), (ConditionalScoreModel, ScoreModel)):
+    if issubclass(type(model), (BlockScoreModel, ConditionalScoreModel, ScoreModel)):
         return tweedie(model, x_ND)
     if model.noise:
         raise UserError(f"denoise=true: {type(model).__name__} has no score to denoise with.")

@@ -17,8 +17,8 @@ M = TypeVar("M", bound=Causal, default=Any)
 """The models that a sampler draws from."""
 
 
-class Ancestral(ABC, Generic[M]):
-    """A sampler that draws x_d given x_<d for every d, with one context evaluation per dimension.
+class Told:
+    """Something that draws part by part, and tells how far it is.
 
     Attributes:
         watch: called with the share of the dimensions that is drawn, for a progress bar.
@@ -29,6 +29,15 @@ class Ancestral(ABC, Generic[M]):
     def watch_with(self, tell: Callable[[float], None] | None) -> None:
         """Tell somebody the share of the dimensions that is drawn; None: nobody."""
         self.watch = tell
+
+    def tick(self, share: float) -> None:
+        """Tell whoever watches which share of the dimensions is drawn; nobody does by default."""
+        if self.watch is not None:
+            self.watch(share)
+
+
+class Ancestral(Told, ABC, Generic[M]):
+    """A sampler that draws x_d given x_<d for every d, with one context evaluation per dimension."""
 
     @abstractmethod
     def draw_block(self, model: M, c_BDF: Tensor, generator: Generator | None) -> Tensor:
@@ -77,11 +86,6 @@ class Ancestral(ABC, Generic[M]):
                     known_BD[rows_R, dim] = True
                 self.tick((number * model.dims + position + 1) / (orders * model.dims))
         return x_BD
-
-    def tick(self, share: float) -> None:
-        """Tell whoever watches which share of the dimensions is drawn; nobody does by default."""
-        if self.watch is not None:
-            self.watch(share)
 
 
 class Exact(Ancestral[CausalSampler]):

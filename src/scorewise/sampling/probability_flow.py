@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyScoreModel
 from scorewise.capabilities.roles import JointNoisyScore
-from scorewise.noise import normal_like, power_ladder
+from scorewise.noise import karras_ladder, normal_like
 from scorewise.ranges import AtLeast, Count, PositiveNumber, within_ranges
 
 MOST_RAISED = math.sqrt(2) - 1
@@ -19,14 +19,14 @@ class ProbabilityFlow:
     """Heun steps of the probability flow dx/dsigma = - sigma s(x, sigma) (Karras et al. 2022, algorithms 1 and 2).
 
     Two evaluations of the score a step, so a few dozen in all; Langevin dynamics takes hundreds. The levels are even
-    in sigma^(1/power). With churn, a level is first raised by the share churn / steps, with fresh noise, which undoes
+    in sigma^(1/rho). With churn, a level is first raised by the share churn / steps, with fresh noise, which undoes
     errors of earlier steps; without, the same start gives the same example.
 
     A returned sample is of the law at the smallest level, with `tweedie` for a denoised copy.
 
     Args:
         steps: Heun steps.
-        power: of the levels.
+        rho: of the levels.
         churn: how much noise is put back over all steps, in relative levels; 0 for the flow itself.
 
     Example:
@@ -42,14 +42,12 @@ class ProbabilityFlow:
     needs = (NoisyScoreModel,)
 
     @within_ranges
-    def __init__(
-        self, steps: Count = 17, power: PositiveNumber = 7.0, churn: Annotated[float, AtLeast(0)] = 0.0
-    ) -> None:
-        self.steps, self.power, self.churn = steps, power, churn
+    def __init__(self, steps: Count = 17, rho: PositiveNumber = 7.0, churn: Annotated[float, AtLeast(0)] = 0.0) -> None:
+        self.steps, self.rho, self.churn = steps, rho, churn
 
     def draw(self, model: JointNoisyScore, n: int, generator: Generator | None) -> Tensor:
         """Return n examples (n, D), started from a Gaussian with the moments of the data at the largest level."""
-        ladder = power_ladder(model.levels[0], model.levels[-1], self.steps + 1, self.power)
+        ladder = karras_ladder(model.levels[0], model.levels[-1], self.steps + 1, self.rho)
         x_BD = model.mean.expand(n, model.dims).clone()
         start = (model.scale**2 - model.noise**2 + ladder[0] ** 2).sqrt()
         x_BD = x_BD + start * normal_like(x_BD, generator)

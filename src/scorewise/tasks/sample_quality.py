@@ -6,7 +6,7 @@ from typing import Annotated, Any, final
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import ConditionalScoreModel, ScoreModel, Watched
+from scorewise.capabilities import BlockScoreModel, ConditionalScoreModel, ScoreModel, Watched
 from scorewise.data.datamodule import Batch
 from scorewise.data.roots import cache_root
 from scorewise.data.source import SPLITS, Source, Split
@@ -88,7 +88,7 @@ class SampleQuality(ScoreTask):
             raise ValueError(f"examples of shape {list(source.shape)} are no images")
         if sentence := self.refusal(type(model), split=compared_with.split):
             raise ValueError(sentence)
-        if denoise and model.noise and not isinstance(model, ConditionalScoreModel | ScoreModel):
+        if denoise and model.noise and not isinstance(model, BlockScoreModel | ConditionalScoreModel | ScoreModel):
             raise ValueError(f"{type(model).__name__} has no score to denoise with: use task.denoise=false")
         self.samples, self.batch, self.denoise, self.shown = samples, batch, denoise, shown
         # Not a module of this one: it is no part of what is trained and saved.
