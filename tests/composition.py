@@ -13,6 +13,7 @@ from scorewise.errors import either
 
 WHOLE = "features of the whole example"
 CAUSAL = "causal features"
+BLOCKED = "features of blocks"
 NOISY = "noise-conditional features"
 MAP = "an invertible map"
 
@@ -24,6 +25,7 @@ BACKBONES: Mapping[str, str] = {
     "masked_transformer": CAUSAL,
     "mlp": WHOLE,
     "noisy_mlp": NOISY,
+    "patch_transformer": BLOCKED,
     "pixelcnnpp": CAUSAL,
     "transformer": CAUSAL,
     "unet": NOISY,
@@ -43,6 +45,7 @@ CLOSED, QUANTILES, DRAWS = (
 )
 ENERGY, ENERGIES, PROPOSAL = "an energy", "conditional energies", "conditional energies and a proposal"
 EVERY_LEVEL, JOINT_AT_EVERY_LEVEL = "conditional scores at every noise level", "a joint score at every noise level"
+BLOCKS, BLOCKS_AT_EVERY_LEVEL = "scores of blocks", "scores of blocks at every noise level"
 FROM_NORMAL = "an invertible map from normal numbers"
 
 
@@ -51,37 +54,41 @@ class Head:
     """A head.
 
     Args:
-        on: what it needs of a backbone.
+        on: what it needs of a backbone, one of these.
         has: the capabilities of its models.
         ladder: it wants an objective with noise levels.
         clean: it models clean data only.
     """
 
-    on: str
+    on: tuple[str, ...]
     has: tuple[str, ...]
     ladder: bool = False
     clean: bool = False
 
 
 HEADS: Mapping[str, Head] = {
-    "by_column": Head(CAUSAL, (DENSITY, CLOSED, QUANTILES, DRAWS), clean=True),
-    "conditional_energy": Head(CAUSAL, (SCORES, DENSITY, QUANTILES, ENERGIES, PROPOSAL)),
-    "conditional_score": Head(CAUSAL, (SCORES, DENSITY, QUANTILES)),
-    "cosine": Head(CAUSAL, (SCORES, DENSITY, CLOSED, QUANTILES, ENERGIES)),
-    "discretised_mixture": Head(CAUSAL, (DENSITY, QUANTILES, DRAWS), clean=True),
-    "energy": Head(WHOLE, (JOINT, ENERGY)),
-    "flow": Head(MAP, (JOINT, DENSITY, FROM_NORMAL)),
-    "gaussian": Head(CAUSAL, (SCORES, DENSITY, CLOSED, QUANTILES, DRAWS)),
-    "mixture": Head(CAUSAL, (SCORES, DENSITY, CLOSED, DRAWS)),
-    "noisy_conditional_score": Head(CAUSAL, (SCORES, DENSITY, QUANTILES, EVERY_LEVEL), ladder=True),
-    "noisy_score": Head(NOISY, (JOINT, JOINT_AT_EVERY_LEVEL), ladder=True),
-    "score": Head(WHOLE, (JOINT,)),
+    "block_score": Head((BLOCKED, CAUSAL), (BLOCKS,)),
+    "by_column": Head((CAUSAL,), (DENSITY, CLOSED, QUANTILES, DRAWS), clean=True),
+    "conditional_energy": Head((CAUSAL,), (SCORES, DENSITY, QUANTILES, ENERGIES, PROPOSAL)),
+    "conditional_score": Head((CAUSAL,), (SCORES, DENSITY, QUANTILES)),
+    "cosine": Head((CAUSAL,), (SCORES, DENSITY, CLOSED, QUANTILES, ENERGIES)),
+    "discretised_mixture": Head((CAUSAL,), (DENSITY, QUANTILES, DRAWS), clean=True),
+    "energy": Head((WHOLE,), (JOINT, ENERGY)),
+    "flow": Head((MAP,), (JOINT, DENSITY, FROM_NORMAL)),
+    "gaussian": Head((CAUSAL,), (SCORES, DENSITY, CLOSED, QUANTILES, DRAWS)),
+    "mixture": Head((CAUSAL,), (SCORES, DENSITY, CLOSED, DRAWS)),
+    "noisy_block_score": Head((BLOCKED, CAUSAL), (BLOCKS, BLOCKS_AT_EVERY_LEVEL), ladder=True),
+    "noisy_conditional_score": Head((CAUSAL,), (SCORES, DENSITY, QUANTILES, EVERY_LEVEL), ladder=True),
+    "noisy_score": Head((NOISY,), (JOINT, JOINT_AT_EVERY_LEVEL), ladder=True),
+    "score": Head((WHOLE,), (JOINT,)),
 }
 
 SAMPLERS: Mapping[str, str] = {
     "annealed": EVERY_LEVEL,
     "annealed_langevin": JOINT_AT_EVERY_LEVEL,
     "annealed_langevin_1d": EVERY_LEVEL,
+    "block_flow": BLOCKS_AT_EVERY_LEVEL,
+    "block_langevin": BLOCKS,
     "exact": DRAWS,
     "probability_flow": JOINT_AT_EVERY_LEVEL,
     "flow_ode": EVERY_LEVEL,
@@ -126,14 +133,14 @@ def refusal_of_one_order(objective: str, backbone: str) -> str | None:
 
 def taken_head(row: Row, backbone: str) -> str | None:
     """Return the first head of an objective that a backbone carries."""
-    return next((head for head in row.heads if HEADS[head].on == BACKBONES[backbone]), None)
+    return next((head for head in row.heads if BACKBONES[backbone] in HEADS[head].on), None)
 
 
 def refusal_of_auto(objective: str, backbone: str) -> str:
     """Return the sentence where nothing fits."""
     if taken_head(TABLE[objective], backbone) is not None and (sentence := refusal_of_one_order(objective, backbone)):
         return sentence
-    needs = list(dict.fromkeys(HEADS[head].on for head in TABLE[objective].heads))
+    needs = list(dict.fromkeys(on for head in TABLE[objective].heads for on in HEADS[head].on))
     return (
         f"objective={objective} needs a backbone with {' or '.join(needs)}; backbone={backbone} has none. "
         f"Use backbone={either(backbones_with(needs))}."
@@ -143,10 +150,10 @@ def refusal_of_auto(objective: str, backbone: str) -> str:
 def refusal(objective: str, backbone: str, head: str) -> str | None:
     """Return the sentence that refuses three choices, None where they compose."""
     row, on = TABLE[objective], HEADS[head].on
-    if on != BACKBONES[backbone]:
+    if BACKBONES[backbone] not in on:
         return (
-            f"head={head} needs a backbone with {on}; backbone={backbone} has none. "
-            f"Use backbone={either(backbones_with([on]))}."
+            f"head={head} needs a backbone with {' or '.join(on)}; backbone={backbone} has none. "
+            f"Use backbone={either(backbones_with(on))}."
         )
     if not {*row.needs} & {*HEADS[head].has}:
         return (
@@ -163,7 +170,14 @@ def refusal(objective: str, backbone: str, head: str) -> str | None:
             f"head={head} learns scores at a ladder of noise levels, and objective={objective} has none. "
             f"Use objective={either(name for name, row in TABLE.items() if row.ladder)}."
         )
-    return refusal_of_one_order(objective, backbone)
+    if sentence := refusal_of_one_order(objective, backbone):
+        return sentence
+    if BLOCKED in on and backbone in OF_ANY_ORDER:
+        return (
+            f"head={head} would read backbone={backbone} along one order alone, and it is of any order. "
+            "Use backbone=patch_transformer or made."
+        )
+    return None
 
 
 def refusal_of_sampler(sampler: str, head: str) -> str | None:

@@ -78,6 +78,35 @@ class NoisyConditionals(Causal):
         return self.pull(q_BD, sigma_BD.square())
 
 
+class InBlocks(Family):
+    """What all that have blocks share: blocks of `size` dimensions as they lie, with a context that nobody reads."""
+
+    size = 2
+
+    def split(self, x_BD: Tensor) -> Tensor:
+        return x_BD.unflatten(-1, (-1, self.size))
+
+    def join(self, x_BKb: Tensor) -> Tensor:
+        return x_BKb.flatten(-2)
+
+    def block_context(self, x_BD: Tensor) -> Tensor:
+        return torch.zeros(len(x_BD), x_BD.shape[1] // self.size, 1)
+
+
+class Blocks(InBlocks):
+    """The family as a BlockScoreModel."""
+
+    def block_score(self, q_BKb: Tensor, c_BKF: Tensor) -> Tensor:
+        return self.pull(q_BKb)
+
+
+class NoisyBlocks(InBlocks):
+    """The family as a NoisyBlockScoreModel; the variance is that of the clean law."""
+
+    def noisy_block_score(self, q_BKb: Tensor, c_BKF: Tensor, sigma_BK: Tensor) -> Tensor:
+        return self.pull(q_BKb, sigma_BK.unsqueeze(-1).square())
+
+
 class Machine(Causal):
     """The family as a ProposalModel; the proposal is N(0, scale^2) and has nothing to learn."""
 

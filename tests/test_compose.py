@@ -110,7 +110,7 @@ def test_the_whole_matrix(objective: str, backbone: str, head: str) -> None:
 
 @pytest.mark.parametrize(("sampler", "head"), itertools.product(SAMPLERS, HEADS))
 def test_every_sampler_on_every_head(sampler: str, head: str) -> None:
-    backbone = backbones_with([HEADS[head].on])[0]
+    backbone = backbones_with(HEADS[head].on)[0]
     objective = next(name for name in TABLE if refusal(name, backbone, head) is None)
     assert_composes_or_is_refused(cell(objective, backbone, head, sampler), refusal_of_sampler(sampler, head))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from family import (
+    Blocks,
     Conditionals,
     DenseConditionals,
     Density,
@@ -19,6 +20,7 @@ from family import (
     Family,
     Joint,
     Machine,
+    NoisyBlocks,
     NoisyConditionals,
     NoisyJoint,
 )
@@ -116,7 +118,11 @@ class Row:
 
 
 CONDITIONAL = (("conditional scores",), ("conditional_score",))
-EITHER = (("a joint score", "conditional scores"), ("score", "conditional_score"))
+BLOCKWISE = (("conditional scores", "scores of blocks"), ("conditional_score", "block_score"))
+EITHER = (
+    ("a joint score", "conditional scores", "scores of blocks"),
+    ("score", "conditional_score", "block_score"),
+)
 
 TABLE: Mapping[str, Row] = {
     "aem": Row(
@@ -124,10 +130,16 @@ TABLE: Mapping[str, Row] = {
         ("conditional_energy",),
         (Recovery(AEM(samples=100), Machine, VARIANCE, ENTROPY + PROPOSED, examples=3000),),
     ),
-    "csm": Row(*CONDITIONAL, (Recovery(CSM(), Conditionals, VARIANCE, SCORE_MATCHING),)),
+    "csm": Row(
+        *BLOCKWISE,
+        (
+            Recovery(CSM(), Conditionals, VARIANCE, SCORE_MATCHING),
+            Recovery(CSM(), Blocks, VARIANCE, SCORE_MATCHING),
+        ),
+    ),
     "csm_annealed": Row(
-        ("conditional scores at every noise level",),
-        ("noisy_conditional_score",),
+        ("conditional scores at every noise level", "scores of blocks at every noise level"),
+        ("noisy_conditional_score", "noisy_block_score"),
         (
             Recovery(CSMAnnealed(HIGHEST, None, 3, LOWEST), NoisyConditionals, VARIANCE, -0.5 * LOG_UNIFORM, LOWEST),
             Recovery(
@@ -137,10 +149,26 @@ TABLE: Mapping[str, Row] = {
                 over_ladder(lambda share: 0.5 * (1 - share)),
                 smoothing=0.2,
             ),
+            Recovery(
+                CSMAnnealed(HIGHEST, None, 3, LOWEST, draws=2), NoisyConditionals, VARIANCE, -0.5 * LOG_UNIFORM, LOWEST
+            ),
+            Recovery(CSMAnnealed(HIGHEST, None, 3, LOWEST), NoisyBlocks, VARIANCE, -0.5 * LOG_UNIFORM, LOWEST),
+            Recovery(
+                CSMAnnealed(HIGHEST, LOWEST, 3, 0.2, "dsm", continuous=False, draws=3),
+                NoisyBlocks,
+                VARIANCE,
+                over_ladder(lambda share: 0.5 * (1 - share)),
+                smoothing=0.2,
+            ),
         ),
         ladder=True,
     ),
-    "csm_dsm": Row(*CONDITIONAL, (Recovery(CSMDSM(SIGMA), Conditionals, BLURRED, DENOISING, smoothing=SIGMA),)),
+    "csm_dsm": Row(
+        *BLOCKWISE,
+        tuple(
+            Recovery(CSMDSM(SIGMA), family, BLURRED, DENOISING, smoothing=SIGMA) for family in (Conditionals, Blocks)
+        ),
+    ),
     "csm_mle": Row(
         *CONDITIONAL,
         (
@@ -183,8 +211,10 @@ TABLE: Mapping[str, Row] = {
         (Recovery(PCD(25, CHAIN_STEP * 20 / 4, buffer=10, restart=1.0), Energies, OF_CHAINS, 0.0, examples=4000),),
     ),
     "sm": Row(*EITHER, (Recovery(SM(), Joint, VARIANCE, SCORE_MATCHING),)),
-    "ssm": Row(*EITHER, (Recovery(SSM(), Joint, VARIANCE, SCORE_MATCHING),)),
-    "ssm_vr": Row(*EITHER, (Recovery(SSMVR("gaussian"), Joint, VARIANCE, SCORE_MATCHING),)),
+    "ssm": Row(*EITHER, tuple(Recovery(SSM(), family, VARIANCE, SCORE_MATCHING) for family in (Joint, Blocks))),
+    "ssm_vr": Row(
+        *EITHER, tuple(Recovery(SSMVR("gaussian"), family, VARIANCE, SCORE_MATCHING) for family in (Joint, Blocks))
+    ),
 }
 
 

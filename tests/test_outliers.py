@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from composition import DENSITY, ENERGY, EVERY_LEVEL, HEADS, JOINT, JOINT_AT_EVERY_LEVEL, SCORES
+from composition import BLOCKS, DENSITY, ENERGY, EVERY_LEVEL, HEADS, JOINT, JOINT_AT_EVERY_LEVEL, SCORES
 from conftest import Outcome
 from PIL import Image
 from test_compose import CONF, settled
@@ -261,7 +261,7 @@ OF_SCORES = ("minus_h", "h", "abs_h", "score_norm")
 def test_statistics_by_head(head: str) -> None:
     has = HEADS[head].has
     expected = (
-        *(OF_SCORES if JOINT in has or SCORES in has else ()),
+        *(OF_SCORES if {JOINT, SCORES, BLOCKS} & {*has} else ()),
         *(("nll", "typicality") if DENSITY in has else ()),
         *(("energy",) if ENERGY in has else ()),
         *(("multiscale_norms",) if {EVERY_LEVEL, JOINT_AT_EVERY_LEVEL} & set(has) else ()),

@@ -173,7 +173,7 @@ class Ordering:
             ValueError: sizes that do not cut the order.
         """
         if isinstance(sizes, int):
-            whole, rest = divmod(len(self), sizes) if sizes >= 1 else (0, sizes)
+            whole, rest = divmod(len(self), max(sizes, 1))
             sizes = [sizes] * whole + [rest] * (rest != 0)
         return replace(self, sizes=tuple(sizes))
 

@@ -11,11 +11,10 @@ Conventions, everywhere in Scorewise:
 * Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
 """
 
+from scorewise.capabilities.blocks import BlockFeatures, BlockScoreModel, NoisyBlockScoreModel
 from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.plain_names import PLAIN_NAMES
 from scorewise.capabilities.protocols import (
-    BlockFeatures,
-    BlockScoreModel,
     CausalFeatures,
     ClosedFormDensity,
     ConditionalEnergyModel,
@@ -34,7 +33,6 @@ from scorewise.capabilities.protocols import (
     InvertibleMap,
     MaskedContexts,
     MaskedFeatures,
-    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyFeatures,
     NoisyScoreModel,

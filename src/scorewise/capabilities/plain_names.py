@@ -1,9 +1,8 @@
 """How a sentence to the user names a capability."""
 
+from scorewise.capabilities.blocks import BlockFeatures, BlockScoreModel, NoisyBlockScoreModel
 from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.protocols import (
-    BlockFeatures,
-    BlockScoreModel,
     CausalFeatures,
     ClosedFormDensity,
     ConditionalEnergyModel,
@@ -17,7 +16,6 @@ from scorewise.capabilities.protocols import (
     GivenFeatures,
     InvertibleMap,
     MaskedFeatures,
-    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyFeatures,
     NoisyScoreModel,

@@ -23,13 +23,6 @@ class CausalFeatures(Protocol):
 
 
 @runtime_checkable
-class BlockFeatures(Protocol):
-    """Turns an example into features per block of its order; row k sees only the blocks before the k-th."""
-
-    def block_features(self, u_BD: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
 class MaskedFeatures(Protocol):
     """Turns the known part of an example into features per dimension; what is not known is not read, it may be NaN.
 
@@ -143,33 +136,6 @@ class NoisyConditionalScoreModel(Protocol):
     def context(self, x_BD: Tensor) -> Tensor: ...
 
     def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class BlockScoreModel(Protocol):
-    """Has the score of every block of the order given the blocks before it, grad log q(x_k | x_<k) in b dimensions.
-
-    Queries and scores are (..., K, b), blocks smaller than the largest padded with entries that count for nothing, and
-    contexts (..., K, F); blocks of one query do not see each other. A field of b > 1 dimensions that a network gives
-    need not be the gradient of any log-density, as one in one dimension always is: what draws from it or integrates
-    it (the probability flow) makes a proper law of it, whose score is the field only as far as that is a gradient.
-    """
-
-    def block_context(self, x_BD: Tensor) -> Tensor: ...
-
-    def block_score(self, q_BKb: Tensor, c_BKF: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class NoisyBlockScoreModel(Protocol):
-    """Has the scores of blocks as `BlockScoreModel` says, the query at any noise level of a ladder, one per block.
-
-    The context is always at the smallest level.
-    """
-
-    def block_context(self, x_BD: Tensor) -> Tensor: ...
-
-    def noisy_block_score(self, q_BKb: Tensor, c_BKF: Tensor, sigma_BK: Tensor) -> Tensor: ...
 
 
 @runtime_checkable

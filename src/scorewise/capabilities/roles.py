@@ -8,8 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from scorewise.capabilities.blocks import BlockScoreModel, NoisyBlockScoreModel
 from scorewise.capabilities.protocols import (
-    BlockScoreModel,
     ClosedFormDensity,
     ConditionalEnergyModel,
     ConditionalSampler,
@@ -17,7 +17,6 @@ from scorewise.capabilities.protocols import (
     ContextStream,
     EnergyModel,
     FlowDensity,
-    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
     NormalisedDensity,

@@ -5,10 +5,10 @@ from typing import Any
 
 from scorewise.backbones.layers import Activation
 from scorewise.capabilities import (
+    BlockScoreModel,
     DiscreteDensity,
     GivenCausalFeatures,
     GivenFeatures,
-    MaskedFeatures,
     NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
@@ -26,6 +26,7 @@ from scorewise.config.choices import (
     that_have,
 )
 from scorewise.config.column_kinds import refuse_scores_of_probabilities
+from scorewise.config.one_order import refuse_one_order
 from scorewise.config.outlier_sets import entries_of, entry_of
 from scorewise.config.settings import refuse_out_of_range
 from scorewise.config.trainer import refuse_trainer_settings
@@ -79,7 +80,7 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
             f"head={chosen['head']} learns scores at a ladder of noise levels, and objective={chosen['objective']} has "
             f"none. Use objective={either(that_have('objective', (Multiscale,)))}."
         )
-    _refuse_one_order(objective, classes["backbone"], chosen)
+    refuse_one_order(objective, head, classes["backbone"], chosen)
     for group in ("sampler", "task"):
         _refuse_what_lacks(chosen, group, needs_of(classes[group]), "head", head)
     _refuse_task(config, classes["task"], head)
@@ -117,16 +118,6 @@ def _refuse_what_lacks(chosen: Mapping[str, str], who: str, needs: tuple[type, .
         raise IncompatibleChoice(
             f"{who}={chosen[who]} needs a {thing} with {named(needs)}; {has_none(group, chosen[group])}. "
             f"Use {group}={either(that_have(group, needs))}."
-        )
-
-
-def _refuse_one_order(objective: Any, backbone: type, chosen: Mapping[str, str]) -> None:
-    """Refuse to train a backbone of any order along a single one."""
-    if has_any(backbone, (MaskedFeatures,)) and not objective.any_order:
-        others = [name for name, target in targets("objective").items() if import_class(target).any_order]  # type: ignore[attr-defined]
-        raise IncompatibleChoice(
-            f"objective={chosen['objective']} would train backbone={chosen['backbone']} along one order alone, and it "
-            f"is of any order. Use objective={either(others)}, or backbone=made."
         )
 
 
@@ -208,7 +199,7 @@ def _refuse_score_network(config: Config) -> bool:
             f"Use backbone={either(that_have('backbone', given))}."
         )
     needs = of_objective(config, "needs_with")
-    if not has_any(head, needs) or has_any(head, OF_LEVELS):
+    if not has_any(head, needs) or has_any(head, (*OF_LEVELS, BlockScoreModel)):
         raise IncompatibleChoice(
             f"objective={chosen['objective']} needs a model with {named(needs)}; head={chosen['head']} has none. "
             f"Use head={either(that_have('head', needs))}."

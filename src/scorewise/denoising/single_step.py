@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import (
+    BlockScoreModel,
     ConditionalScoreModel,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
     NormalisedDensity,
     ScoreModel,
     UncheckedDensity,
 )
-from scorewise.capabilities.roles import CausalNoisyScore, Levelled, Smoothed
+from scorewise.capabilities.roles import BlockScores, CausalNoisyScore, Levelled, NoisyBlockScores, Smoothed
 from scorewise.errors import UserError
 from scorewise.gradients import log_density_and_score
 from scorewise.ranges import is_number
@@ -67,6 +69,27 @@ def sequential(model: CausalNoisyScore, y_BD: Tensor, sigma: float) -> Tensor:
     return x_BD
 
 
+def parallel_blocks(model: BlockScores, y_BD: Tensor, sigma: float) -> Tensor:
+    """Return y_k + sigma^2 s_k(y_k | y_<k) = E[x_k | y_<=k] of every block k, all from one pass, shape (B, D)."""
+    with torch.no_grad():
+        s_BKb = model.block_score(model.split(y_BD), model.block_context(y_BD))
+        return y_BD + sigma**2 * model.join(s_BKb)
+
+
+def sequential_blocks(model: NoisyBlockScores, y_BD: Tensor, sigma: float) -> Tensor:
+    """Return y_k + sigma^2 s_k(y_k | restored x_<k, sigma), one block after the other, shape (B, D)."""
+    x_BD, y_BKb = y_BD.clone(), model.split(y_BD)
+    with torch.no_grad():
+        stream = model.context_stream()
+        c_B1F = stream.start(len(y_BD))
+        for number, block in enumerate(model.ordering.blocks):
+            q_B1b = y_BKb[:, number, None]
+            x_B1b = q_B1b + sigma**2 * model.noisy_block_score(q_B1b, c_B1F, torch.full_like(q_B1b[..., 0], sigma))
+            x_BD[:, list(block)] = x_B1b[:, 0, : len(block)]
+            c_B1F = stream.push(model.split(x_BD)[:, number])
+    return x_BD
+
+
 def joint(model: ScoreModel | NormalisedDensity, y_BD: Tensor, sigma: float) -> Tensor:
     """Return y + sigma^2 grad log q(y) = E[x | y], which sees all of the image, shape (B, D)."""
     return y_BD + sigma**2 * joint_score(model, y_BD, sigma)
@@ -79,6 +102,8 @@ class UnknownNoise(UserError, ValueError):
 WAYS: Sequence[tuple[type, Callable[[Any, Tensor, float], Tensor]]] = (
     (NoisyConditionalScoreModel, sequential),
     (ConditionalScoreModel, parallel),
+    (NoisyBlockScoreModel, sequential_blocks),
+    (BlockScoreModel, parallel_blocks),
     (object, joint),
 )
 """How noise is removed by a model that has something: the first that applies."""
@@ -87,8 +112,8 @@ WAYS: Sequence[tuple[type, Callable[[Any, Tensor, float], Tensor]]] = (
 def denoise(model: Smoothed, y_BD: Tensor, sigma: float | None = None) -> Tensor:
     """Return y without its Gaussian noise, in the way that the model was trained for, shape (B, D).
 
-    Sequential where it has conditional scores at every noise level, parallel where it has conditional scores, joint
-    otherwise; see the functions of these names.
+    Sequential where it has conditional scores at every noise level, of dimensions or of blocks, parallel where it has
+    conditional scores, joint otherwise; see the functions of these names.
 
     Args:
         model: with conditional or joint scores, or a log-density that can be differentiated.
@@ -99,7 +124,7 @@ def denoise(model: Smoothed, y_BD: Tensor, sigma: float | None = None) -> Tensor
     Raises:
         UnknownNoise: the model was trained without noise, or not on this level.
     """
-    several = isinstance(model, NoisyConditionalScoreModel | NoisyScoreModel)
+    several = isinstance(model, NoisyConditionalScoreModel | NoisyBlockScoreModel | NoisyScoreModel)
     levels = cast(Levelled, model).levels if several else (model.noise,)
     low, high = levels[-1], levels[0]
     if high <= 0:

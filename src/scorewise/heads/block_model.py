@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from scorewise.backbones.blocks import Blocks, FirstOfBlock, PassPerBlock
+from scorewise.backbones.blocks import Blocks
 from scorewise.backbones.layers import ActivationName, activation_named
 from scorewise.capabilities import BlockFeatures, CausalFeatures, ContextStream, StreamsFeatures
+from scorewise.heads.block_streams import FirstOfBlock, PassPerBlock
 from scorewise.heads.drawing import CompletesExamples
 from scorewise.heads.examples import Examples, mask_of, of_examples, refuse_not_finite
 from scorewise.heads.model import Model

@@ -45,7 +45,7 @@ class BlockScore(BlockModel):
         backbone: nn.Module,
         *,
         block: int | Sequence[int] | None = None,
-        hidden: Count = 128,
+        hidden: Count = 64,
         layers: Whole = 2,
         activation: ActivationName = "silu",
         form: Annotated[str, OneOf(FORMS)] = "auto",

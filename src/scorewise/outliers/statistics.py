@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import (
+    BlockScoreModel,
     ConditionalScoreModel,
     EnergyModel,
     NoisyConditionalScoreModel,
@@ -21,7 +22,7 @@ from scorewise.objectives.objective import score_field
 from scorewise.outliers.profiles import ScoreProfiles
 from scorewise.outliers.score_norms import profile
 
-FIELD = (ConditionalScoreModel, ScoreModel)
+FIELD = (ConditionalScoreModel, BlockScoreModel, ScoreModel)
 NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "minus_h": ("h", FIELD),
     "h": ("h", FIELD),
@@ -86,7 +87,7 @@ def numerically_normalised(model: object) -> NumericallyNormalised | None:
     return model if isinstance(model, NumericallyNormalised) else None
 
 
-def _of_scores(model: ConditionalScoreModel | ScoreModel, x_BD: Tensor) -> dict[str, Tensor]:
+def _of_scores(model: ConditionalScoreModel | BlockScoreModel | ScoreModel, x_BD: Tensor) -> dict[str, Tensor]:
     s_BD = score_field(model)(x_BD)
     return {"h": s_BD.sum(-1), "score_norm": s_BD.norm(dim=-1)}
 
