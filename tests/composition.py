@@ -77,7 +77,7 @@ HEADS: Mapping[str, Head] = {
     "flow": Head((MAP,), (JOINT, DENSITY, FROM_NORMAL)),
     "gaussian": Head((CAUSAL,), (SCORES, DENSITY, CLOSED, QUANTILES, DRAWS)),
     "mixture": Head((CAUSAL,), (SCORES, DENSITY, CLOSED, DRAWS)),
-    "noisy_block_score": Head((BLOCKED, CAUSAL), (BLOCKS, BLOCKS_AT_EVERY_LEVEL), ladder=True),
+    "noisy_block_score": Head((BLOCKED, CAUSAL), (DENSITY, BLOCKS, BLOCKS_AT_EVERY_LEVEL), ladder=True),
     "noisy_conditional_score": Head((CAUSAL,), (SCORES, DENSITY, QUANTILES, EVERY_LEVEL), ladder=True),
     "noisy_score": Head((NOISY,), (JOINT, JOINT_AT_EVERY_LEVEL), ladder=True),
     "score": Head((WHOLE,), (JOINT,)),

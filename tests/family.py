@@ -84,7 +84,8 @@ class InBlocks(Family):
     size = 2
 
     def split(self, x_BD: Tensor) -> Tensor:
-        return x_BD.unflatten(-1, (-1, self.size))
+        x_BKb: Tensor = x_BD.unflatten(-1, (-1, self.size))
+        return x_BKb
 
     def join(self, x_BKb: Tensor) -> Tensor:
         return x_BKb.flatten(-2)

@@ -91,7 +91,7 @@ SAMPLERS = {
 @pytest.mark.parametrize("sizes", BLOCKS, ids=str)
 def test_draws_are_those_of_the_law(sampler: str, sizes: Any) -> None:
     """Two samples of a mixture along random lines (Kolmogorov and Smirnov), and their covariance."""
-    model = TrueBlocks(MIXTURE, Ordering.named("random", 5, 2).in_blocks(sizes))
+    model: Any = TrueBlocks(MIXTURE, Ordering.named("random", 5, 2).in_blocks(sizes))
     n = 4000
     x = SAMPLERS[sampler].draw(model, n, torch.Generator().manual_seed(0))
     from scorewise.noise import Draws
@@ -150,7 +150,7 @@ def test_known_blocks_stay_and_the_rest_follows_from_them() -> None:
     """Of two blocks of a correlated Gaussian, the second given the first."""
     covariance = torch.tensor([[1.0, 0.0, 0.8], [0.0, 1.0, 0.0], [0.8, 0.0, 1.0]])
     law = GaussianMixtureLaw(torch.ones(1), torch.zeros(1, 3), covariance[None])
-    model = TrueBlocks(law, Ordering.named("raster", 3).in_blocks([2, 1]))
+    model: Any = TrueBlocks(law, Ordering.named("raster", 3).in_blocks([2, 1]))
     x = torch.tensor([[1.5, -0.3, torch.nan]]).expand(4000, 3).nan_to_num()
     drawn = BlockFlow(steps=60).complete(model, x, 1, torch.Generator().manual_seed(0))
     assert torch.equal(drawn[:, :2], x[:, :2])

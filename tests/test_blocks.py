@@ -290,7 +290,7 @@ def test_padding_of_smaller_blocks_counts_for_nothing() -> None:
 
 def test_levels_follow_their_law() -> None:
     objective = CSMAnnealed(1000.0, 1e-5, 3, 0.0, log_mean=-0.8, log_std=1.3)
-    log_sigma = objective.sigmas(Draws.fresh(200_000), 1, dtype=torch.float64).log()
+    log_sigma = objective.sigmas(Draws.fresh(200_000), 1, torch.float64).log()
     assert float(log_sigma.mean()) == pytest.approx(-0.8, abs=0.02)
     assert float(log_sigma.std()) == pytest.approx(1.3, rel=0.02)
     with pytest.raises(ValueError, match="of their levels between"):

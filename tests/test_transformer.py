@@ -74,7 +74,7 @@ def test_the_attention_is_the_formula() -> None:
 def test_positions_and_channels_are_told_apart() -> None:
     """With constant values only the learned vectors differ; a channel's is shared by all pixels."""
     backbone = small((3, 2, 2))
-    where = backbone._where(torch.arange(12))
+    where = backbone.where(torch.arange(12))
     torch.testing.assert_close(where[0] - where[4], where[3] - where[7])
     assert (where[0] - where[1]).abs().max() > 1e-6
     c = backbone.causal_features(torch.ones(1, 12))

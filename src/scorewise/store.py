@@ -12,7 +12,7 @@ from torch import nn
 from scorewise import catalog
 from scorewise.errors import UserError, names_of, own_code_told, printable
 from scorewise.heads.model import Model
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.heads.trained import Trained
 from scorewise.ranges import AtLeast, has_shape, is_list, is_number, is_whole, kinds
 from scorewise.stored import Unreadable, leaves, read_yaml, weights_in
@@ -186,7 +186,7 @@ def _assemble_model(recipe: Mapping[str, Any], find: FindClass) -> Model:
         **head,
     )
     model.sampler = _built(sampler_class, **sampler)
-    if isinstance(model, NumericallyNormalised) and "likelihood" in recipe:
+    if isinstance(model, WithLikelihood) and "likelihood" in recipe:
         likelihood = dict(recipe["likelihood"])
         model.likelihood = find(likelihood.pop("_target_"))(**likelihood)  # type: ignore[assignment]
     model.recipe = dict(recipe)

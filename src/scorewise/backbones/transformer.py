@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from typing import Annotated, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -116,10 +116,10 @@ class Positions(Protocol):
     width: int
     sequence: Tensor
     begin: nn.Parameter
-    of_value: nn.Module
-    blocks: nn.ModuleList
-    norm: nn.Module
-    output: nn.Module
+    of_value: Any
+    blocks: Any
+    norm: Any
+    output: Any
 
     def where(self, positions: Tensor) -> Tensor:
         """Return the vectors that say where these are, shape (P, size)."""

@@ -12,7 +12,7 @@ from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.heads.trained import Trained
 from scorewise.noise import Draws, OwnNumbers, smoothing_noise
 from scorewise.objectives.multiscale import Multiscale
@@ -87,7 +87,7 @@ def build(config: Config, seed: int) -> Parts:
     smoothing = float(config["data"]["smoothing"])
     noise = math.hypot(smoothing, objective.noise)
     parts = {part: dict(config[part]) for part in ("backbone", "head", "sampler")}
-    if issubclass(class_of(config, "head"), NumericallyNormalised):
+    if issubclass(class_of(config, "head"), WithLikelihood):
         parts["likelihood"] = dict(config["likelihood"])
     if any(part.get("low", 0) is None or part.get("high", 0) is None for part in parts.values()):
         low, high = _range_of(source, noise, seed)

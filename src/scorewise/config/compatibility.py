@@ -33,7 +33,7 @@ from scorewise.config.trainer import refuse_trainer_settings
 from scorewise.data.source import Labelled, Source
 from scorewise.errors import either
 from scorewise.heads.model import Model
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.latent import SCORE_OBJECTIVES, VAE, mismatch, reads_conditionals
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.objectives.objective import Objective
@@ -84,7 +84,7 @@ def refuse_incompatible(config: Config, *, training: bool = True) -> None:
     for group in ("sampler", "task"):
         _refuse_what_lacks(chosen, group, needs_of(classes[group]), "head", head)
     _refuse_task(config, classes["task"], head)
-    if has_any(head, (NumericallyNormalised,)):
+    if has_any(head, (WithLikelihood,)):
         if config["likelihood"] == NONE:
             raise IncompatibleChoice(
                 f"likelihood=none leaves head={chosen['head']} without the normaliser that its log-density, its exact "

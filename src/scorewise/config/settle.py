@@ -16,7 +16,7 @@ from scorewise.config.choices import (
 from scorewise.data.source import Source
 from scorewise.errors import WHAT_IT_MUST_HAVE, either
 from scorewise.heads.model import Model
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.latent import encoder_for, reads_conditionals
 from scorewise.store import import_class
 
@@ -32,7 +32,7 @@ AUTO_SAMPLERS = (
     "langevin",
 )
 """What sampler=auto tries, in order."""
-AUTO_LIKELIHOODS = ("flow_ode", "quadrature")
+AUTO_LIKELIHOODS = ("flow_ode", "block_flow_ode", "quadrature")
 """What likelihood=auto tries, in order, for heads without a closed form."""
 
 
@@ -136,7 +136,7 @@ def _settle_model(config: Config) -> Config:
                 f"{option_name('head', config['head']['_target_'])}: choose a sampler of yours; {WHAT_IT_MUST_HAVE}."
             )
     head = class_of(config, "head", Model)
-    if not issubclass(head, NumericallyNormalised):
+    if not issubclass(head, WithLikelihood):
         config["likelihood"] = settings_of("likelihood", "none")
     elif config.get("likelihood", {"_target_": "auto"})["_target_"] == "auto":
         config["likelihood"] = settings_of("likelihood", likelihood_for(head))

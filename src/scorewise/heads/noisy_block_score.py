@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from scorewise.backbones.layers import ActivationName
 from scorewise.backbones.noise_level import NoiseLevel
 from scorewise.heads.block_model import BlockModel, BlockNetwork
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.ranges import Count, Whole, within_ranges
 
 
-class NoisyBlockScore(BlockModel):
-    """Scores of blocks at every noise level: NoisyBlockScoreModel, and BlockScoreModel.
+class NoisyBlockScore(WithLikelihood, BlockModel):
+    """Scores of blocks at every noise level: NoisyBlockScoreModel, BlockScoreModel, and a likelihood by their flows.
 
     In EDM form (Karras et al. 2022, eq. 7, as a score): with y = q - mean and r = sigma^2 + std^2,
     s = std / (sigma sqrt r) net(y / sqrt r, c, log sigma) - y / r, which starts as a Gaussian. The context sees the

@@ -1,24 +1,22 @@
-"""Models whose conditionals have no closed-form normaliser."""
+"""Models whose log-density has no closed form."""
 
 from abc import ABC
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scorewise.heads.examples import of_examples
-from scorewise.heads.model import CausalModel
-from scorewise.likelihood.likelihood import Likelihood
+from scorewise.heads.model import CausalModel, Model
+from scorewise.likelihood.likelihood import Likelihood, Normaliser
 
 
-class NumericallyNormalised(CausalModel, ABC):
-    """A causal model whose conditionals a `Likelihood` normalises numerically: NormalisedDensity, UncheckedDensity."""
+class WithLikelihood(Model, ABC):
+    """A model whose log-density a rule has numerically: NormalisedDensity, UncheckedDensity, NumericalDensity."""
 
-    def __init__(self, backbone: nn.Module, *, mean: float = 0.0, std: float = 1.0, noise: float = 0.0) -> None:
-        super().__init__(backbone, mean=mean, std=std, noise=noise)
-        self.likelihood: Likelihood | None = None
+    likelihood: Normaliser | None = None
 
-    def normaliser(self) -> Likelihood:
-        """Return the likelihood that normalises the conditionals.
+    def normaliser(self) -> Normaliser:
+        """Return the rule that has the log-density.
 
         Raises:
             ValueError: the model was given none.
@@ -27,6 +25,10 @@ class NumericallyNormalised(CausalModel, ABC):
             raise ValueError("this model has no likelihood: set model.likelihood to one of scorewise.likelihood first")
         return self.likelihood
 
+    def read(self, x_BD: Tensor) -> Tensor:
+        """Return examples as the model reads them."""
+        return x_BD
+
     @of_examples
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,).
@@ -34,7 +36,7 @@ class NumericallyNormalised(CausalModel, ABC):
         Raises:
             ValueError: the model has no likelihood, or conditionals that no likelihood can normalise; x is not finite.
         """
-        read_BD = self.filled(x_BD) if self.any_order else x_BD
+        read_BD = self.read(x_BD)
         if not bool(read_BD.isfinite().all()):
             row = int((~read_BD.isfinite()).any(-1).int().argmax())
             raise ValueError(
@@ -55,15 +57,35 @@ class NumericallyNormalised(CausalModel, ABC):
         """
         return self.normaliser().unchecked_log_prob(self, x_BD, finer)[0]
 
-    def log_prob_given(self, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
-        """Return log q(x_d | c_d) in nats, shape (B, D), never refused and in full precision."""
-        with torch.autocast(x_BD.device.type, enabled=False):
-            return self.normaliser().of_contexts(self, x_BD, c_BDF, 1)[0]
-
     @of_examples
     def quadrature_error(self, x_BD: Tensor) -> Tensor:
         """Return |log q| against twice the nodes or steps of its normaliser, nats, shape (B,)."""
         return self.normaliser().numbers(self, x_BD)["nll_quadrature_error"]
+
+
+class NumericallyNormalised(WithLikelihood, CausalModel, ABC):
+    """A causal model whose conditionals a `Likelihood` normalises numerically: NormalisedDensity, UncheckedDensity."""
+
+    likelihood: Likelihood | None = None
+
+    def normaliser(self) -> Likelihood:
+        """Return the likelihood that normalises the conditionals.
+
+        Raises:
+            ValueError: the model was given none.
+        """
+        super().normaliser()
+        assert self.likelihood is not None
+        return self.likelihood
+
+    def read(self, x_BD: Tensor) -> Tensor:
+        """Return examples as the model reads them, of any order with the mean where an entry is missing."""
+        return self.filled(x_BD) if self.any_order else x_BD
+
+    def log_prob_given(self, x_BD: Tensor, c_BDF: Tensor) -> Tensor:
+        """Return log q(x_d | c_d) in nats, shape (B, D), never refused and in full precision."""
+        with torch.autocast(x_BD.device.type, enabled=False):
+            return self.normaliser().of_contexts(self, x_BD, c_BDF, 1)[0]
 
     def conditional_quantile(self, u_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the x_d with q(y_d < x_d | c_d) = u_d, shape of u."""

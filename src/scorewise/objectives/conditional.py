@@ -2,17 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
 from scorewise.capabilities import BlockScoreModel, MaskedContexts, NoisyBlockScoreModel
-from scorewise.capabilities.roles import Contextual
+from scorewise.capabilities.roles import Contextual, InBlocks
 from scorewise.noise import Draws
 from scorewise.objectives.any_order import Known, known_part, of_any_order
-from scorewise.objectives.objective import Objective
+from scorewise.objectives.objective import Loss, Objective
 
 M = TypeVar("M", bound=Contextual, default=Any)
 """The models that an objective fits."""
@@ -76,14 +76,18 @@ class BlockwiseObjective(ConditionalObjective[M], ABC):
     def of_blocks(self, model: Any, x_BD: Tensor, c_BKF: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, the sum over its blocks given their contexts, shape (B,)."""
 
-    def per_example(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
+    def per_example(self, model: M | InBlocks, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example, shape (B,)."""
         if isinstance(model, BlockScoreModel | NoisyBlockScoreModel):
             return self.of_blocks(model, x_BD, model.block_context(self.seen(x_BD, draws)), draws)
-        return super().per_example(model, x_BD, draws)
+        return super().per_example(cast("M", model), x_BD, draws)
 
-    def held_out(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
+    def held_out(self, model: M | InBlocks, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return what ranks models on held-out examples, shape (B,)."""
         if isinstance(model, BlockScoreModel | NoisyBlockScoreModel):
-            return self.per_example(model, x_BD, draws)
-        return super().held_out(model, x_BD, draws)
+            return self.per_example(cast("InBlocks", model), x_BD, draws)
+        return super().held_out(cast("M", model), x_BD, draws)
+
+    def __call__(self, model: M | InBlocks, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
+        """Return the loss of a batch; weights default to 1/B."""
+        return super().__call__(cast("M", model), x_BD, draws, weight_B)

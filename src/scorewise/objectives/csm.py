@@ -1,10 +1,12 @@
 """Composite score matching (Meng et al. 2020)."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import BlockScoreModel, ConditionalScoreModel, FusedCSMModel, MaskedContexts
-from scorewise.capabilities.roles import BlockScores, ConditionalScores, Scaled
+from scorewise.capabilities.roles import BlockScores, ConditionalScores, InBlocks, Scaled
 from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws
 from scorewise.objectives.any_order import known_part
@@ -15,22 +17,24 @@ from scorewise.objectives.objective import Loss, score_gain
 class CSM(BlockwiseObjective[ConditionalScores]):
     """Composite score matching, J_CSM of Autoregressive Score Matching, eq. 5: sum_d s_d^2 / 2 + d s_d / d x_d.
 
-    Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
-    data with repeated values and no noise. On blocks it is sum_k |s_k|^2 / 2 + tr ds_k/dx_k, with the exact trace by b
-    tangents through the head alone: composite score matching at b = 1 and score matching (Hyvarinen 2005) at b = D.
+        Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
+        data with repeated values and no noise. On blocks it is sum_k |s_k|^2 / 2 + tr ds_k/dx_k, with the exact trace by b
+        tangents through the head alone: composite score matching at b = 1 and score matching (Hyvarinen 2005) at b = D.
 
-    Example:
-        >>> import torch
-        >>> from scorewise.backbones import MADE
-        >>> from scorewise.heads import ConditionalScore
-        >>> from scorewise.noise import Draws
-        >>> from scorewise.objectives import CSM
-        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
-        >>> x = torch.randn(32, 2)
-        >>> loss = CSM()(model, x, Draws.fresh(32))
-        >>> loss.total.backward()
-        >>> loss.per_example.shape
-        torch.Size([32])
+        Example:
+            >>> from typing import cast
+
+    import torch
+            >>> from scorewise.backbones import MADE
+            >>> from scorewise.heads import ConditionalScore
+            >>> from scorewise.noise import Draws
+            >>> from scorewise.objectives import CSM
+            >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+            >>> x = torch.randn(32, 2)
+            >>> loss = CSM()(model, x, Draws.fresh(32))
+            >>> loss.total.backward()
+            >>> loss.per_example.shape
+            torch.Size([32])
     """
 
     needs = (ConditionalScoreModel, BlockScoreModel)
@@ -50,12 +54,15 @@ class CSM(BlockwiseObjective[ConditionalScores]):
         s_BKb, trace_BK = exact_trace(lambda q_BKb: model.block_score(q_BKb, c_BKF), model.split(x_BD), "forward")
         return (0.5 * s_BKb.square().sum(-1) + trace_BK).sum(-1)
 
-    def __call__(self, model: ConditionalScores, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
+    def __call__(
+        self, model: ConditionalScores | InBlocks, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None
+    ) -> Loss:
         """Return the loss of a batch, in one fused pass where the model has one; x is data there."""
         fused = _fused(model)
         if x_BD.requires_grad or fused is None:
             return super().__call__(model, x_BD, draws, weight_B)
         weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
+        model = cast("ConditionalScores", model)  # only these have a fused pass
         if not isinstance(model, MaskedContexts) or not model.any_order:
             return Loss(*fused.weighted_csm(x_BD, model.context(x_BD), weight_B))
         known = known_part(draws, x_BD)
@@ -68,5 +75,5 @@ class CSM(BlockwiseObjective[ConditionalScores]):
         return score_gain(model)
 
 
-def _fused(model: ConditionalScoreModel) -> FusedCSMModel | None:
+def _fused(model: object) -> FusedCSMModel | None:
     return model if isinstance(model, FusedCSMModel) else None

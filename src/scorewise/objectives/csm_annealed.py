@@ -98,8 +98,9 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
         """Return 1, or 0 for the derivative-free target."""
         return 0 if target == "dsm" else cls.derivatives
 
-    def sigmas(self, draws: Draws, *shape: int, dtype: torch.dtype) -> Tensor:
+    def sigmas(self, draws: Draws, shape: int | tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Return a level for every entry of the shape, shape (B, *shape)."""
+        shape = (shape,) if isinstance(shape, int) else shape
         if not self.continuous:
             return self.rungs(draws.fork("level"), *shape, dtype=dtype)
         u = draws.fork("level").uniform(*shape, dtype=dtype)
@@ -107,7 +108,8 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
             return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u
         low, high = self._ends()
         log_sigma = self.log_mean + self.log_std * torch.special.ndtri(low + (high - low) * u)
-        return log_sigma.exp().clamp(self.levels[-1], self.levels[0])
+        sigma: Tensor = log_sigma.exp().clamp(self.levels[-1], self.levels[0])
+        return sigma
 
     def seen(self, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the examples at the smallest level, as contexts see them."""
@@ -115,7 +117,7 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
 
     def per_dimension(self, model: CausalNoisyScore, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every dimension at its level, shape (B, D)."""
-        sigma_MBD = self.sigmas(draws, self.draws, x_BD.shape[1], dtype=x_BD.dtype).transpose(0, 1)
+        sigma_MBD = self.sigmas(draws, (self.draws, x_BD.shape[1]), x_BD.dtype).transpose(0, 1)
         q_MBD = self._noisy(x_BD, sigma_MBD, draws)
         if self.target == "csm":
             s_MBD, ds_MBD = elementwise_derivative(
@@ -128,7 +130,7 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
     def of_blocks(self, model: NoisyBlockScores, x_BD: Tensor, c_BKF: Tensor, draws: Draws) -> Tensor:
         """Return the sum over blocks of the loss of each at its level, shape (B,)."""
         blocks, size = model.split(x_BD).shape[1:]
-        sigma_MBK = self.sigmas(draws, self.draws, blocks, dtype=x_BD.dtype).transpose(0, 1)
+        sigma_MBK = self.sigmas(draws, (self.draws, blocks), x_BD.dtype).transpose(0, 1)
         sigma_MBD = model.join(sigma_MBK.unsqueeze(-1).expand(*sigma_MBK.shape, size))
         q_MBD = self._noisy(x_BD, sigma_MBD, draws)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scorewise.capabilities.roles import Scaled
 from scorewise.data.source import Source, Split
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.likelihood.likelihood import TailMass
 from scorewise.noise import Draws
 from scorewise.outliers.statistics import numerically_normalised, quantities
@@ -44,7 +44,7 @@ class Examiner:
     likelihoods: int
 
     @property
-    def normalised(self) -> NumericallyNormalised | None:
+    def normalised(self) -> WithLikelihood | None:
         """The model, if its likelihood is numerical."""
         return numerically_normalised(self.model)
 

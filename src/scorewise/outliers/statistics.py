@@ -16,7 +16,7 @@ from scorewise.capabilities import (
     ScoreModel,
 )
 from scorewise.capabilities.roles import CausalLadder, JointNoisyScore
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.noise import geometric_ladder
 from scorewise.objectives.objective import score_field
 from scorewise.outliers.profiles import ScoreProfiles
@@ -82,9 +82,9 @@ def quantities(model: object, x_BD: Tensor, wanted: Collection[str]) -> dict[str
     return {name: value_B.detach().double() for name, value_B in found.items() if name in (*wanted, "outside")}
 
 
-def numerically_normalised(model: object) -> NumericallyNormalised | None:
+def numerically_normalised(model: object) -> WithLikelihood | None:
     """Return a model if its likelihood is numerical, so that it can be refused and costs much; else None."""
-    return model if isinstance(model, NumericallyNormalised) else None
+    return model if isinstance(model, WithLikelihood) else None
 
 
 def _of_scores(model: ConditionalScoreModel | BlockScoreModel | ScoreModel, x_BD: Tensor) -> dict[str, Tensor]:

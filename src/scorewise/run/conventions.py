@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from scorewise.capabilities import DiscreteDensity, NoisyScoreModel
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.heads.trained import Trained
 
 
 def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:
     """Return what each metric means, for people and for summary.json."""
-    likelihood = model.likelihood if isinstance(model, NumericallyNormalised) else None
+    likelihood = model.likelihood if isinstance(model, WithLikelihood) else None
     how = "" if likelihood is None else f", {likelihood.describe(model)}"
     law = f"data + N(0, {smoothing:g}^2)" if smoothing else "the data as it is"
     of_density = law
@@ -32,7 +32,7 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         "csm": f"eq. 5 of the AR-CSM paper, on {law}",
         "nll": f"nats, of {of_density} in {scale}{how}",
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
-        "nll_trace_error": "standard error of the nll of an example by the random projections of the trace",
+        "nll_trace_error": "standard error of nll by the random projections of a trace, nats per example, as many",
         "nll_tail": "largest mass of a conditional of an example outside the range of the quadrature",
         "nll_outside": "entries of an example outside that range",
         "bits_per_dim": bits,

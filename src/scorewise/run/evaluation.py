@@ -22,7 +22,7 @@ from scorewise.data.tables import Table
 from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
 from scorewise.files import put_text, refuse_unwritable
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.precision import restoring_precision
@@ -84,8 +84,8 @@ def finished(config: dict[str, Any]) -> Finished:
     _find_table(stored, (config.get("data") or {}).get("path"))
     parts = build(stored, int(stored["seed"]))
     refuse_another_table(model.recipe, parts.recipe)
-    if isinstance(model, NumericallyNormalised) and model.likelihood is None:
-        model.likelihood = cast(NumericallyNormalised, parts.model).likelihood
+    if isinstance(model, WithLikelihood) and model.likelihood is None:
+        model.likelihood = cast(WithLikelihood, parts.model).likelihood
     parts = parts._replace(model=model)
     task = build_task(stored, parts, int(stored["seed"]))
     settings = {key: value for key, value in config["trainer"].items() if key not in (*OURS, "max_epochs")}

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 
 from scorewise.capabilities import BlockScoreModel, NoisyBlockScoreModel
 from scorewise.capabilities.roles import BlockScores, InBlocks, NoisyBlockScores
+from scorewise.likelihood.block_flow_ode import start_of
 from scorewise.noise import karras_ladder, normal_like, step_size
 from scorewise.ranges import AtLeast, Count, PositiveNumber, within_ranges
 from scorewise.sampling.ancestral import Told
@@ -56,8 +57,9 @@ def _padded(model: InBlocks, x_Bm: Tensor) -> Tensor:
 class BlockFlow(Blockwise[NoisyBlockScores]):
     """The probability flow of every block, or its stochastic sampler (Karras et al. 2022, algorithms 1 and 2).
 
-    From N(mean, std^2 + sigma_max^2) Heun steps of dx/dsigma = - sigma s(x, sigma) go down to the smallest level, whose
-    law is that of the model; the levels are even in sigma^(1 / rho). Only the head runs inside.
+    From a Gaussian at the largest level (`likelihood.block_flow_ode.start_of`) Heun steps of dx/dsigma = - sigma s go
+    down to the smallest level, whose law is that of the model; the levels are even in sigma^(1 / rho). Only the head
+    runs inside.
 
     Args:
         steps: per block; two evaluations of the head each.
@@ -91,8 +93,10 @@ class BlockFlow(Blockwise[NoisyBlockScores]):
             return -level * s_B1b[:, 0, :size]
 
         ladder = karras_ladder(model.levels[0], model.levels[-1], self.steps + 1, self.rho)
-        like_Bm = c_B1F[:, 0, :1].expand(-1, size)
-        q_Bm = model.mean + math.hypot(model.std, ladder[0]) * normal_like(like_Bm, generator)
+        like_B1b = c_B1F[..., :1].expand(-1, -1, max(model.ordering.sizes, default=1))
+        centre_B1b, width = start_of(model, c_B1F, like_B1b)
+        q_Bm = centre_B1b[:, 0, :size]
+        q_Bm = q_Bm + width * normal_like(q_Bm, generator)
         for number, (high, low) in enumerate(itertools.pairwise(ladder)):
             if self.churn and number:
                 raised = high * (1 + min(self.churn / self.steps, LARGEST_CHURN))

@@ -16,7 +16,7 @@ from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.files import write
 from scorewise.heads.model import Model
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.outliers import Examiner, percentiles, quantities
 from scorewise.tasks.prediction import DIGITS, Given, Prediction
 
@@ -74,9 +74,7 @@ class LogDensities(Prediction):
             found = self._numbers(batch.x_BD)
         beyond_B = torch.zeros_like(found["nll"])
         if "outside" in found:
-            beyond_B = (found["outside"] > cast(NumericallyNormalised, self.model).normaliser().largest_tail).to(
-                beyond_B
-            )
+            beyond_B = (found["outside"] > cast(WithLikelihood, self.model).normaliser().largest_tail).to(beyond_B)
         return torch.stack([found["nll"], beyond_B], -1)
 
     def _numbers(self, x_BD: Tensor) -> Mapping[str, Tensor]:

@@ -10,7 +10,7 @@ from scorewise import outliers
 from scorewise.data.source import Source, Split
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
-from scorewise.heads.numerically_normalised import NumericallyNormalised
+from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.outliers.names import INSIDE
 
 OF_LIKELIHOOD = ("nll", "typicality")
@@ -200,7 +200,7 @@ class OutlierSurvey:
     def _warn_of_tails(self, label: str, found: Mapping[str, Tensor]) -> None:
         if "outside" not in found:
             return
-        likelihood = cast(NumericallyNormalised, self.examiner.normalised).normaliser()
+        likelihood = cast(WithLikelihood, self.examiner.normalised).normaliser()
         beyond = int((found["outside"] > likelihood.largest_tail).sum())
         if beyond:
             warnings.warn(

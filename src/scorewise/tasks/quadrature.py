@@ -6,8 +6,8 @@ from torchmetrics import CatMetric
 
 from scorewise.data.source import Source
 from scorewise.heads.model import Model
-from scorewise.heads.numerically_normalised import NumericallyNormalised
-from scorewise.likelihood.likelihood import Likelihood, TailMass
+from scorewise.heads.numerically_normalised import WithLikelihood
+from scorewise.likelihood.likelihood import Normaliser, TailMass
 from scorewise.tasks.glimpse import CONDITIONALS, Glimpse, first_examples
 from scorewise.tasks.measures import Measure, bits_per_dim
 
@@ -15,7 +15,8 @@ ERROR_OF = 32
 """Of how many examples the error of a quadrature is measured: it costs three likelihoods."""
 TIMES = 10
 """Points of a validation curve."""
-NAMES = ("nll", "bits_per_dim", "nll_quadrature_error", "nll_tail", "nll_outside")
+ERRORS = ("nll_quadrature_error", "nll_trace_error")
+NAMES = ("nll", "bits_per_dim", *ERRORS, "nll_tail", "nll_outside")
 
 
 class QuadratureCurve(Measure):
@@ -29,13 +30,13 @@ class QuadratureCurve(Measure):
 
     names = ("nll", "bits_per_dim")
 
-    def __init__(self, model: NumericallyNormalised, likelihood: Likelihood, source: Source) -> None:
+    def __init__(self, model: WithLikelihood, likelihood: Normaliser, source: Source) -> None:
         self.model, self.likelihood, self.source = model, likelihood, source
 
     @classmethod
     def glimpses(cls, model: Model, source: Source) -> list[Glimpse]:
         """Return the one glimpse of a model that has such a likelihood; none of another one."""
-        if not isinstance(model, NumericallyNormalised) or model.likelihood is None:
+        if not isinstance(model, WithLikelihood) or model.likelihood is None:
             return []
         few = first_examples(CONDITIONALS, source.dims)
         return [Glimpse(cls(model, model.likelihood, source), few, TIMES)]
@@ -58,14 +59,14 @@ class QuadratureLikelihood:
         source: of the examples.
     """
 
-    def __init__(self, model: NumericallyNormalised, likelihood: Likelihood, source: Source) -> None:
+    def __init__(self, model: WithLikelihood, likelihood: Normaliser, source: Source) -> None:
         self.model, self.likelihood, self.source = model, likelihood, source
         self.forget()
 
     @classmethod
     def of_model(cls, model: Model, source: Source) -> "QuadratureLikelihood | None":
         """Return the likelihood of a model that has one by a numerical normaliser; None of another one."""
-        if not isinstance(model, NumericallyNormalised) or model.likelihood is None:
+        if not isinstance(model, WithLikelihood) or model.likelihood is None:
             return None
         return cls(model, model.likelihood, source)
 
@@ -84,12 +85,12 @@ class QuadratureLikelihood:
         x_BD = x_BD[: max(0, share - self.done)]
         if not len(x_BD):
             return {}
-        found = {}
+        found: dict[str, Tensor] = {}
         with torch.no_grad():
             log_q_B, outside_BD = self.likelihood.unchecked_log_prob(self.model, x_BD)
             if self.done == 0:
-                error_B = self.likelihood.numbers(self.model, x_BD[:ERROR_OF])["nll_quadrature_error"]
-                found["nll_quadrature_error"] = error_B
+                numbers = self.likelihood.numbers(self.model, x_BD[:ERROR_OF])
+                found = {name: numbers[name] for name in ERRORS if name in numbers}
         mass_B, worst_B = self.likelihood.worst(outside_BD)
         self.worst.to(x_BD.device).update(worst_B)
         self.done += len(x_BD)

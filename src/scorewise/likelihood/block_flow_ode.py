@@ -1,0 +1,165 @@
+"""Likelihood of models of blocks by the probability flow of every block."""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from scorewise.capabilities import NoisyBlockScoreModel
+from scorewise.capabilities.roles import NoisyBlockScores
+from scorewise.gradients import exact_trace
+from scorewise.likelihood.likelihood import Normaliser, Values
+from scorewise.noise import geometric_ladder, uniform_like
+from scorewise.ranges import AtLeast, Count, OneOf, within_ranges
+
+TRACES = ("exact", "hutchinson")
+AT_ONCE = 2**16
+"""Entries of examples that are carried at once; each has b tangents, or as many as there are projections."""
+
+
+class BlockFlowODE(Normaliser[NoisyBlockScores]):
+    """The sum over blocks of the log-density of dx/dsigma = - sigma s(x, sigma) in b dimensions (Song et al. 2021).
+
+    Heun steps, even in log sigma, carry a block from the smallest level to the largest, where the flow begins with the
+    Gaussian of `start_of`; the trace of ds/dx is integrated along in log sigma. What it gives is the density of draws
+    by the probability flow (`sampling.BlockFlow`), up to the error of the steps, whether or not the scores of blocks
+    are gradients.
+
+    Args:
+        steps: Heun steps; two evaluations of the head each, with their traces.
+        trace: exact (b tangents through the head) or hutchinson (random projections: unbiased, with `standard_error`).
+        projections: Rademacher ones per block, for hutchinson; the same along all of its way.
+        values: see `Normaliser`.
+
+    Raises:
+        ValueError: no step, no such trace, or fewer than two projections.
+
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import PatchTransformer
+        >>> from scorewise.heads import NoisyBlockScore
+        >>> from scorewise.likelihood import BlockFlowODE
+        >>> backbone = PatchTransformer((1, 4, 4), 12, patch=(2, 2), size=16, blocks=1)
+        >>> model = NoisyBlockScore(backbone, levels=(1.0, 0.5, 0.3), hidden=8, noise=0.3)
+        >>> model.likelihood = BlockFlowODE(steps=8)
+        >>> model.log_prob(torch.randn(5, 1, 4, 4)).shape
+        torch.Size([5])
+    """
+
+    needs = (NoisyBlockScoreModel,)
+
+    @within_ranges
+    def __init__(
+        self,
+        steps: Count = 32,
+        trace: Annotated[str, OneOf(TRACES)] = "exact",
+        projections: Annotated[int, AtLeast(2, "of one there is no standard error")] = 4,
+        values: Values = 100_000,
+    ) -> None:
+        super().__init__(1e-4, values)
+        self.steps, self.trace, self.projections = steps, trace, projections
+
+    def describe(self, model: NoisyBlockScores) -> str:
+        """Return the steps of the flow, and how its trace is had."""
+        how = "exact trace" if self.trace == "exact" else f"trace by {self.projections} random projections"
+        return f"by the probability flow of every block, {self.steps} Heun steps, {how}"
+
+    def why(self, model: NoisyBlockScores) -> str:
+        """Return why there is no likelihood: the flow left the numbers."""
+        return "is no number after the flow, so this model has no likelihood to report; train it longer"
+
+    def unchecked_log_prob(self, model: NoisyBlockScores, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
+        """Return log q(x) in nats, (B,), and no mass outside a range, which there is none of, (B, 1); no gradient."""
+        log_q_MB = self.by_projection(model, x_BD, finer)
+        return log_q_MB.mean(0).to(x_BD.dtype), torch.zeros_like(x_BD[:, :1])
+
+    def standard_error(self, model: NoisyBlockScores, x_BD: Tensor) -> Tensor:
+        """Return the standard error of log q(x) that random projections leave, shape (B,); 0 for the exact trace."""
+        if self.trace == "exact":
+            return torch.zeros_like(x_BD[:, 0])
+        error_B: Tensor = self.by_projection(model, x_BD).std(0) / self.projections**0.5
+        return error_B
+
+    def by_projection(self, model: NoisyBlockScores, x_BD: Tensor, finer: float = 1) -> Tensor:
+        """Return log q(x) by each projection alone, shape (M, B), or (1, B) for the exact trace, in float64."""
+        steps, rows = math.ceil(self.steps * finer), max(1, AT_ONCE // x_BD.shape[1])
+        generator = torch.Generator(x_BD.device).manual_seed(0)
+        with torch.no_grad(), torch.autocast(x_BD.device.type, enabled=False):
+            parts = [self._of_rows(model, one_BD, steps, generator) for one_BD in x_BD.split(rows)]
+        return torch.cat(parts, -1)
+
+    def _of_rows(self, model: NoisyBlockScores, x_BD: Tensor, steps: int, generator: torch.Generator) -> Tensor:
+        c_BKF, x_BKb = model.block_context(x_BD), model.split(x_BD)
+        trace = self._trace_of(x_BKb, generator)
+        ladder = geometric_ladder(model.levels[0], model.levels[-1], steps + 1)[::-1]
+
+        def slope(q_BKb: Tensor, level: float) -> tuple[Tensor, Tensor]:
+            """Return dq/dsigma, and the divergence of dq/dlog sigma, (M, B)."""
+            sigma_BK = torch.full_like(q_BKb[..., 0], level)
+            s_BKb, trace_MBK = trace(lambda q: model.noisy_block_score(q, c_BKF, sigma_BK), q_BKb)
+            return -level * s_BKb, -(level**2) * trace_MBK.double().sum(-1)
+
+        log_slope_MB = torch.zeros((), dtype=torch.float64, device=x_BD.device)
+        for low, high in itertools.pairwise(ladder):
+            first_BKb, of_first_MB = slope(x_BKb, low)
+            second_BKb, of_second_MB = slope(x_BKb + (high - low) * first_BKb, high)
+            x_BKb = x_BKb + 0.5 * (high - low) * (first_BKb + second_BKb)
+            log_slope_MB = log_slope_MB + 0.5 * math.log(high / low) * (of_first_MB + of_second_MB)
+        centre_BKb, width = start_of(model, c_BKF, x_BKb)
+        z_BD = model.join((x_BKb - centre_BKb) / width).double()
+        log_start_B: Tensor = -0.5 * z_BD.square().sum(-1) - z_BD.shape[1] * math.log(width * math.sqrt(2 * math.pi))
+        return log_start_B + log_slope_MB
+
+    def _trace_of(
+        self, x_BKb: Tensor, generator: torch.Generator
+    ) -> Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Tensor]]:
+        """Return the way to the score of blocks and the trace of its derivative, (M, B, K) or (1, B, K)."""
+
+        def exact(field: Callable[[Tensor], Tensor], q_BKb: Tensor) -> tuple[Tensor, Tensor]:
+            s_BKb, trace_BK = exact_trace(field, q_BKb, "forward")
+            return s_BKb, trace_BK[None]
+
+        like_MBKb = x_BKb.expand(self.projections, *x_BKb.shape)
+        v_MBKb = uniform_like(like_MBKb, generator).round().mul(2).sub(1) if self.trace == "hutchinson" else like_MBKb
+
+        def projected(field: Callable[[Tensor], Tensor], q_BKb: Tensor) -> tuple[Tensor, Tensor]:
+            def form(v_BKb: Tensor) -> Tensor:
+                ds_BKb: Tensor = torch.func.jvp(field, (q_BKb,), (v_BKb,))[1]
+                return (v_BKb * ds_BKb).sum(-1)
+
+            return field(q_BKb), torch.vmap(form)(v_MBKb)
+
+        return exact if self.trace == "exact" else projected
+
+    def numbers(self, model: NoisyBlockScores, x_BD: Tensor) -> dict[str, Tensor]:
+        """Return what a reported likelihood rests on, per example (B,).
+
+        nll_quadrature_error: |log q| by the steps against twice as many, nats; with random projections also
+        nll_trace_error, their standard error.
+        """
+        coarse_B, _ = self.unchecked_log_prob(model, x_BD)
+        fine_B, _ = self.unchecked_log_prob(model, x_BD, finer=2)
+        found = {"nll_quadrature_error": (coarse_B - fine_B).abs()}
+        if self.trace != "exact":
+            found["nll_trace_error"] = self.standard_error(model, x_BD)
+        return found
+
+
+def start_of(model: NoisyBlockScores, c_BKF: Tensor, like_BKb: Tensor) -> tuple[Tensor, float]:
+    """Return centre and standard deviation of the Gaussian that the flow of blocks begins with at the largest level.
+
+    The centre is E[clean x | x = mean] as the model has it, close to the mean given the context: a start at the mean of
+    all data would leave its distance times std / sigma_max in every draw. The variance is std^2 + sigma_max^2.
+
+    Args:
+        model: of blocks.
+        c_BKF: contexts.
+        like_BKb: of the shape and type of the result.
+    """
+    level = model.levels[0]
+    mean_BKb = model.mean.to(like_BKb).expand_as(like_BKb)
+    s_BKb = model.noisy_block_score(mean_BKb, c_BKF, torch.full_like(mean_BKb[..., 0], level))
+    return mean_BKb + level**2 * s_BKb, math.hypot(model.std, level)
