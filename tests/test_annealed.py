@@ -250,7 +250,7 @@ def test_the_ladders_loss_at_the_true_score_is_its_closed_form(smoothing: float,
         objective = CSMAnnealed(1.5, sigma_min, 5, smoothing, target)
         model = CorrelatedGaussian(objective.levels)
         for level in objective.levels:
-            with patch.object(objective, "sigmas", lambda *_, level=level: torch.full((n, 3), level)):
+            with patch.object(objective, "sigmas", lambda *_, level=level: torch.full((n, 1, 3), level)):
                 found = objective.per_example(model, x, every).detach()
             share_D = level**2 / (model.given_D + level**2)
             expected = -0.5 * share_D.sum() if target == "csm" else 0.5 * (1 - share_D).sum()

@@ -35,7 +35,8 @@ class AllBlocks(nn.Module):
         self.clean_DD, self.noisy_DD = covariance_DD, covariance_DD + LEVELS[-1] ** 2 * torch.eye(dims)
 
     def split(self, x_BD: Tensor) -> Tensor:
-        return x_BD.unflatten(-1, (-1, self.b))
+        x_BKb: Tensor = x_BD.unflatten(-1, (-1, self.b))
+        return x_BKb
 
     def join(self, x_BKb: Tensor) -> Tensor:
         return x_BKb.flatten(-2)
@@ -54,7 +55,8 @@ class AllBlocks(nn.Module):
         eye = torch.eye(self.b)
         variance_Kbb = torch.stack([self._given(k)[1] for k in range(self.dims // self.b)])
         variance = variance_Kbb + sigma_BK[..., None, None].square() * eye
-        return -torch.linalg.solve(variance, (q_BKb - c_BKF).unsqueeze(-1)).squeeze(-1)
+        s_BKb: Tensor = -torch.linalg.solve(variance, (q_BKb - c_BKF).unsqueeze(-1)).squeeze(-1)
+        return s_BKb
 
 
 def correlated(dims: int) -> Tensor:

@@ -112,8 +112,7 @@ def exact_trace(
         if method == "passes":
             trace_B = _trace_by_passes(s_BD, x_leaf, keep)
         else:
-            with torch.set_grad_enabled(keep):
-                trace_B = _trace_by_tangents(field, x_leaf.detach(), None if method == "stacked" else chunk)
+            trace_B = _trace_by_tangents(field, x_leaf.detach(), None if method == "stacked" else chunk)
     return (s_BD, trace_B) if keep else (s_BD.detach(), trace_B.detach())
 
 

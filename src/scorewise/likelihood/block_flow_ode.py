@@ -10,13 +10,13 @@ from torch import Tensor
 
 from scorewise.capabilities import NoisyBlockScoreModel
 from scorewise.capabilities.roles import NoisyBlockScores
-from scorewise.gradients import exact_trace
+from scorewise.gradients import exact_trace, gradient_scope
 from scorewise.likelihood.likelihood import Normaliser, Values
 from scorewise.noise import geometric_ladder, uniform_like
 from scorewise.ranges import AtLeast, Count, OneOf, within_ranges
 
 TRACES = ("exact", "hutchinson")
-AT_ONCE = 2**16
+AT_ONCE = 2**14
 """Entries of examples that are carried at once; each has b tangents, or as many as there are projections."""
 
 
@@ -130,7 +130,9 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
                 ds_BKb: Tensor = torch.func.jvp(field, (q_BKb,), (v_BKb,))[1]
                 return (v_BKb * ds_BKb).sum(-1)
 
-            return field(q_BKb), torch.vmap(form)(v_MBKb)
+            with gradient_scope(q_BKb):  # fields that differentiate something themselves need it
+                s_BKb, form_MBK = field(q_BKb), torch.vmap(form)(v_MBKb)
+            return s_BKb.detach(), form_MBK.detach()
 
         return exact if self.trace == "exact" else projected
 

@@ -17,24 +17,22 @@ from scorewise.objectives.objective import Loss, score_gain
 class CSM(BlockwiseObjective[ConditionalScores]):
     """Composite score matching, J_CSM of Autoregressive Score Matching, eq. 5: sum_d s_d^2 / 2 + d s_d / d x_d.
 
-        Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
-        data with repeated values and no noise. On blocks it is sum_k |s_k|^2 / 2 + tr ds_k/dx_k, with the exact trace by b
-        tangents through the head alone: composite score matching at b = 1 and score matching (Hyvarinen 2005) at b = D.
+    Its value is the composite Fisher divergence (eq. 3) up to a constant of the data. It has no minimum on
+    data with repeated values and no noise. On blocks it is sum_k |s_k|^2 / 2 + tr ds_k/dx_k, with the exact trace by b
+    tangents through the head alone: composite score matching at b = 1 and score matching (Hyvarinen 2005) at b = D.
 
-        Example:
-            >>> from typing import cast
-
-    import torch
-            >>> from scorewise.backbones import MADE
-            >>> from scorewise.heads import ConditionalScore
-            >>> from scorewise.noise import Draws
-            >>> from scorewise.objectives import CSM
-            >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
-            >>> x = torch.randn(32, 2)
-            >>> loss = CSM()(model, x, Draws.fresh(32))
-            >>> loss.total.backward()
-            >>> loss.per_example.shape
-            torch.Size([32])
+    Example:
+        >>> import torch
+        >>> from scorewise.backbones import MADE
+        >>> from scorewise.heads import ConditionalScore
+        >>> from scorewise.noise import Draws
+        >>> from scorewise.objectives import CSM
+        >>> model = ConditionalScore(MADE((2,), 12, (16,), "silu"), hidden=(8,), noise=0.3)
+        >>> x = torch.randn(32, 2)
+        >>> loss = CSM()(model, x, Draws.fresh(32))
+        >>> loss.total.backward()
+        >>> loss.per_example.shape
+        torch.Size([32])
     """
 
     needs = (ConditionalScoreModel, BlockScoreModel)
