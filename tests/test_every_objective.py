@@ -50,9 +50,15 @@ def test_a_small_unet_trains_on_images(command: Callable[..., Outcome]) -> None:
 
 def test_a_joint_score_has_a_likelihood_by_its_flow_where_it_is_asked_for(command: Callable[..., Outcome]) -> None:
     words = ("data=toy2d", "data.held_out=40", "debug=tiny", "callbacks.progress=false", "sampler=probability_flow")
-    ladder = ("objective=dsm_multiscale", "backbone=noisy_mlp", "objective.sigma_max=2", "objective.drawn=log_normal")
+    ladder = (
+        "objective=dsm_multiscale",
+        "backbone=noisy_mlp",
+        "objective.sigma_max=2",
+        "objective.drawn=log_normal",
+        "objective.log_mean=0",
+    )
     asked = ("task.flow_examples=12", "task.flow_probes=null", "task.flow_steps=8")
-    ended = command(*words, *ladder, *asked)
+    ended = command(*words, *ladder, *levels, *asked)
     assert ended.status == 0, ended.err
     metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
     assert 0 < metrics["nll"] < 100

@@ -51,7 +51,7 @@ def white(std: float, dims: int = 3) -> Exact:
 
 
 @pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])
-def test_a_karras_ladder_is_even_in_its_root(power: float) -> None:
+def test_a_karras_ladder_is_even_in_its_root(rho: float) -> None:
     ladder = torch.tensor(karras_ladder(HIGH, LOW, 6, rho))
     steps = ladder.pow(1 / rho).diff()
     torch.testing.assert_close(steps, steps.mean().expand(5))
@@ -68,7 +68,8 @@ def test_a_large_rho_comes_to_a_constant_ratio() -> None:
 
 @pytest.mark.parametrize("drawn", ["log_uniform", "log_normal"])
 def test_levels_have_the_law_that_is_asked_for(drawn: str) -> None:
-    objective = DSMMultiscale(HIGH, LOW, 5, 0.0, drawn, log_mean=-0.5, log_std=0.8)
+    mean = -0.5 if drawn == "log_normal" else None
+    objective = DSMMultiscale(HIGH, LOW, 5, 0.0, drawn, log_mean=mean, log_std=0.8)
     sigma_B = objective.levels_of(Draws.of(0, 0, torch.arange(20_000)), torch.float64).sort().values
     if drawn == "log_uniform":
         cdf_B = (sigma_B / LOW).log() / math.log(HIGH / LOW)
@@ -83,8 +84,10 @@ def test_levels_have_the_law_that_is_asked_for(drawn: str) -> None:
 
 
 def test_a_law_of_levels_beside_the_ladder_is_refused() -> None:
-    with pytest.raises(ValueError, match="log_mean is the logarithm"):
+    with pytest.raises(ValueError, match="give the logarithm of a level there"):
         DSMMultiscale(HIGH, LOW, 5, 0.0, "log_normal", log_mean=9.0)
+    with pytest.raises(ValueError, match="give both or neither"):
+        DSMMultiscale(HIGH, LOW, 5, 0.0, "log_normal")
     with pytest.raises(ValueError, match="drawn"):
         DSMMultiscale(HIGH, LOW, 5, 0.0, "log_cauchy")
 

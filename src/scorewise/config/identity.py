@@ -37,8 +37,6 @@ ADDED: dict[tuple[str, str], float | str | None] = {
     ("task", "cells"): 200,
     ("latent", "width"): None,
     ("objective", "drawn"): "ladder",
-    ("objective", "log_mean"): -1.2,
-    ("objective", "log_std"): 1.2,
     ("task", "flow_examples"): 0,
     ("task", "flow_steps"): 32,
     ("task", "flow_probes"): 8,

@@ -1,6 +1,5 @@
 """Composite score matching with noise annealed in each dimension (AR-CSM, section 4.2)."""
 
-import math
 from typing import Annotated, Any
 
 import torch
@@ -11,12 +10,11 @@ from scorewise.capabilities.roles import CausalNoisyScore, NoisyBlockScores
 from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.conditional import BlockwiseObjective
+from scorewise.objectives.log_normal import LogNormalLevels
 from scorewise.objectives.multiscale import Multiscale
 from scorewise.ranges import Count, OneOf, Position, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
-LEAST_SHARE = 1e-3
-"""Of a log-normal law of levels, that must lie on the ladder."""
 
 
 class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisyScore]):
@@ -72,26 +70,9 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
     ) -> None:
         super().__init__(sigma_max, sigma_min, levels, smoothing)
         self.target, self.continuous, self.draws = target, continuous, draws
-        self.log_mean, self.log_std = log_mean, log_std
-        if log_mean is not None:
-            self._refuse_off_ladder(log_mean, log_std)
-
-    def _refuse_off_ladder(self, log_mean: float, log_std: float) -> None:
-        if not self.continuous:
+        if log_mean is not None and not continuous:
             raise ValueError("objective.log_mean draws levels between the rungs too: use objective.continuous=true")
-        low, high = self._ends()
-        if not high - low >= LEAST_SHARE:
-            raise ValueError(
-                f"objective.log_mean={log_mean:g} and objective.log_std={log_std:g} have {100 * (high - low):.2g} % of "
-                f"their levels between {self.levels[-1]:g} and {self.levels[0]:g}: give the logarithm of a level there"
-            )
-
-    def _ends(self) -> tuple[float, float]:
-        """Return the probabilities, under the Gaussian of log levels, of less than the smallest and the largest."""
-        assert self.log_mean is not None
-        ends = torch.tensor([math.log(self.levels[-1]), math.log(self.levels[0])], dtype=torch.float64)
-        low, high = torch.special.ndtr((ends - self.log_mean) / self.log_std).tolist()
-        return low, high
+        self.law = None if log_mean is None else LogNormalLevels(self.levels, log_mean, log_std)
 
     @classmethod
     def derivatives_with(cls, target: str = "csm", **settings: Any) -> int:
@@ -104,12 +85,7 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
         if not self.continuous:
             return self.rungs(draws.fork("level"), *shape, dtype=dtype)
         u = draws.fork("level").uniform(*shape, dtype=dtype)
-        if self.log_mean is None:
-            return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u
-        low, high = self._ends()
-        log_sigma = self.log_mean + self.log_std * torch.special.ndtri(low + (high - low) * u)
-        sigma: Tensor = log_sigma.exp().clamp(self.levels[-1], self.levels[0])
-        return sigma
+        return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u if self.law is None else self.law.of(u)
 
     def seen(self, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the examples at the smallest level, as contexts see them."""

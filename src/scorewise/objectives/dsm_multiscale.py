@@ -1,6 +1,5 @@
 """Denoising score matching over a ladder of noise levels (Song and Ermon 2019)."""
 
-import math
 from typing import Annotated
 
 import torch
@@ -8,13 +7,12 @@ from torch import Tensor
 
 from scorewise.capabilities import NoisyScoreModel
 from scorewise.noise import Draws, smoothing_noise
+from scorewise.objectives.log_normal import LogNormalLevels
 from scorewise.objectives.multiscale import Multiscale
-from scorewise.ranges import Count, OneOf, PositiveNumber, within_ranges
+from scorewise.ranges import Count, OneOf, Position, PositiveNumber, within_ranges
 
 LAWS = ("ladder", "log_uniform", "log_normal")
 """Of the level that an example is trained at."""
-LEAST = 0.01
-"""Share of a log-normal law that must lie between the ends of the ladder."""
 
 
 class DSMMultiscale(Multiscale[NoisyScoreModel]):
@@ -34,11 +32,11 @@ class DSMMultiscale(Multiscale[NoisyScoreModel]):
         smoothing: of the data.
         drawn: how the level of an example is drawn in training: from the ladder, log_uniform between its ends, or
             log_normal, cut off at its ends (Karras et al. 2022, table 1).
-        log_mean: mean of the logarithm of log-normal levels.
+        log_mean: mean of the logarithm of log-normal levels, None for the other laws.
         log_std: its standard deviation.
 
     Raises:
-        ValueError: no ladder, no such law of the levels, or one that puts less than 1 % between the ends of the ladder.
+        ValueError: no ladder, no such law of the levels, or one that hardly touches the ladder.
 
     Example:
         >>> import torch
@@ -64,30 +62,23 @@ class DSMMultiscale(Multiscale[NoisyScoreModel]):
         levels: Count,
         smoothing: float,
         drawn: Annotated[str, OneOf(LAWS)] = "ladder",
-        log_mean: float = -1.2,
-        log_std: PositiveNumber = 1.2,
+        log_mean: Position | None = None,
+        log_std: PositiveNumber = 1.3,
     ) -> None:
         super().__init__(sigma_max, sigma_min, levels, smoothing)
-        self.drawn, self.log_mean, self.log_std = drawn, log_mean, log_std
-        ends = [(math.log(level) - log_mean) / log_std for level in (self.levels[-1], self.levels[0])]
-        self.ends = [0.5 * math.erfc(-end / math.sqrt(2)) for end in ends]
-        if drawn == "log_normal" and not self.ends[1] - self.ends[0] > LEAST:
+        self.drawn = drawn
+        if (drawn == "log_normal") is (log_mean is None):
             raise ValueError(
-                f"objective.log_mean={log_mean:g} and log_std={log_std:g} put {self.ends[1] - self.ends[0]:.2g} of the "
-                f"levels between sigma {self.levels[-1]:g} and {self.levels[0]:g}: log_mean is the logarithm of a "
-                "level between them"
+                "objective.log_mean is of the logarithm of levels with objective.drawn=log_normal: give both or neither"
             )
+        self.law = None if log_mean is None else LogNormalLevels(self.levels, log_mean, log_std)
 
     def levels_of(self, draws: Draws, dtype: torch.dtype) -> Tensor:
         """Return the level that every example is trained at, by the law of the levels, shape (B,)."""
         if self.drawn == "ladder":
             return self.rungs(draws, dtype=dtype)
-        u_B, (smallest, largest) = draws.uniform().double(), (self.levels[-1], self.levels[0])
-        if self.drawn == "log_uniform":
-            return (smallest * (largest / smallest) ** u_B).to(dtype)
-        low, high = self.ends
-        sigma_B: Tensor = (self.log_mean + self.log_std * torch.special.ndtri(low + (high - low) * u_B)).exp()
-        return sigma_B.clamp(smallest, largest).to(dtype)
+        u_B = draws.uniform(dtype=dtype)
+        return self.levels[-1] * (self.levels[0] / self.levels[-1]) ** u_B if self.law is None else self.law.of(u_B)
 
     def per_example(self, model: NoisyScoreModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every example at a level of its own, shape (B,)."""
