@@ -58,7 +58,7 @@ def test_a_joint_score_has_a_likelihood_by_its_flow_where_it_is_asked_for(comman
         "objective.log_mean=0",
     )
     asked = ("task.flow_examples=12", "task.flow_probes=null", "task.flow_steps=8")
-    ended = command(*words, *ladder, *levels, *asked)
+    ended = command(*words, *ladder, *asked)
     assert ended.status == 0, ended.err
     metrics = json.loads((ended.run / "summary.json").read_text())["metrics"]
     assert 0 < metrics["nll"] < 100

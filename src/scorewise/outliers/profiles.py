@@ -20,7 +20,7 @@ class ScoreProfiles:
         >>> import torch
         >>> from scorewise.outliers import ScoreProfiles
         >>> known = ScoreProfiles(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))
-        >>> known.distance(torch.tensor([[1.0, 1.0]]))
+        >>> known.distance(torch.tensor([[1.0, 1.0]])).round(decimals=3)
         tensor([1.])
     """
 
