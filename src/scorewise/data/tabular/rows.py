@@ -175,8 +175,9 @@ def _text_sentence(file: TableFile, total: int | None) -> str:
             f"{typed('data.drop', [first])}."
         )
     return (
-        f"{which} {what}: leave out what is no number by {typed('data.drop', [first])}, or turn it into indicators by "
-        f"{typed('data.one_hot', [first])}."
+        f"{which} {what}: take text as categories by experiment=mixed_table, leave out what is no number by "
+        f"{typed('data.drop', [first])}, name the rows by it: {typed('data.index', first)}, or turn it into indicators "
+        f"by {typed('data.one_hot', [first])}."
     )
 
 
