@@ -59,7 +59,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
     def _takes_any_order(self, x_ND: Array) -> bool:
         """Return whether a table is for a model of any order: missing cells, categories, or it is asked for."""
         whole = not np.isnan(x_ND).any() and (self.frame_ is None or self.frame_.plain)
-        return not whole or (isinstance(self.ordering, str) and self.ordering == ANY)
+        return not whole or str(self.ordering) == ANY
 
     def _checked(self, X: ArrayLike) -> Array:
         """Return rows of the fitted columns as numbers."""

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -168,7 +168,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         """Return how to fit a table of so many columns."""
         rng = np.random.default_rng(seed)
         others: list[Sequence[int]] = [rng.permutation(dims).tolist() for _ in range(1, self.orders)]
-        first = "raster" if isinstance(self.ordering, str) and self.ordering == ANY else self.ordering
+        first = "raster" if str(self.ordering) == ANY else self.ordering
         schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
         return Recipe(
             self.smoothing,
@@ -255,11 +255,11 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
             ValueError: what was fitted is of complete rows, or there are fewer than one draw.
         """
         check_is_fitted(self)
-        if not isinstance(self.model_, IncompleteRows):
+        if not self.model_.takes_missing:
             raise ValueError("this was fitted to complete rows, which lack nothing: fit it with ordering='any'")
-        x_ND, generator = self._checked(X), self._generator(random_state)
-        drawn = [self.model_.fill(x_ND, generator) for _ in range(_count("draws", draws))]
-        ends = self.model_.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
+        x_ND, generator, model = self._checked(X), self._generator(random_state), cast(IncompleteRows, self.model_)
+        drawn = [model.fill(x_ND, generator) for _ in range(_count("draws", draws))]
+        ends = model.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
         index = getattr(X, "index", None)
         return Imputed.of(x_ND, drawn, ends, lambda rows_ND: self._as_given(rows_ND, index))
 

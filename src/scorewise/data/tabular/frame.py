@@ -5,7 +5,6 @@ import importlib
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Self, final
 
 import numpy as np
@@ -65,7 +64,7 @@ class FrameColumn:
                 "days since the first of them say, or into categories, or leave it out"
             )
         if not of_categories and not {type(cell) for cell in there} <= {str, np.str_}:
-            if all(isinstance(cell, bool | np.bool_) for cell in there):
+            if {type(cell) for cell in there} <= {bool, np.bool_}:
                 return cls(name, column.dtype, (False, True))
             odd = next((cell for cell in there if not _is_number(cell)), None)
             if odd is None:
@@ -195,7 +194,7 @@ def _of_numbers(dtype: Any) -> bool:
 
 
 def _is_number(cell: object) -> bool:
-    return isinstance(cell, Real | np.integer | np.floating) and not isinstance(cell, bool | np.bool_)
+    return _of_numbers(np.asarray(cell).dtype)
 
 
 def _code(cell: Hashable, code: dict[Hashable, float], new: float) -> float:
