@@ -194,7 +194,7 @@ def _of_numbers(dtype: Any) -> bool:
 
 
 def _is_number(cell: object) -> bool:
-    return _of_numbers(np.asarray(cell).dtype)
+    return np.ndim(cell) == 0 and _of_numbers(np.asarray(cell).dtype)  # type: ignore[arg-type, call-overload]
 
 
 def _code(cell: Hashable, code: dict[Hashable, float], new: float) -> float:
