@@ -16,8 +16,8 @@ MOST, PATIENCE = 16, 3
 """Components of a mixture at most; after so many rises of BIC in a row no more are tried."""
 
 
-def mixture(x_ND: Array, seed: int) -> Scores:
-    """Return minus the log-density of the mixture of full Gaussians that BIC takes, of 1 to 16."""
+def likeliest_mixture(x_ND: Array, seed: int) -> GaussianMixture:
+    """Return the mixture of full Gaussians that BIC takes, of 1 to 16."""
     fits: list[GaussianMixture] = []
     bic: list[float] = []
     for components in range(1, min(MOST, len(x_ND)) + 1):
@@ -25,7 +25,12 @@ def mixture(x_ND: Array, seed: int) -> Scores:
         bic.append(fits[-1].bic(x_ND))
         if len(bic) > PATIENCE and all(high > low for low, high in pairwise(bic[-PATIENCE - 1 :])):
             break
-    best = fits[int(np.argmin(bic))]
+    return fits[int(np.argmin(bic))]
+
+
+def mixture(x_ND: Array, seed: int) -> Scores:
+    """Return minus the log-density of the mixture of full Gaussians that BIC takes, of 1 to 16."""
+    best = likeliest_mixture(x_ND, seed)
     return lambda y_ND: -np.asarray(best.score_samples(y_ND))
 
 

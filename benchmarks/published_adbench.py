@@ -1,0 +1,135 @@
+"""ADBench as published (DTE, Livernoche et al. 2024): ours beside the printed numbers, both protocols.
+
+    python benchmarks/published_adbench.py --protocol semi --seeds 0 --minutes 30
+    python benchmarks/published_adbench.py --protocol unsup --seeds 0 --minutes 30
+
+The protocol of ADBench's `data_generator.py`: of more than 50,000 rows 50,000 are drawn; fewer than 1,000 are drawn up
+to 1,000 with replacement. `semi`: the first half of the inliers in that order trains, the rest and all outliers test.
+`unsup`: a bootstrap of all rows trains, outliers and all, and all rows test. Standardised by the training rows. The two
+faults: a row that is drawn twice, or has equals, is on both sides, and in tables of 1,000 rows or more the halves are
+by the order of the file. Printed: `published_semi.csv` and `published_unsup.csv` beside the tables, percent, five
+seeds; the 5 nearest neighbours (mean distance, which is DTE-NP) are computed here too, so that it is seen whether the
+protocol is the same.
+"""
+
+import argparse
+import csv
+import time
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from adbench import Array, SplitTable, folder, names, standardised
+from lines import Line, go_on, lines, mean_with_interval
+from outlier_peers import forest, neighbours
+from record import Row, ratio_row, write
+from sklearn.metrics import roc_auc_score
+
+from scorewise import ScoreDensity
+
+NAME, MOST, LEAST = "published_adbench", 50_000, 1000
+OURS, LARGEST = "ScoreDensity", 1e300
+PROTOCOLS = ("semi", "unsup")
+METHODS = (OURS, "5 nearest neighbours", "IsolationForest")
+
+
+def split(name: str, protocol: str, seed: int) -> SplitTable:
+    """Return a table as the protocol splits it."""
+    with np.load(folder() / f"{name}.npz") as file:
+        x_ND, odd_N = file["X"].astype(np.float64), file["y"].astype(bool)
+    rng = np.random.default_rng(seed)
+    if not LEAST <= len(x_ND) <= MOST:
+        few = len(x_ND) < LEAST
+        drawn_N = rng.choice(len(x_ND), LEAST if few else MOST, replace=few)
+        x_ND, odd_N = x_ND[drawn_N], odd_N[drawn_N]
+    if protocol == "unsup":
+        return standardised(x_ND[rng.integers(len(x_ND), size=len(x_ND))], x_ND, odd_N)
+    inliers = np.flatnonzero(~odd_N)
+    first, rest = np.split(inliers, [len(inliers) // 2])
+    test = np.concatenate([rest, np.flatnonzero(odd_N)])
+    return standardised(x_ND[first], x_ND[test], odd_N[test])
+
+
+def scores(method: str, table: SplitTable, seed: int) -> Array:
+    """Return the scores of the test rows, larger is odder."""
+    if method == OURS:
+        found: Array = ScoreDensity(random_state=seed).fit(table.train_ND).outlier_score(table.test_ND)
+        return found
+    detector = neighbours if method == "5 nearest neighbours" else forest
+    return detector(table.train_ND, seed)(table.test_ND)
+
+
+def measure(table: str, seed: int, protocol: str, method: str) -> Line:
+    """Return the AUROC of a method."""
+    rows, started = split(table, protocol, seed), time.process_time()
+    score_N = np.nan_to_num(scores(method, rows, seed), posinf=LARGEST).clip(-LARGEST, LARGEST)
+    return {
+        "auroc": float(roc_auc_score(rows.odd_N, score_N)),
+        "seconds": round(time.process_time() - started, 2),
+        "rows": len(rows.train_ND),
+    }
+
+
+def printed(protocol: str) -> dict[str, dict[str, float]]:
+    """Return AUROC by method and table as printed."""
+    with (folder() / f"published_{protocol}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    methods = [key for key in rows[0] if key != "data"]
+    return {method: {row["data"]: float(row[method]) / 100 for row in rows if row[method]} for method in methods}
+
+
+def measured(protocol: str) -> dict[str, dict[str, float]]:
+    """Return AUROC by method and table as measured here, the mean over seeds."""
+    found: dict[str, dict[str, list[float]]] = {f"{method}, here": {} for method in METHODS}
+    for line in lines(NAME):
+        if line["protocol"] == protocol:
+            found[f"{line['method']}, here"].setdefault(line["table"], []).append(line["auroc"])
+    return {label: {name: float(np.mean(of)) for name, of in by.items()} for label, by in found.items()}
+
+
+def summarise() -> None:
+    """Print ours among the printed numbers for the tables that were measured, and write them."""
+    numbers: dict[str, Mapping[str, float]] = {}
+    rows: list[Row] = []
+    for protocol in PROTOCOLS:
+        here, there = measured(protocol), printed(protocol)
+        tables = [name for name in names() if all(name in of for of in here.values())]
+        if not tables:
+            continue
+        everyone = {**here, **there}
+        means = {label: float(np.mean([of[name] for name in tables])) for label, of in everyone.items()}
+        numbers[protocol] = {"tables": len(tables), **means}
+        mine = here[f"{OURS}, here"]
+        for label, mean in sorted(means.items(), key=lambda pair: -pair[1]):
+            ahead, low, high = mean_with_interval([mine[name] - everyone[label][name] for name in tables])
+            print(f"{protocol:6s} {label:28s} {mean:.4f}, ours ahead {ahead:+.4f} [{low:+.4f}, {high:+.4f}]")
+        best = max(there, key=means.__getitem__)
+        behind = float(np.mean([there[best][name] - mine[name] for name in tables]))
+        rows.append(ratio_row(f"{protocol}: AUROC of {best}, printed - ours, {len(tables)} tables", [behind], 0.0))
+    if numbers:
+        write(NAME, rows, torch.device("cpu"), **numbers)
+
+
+def main() -> None:
+    """Measure for some minutes, then summarise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--protocol", choices=PROTOCOLS, nargs="+", default=list(PROTOCOLS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--minutes", type=float, default=30.0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    cases = (
+        {"table": name, "seed": seed, "protocol": protocol, "method": method}
+        for protocol in given.protocol
+        for seed in given.seeds
+        for name in names()
+        for method in METHODS
+    )
+    go_on(NAME, cases, measure, given.minutes)
+    summarise()
+
+
+if __name__ == "__main__":
+    main()
