@@ -14,6 +14,7 @@ from scorewise.densities.training import Schedule, train
 from scorewise.heads import ByColumn
 from scorewise.noise import Draws, OwnNumbers
 from scorewise.objectives import MLE
+from scorewise.sampling import InverseCDF
 
 Columns = Sequence[Mapping[str, Any]]
 HELD_OUT = 0.1
@@ -69,10 +70,13 @@ def fitted_rows(x_ND: Array, settings: Settings, seed: int, columns: Columns | N
 
     def loss(model: ByColumn, x_BD: Tensor, generator: Generator) -> Tensor:
         noisy_BD = x_BD + settings.noise * torch.randn(x_BD.shape, generator=generator, dtype=x_BD.dtype)
+        model.train(torch.is_grad_enabled())  # held-out rows are judged without dropout
         return objective.per_example(model, noisy_BD, Draws.fresh(len(x_BD), generator)) / x_BD.shape[1]
 
     schedule = Schedule(settings.steps, 256, settings.lr, 1e-2)
-    return train(model, loss, rows_ND[held:], rows_ND[:held], schedule, seed).double()
+    best = train(model, loss, rows_ND[held:], rows_ND[:held], schedule, seed).double()
+    best.sampler = InverseCDF()
+    return best
 
 
 @torch.no_grad()

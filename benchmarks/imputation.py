@@ -35,7 +35,8 @@ from sklearn.impute import IterativeImputer
 
 from scorewise.data.roots import data_root
 
-NAME, NOISE, MISSING, MOST, JUDGED, DRAWS = "imputation", 0.1, 0.3, 4000, 500, 100
+NAME, NOISE, MISSING, MOST, JUDGED = "imputation", 0.1, 0.3, 4000, 500
+DRAWS, COPIES = 100, 20
 TABLES = ("red wine", "white wine", "22_magic.gamma", "6_cardio")
 SETTINGS = Settings(noise=0.05, floor=0.05, steps=3000, dropout=0.1)
 OURS, MIXTURE, FORESTS = "ours", "GaussianMixture (BIC)", "IterativeImputer (forests)"
@@ -95,9 +96,9 @@ def ours(table: Incomplete, seed: int) -> Imputed:
     generator = torch.Generator().manual_seed(seed)
     blank_BD = test_BD.masked_fill(missing_BD, torch.nan)
     with torch.no_grad():
-        drawn = [model.fill(blank_BD, generator) for _ in range(DRAWS)]
+        drawn = [model.fill(blank_BD.repeat(COPIES, 1), generator) for _ in range(DRAWS // COPIES)]
         log_q_B = model.log_prob_of_rest(test_BD, ~missing_BD)
-    return Imputed(torch.stack(drawn).mean(0).numpy(), log_q_B.numpy())
+    return Imputed(torch.cat(drawn).unflatten(0, (DRAWS, -1)).mean(0).numpy(), log_q_B.numpy())
 
 
 def by_mixture(table: Incomplete, seed: int) -> Imputed:

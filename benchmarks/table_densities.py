@@ -27,6 +27,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 NAME, NOISE, MOST, COPIES = "table_densities", 0.3, 2000, 1000
+LEAST = 0.05
+"""Nats that ours may be behind on a table."""
 BANDWIDTHS = np.geomspace(0.02, 1.5, 16)
 AT_ONCE = 500
 LogDensity = Callable[[Array], Array]
@@ -120,6 +122,12 @@ def summarise() -> None:
         numbers[f"ahead of {label}"]["least"] = min(ahead)
         print(f"ahead of {label} on {count} of {len(ahead)}: {mean:+.2f} [{low:+.2f}, {high:+.2f}], {min(ahead):+.3f}")
         rows.append(ratio_row(f"nats per row: {label} - ours, over tables", [-one for one in ahead], 0.0))
+    of_best = [line[OURS] - max(line[label] for label in PEERS) for line in found]
+    ahead, behind = sum(one > 0 for one in of_best), sum(one < -LEAST for one in of_best)
+    numbers["ahead of the best of them"] = {"tables": ahead, "of": len(of_best), "more_than_.05_behind": behind}
+    numbers["ahead of the best of them"] |= {"median": float(np.median(of_best)), "least": min(of_best)}
+    print(f"ahead of the best of them on {ahead} of {len(of_best)}, more than {LEAST} behind on {behind}")
+    rows.append(ratio_row("nats per row: best of them - ours, over tables", [-one for one in of_best], 0.0))
     write(NAME, rows, torch.device("cpu"), **numbers)
 
 
