@@ -12,9 +12,9 @@ ROOMS = (
 )
 WITHOUT = {
     "objectives": {"Loss", "Objective"},
-    "heads": {"Model", "CausalModel"},
-    "sampling": {"Ancestral"},
-    "likelihood": {"Conditionals", "Likelihood", "TailMass"},
+    "heads": {"BlockModel", "CausalModel", "Model"},
+    "sampling": {"Ancestral", "Blockwise"},
+    "likelihood": {"Conditionals", "Likelihood", "Normaliser", "TailMass"},
     "latent": {"AnnealingEstimate", "Encoder", "Observation", "Terms", "VAE"},
     "data": {"FixedSource", "Labelled", "SampledSource", "Source"},
     "denoising": {"UnknownNoise"},
