@@ -74,6 +74,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "train sweep=dsm_sigma": (*TINY, "likelihood=none"),
     "train data=mnist": (*TINY, *WIDE),
     "train task=ood": (*TINY, *WIDE, "task.images=8", "task.likelihood_images=2", "task.resamples=9"),
+    "train experiment=blocks_mnist": (*TINY, "likelihood.values=1", "likelihood.steps=2", "sampler.steps=2"),
     "train experiment=vae_mnist": (*TINY, "latent.z=2", "latent.hidden=[8]", *FEW_CHAINS),
     "tune": (*TINY, "study.trials=1", "trainer.max_steps=-1", "trainer.max_epochs=1", "trainer.limit_train_batches=4"),
     "features": ("data.epochs=1", "extractor.channels=4"),

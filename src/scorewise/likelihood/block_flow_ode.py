@@ -57,7 +57,7 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         steps: Count = 32,
         trace: Annotated[str, OneOf(TRACES)] = "exact",
         projections: Annotated[int, AtLeast(2, "of one there is no standard error")] = 4,
-        values: Values = 100_000,
+        values: Values = 20_000,
     ) -> None:
         super().__init__(1e-4, values)
         self.steps, self.trace, self.projections = steps, trace, projections
