@@ -68,13 +68,20 @@ FIRST: dict[str, tuple[str, ...]] = {
 TINY = ("debug=tiny", "paths.runs=runs")
 WIDE = ("likelihood=quadrature", "likelihood.low=-9", "likelihood.high=9")
 FEW_CHAINS = ["task.test_size=2", "task.temperatures=4", "task.chains=2", "task.simulated=0"]
+FEW_STEPS = (
+    "likelihood=block_flow_ode",
+    "likelihood.values=1",
+    "likelihood.steps=2",
+    "sampler=block_flow",
+    "sampler.steps=2",
+)
 SMALL: dict[str, tuple[str, ...]] = {
     "train": TINY,
     "train ": (*TINY, *WIDE),
     "train sweep=dsm_sigma": (*TINY, "likelihood=none"),
     "train data=mnist": (*TINY, *WIDE),
     "train task=ood": (*TINY, *WIDE, "task.images=8", "task.likelihood_images=2", "task.resamples=9"),
-    "train experiment=blocks_mnist": (*TINY, "likelihood.values=1", "likelihood.steps=2", "sampler.steps=2"),
+    "train experiment=blocks_mnist": (*TINY, *FEW_STEPS),
     "train experiment=vae_mnist": (*TINY, "latent.z=2", "latent.hidden=[8]", *FEW_CHAINS),
     "tune": (*TINY, "study.trials=1", "trainer.max_steps=-1", "trainer.max_epochs=1", "trainer.limit_train_batches=4"),
     "features": ("data.epochs=1", "extractor.channels=4"),
