@@ -6,7 +6,7 @@ The eleven measured columns (the grade, which is discrete, is no column; no two 
 standardised by the training rows; each tenth of the shuffled rows is tested once; of the other nine a tenth says when
 training ends (81 / 9 / 10 %, as there). The model: `head=by_column` on `backbone=masked_mlp`, maximum likelihood,
 the mixture of 16 orders. One training per fold is judged on *clean* test rows, as published (EoNADE -8.76 and -9.67
-nats, Uria, Murray and Larochelle 2014); its training rows get noise of .03 standard deviations. A second one is of the
+nats, Uria, Murray and Larochelle 2014); its training rows get noise of .01 standard deviations. A second one is of the
 law of the rows with noise of .1, and is judged on test rows with that noise (20 copies): columns are rounded, and the
 density of rounded numbers has no finite optimum, so only the second number says how well a law is known. Beside it a
 mixture of full Gaussians (1 to 16, BIC) as in benchmarks/outlier_peers.py: on clean rows as it is, on noisy ones
@@ -32,7 +32,7 @@ from scorewise.data.roots import data_root
 
 NAME, FOLDS, NOISE, COPIES = "wine_likelihood", 10, 0.1, 20
 EONADE = {"red": -8.76, "white": -9.67}
-CLEAN = Settings(noise=0.03, floor=0.01, steps=3000, dropout=0.1)
+CLEAN = Settings(noise=0.01, floor=0.001, steps=4000, dropout=0.1, lr=2e-3)
 NOISY = Settings(noise=NOISE, floor=0.9 * NOISE, steps=3000, dropout=0.1)
 
 
