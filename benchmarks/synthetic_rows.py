@@ -33,7 +33,7 @@ from scorewise.data.tabular.kinds import found_kind
 from scorewise.heads import ByColumn
 
 NAME, TABLE, HELD_OUT, FOLDS, GOAL = "synthetic_rows", "22_magic.gamma", 0.1, 3, 0.86
-SETTINGS = Settings(noise=0.0, floor=0.01, steps=6000, dropout=0.0, components=16)
+SETTINGS = Settings(noise=0.0, floor=0.01, steps=3000, dropout=0.0, components=16, lr=2e-3)
 
 
 def judged(real_ND: Array, other_ND: Array, judge: ClassifierMixin) -> float:
