@@ -232,3 +232,27 @@ def test_a_correlated_gaussian_is_recovered_at_levels_between_the_rungs() -> Non
     losses = [float(objective.per_example(Scaled(f), clean_BD, draws).mean()) for f in (0.9, 1.0, 1.1)]  # type: ignore[arg-type]
     assert losses[1] < min(losses[0], losses[2])
     assert abs(losses[0] - losses[2]) < 0.1 * (losses[0] + losses[2] - 2 * losses[1]) + 0.05
+
+
+@pytest.mark.parametrize("target", ["csm", "dsm"])
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_weight_of_a_level_is_that_of_the_networks_own_target(target: str, blocks: bool) -> None:
+    """With a single level it is one factor, (sigma^2 + std^2) / std^2, of dimensions and of blocks."""
+    from scorewise.backbones import MADE
+    from scorewise.heads import NoisyBlockScore, NoisyConditionalScore
+    from scorewise.objectives import CSMAnnealed
+
+    backbone = MADE((4,), 8, (16,), "silu")
+    model: NoisyBlockScore | NoisyConditionalScore = (
+        NoisyBlockScore(backbone, block=2, levels=(0.5,), std=0.8, noise=0.5)
+        if blocks
+        else NoisyConditionalScore(backbone, levels=(0.5,), std=0.8, noise=0.5)
+    )
+    for weights in model.parameters():
+        torch.nn.init.normal_(weights, std=0.3)
+    x_BD, draws = torch.randn(6, 4), Draws.of(0, 0, torch.arange(6))
+    plain_B, edm_B = (
+        CSMAnnealed(0.5, 0.5, 1, 0.3, target, continuous=False, weight=weight)(model, x_BD, draws).per_example
+        for weight in ("sigma2", "edm")
+    )
+    torch.testing.assert_close(edm_B, plain_B * (0.5**2 + 0.8**2) / 0.8**2)

@@ -33,6 +33,7 @@ ADDED: dict[tuple[str, str], float | str | None] = {
     ("objective", "draws"): 1,
     ("objective", "log_mean"): None,
     ("objective", "log_std"): 1.3,
+    ("objective", "weight"): "sigma2",
     ("latent", "standardise"): False,
     ("task", "cells"): 200,
     ("latent", "width"): None,

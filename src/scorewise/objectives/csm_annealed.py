@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scorewise.capabilities import NoisyBlockScoreModel, NoisyConditionalScoreModel
-from scorewise.capabilities.roles import CausalNoisyScore, NoisyBlockScores
+from scorewise.capabilities.roles import CausalLadder, NoisyBlockScores
 from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.conditional import BlockwiseObjective
@@ -15,9 +15,10 @@ from scorewise.objectives.multiscale import Multiscale
 from scorewise.ranges import Count, OneOf, Position, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
+WEIGHTS = ("sigma2", "edm")
 
 
-class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisyScore]):
+class CSMAnnealed(BlockwiseObjective[CausalLadder], Multiscale[CausalLadder]):
     """Composite score matching (eq. 5 of the AR-CSM paper) at one noise level per dimension.
 
     The loss is sum_d sigma_d^2 (s_d^2 / 2 + d s_d / d x~_d).
@@ -34,6 +35,9 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
         draws: of level and noise per context, over which the loss is averaged: contexts are the dear part.
         log_mean, log_std: draw the logarithm of levels from this Gaussian, cut to the ladder (Karras et al. 2022, table
             1, whose levels are in standard deviations of the data); log_mean None: log-uniformly.
+        weight: sigma2; or edm, sigma^2 (sigma^2 + std^2) / std^2 with the std of the data, by which the target of the
+            network counts alike at every level (Karras et al. 2022, table 1). Levels far above the data, where the
+            context says most, hardly count by sigma2.
 
     Raises:
         ValueError: no such target, or a law of levels that hardly touches the ladder, or see `Multiscale`.
@@ -67,9 +71,10 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
         draws: Count = 1,
         log_mean: Position | None = None,
         log_std: PositiveNumber = 1.3,
+        weight: Annotated[str, OneOf(WEIGHTS)] = "sigma2",
     ) -> None:
         super().__init__(sigma_max, sigma_min, levels, smoothing)
-        self.target, self.continuous, self.draws = target, continuous, draws
+        self.target, self.continuous, self.draws, self.weight = target, continuous, draws, weight
         if log_mean is not None and not continuous:
             raise ValueError("objective.log_mean draws levels between the rungs too: use objective.continuous=true")
         self.law = None if log_mean is None else LogNormalLevels(self.levels, log_mean, log_std)
@@ -91,7 +96,7 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
         """Return the examples at the smallest level, as contexts see them."""
         return x_BD + self.noise * draws.fork("context").normal(x_BD.shape[1], dtype=x_BD.dtype)
 
-    def per_dimension(self, model: CausalNoisyScore, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
+    def per_dimension(self, model: CausalLadder, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every dimension at its level, shape (B, D)."""
         sigma_MBD = self.sigmas(draws, (self.draws, x_BD.shape[1]), x_BD.dtype).transpose(0, 1)
         q_MBD = self._noisy(x_BD, sigma_MBD, draws)
@@ -99,9 +104,10 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
             s_MBD, ds_MBD = elementwise_derivative(
                 lambda q_MBD: model.noisy_conditional_score(q_MBD, c_BDF, sigma_MBD), q_MBD
             )
-            return (sigma_MBD.square() * (0.5 * s_MBD.square() + ds_MBD)).mean(0)
+            return (self._weights(model, sigma_MBD) * sigma_MBD.square() * (0.5 * s_MBD.square() + ds_MBD)).mean(0)
         s_MBD = model.noisy_conditional_score(q_MBD, c_BDF, sigma_MBD)
-        return (0.5 * (sigma_MBD * s_MBD + (q_MBD - self._clean(x_BD, draws)) / sigma_MBD).square()).mean(0)
+        residual_MBD = sigma_MBD * s_MBD + (q_MBD - self._clean(x_BD, draws)) / sigma_MBD
+        return (0.5 * self._weights(model, sigma_MBD) * residual_MBD.square()).mean(0)
 
     def of_blocks(self, model: NoisyBlockScores, x_BD: Tensor, c_BKF: Tensor, draws: Draws) -> Tensor:
         """Return the sum over blocks of the loss of each at its level, shape (B,)."""
@@ -115,10 +121,15 @@ class CSMAnnealed(BlockwiseObjective[CausalNoisyScore], Multiscale[CausalNoisySc
 
         if self.target == "csm":
             s_MBKb, trace_MBK = exact_trace(score, model.split(q_MBD), "forward")
-            return (sigma_MBK.square() * (0.5 * s_MBKb.square().sum(-1) + trace_MBK)).sum(-1).mean(0)
+            loss_MBK = sigma_MBK.square() * (0.5 * s_MBKb.square().sum(-1) + trace_MBK)
+            return (self._weights(model, sigma_MBK) * loss_MBK).sum(-1).mean(0)
         s_MBD = model.join(score(model.split(q_MBD)))
         residual_MBD = sigma_MBD * s_MBD + (q_MBD - self._clean(x_BD, draws)) / sigma_MBD
-        return 0.5 * residual_MBD.square().sum(-1).mean(0)
+        return 0.5 * (self._weights(model, sigma_MBD) * residual_MBD.square()).sum(-1).mean(0)
+
+    def _weights(self, model: CausalLadder | NoisyBlockScores, sigma: Tensor) -> Tensor:
+        """Return what the loss is weighted by beside sigma^2, shape of sigma."""
+        return (sigma.square() + model.std**2) / model.std**2 if self.weight == "edm" else torch.ones_like(sigma)
 
     def _noisy(self, x_BD: Tensor, sigma_MBD: Tensor, draws: Draws) -> Tensor:
         z_MBD = draws.fork("query").normal(self.draws, x_BD.shape[1], dtype=x_BD.dtype).transpose(0, 1)
