@@ -176,7 +176,6 @@ LEVELS = (2.0, 0.5, 0.3)
         CSMAnnealed(2.0, 0.4, 3, 0.3, "dsm", continuous=False),
         CSMAnnealed(2.0, 0.4, 3, 0.3, "dsm", log_mean=-0.5),
     ],
-    ids=repr,
 )
 def test_objectives_on_blocks_of_one_are_those_of_dimensions(objective: Objective) -> None:
     x, made = torch.randn(7, 5), MADE((5,), 4, (16,), "tanh")
@@ -208,7 +207,7 @@ def at_truth(objective: Objective, b: int) -> Tensor:
 
 
 @pytest.mark.parametrize("b", DIVISORS)
-@pytest.mark.parametrize("objective", [CSM(), SSM(), SSM("gaussian"), SSMVR(), SSMVR("gaussian")], ids=repr)
+@pytest.mark.parametrize("objective", [CSM(), SSM(), SSM("gaussian"), SSMVR(), SSMVR("gaussian")])
 def test_variances_are_known_as_functions_of_the_block(objective: Any, b: int) -> None:
     """Of D / b blocks; the mean is - D / (2 v) for all of them.
 
@@ -234,7 +233,6 @@ def test_variances_are_known_as_functions_of_the_block(objective: Any, b: int) -
 @pytest.mark.parametrize(
     "objective",
     [CSM(), SSM(), SSMVR("gaussian"), CSMDSM(0.5), CSMAnnealed(2.0, None, 3, 0.5, "dsm", draws=2)],
-    ids=repr,
 )
 def test_a_gaussian_is_recovered_in_sign_and_scale_in_every_block(objective: Objective, b: int) -> None:
     """A linear score - a x in every block is fitted: the minimum is at a = 1 / (v + sigma^2), of every b."""
