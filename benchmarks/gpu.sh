@@ -27,7 +27,10 @@ small=(data=digits trainer=$trainer callbacks.progress=false "paths.runs=$out/ru
 
 step correctness 120 "$python" benchmarks/device_checks.py --device "$device"
 step training 90 "$python" src/train.py "${small[@]}" trainer.max_steps=400 name=csm
-step stopped 60 "$python" src/train.py "${small[@]}" trainer.max_steps=100 trainer.limit_test_batches=1 name=resumed
+again=("$python" src/train.py "${small[@]}" trainer.max_steps=1500 name=resumed)
+timeout -s TERM 20 "${again[@]}" >"$out/stopped.log" 2>&1
+step resumed 120 "${again[@]}"
+grep -q resuming "$out/resumed.log" || { echo "the stopped training was not resumed"; failed=1; }
 step precision 90 "$python" src/train.py "${small[@]}" trainer.max_steps=400 trainer.precision=bf16-mixed name=bf16
 step blocks 90 "$python" src/train.py "${small[@]}" objective=csm backbone=patch_transformer "backbone.patch=[2,2]" trainer.max_steps=200 name=blocks
 step compare 30 "$python" src/compare.py "$out/runs"
