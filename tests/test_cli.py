@@ -109,10 +109,13 @@ def test_one_failing_cell_of_a_sweep_does_not_stop_the_others(command: Command) 
             ("objective=cms",),
             "ssm_vr; did you mean csm?",
         ),
-        (("objective=csm", "backbone=mlp"), "objective=csm needs a backbone with causal features; backbone=mlp has"),
+        (
+            ("objective=csm", "backbone=mlp"),
+            "objective=csm needs a backbone with causal features or features of blocks; backbone=mlp has",
+        ),
         (
             ("head.form=raw",),
-            "head.form is no setting of the chosen head: choose head=conditional_score or score",
+            "head.form is no setting of the chosen head: choose head=block_score or conditional_score or score",
         ),
         (("optim.lr=-1",), "optim.lr=-1"),
         (("data.batch_size=100000",), "data.batch_size=100000 does not fit 1297 training examples"),

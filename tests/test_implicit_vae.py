@@ -261,7 +261,10 @@ def test_celeba_composes_at_its_published_sizes() -> None:
         (("latent.method=elbo", "latent.encoder=implicit"), "latent.method=elbo needs the density of the encoder"),
         (("latent.method=flow",), "latent.method=flow is none of score, elbo, stein, spectral."),
         (("latent.encoder=flow",), "latent.encoder=flow is none of auto, gaussian, implicit, autoregressive."),
-        (("backbone=mlp",), "objective=csm needs a backbone with causal features; backbone=mlp has none."),
+        (
+            ("backbone=mlp",),
+            "objective=csm needs a backbone with causal features or features of blocks; backbone=mlp has none.",
+        ),
         (("backbone=transformer",), "task=implicit_vae needs a backbone with features of latents and an image or"),
         (("objective=mle",), "task=implicit_vae needs an objective that fits a score as it is; objective=mle does"),
         (("objective=csm_annealed",), "task=implicit_vae needs an objective that fits a score as it is"),

@@ -119,7 +119,7 @@ LACKING = {
     "a fault": (("return h_BDF", "return h_BDF @ h_BDF"), "(RuntimeError in net.py, line 21"),
     "a method": (
         ("causal_features", "other_features"),
-        "needs a backbone with causal features; backbone=net.Net has none",
+        "needs a backbone with causal features or features of blocks; backbone=net.Net has none",
     ),
 }
 """What is changed in the backbone of the examples, and what is said."""
