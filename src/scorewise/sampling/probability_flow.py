@@ -10,6 +10,7 @@ from scorewise.capabilities import NoisyScoreModel
 from scorewise.capabilities.roles import JointNoisyScore
 from scorewise.noise import karras_ladder, normal_like
 from scorewise.ranges import AtLeast, Count, PositiveNumber, within_ranges
+from scorewise.sampling.blockwise import heun
 
 MOST_RAISED = math.sqrt(2) - 1
 """By which share a level is raised at most before a stochastic step (Karras et al. 2022, algorithm 2)."""
@@ -47,6 +48,10 @@ class ProbabilityFlow:
 
     def draw(self, model: JointNoisyScore, n: int, generator: Generator | None) -> Tensor:
         """Return n examples (n, D), started from a Gaussian with the moments of the data at the largest level."""
+
+        def slope(q_BD: Tensor, level: float) -> Tensor:
+            return -level * model.noisy_score(q_BD, q_BD.new_full((n,), level)).detach()
+
         ladder = karras_ladder(model.levels[0], model.levels[-1], self.steps + 1, self.rho)
         x_BD = model.mean.expand(n, model.dims).clone()
         start = (model.scale**2 - model.noise**2 + ladder[0] ** 2).sqrt()
@@ -56,13 +61,5 @@ class ProbabilityFlow:
             raised = min(high * (1 + share), ladder[0])  # no further than the model was trained
             if raised > high:
                 x_BD = x_BD + math.sqrt(raised**2 - high**2) * normal_like(x_BD, generator)
-            x_BD = heun(model, x_BD, raised, low)
+            x_BD = heun(slope, x_BD, raised, low)
         return x_BD
-
-
-def heun(model: NoisyScoreModel, x_BD: Tensor, start: float, end: float) -> Tensor:
-    """Return what one Heun step of the probability flow from one noise level to another makes of x, (B, D)."""
-    slope_BD = -start * model.noisy_score(x_BD, x_BD.new_full((len(x_BD),), start)).detach()
-    there_BD = x_BD + (end - start) * slope_BD
-    other_BD = -end * model.noisy_score(there_BD, x_BD.new_full((len(x_BD),), end)).detach()
-    return x_BD + (end - start) / 2 * (slope_BD + other_BD)
