@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from scorewise.run.callbacks import Averaging
 from scorewise.run.checkpoint import steps_made
 from scorewise.run.lightning_internals import batch_completed, begin_epoch, logged_step, set_logged_step
 
@@ -86,3 +87,32 @@ def test_no_other_module_reads_what_is_private_to_lightning() -> None:
     private = re.compile(r"_batches_that_stepped|^from lightning\S* import .*\b_[A-Za-z]", re.MULTILINE)
     found = [path.name for path in SOURCE.rglob("*.py") if private.search(path.read_text())]
     assert found == ["lightning_internals.py"]
+
+
+@pytest.mark.parametrize("decay", [0.15, 0.9999])
+def test_every_step_is_in_the_average_once(decay: float, tmp_path: Path) -> None:
+    """Against w + (1 - min(decay, (1 + n) / (10 + n))) (new - w) by hand, of the weights that a callback saw."""
+    seen: list[float] = []
+
+    class Seen(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            assert isinstance(pl_module, Line)
+            seen.append(float(pl_module.weight.detach()))
+
+    trainer = Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        callbacks=[Averaging(decay), Seen()],
+    )
+    line = Line()
+    trainer.fit(line, DataLoader(TensorDataset(torch.ones(6, 1)), batch_size=2))
+    assert len(seen) == 9
+    average = seen[0]
+    for n, weight in enumerate(seen[1:], 1):
+        average += (1 - min(decay, (1 + n) / (10 + n))) * (weight - average)
+    assert float(line.weight.detach()) == pytest.approx(average, rel=1e-6)

@@ -21,14 +21,14 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+    return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _mix(z: Tensor) -> Tensor:
     """Return z mixed by the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
-    z = (z ^ _shift(z, 30)) * _MIX_1
-    z = (z ^ _shift(z, 27)) * _MIX_2
-    return z ^ _shift(z, 31)
+    z = (z ^ _shift(z, 30)).mul_(_MIX_1)
+    z = z.bitwise_xor_(_shift(z, 27)).mul_(_MIX_2)
+    return z.bitwise_xor_(_shift(z, 31))
 
 
 def normal_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -182,7 +182,7 @@ class Draws:
         dtype = dtype or torch.get_default_dtype()
         counter = torch.arange(1, math.prod(shape) + 1, device=self.key_B.device) * _GOLDEN
         bits = _shift(_mix(self.key_B[:, None] + counter), 12)
-        u = (bits.to(torch.float64) + 0.5) * 2.0**-52
+        u = bits.to(torch.float64).add_(0.5).mul_(2.0**-52)
         return u.to(dtype).clamp(max=1 - torch.finfo(dtype).eps / 2).reshape(len(self), *shape)
 
     def normal(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -191,7 +191,7 @@ class Draws:
         count = math.prod(shape)
         half = (count + 1) // 2
         u = self.uniform(2 * half, dtype=torch.float64).to(dtype)
-        radius, angle = (-2 * u[:, :half].log()).sqrt(), 2 * math.pi * u[:, half:]
+        radius, angle = u[:, :half].log().mul_(-2).sqrt_(), 2 * math.pi * u[:, half:]
         z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
         return z[:, :count].reshape(len(self), *shape)
 

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scorewise.commands import searched, sweeps
 from scorewise.config.refusals import one_sentence
 from scorewise.errors import Stopped, UserError, machine_told
+from scorewise.run.allocation import settle_allocation
 from scorewise.run.folder import is_rank_zero
 
 failed: list[int] = []
@@ -45,6 +46,7 @@ def ending_well(
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> sweeps.Outcome | None:
+        settle_allocation()
         try:
             with nullcontext() if debugging else machine_told():
                 searched.refuse_hidden()

@@ -15,6 +15,8 @@ from torch import Tensor
 from scorewise.data.datamodule import Batches
 from scorewise.errors import Stopped, UserError
 from scorewise.run.lightning_internals import (
+    average_due,
+    averaged_model,
     batch_completed,
     begin_epoch,
     count_epochs,
@@ -44,10 +46,32 @@ class Averaging(WeightAveraging):
             torch._foreach_lerp_(list(averaged), list(current), weight)
 
         super().__init__(use_buffers=False, multi_avg_fn=average)
+        self.average, self.averaged, self.current, self.steps = average, list[Tensor](), list[Tensor](), 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the weights once: finding them takes longer than averaging those of a small model."""
+        if model := averaged_model(self):
+            self.averaged, self.current = list(model.module.parameters()), list(pl_module.parameters())
+            self.steps = int(model.n_averaged)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the weights after a step into the average; the first ones are copied."""
+        if (model := average_due(self, trainer)) is None:
+            return
+        if self.steps:
+            self.average(self.averaged, self.current, self.steps)
+            model.n_averaged += 1
+        else:
+            model.update_parameters(pl_module)
+        self.steps += 1
 
 
 class ResumePoint(Checkpoint):
-    """The checkpoint from which a run continues, last.ckpt: saved every n steps, after every epoch and at a stop.
+    """The checkpoint from which a run continues, last.ckpt: saved every n steps, at the end of epochs and at a stop.
+
+    Where epochs are shorter than n steps, not every one ends with a save: it takes longer than many small steps.
 
     Ctrl-C or SIGTERM finish the batch, save and end the run; a second Ctrl-C ends it at once.
 
@@ -63,6 +87,7 @@ class ResumePoint(Checkpoint):
         self.asked: int | None = None
         self.before: dict[int, Any] = {}
         self.earlier, self.started = 0.0, time.monotonic()
+        self.saved_step = 0
 
     @property
     def seconds(self) -> float:
@@ -96,6 +121,7 @@ class ResumePoint(Checkpoint):
         if done and done >= trainer.num_training_batches:
             begin_epoch(trainer)
         self.table.rewind(trainer.global_step - 1)
+        self.saved_step = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the handlers of the signals."""
@@ -127,9 +153,11 @@ class ResumePoint(Checkpoint):
                 self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save at the end of an epoch."""
-        self.table.log_metrics(pending_row(trainer), logged_step(trainer) - 1)
-        self._save(trainer)
+        """Save at the end of an epoch: the last, one that was asked to be that, or n steps after the save before."""
+        asked = self.asked is not None and trainer.world_size == 1
+        if trainer.fit_loop.done or asked or trainer.global_step - self.saved_step >= self.every_n_steps:
+            self.table.log_metrics(pending_row(trainer), logged_step(trainer) - 1)
+            self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -137,6 +165,7 @@ class ResumePoint(Checkpoint):
             torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
             self.asked = int(asked.item()) or None
         trainer.save_checkpoint(self.path)
+        self.saved_step = trainer.global_step
         self.table.write()
         if self.asked and not trainer.fit_loop.done:
             name = signal.Signals(self.asked).name

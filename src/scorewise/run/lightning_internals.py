@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning import Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loops.loop import _Loop
+from torch.optim.swa_utils import AveragedModel
 
 
 def logged_step(trainer: Trainer) -> int:
@@ -51,6 +53,19 @@ def count_epochs(trainer: Trainer) -> None:
     progress = trainer.fit_loop.epoch_progress.current
     # Resuming may leave one of them behind.
     progress.completed = max(progress.ready, progress.processed, progress.completed)  # type: ignore[attr-defined]
+
+
+def averaged_model(averaging: WeightAveraging) -> AveragedModel | None:
+    """Return the model with averaged weights; None outside of a training."""
+    return averaging._average_model
+
+
+def average_due(averaging: WeightAveraging, trainer: Trainer) -> AveragedModel | None:
+    """Return the averaged model where it lacks the last step, which counts as in it from now on; else None."""
+    if trainer.global_step <= averaging._latest_update_step:
+        return None
+    averaging._latest_update_step = trainer.global_step
+    return averaging._average_model
 
 
 @contextmanager

@@ -79,6 +79,12 @@ class ScoreTask(Task, ABC):
             return batch.x_BD, draws
         return batch.x_BD + self.smoothing * smoothing_noise(draws, batch.x_BD), draws
 
+    @property
+    def logs_now(self) -> bool:
+        """Whether loggers see this step; Lightning takes longer to collect what they do not see than a small step."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return (self.global_step + 1) % every == 0
+
     def setup(self, stage: str) -> None:
         """Give the objective its reference examples, the same in every process, and doubt odd training data."""
         if stage == "fit":
@@ -111,10 +117,11 @@ class ScoreTask(Task, ABC):
         # Among several processes the gradient tells all of them at the same time.
         if self.trainer.world_size == 1 and not torch.isfinite(loss.total):
             raise NotFinite(f"the loss became {loss.total.item()} at step {self.global_step + 1}")
-        self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=len(x_BD))
-        self.log(f"train/loss/{self.objective.name}", loss.total.detach(), batch_size=len(x_BD))
-        for name, value in loss.logs.items():
-            self.log(f"train/{name}", value, batch_size=len(x_BD))
+        if self.logs_now:
+            self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=len(x_BD))
+            self.log(f"train/loss/{self.objective.name}", loss.total.detach(), batch_size=len(x_BD))
+            for name, value in loss.logs.items():
+                self.log(f"train/{name}", value, batch_size=len(x_BD))
         return loss.total * (self.objective.gain(self.model) / self.model.dims)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
@@ -123,10 +130,12 @@ class ScoreTask(Task, ABC):
         Raises:
             NotFinite: the norm is not finite; the weights are still those of the step before.
         """
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.optimisation.clip)
+        weights = [one for group in optimizer.param_groups for one in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.optimisation.clip)
         if not torch.isfinite(norm):
             raise NotFinite(f"the gradient became {norm.item()} at step {self.global_step + 1}")
-        self.log("train/grad_norm", norm)
+        if self.logs_now:
+            self.log("train/grad_norm", norm)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the objective's own loss on held-out examples, with noise that is fixed per example."""
