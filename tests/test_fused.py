@@ -9,9 +9,9 @@ from conftest import Outcome
 from torch import Tensor
 
 from scorewise.backbones import MADE
+from scorewise.backbones.tangents import CURVATURES, TANGENTS
 from scorewise.capabilities import FusedCSMModel
 from scorewise.heads import ConditionalScore, fused_csm
-from scorewise.heads.tangents import CURVATURES, TANGENTS
 from scorewise.noise import Draws
 from scorewise.objectives import CSM
 from scorewise.objectives.objective import Objective

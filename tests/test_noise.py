@@ -63,3 +63,10 @@ def test_a_ladder_has_its_ends_and_one_ratio() -> None:
     ladder = geometric_ladder(8.0, 1.0, 4)
     assert ladder == pytest.approx((8.0, 4.0, 2.0, 1.0))
     assert geometric_ladder(8.0, 1.0, 1) == (1.0,)
+
+
+def test_signs_are_where_uniform_numbers_are_below_a_half() -> None:
+    draws = Draws.of(3, 1, torch.arange(200))
+    for dtype in (torch.float32, torch.float64):
+        expected = torch.where(draws.uniform(2, 7) < 0.5, 1.0, -1.0).to(dtype)
+        assert torch.equal(draws.signs(2, 7, dtype=dtype), expected)

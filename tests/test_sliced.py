@@ -1,6 +1,7 @@
 """Sliced objectives and exact traces: expectations, legality, limits."""
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from fitting import draws, fit, relative_error
 from laws import TrueConditionals, gaussian_law
 from torch import Tensor
 
-from scorewise.backbones import MADE, MLP
-from scorewise.gradients import exact_trace, sliced_trace
+from scorewise.backbones import MADE, MLP, ConvNet
+from scorewise.capabilities import LaplacianFeatures
+from scorewise.gradients import exact_trace, score_of_log_density, sliced_trace
 from scorewise.heads import ConditionalEnergy, ConditionalScore, Energy, Gaussian, Mixture, Score
 from scorewise.noise import Draws
 from scorewise.objectives import CSM, DSM, FDSSM, SM, SSM, SSMVR, Objective
@@ -228,3 +230,40 @@ def test_standard_deviations_at_the_optimum() -> None:
             found = torch.cat([objective.per_example(model, x_BD, Draws(key_B)) for x_BD, key_B in chunks])
             assert abs(float(found.mean()) / -5000 - 1) < 0.02
             assert abs(float(found.std()) * std**2 / closed_form - 1) < 0.02
+
+
+@pytest.mark.parametrize("activation", ["silu", "softplus", "tanh", "elu", "relu", "leaky_relu"])
+@pytest.mark.parametrize("confining", [True, False])
+def test_the_forward_laplacian_of_an_energy_is_the_trace_of_its_hessian(activation: str, confining: bool) -> None:
+    model = Energy(MLP((4,), (6, 5, 7), activation), confining=confining, mean=0.4, std=1.7, noise=0.3).double()
+    x = torch.randn(3, 4, dtype=torch.float64)
+    hessian = torch.stack([torch.autograd.functional.hessian(lambda y: model.energy(y[None])[0], row) for row in x])
+    s, trace = model.traced_score(x)
+    torch.testing.assert_close(s, model.score(x))
+    torch.testing.assert_close(trace, -hessian.diagonal(dim1=1, dim2=2).sum(-1))
+    weights = [*model.parameters()]
+    by_passes = exact_trace(model.score, x)[1].sum() + model.score(x).square().sum()
+    for one, two in zip(
+        torch.autograd.grad(trace.sum() + s.square().sum(), weights, materialize_grads=True, allow_unused=True),
+        torch.autograd.grad(by_passes, weights, materialize_grads=True, allow_unused=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two)
+
+
+def test_an_energy_whose_backbone_carries_no_laplacian_takes_passes() -> None:
+    model, x = Energy(ConvNet((1, 4, 4), (3,), 5)).double(), torch.randn(2, 16, dtype=torch.float64)
+    assert not isinstance(model.backbone, LaplacianFeatures)
+    for found, expected in zip(model.traced_score(x), exact_trace(model.score, x), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_score_is_the_gradient_through_its_argument_alone() -> None:
+    """What was computed from the same numbers before is held fixed, in a graph and outside of one."""
+    for x in (torch.randn(3, 2), torch.randn(3, 2, requires_grad=True)):
+        before = 2 * x
+        torch.testing.assert_close(score_of_log_density(partial(_product, before), x), before)
+
+
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    return (x * y).sum(-1)

@@ -180,10 +180,18 @@ class Draws:
     def uniform(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return uniform numbers strictly between 0 and 1, shape (B, *shape)."""
         dtype = dtype or torch.get_default_dtype()
-        counter = torch.arange(1, math.prod(shape) + 1, device=self.key_B.device) * _GOLDEN
-        bits = _shift(_mix(self.key_B[:, None] + counter), 12)
-        u = bits.to(torch.float64).add_(0.5).mul_(2.0**-52)
+        u = _shift(self._bits(math.prod(shape)), 12).to(torch.float64).add_(0.5).mul_(2.0**-52)
         return u.to(dtype).clamp(max=1 - torch.finfo(dtype).eps / 2).reshape(len(self), *shape)
+
+    def signs(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Return -1 and +1 by even chance, shape (B, *shape): +1 where `uniform` is below .5."""
+        bits = self._bits(math.prod(shape))
+        return (bits >= 0).to(dtype or torch.get_default_dtype()).mul_(2).sub_(1).reshape(len(self), *shape)
+
+    def _bits(self, count: int) -> Tensor:
+        """Return random 64-bit integers, shape (B, count)."""
+        counter = torch.arange(1, count + 1, device=self.key_B.device) * _GOLDEN
+        return _mix(self.key_B[:, None] + counter)
 
     def normal(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return standard normal numbers, shape (B, *shape) (Box and Muller 1958)."""

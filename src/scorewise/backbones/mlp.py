@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import ActivationName, perceptron
+from scorewise.backbones.tangents import curvature_of
 from scorewise.ranges import HiddenSizes, within_ranges
 
 
 class MLP(nn.Module):
-    """A plain multilayer perceptron: Features and GivenFeatures.
+    """A plain multilayer perceptron: Features, LaplacianFeatures and GivenFeatures.
 
     Args:
         shape: shape of one example; D is its product.
@@ -36,13 +37,32 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = tuple(shape)
-        self.width = hidden[-1]
+        self.width, self.activation = hidden[-1], activation
         self.net = perceptron([math.prod(self.shape) + condition, *hidden], activation)
 
     def features(self, u_BD: Tensor) -> Tensor:
         """Return the last hidden layer, shape (B, width)."""
         h_BF: Tensor = self.net(u_BD)
         return h_BF
+
+    def laplacian_features(self, u_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the last hidden layer (B, width), its gradients in u (D, B, width) and its Laplacians (B, width).
+
+        One forward pass carries all three from layer to layer (forward Laplacian, Li et al. 2024): of phi(z) they are
+        phi' grad z and phi' lap z + phi'' |grad z|^2. Gradients in the weights flow through them.
+        """
+        curvature = curvature_of(self.activation)
+        first, *others = (layer for layer in self.net if isinstance(layer, nn.Linear))
+        h_BF, slope_BF, bend_BF = curvature(first(u_BD))
+        gradient_DBF = first.weight.t().unsqueeze(1)
+        laplacian_BF = bend_BF * gradient_DBF.square().sum(0)
+        gradient_DBF = slope_BF * gradient_DBF
+        for layer in others:
+            h_BF, slope_BF, bend_BF = curvature(layer(h_BF))
+            gradient_DBF, laplacian_BF = gradient_DBF @ layer.weight.t(), laplacian_BF @ layer.weight.t()
+            laplacian_BF = slope_BF * laplacian_BF + bend_BF * gradient_DBF.square().sum(0)
+            gradient_DBF = slope_BF * gradient_DBF
+        return h_BF, gradient_DBF, laplacian_BF
 
     def features_given(self, u_BD: Tensor, y_BF: Tensor) -> Tensor:
         """Return the last hidden layer where it sees the conditions y too, shape (B, width)."""

@@ -31,6 +31,7 @@ from scorewise.capabilities.protocols import (
     GivenFeatures,
     InitialisedByData,
     InvertibleMap,
+    LaplacianFeatures,
     MaskedContexts,
     MaskedFeatures,
     NoisyConditionalScoreModel,
@@ -44,6 +45,7 @@ from scorewise.capabilities.protocols import (
     Sampler,
     ScoreModel,
     StreamsFeatures,
+    TracedScoreModel,
     UncheckedDensity,
     Watched,
 )
@@ -73,6 +75,7 @@ __all__ = [
     "GivenFeatures",
     "InitialisedByData",
     "InvertibleMap",
+    "LaplacianFeatures",
     "MaskedContexts",
     "MaskedFeatures",
     "NoisyBlockScoreModel",
@@ -88,6 +91,7 @@ __all__ = [
     "Sampler",
     "ScoreModel",
     "StreamsFeatures",
+    "TracedScoreModel",
     "UncheckedDensity",
     "Watched",
 ]

@@ -1,9 +1,10 @@
 """A scalar energy, with its score by automatic differentiation."""
 
+import torch
 from torch import Tensor, nn
 
-from scorewise.capabilities import Features
-from scorewise.gradients import Derivatives, score_of_log_density
+from scorewise.capabilities import Features, LaplacianFeatures
+from scorewise.gradients import Derivatives, exact_trace, score_of_log_density
 from scorewise.heads.examples import of_examples
 from scorewise.heads.model import Model
 
@@ -53,3 +54,18 @@ class Energy(Model):
     def score(self, x_BD: Tensor) -> Tensor:
         """Return - grad_x E(x), shape of x."""
         return score_of_log_density(lambda x: -self.energy(x), x_BD)
+
+    def traced_score(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the score (B, D) and the trace of its Jacobian, - the Laplacian of E, (B,).
+
+        From one forward pass where the backbone carries Laplacians along, else by a backward pass per dimension.
+        """
+        if not isinstance(self.backbone, LaplacianFeatures):
+            return exact_trace(self.score, x_BD)
+        with torch.autocast(x_BD.device.type, enabled=False):
+            u_BD, weight_F = self.standardise(x_BD), self.last.weight[0]
+            _, gradient_DBF, laplacian_BF = self.backbone.laplacian_features(u_BD)
+            gradient_BD, laplacian_B = (gradient_DBF @ weight_F).t(), laplacian_BF @ weight_F
+            if self.confining:
+                gradient_BD, laplacian_B = gradient_BD + u_BD, laplacian_B + self.dims
+            return -gradient_BD / self.scale, -laplacian_B / self.scale**2

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scorewise.heads.tangents import CURVATURES, TANGENTS
+from scorewise.backbones.tangents import CURVATURES, TANGENTS
 
 ROWS = 2048
 """Rows of a chunk: its activations stay in a core's second-level cache."""

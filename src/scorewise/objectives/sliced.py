@@ -28,7 +28,7 @@ def projections(law: str, draws: Draws, count: int, dims: int, dtype: torch.dtyp
         dtype: of the result.
     """
     if law == "rademacher":
-        return (draws.uniform(count, dims) < 0.5).to(dtype).mul(2).sub(1).transpose(0, 1)
+        return draws.signs(count, dims, dtype=dtype).transpose(0, 1)
     v_MBD = draws.normal(count, dims, dtype=dtype).transpose(0, 1)
     if law == "gaussian":
         return v_MBD

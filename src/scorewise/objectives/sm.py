@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
+from scorewise.capabilities import TracedScoreModel
 from scorewise.capabilities.roles import Scaled
 from scorewise.gradients import TRACES, exact_trace
 from scorewise.noise import Draws
@@ -18,7 +19,8 @@ class SM(FieldObjective[FieldModel]):
     |grad E|^2 / 2 - tr(Hess E) (the slides print a square and a plus there).
 
     Args:
-        trace: passes (D backward passes), stacked (D tangents at once) or forward (`chunk` tangents at a time).
+        trace: passes (D backward passes, but for models that know a faster way: an energy on an MLP takes one forward
+            pass with its Laplacian), stacked (D tangents at once) or forward (`chunk` tangents at a time).
         chunk: tangents per pass of trace=forward.
         field: joint, conditional or auto.
 
@@ -58,7 +60,10 @@ class SM(FieldObjective[FieldModel]):
 
     def per_example(self, model: FieldModel, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return J of every example, shape (B,)."""
-        s_BD, trace_B = exact_trace(self.field_of(model), x_BD, self.trace, self.chunk)
+        if self.trace == "passes" and isinstance(model, TracedScoreModel):
+            s_BD, trace_B = model.traced_score(x_BD)
+        else:
+            s_BD, trace_B = exact_trace(self.field_of(model), x_BD, self.trace, self.chunk)
         return 0.5 * s_BD.square().sum(-1) + trace_B
 
     def gain(self, model: Scaled) -> float:

@@ -77,3 +77,16 @@ CURVATURES: dict[str, Curvature] = {
     "elu": _elu_twice,
 }
 """From a to (phi, phi', phi''), shapes of a; only for the smooth ones."""
+
+
+def curvature_of(name: str) -> Curvature:
+    """Return the map from a to (phi, phi', phi'') of an activation by name; of one with corners phi'' is 0."""
+    if name in CURVATURES:
+        return CURVATURES[name]
+    tangent = TANGENTS[name]
+
+    def curvature(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, slope = tangent(a)
+        return h, slope, torch.zeros_like(a)
+
+    return curvature

@@ -1,0 +1,90 @@
+"""Outlier images by the sizes of scores at many noise levels, over seeds."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, final
+
+from matplotlib.figure import Figure as Canvas
+
+from scorewise.comparison.seeds import Mean, mean_of
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.outlier_scores import nested, statistics_of
+from scorewise.figures.results import Claim, Results, ResultTable, Text
+
+STATISTIC = "multiscale_norms"
+MEAN = "mean"
+
+
+@final
+class OutlierProfiles(Figure):
+    """AUROC of the statistics of noise-conditional models on every outlier set, with intervals over seeds.
+
+    Args:
+        out: outlier sets by the data that models were trained on.
+        images: per set.
+        resamples: of the bootstrap of every test.
+        wanted: the mean AUROC over sets that is claimed.
+    """
+
+    def __init__(self, out: Mapping[str, Sequence[str]], images: int, resamples: int, wanted: float) -> None:
+        self.out, self.wanted = out, wanted
+        self.settings = (f"task.images={images}", f"task.resamples={resamples}")
+
+    def _tested(self, bench: Bench, inside: str, run: FinishedRun) -> Mapping[str, Any]:
+        words = ("task=ood", f"task.out=[{','.join(self.out[inside])}]", *self.settings)
+        name = f"{inside}-{run.seed}"
+        measured = bench.once_of(run, name, {"words": words}, partial(run.tested, *words))
+        found: Mapping[str, Any] = nested(measured)["auroc"]
+        return found
+
+    def measure(self, bench: Bench) -> Results:
+        """Return the table of every data set, and whether one statistic finds outliers on all sets together."""
+        tables, claims, notes = list[ResultTable](), list[Claim](), list[Mapping[str, Any]]()
+        data: dict[str, Any] = {}
+        for inside, runs in bench.runs.items():
+            by_seed = [self._tested(bench, inside, run) for run in runs]
+            sets = [*self.out[inside], MEAN]
+            found = {
+                name: {label: [auroc[name][label][0] for auroc in by_seed] for label in sets}
+                for name in statistics_of(by_seed[0])
+            }
+            rows = [[name, *(_cell(of_set[label]) for label in sets)] for name, of_set in found.items()]
+            tables.append(ResultTable("auroc", rows, ("statistic", *sets), inside=inside, seeds=len(runs)))
+            mean = mean_of(found[STATISTIC][MEAN])
+            lowest = mean.low if mean.n > 1 else mean.mean
+            claims.append(Claim("all", lowest >= self.wanted, inside=inside, measured=_said(mean)))
+            best = max(mean_of(of_set[MEAN]).mean for name, of_set in found.items() if name != STATISTIC)
+            claims.append(Claim("ahead", lowest > best, inside=inside, measured=_said(mean), best=best))
+            seconds = sum(run.summary["seconds"] for run in runs) / len(runs)
+            notes.append({"inside": inside, **runs[0].summary, "minutes": seconds / 60, "noise": runs[0].model.noise})
+            data[inside] = {"sets": sets, "auroc": found}
+        return Results(tables, claims, {"wanted": self.wanted}, {"run": notes}, data)
+
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
+        """Draw every AUROC with its interval, one panel per data set."""
+        canvas.set_size_inches(5.4 * len(data), 0.5 * max(len(part["sets"]) for part in data.values()) + 1.4)
+        for i, (inside, part) in enumerate(data.items(), 1):
+            axes = canvas.add_subplot(1, len(data), i)
+            rows = range(len(part["sets"]))
+            for number, (name, of_set) in enumerate(part["auroc"].items()):
+                means = [mean_of(of_set[label]) for label in part["sets"]]
+                heights = [row + 0.14 * (number - (len(part["auroc"]) - 1) / 2) for row in rows]
+                half = [one.high - one.mean if one.n > 1 else 0.0 for one in means]
+                axes.errorbar([one.mean for one in means], heights, xerr=half, fmt="o", ms=4, capsize=2, label=name)
+            axes.axvline(0.5, color="grey", lw=0.8, ls=":")
+            axes.set_yticks(rows, part["sets"])
+            axes.invert_yaxis()
+            axes.set_xlim(right=1.02)
+            axes.set(xlabel=text.panels["auroc"], title=text.panels["inside"].format(inside=inside))
+            if i == len(data):
+                axes.legend(fontsize=7, loc="lower left")
+
+
+def _cell(values: Sequence[float]) -> str:
+    return _said(mean_of(values))
+
+
+def _said(mean: Mean) -> str:
+    return f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]" if mean.n > 1 else f"{mean.mean:.3f}"
