@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 from scorewise.backbones.blocks import Blocks
 from scorewise.backbones.layers import ActivationName, activation_named
 from scorewise.capabilities import BlockFeatures, CausalFeatures, ContextStream, StreamsFeatures
-from scorewise.heads.block_streams import FirstOfBlock, PassPerBlock
-from scorewise.heads.drawing import CompletesExamples
+from scorewise.heads.block_streams import FirstOfBlock, PassPerBlock, Read
+from scorewise.heads.drawing import FillsBlocks
 from scorewise.heads.examples import Examples, mask_of, of_examples, refuse_not_finite
 from scorewise.heads.model import Model
 from scorewise.heads.streams import StandardisedStream
@@ -33,6 +33,7 @@ class BlockModel(Model, ABC):
     """
 
     needs = (BlockFeatures, CausalFeatures)
+    net: "BlockNetwork"
 
     def __init__(
         self,
@@ -70,63 +71,70 @@ class BlockModel(Model, ABC):
         """Return the context of every block from those before it, shape (B, K, F), in the precision of x."""
         grad = torch.is_grad_enabled()  # which leaving inference mode turns on
         with torch.inference_mode(False), torch.set_grad_enabled(grad):
-            c_BKF: Tensor = self.features.block_features(self.standardise(x_BD)).to(x_BD.dtype)
-        return c_BKF
+            c_BKF: Tensor = self.net.of_context(self.features.block_features(self.standardise(x_BD)))
+        return c_BKF.to(x_BD.dtype)
 
     def context_stream(self) -> ContextStream:
         """Return the contexts one block at a time, for sampling."""
         features = self.features
         stream = features.feature_stream() if isinstance(features, StreamsFeatures) else None
-        return StandardisedStream(self.standardise, stream or PassPerBlock(features, self.ordering))
+        stream = stream or PassPerBlock(features, self.ordering)
+        return StandardisedStream(self.standardise, Read(stream, self.net.of_context))
 
     def complete(self, x_BD: Any, known_D: Any, generator: Generator | None = None) -> Tensor:
-        """Return examples with the known blocks kept and the others drawn from the model given them, shape of x.
+        """Return examples with what is known kept and the rest drawn from the model given it, shape of x.
+
+        Where the known are the first blocks of the order, as exact as the sampler. Where a block is known in part, or
+        something is known after what is not, as `scorewise.sampling.blockwise` and `block_filling` say: right as the
+        number of the sampler's particles grows, but for the rest of a block.
 
         Args:
             x_BD: examples, as arrays or tensors, flat or in the shape of the data; entries of unknown dimensions are
                 not read.
-            known_D: boolean, which entries of an example are known, likewise: those of the first blocks of the order.
+            known_D: boolean, which entries of an example are known, likewise.
             generator: of the draws.
 
         Raises:
-            ValueError: known entries that are not the first blocks, or a sampler that does not draw block by block.
+            ValueError: a sampler that does not draw block by block, or cannot heed what is known.
             Misfit: there are no such examples, or no such mask.
         """
         examples = Examples.of(self, x_BD, finite=False)
         known_D = mask_of(self, known_D)
         x_BD = torch.where(known_D, examples.rows_BD, self.mean)
         refuse_not_finite(x_BD)
-        known = [bool(known_D[list(block)].all()) for block in self.ordering.blocks]
-        count = known.index(False) if False in known else len(known)
-        if int(known_D.sum()) != sum(len(block) for block in self.ordering.blocks[:count]):
-            raise ValueError(
-                f"the {int(known_D.sum())} known dimensions are not whole blocks at the beginning of the model's order "
-                f"(the first {count} blocks are known): train with an order that begins with the known ones"
-            )
-        if not isinstance(self.sampler, CompletesExamples):
+        if not isinstance(self.sampler, FillsBlocks):
             raise ValueError(
                 f"{type(self.sampler).__name__} draws whole examples only: set model.sampler to BlockFlow, say"
             )
         with torch.no_grad(), warned():
-            return examples.answer(self.sampler.complete(self, x_BD, count, generator))
+            return examples.answer(self.sampler.fill_in(self, x_BD, known_D, generator))
 
 
 class BlockNetwork(nn.Module):
-    """The network that the heads of blocks share: from the query of a block, its context and more to b numbers.
+    """The network that the heads of blocks share: from the query of a block, its context and more to some numbers.
 
-    A sum of linear maps of the three, then residual layers h + W silu(norm(h)); the last map starts at zero.
+    A sum of linear maps of the three, then residual layers h + W silu(norm(h)); the last map starts at zero. That of
+    the context, `of_context`, is applied once per context, however often the network is asked about it.
 
     Args:
         size: b.
-        width: F, of a context.
-        hidden: of all layers.
+        width: of the features that a context is made of.
+        hidden: of all layers, and F, of a context.
         layers: residual ones.
         activation: of theirs.
         more: how many further numbers it reads per block.
+        out: how many numbers it gives; None: b.
     """
 
     def __init__(
-        self, size: int, width: int, hidden: int, layers: int, activation: ActivationName, more: int = 0
+        self,
+        size: int,
+        width: int,
+        hidden: int,
+        layers: int,
+        activation: ActivationName,
+        more: int = 0,
+        out: int | None = None,
     ) -> None:
         super().__init__()
         self.of_query, self.of_context = nn.Linear(size, hidden, bias=False), nn.Linear(width, hidden)
@@ -134,13 +142,13 @@ class BlockNetwork(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(layers))
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
         self.activation = activation_named(activation)
-        self.last_norm, self.last = nn.LayerNorm(hidden), nn.Linear(hidden, size)
+        self.last_norm, self.last = nn.LayerNorm(hidden), nn.Linear(hidden, out or size)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, u_BKb: Tensor, c_BKF: Tensor, more_BKE: Tensor | None = None) -> Tensor:
-        """Return b numbers per block, shape of u; leading axes broadcast."""
-        h = self.of_context(c_BKF) + self.of_query(u_BKb)
+        """Return the numbers of every block, shape of u for b of them; leading axes broadcast."""
+        h = c_BKF + self.of_query(u_BKb)
         if self.of_more is not None:
             h = h + self.of_more(more_BKE)
         for norm, layer in zip(self.norms, self.layers, strict=True):

@@ -1,6 +1,6 @@
 """Features of blocks from backbones that have them per dimension, and one block at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -85,3 +85,23 @@ class PassPerBlock:
         self.u_BD[:, dims] = x_block[:, : len(dims)]
         self.block += 1
         return self.backbone.block_features(self.u_BD)[:, self.block : self.block + 1]
+
+
+class Read:
+    """A stream of features, each turned into a context by a map of its last axis: a ContextStream.
+
+    Args:
+        features: the stream.
+        read: the map.
+    """
+
+    def __init__(self, features: ContextStream, read: Callable[[Tensor], Tensor]) -> None:
+        self.features, self.read = features, read
+
+    def start(self, n: int) -> Tensor:
+        """Return the context of the first block for n examples, shape (n, 1, F)."""
+        return self.read(self.features.start(n))
+
+    def push(self, x_block: Tensor) -> Tensor:
+        """Return the context of the next block, given the values (n, b) of the current one."""
+        return self.read(self.features.push(x_block))

@@ -26,3 +26,11 @@ class FillsExamples(Protocol):
 
     def fill(self, model: Any, x_BD: Tensor, known_BD: Tensor, generator: Generator | None) -> Tensor:
         """Return the examples with what is not known drawn, shape (n, D)."""
+
+
+@runtime_checkable
+class FillsBlocks(Protocol):
+    """What a sampler of blocks has: it draws the rest of examples of which some dimensions are known."""
+
+    def fill_in(self, model: Any, x_BD: Tensor, known_D: Tensor, generator: Generator | None) -> Tensor:
+        """Return the examples with what is not known drawn, shape (n, D)."""

@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from scorewise.capabilities import NoisyBlockScoreModel
 from scorewise.capabilities.roles import NoisyBlockScores
@@ -16,6 +17,9 @@ from scorewise.noise import geometric_ladder, uniform_like
 from scorewise.ranges import AtLeast, Count, OneOf, within_ranges
 
 TRACES = ("exact", "hutchinson")
+Field = Callable[[Tensor], Tensor]
+Trace = Callable[[Field, Tensor], tuple[Tensor, Tensor]]
+"""From a field and a point to the field there, and the trace of its Jacobian in M ways, (M, ...)."""
 AT_ONCE = 2**14
 """Entries of examples that are carried at once; each has b tangents, or as many as there are projections."""
 
@@ -94,38 +98,21 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
     def _of_rows(self, model: NoisyBlockScores, x_BD: Tensor, steps: int, generator: torch.Generator) -> Tensor:
         c_BKF, x_BKb = model.block_context(x_BD), model.split(x_BD)
         trace = self._trace_of(x_BKb, generator)
-        ladder = geometric_ladder(model.levels[0], model.levels[-1], steps + 1)[::-1]
 
-        def slope(q_BKb: Tensor, level: float) -> tuple[Tensor, Tensor]:
-            """Return dq/dsigma, and the divergence of dq/dlog sigma, (M, B)."""
-            sigma_BK = torch.full_like(q_BKb[..., 0], level)
-            s_BKb, trace_MBK = trace(lambda q: model.noisy_block_score(q, c_BKF, sigma_BK), q_BKb)
-            return -level * s_BKb, -(level**2) * trace_MBK.double().sum(-1)
+        def score(q_BKb: Tensor, level: float) -> Tensor:
+            return model.noisy_block_score(q_BKb, c_BKF, torch.full_like(q_BKb[..., 0], level))
 
-        log_slope_MB = torch.zeros((), dtype=torch.float64, device=x_BD.device)
-        for low, high in itertools.pairwise(ladder):
-            first_BKb, of_first_MB = slope(x_BKb, low)
-            second_BKb, of_second_MB = slope(x_BKb + (high - low) * first_BKb, high)
-            x_BKb = x_BKb + 0.5 * (high - low) * (first_BKb + second_BKb)
-            log_slope_MB = log_slope_MB + 0.5 * math.log(high / low) * (of_first_MB + of_second_MB)
+        x_BKb, log_slope_MBK = carried(score, x_BKb, model.levels, steps, trace)
         centre_BKb, width = start_of(model, c_BKF, x_BKb)
         z_BD = model.join((x_BKb - centre_BKb) / width).double()
-        log_start_B: Tensor = -0.5 * z_BD.square().sum(-1) - z_BD.shape[1] * math.log(width * math.sqrt(2 * math.pi))
-        return log_start_B + log_slope_MB
+        return _log_normal(z_BD, width) + log_slope_MBK.sum(-1)
 
-    def _trace_of(
-        self, x_BKb: Tensor, generator: torch.Generator
-    ) -> Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Tensor]]:
+    def _trace_of(self, x_BKb: Tensor, generator: torch.Generator) -> Trace:
         """Return the way to the score of blocks and the trace of its derivative, (M, B, K) or (1, B, K)."""
-
-        def exact(field: Callable[[Tensor], Tensor], q_BKb: Tensor) -> tuple[Tensor, Tensor]:
-            s_BKb, trace_BK = exact_trace(field, q_BKb, "forward")
-            return s_BKb, trace_BK[None]
-
         like_MBKb = x_BKb.expand(self.projections, *x_BKb.shape)
         v_MBKb = uniform_like(like_MBKb, generator).round().mul(2).sub(1) if self.trace == "hutchinson" else like_MBKb
 
-        def projected(field: Callable[[Tensor], Tensor], q_BKb: Tensor) -> tuple[Tensor, Tensor]:
+        def projected(field: Field, q_BKb: Tensor) -> tuple[Tensor, Tensor]:
             def form(v_BKb: Tensor) -> Tensor:
                 ds_BKb: Tensor = torch.func.jvp(field, (q_BKb,), (v_BKb,))[1]
                 return (v_BKb * ds_BKb).sum(-1)
@@ -134,7 +121,7 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
                 s_BKb, form_MBK = field(q_BKb), torch.vmap(form)(v_MBKb)
             return s_BKb.detach(), form_MBK.detach()
 
-        return exact if self.trace == "exact" else projected
+        return _by_tangents if self.trace == "exact" else projected
 
     def numbers(self, model: NoisyBlockScores, x_BD: Tensor) -> dict[str, Tensor]:
         """Return what a reported likelihood rests on, per example (B,).
@@ -148,6 +135,64 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         if self.trace != "exact":
             found["nll_trace_error"] = self.standard_error(model, x_BD)
         return found
+
+
+def carried(
+    score: Callable[[Tensor, float], Tensor], x: Tensor, levels: Sequence[float], steps: int, trace: Trace
+) -> tuple[Tensor, Tensor]:
+    """Return where the flow carries points from the smallest level, and the integral of its divergence, (M, ...).
+
+    Args:
+        score: of the points at a level.
+        x: the points, their dimensions last.
+        levels: from the largest down to the smallest.
+        steps: Heun steps, even in log sigma.
+        trace: how that of the Jacobian of the score is had.
+    """
+
+    def slope(q: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Return dq/dsigma, and the divergence of dq/dlog sigma."""
+        s, trace_M = trace(lambda y: score(y, level), q)
+        return -level * s, -(level**2) * trace_M.double()
+
+    grown_M = torch.zeros((), dtype=torch.float64, device=x.device)
+    for low, high in itertools.pairwise(geometric_ladder(levels[0], levels[-1], steps + 1)[::-1]):
+        first, of_first_M = slope(x, low)
+        second, of_second_M = slope(x + (high - low) * first, high)
+        x = x + 0.5 * (high - low) * (first + second)
+        grown_M = grown_M + 0.5 * math.log(high / low) * (of_first_M + of_second_M)
+    return x, grown_M
+
+
+def log_density_of_block(model: NoisyBlockScores, c_B1F: Tensor, x_Bm: Tensor, steps: int) -> Tensor:
+    """Return the log-density of one block given its context, by its flow with the exact trace, shape (B,), no gradient.
+
+    Args:
+        model: of blocks.
+        c_B1F: contexts.
+        x_Bm: the block, without padding.
+        steps: Heun steps.
+    """
+    size, more = x_Bm.shape[1], max(model.ordering.sizes, default=1) - x_Bm.shape[1]
+
+    def score(q_Bm: Tensor, level: float) -> Tensor:
+        q_B1b = functional.pad(q_Bm, (0, more), value=float(model.mean)).unsqueeze(1)
+        return model.noisy_block_score(q_B1b, c_B1F, q_Bm.new_full((1, 1), level))[:, 0, :size]
+
+    with torch.no_grad():
+        y_Bm, grown_1B = carried(score, x_Bm, model.levels, steps, _by_tangents)
+        centre_B1b, width = start_of(model, c_B1F, functional.pad(x_Bm, (0, more)).unsqueeze(1))
+        return _log_normal(((y_Bm - centre_B1b[:, 0, :size]) / width).double(), width) + grown_1B[0]
+
+
+def _by_tangents(field: Field, q: Tensor) -> tuple[Tensor, Tensor]:
+    s, trace = exact_trace(field, q, "forward")
+    return s, trace[None]
+
+
+def _log_normal(z_BD: Tensor, width: float) -> Tensor:
+    log_q_B: Tensor = -0.5 * z_BD.square().sum(-1) - z_BD.shape[1] * math.log(width * math.sqrt(2 * math.pi))
+    return log_q_B
 
 
 def start_of(model: NoisyBlockScores, c_BKF: Tensor, like_BKb: Tensor) -> tuple[Tensor, float]:

@@ -4,6 +4,7 @@ from scorewise.sampling.ancestral import Ancestral, Exact, Langevin1d
 from scorewise.sampling.annealed import Annealed
 from scorewise.sampling.annealed_langevin import AnnealedLangevin
 from scorewise.sampling.annealed_langevin_1d import AnnealedLangevin1d
+from scorewise.sampling.block_ancestral import BlockAncestral
 from scorewise.sampling.blockwise import BlockFlow, BlockLangevin, Blockwise
 from scorewise.sampling.denoise import tweedie
 from scorewise.sampling.flow import Flow
@@ -24,6 +25,7 @@ __all__ = [
     "Annealed",
     "AnnealedLangevin",
     "AnnealedLangevin1d",
+    "BlockAncestral",
     "BlockFlow",
     "BlockLangevin",
     "Blockwise",
