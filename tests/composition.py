@@ -87,6 +87,7 @@ SAMPLERS: Mapping[str, str] = {
     "annealed": EVERY_LEVEL,
     "annealed_langevin": JOINT_AT_EVERY_LEVEL,
     "annealed_langevin_1d": EVERY_LEVEL,
+    "block_ancestral": BLOCKS_AT_EVERY_LEVEL,
     "block_flow": BLOCKS_AT_EVERY_LEVEL,
     "block_langevin": BLOCKS,
     "exact": DRAWS,

@@ -264,7 +264,7 @@ def test_statistics_by_head(head: str) -> None:
         *(OF_SCORES if {JOINT, SCORES, BLOCKS} & {*has} else ()),
         *(("nll", "typicality") if DENSITY in has else ()),
         *(("energy",) if ENERGY in has else ()),
-        *(("multiscale_norms",) if {EVERY_LEVEL, JOINT_AT_EVERY_LEVEL} & set(has) else ()),
+        *(("multiscale_norms",) if {EVERY_LEVEL, JOINT_AT_EVERY_LEVEL, BLOCKS_AT_EVERY_LEVEL} & set(has) else ()),
     )
     assert outliers.statistics_of(import_class(catalog.targets("head")[head])) == expected
 

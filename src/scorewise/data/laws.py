@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scorewise.noise import Draws
+from scorewise.ordering import Ordering
 
 
 class GaussianMixtureLaw:
@@ -93,3 +94,22 @@ class GaussianMixtureLaw:
         prefix_BKD = self.weights_K.log()[:, None] + self._log_terms(z_BKD, diagonal_KD).cumsum(-1)
         s_BD = -(torch.softmax(prefix_BKD, 1) * z_BKD / diagonal_KD).sum(1)
         return s_BD[:, torch.argsort(torch.tensor(order))]
+
+    def block_score(self, x_BD: Tensor, ordering: Ordering) -> Tensor:
+        """Return grad log p(x_k | the blocks before it) of every block k of an order, shape (B, D), float64.
+
+        It is the gradient of the marginal log p(x_<=k), in which x_k enters through its own whitened entries only.
+        """
+        z_BKD, diagonal_KD = self._whitened(x_BD, ordering.sequence)
+        index = torch.tensor(ordering.sequence)
+        factors_KDD = torch.linalg.cholesky(self.covariances_KDD[:, index][:, :, index])
+        prefix_BKD = self.weights_K.log()[:, None] + self._log_terms(z_BKD, diagonal_KD).cumsum(-1)
+        parts, start = [], 0
+        for block in ordering.blocks:
+            here = slice(start, start + len(block))
+            start += len(block)
+            pull_KmB = torch.linalg.solve_triangular(
+                factors_KDD[:, here, here].mT, z_BKD[:, :, here].permute(1, 2, 0), upper=True
+            )
+            parts.append(-torch.einsum("bk,kmb->bm", torch.softmax(prefix_BKD[:, :, start - 1], 1), pull_KmB))
+        return torch.cat(parts, -1)[:, ordering.positions()]

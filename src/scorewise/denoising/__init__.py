@@ -4,7 +4,16 @@ from scorewise.denoising.corruption import gaussian, salt_and_pepper
 from scorewise.denoising.filters import median, wiener
 from scorewise.denoising.infill import impulse_mask, infill, infill_in_order
 from scorewise.denoising.linear import LinearMMSE
-from scorewise.denoising.single_step import UnknownNoise, denoise, joint, joint_score, parallel, sequential
+from scorewise.denoising.single_step import (
+    UnknownNoise,
+    denoise,
+    joint,
+    joint_score,
+    parallel,
+    parallel_blocks,
+    sequential,
+    sequential_blocks,
+)
 from scorewise.version import renamed
 
 __all__ = [
@@ -19,8 +28,10 @@ __all__ = [
     "joint_score",
     "median",
     "parallel",
+    "parallel_blocks",
     "salt_and_pepper",
     "sequential",
+    "sequential_blocks",
     "wiener",
 ]
 

@@ -10,12 +10,13 @@ from scorewise.capabilities import (
     BlockScoreModel,
     ConditionalScoreModel,
     EnergyModel,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
     NormalisedDensity,
     ScoreModel,
 )
-from scorewise.capabilities.roles import CausalLadder, JointNoisyScore
+from scorewise.capabilities.roles import CausalLadder, JointNoisyScore, NoisyBlockScores
 from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.noise import geometric_ladder
 from scorewise.objectives.objective import score_field
@@ -31,7 +32,7 @@ NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "nll": ("nll", (NormalisedDensity,)),
     "typicality": ("nll", (NormalisedDensity,)),
     "energy": ("energy", (EnergyModel,)),
-    "multiscale_norms": ("profile", (NoisyScoreModel, NoisyConditionalScoreModel)),
+    "multiscale_norms": ("profile", (NoisyScoreModel, NoisyConditionalScoreModel, NoisyBlockScoreModel)),
 }
 """Every statistic, the quantity per example that it follows from, and what a model must have, one of these."""
 MEANINGS: Mapping[str, str] = {
@@ -106,10 +107,12 @@ def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
     return {"nll": -log_q_B, "outside": likelihood.worst(outside_BD)[0]}
 
 
-def _of_levels(model: JointNoisyScore | CausalLadder, x_BD: Tensor) -> dict[str, Tensor]:
+def _of_levels(model: JointNoisyScore | CausalLadder | NoisyBlockScores, x_BD: Tensor) -> dict[str, Tensor]:
     levels = geometric_ladder(model.levels[0], model.levels[-1], LEVELS)
     if isinstance(model, NoisyScoreModel):
         return {"profile": profile(model.noisy_score, x_BD, levels)}
+    if isinstance(model, NoisyBlockScoreModel):
+        return {"profile": profile(_score_of_blocks(model, x_BD), x_BD, levels)}
     c_BDF = model.context(x_BD)
 
     def score(q_BD: Tensor, sigma_B: Tensor) -> Tensor:
@@ -117,6 +120,16 @@ def _of_levels(model: JointNoisyScore | CausalLadder, x_BD: Tensor) -> dict[str,
         return s_BD
 
     return {"profile": profile(score, x_BD, levels)}
+
+
+def _score_of_blocks(model: NoisyBlockScores, x_BD: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    c_BKF = model.block_context(x_BD)
+
+    def score(q_BD: Tensor, sigma_B: Tensor) -> Tensor:
+        q_BKb = model.split(q_BD)
+        return model.join(model.noisy_block_score(q_BKb, c_BKF, sigma_B[:, None].expand(q_BKb.shape[:-1])))
+
+    return score
 
 
 def outlier_scores(

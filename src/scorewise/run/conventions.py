@@ -30,6 +30,7 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         "loss": f"objective={objective}, sum over {source.dims} dimensions, on {law}",
         "loss_without_constant": "the loss less |z|^2 / (2 sigma^2), on average D / (2 sigma^2): comparable over sigma",
         "csm": f"eq. 5 of the AR-CSM paper, on {law}",
+        "block_csm": f"the same of blocks, with exact traces, on {law}: comparable between models of the same blocks",
         "nll": f"nats, of {of_density} in {scale}{how}",
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
         "nll_trace_error": "standard error of nll by the random projections of a trace, nats per example, as many",
@@ -37,7 +38,7 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         "nll_outside": "entries of an example outside that range",
         "bits_per_dim": bits,
         "coverage_90": "share of numbers inside the central 90 % of their law given the rest, or what is only read",
-        "fisher_error": f"1/2 E|s - s*|^2 on the law of {law}",
+        "fisher_error": f"1/2 E|s - s*|^2 on the law of {law}, of the scores that the model has",
         "fisher_error_clean": "1/2 E|s - s*|^2 against the clean law, on clean data",
     }
 

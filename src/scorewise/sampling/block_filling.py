@@ -15,6 +15,7 @@ class Fills(Protocol):
     """A sampler as the filling sees it."""
 
     particles: int
+    weighs: bool
 
     def draw_block(self, model: Any, c_B1F: Tensor, size: int, generator: Generator | None) -> Tensor:
         """Return a draw of a block of some size, shape (n, size)."""
@@ -53,6 +54,11 @@ def fill_in(sampler: Fills, model: InBlocks, x_BD: Tensor, known_D: Tensor, gene
     known = [known_D[list(block)] for block in blocks]
     first = next((number for number, known_m in enumerate(known) if not bool(known_m.all())), len(blocks))
     later = any(bool(known_m.any()) for known_m in known[first + 1 :])
+    if later and not sampler.weighs:
+        raise ValueError(
+            f"block {first} of the model's order is not known and later ones are, and {type(sampler).__name__} has no "
+            "density to weigh draws by: train with an order that begins with the known ones"
+        )
     if later and sampler.particles == 1:
         raise ValueError(
             f"the known dimensions are not whole blocks at the beginning of the model's order: block {first} of it is "

@@ -4,7 +4,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic
+from typing import Annotated, ClassVar, Generic
 
 import torch
 from torch import Generator, Tensor
@@ -38,7 +38,8 @@ Raising = Callable[[float, float], None]
 class Blockwise(Told, ABC, Generic[M]):
     """A sampler that draws every block given those before it, with one context evaluation per block."""
 
-    particles = 1
+    weighs: ClassVar[bool] = False
+    particles: int = 1
 
     @abstractmethod
     def draw_block(self, model: M, c_B1F: Tensor, size: int, generator: Generator | None) -> Tensor:
@@ -59,8 +60,8 @@ class Blockwise(Told, ABC, Generic[M]):
         """
 
     def log_density_of(self, model: M, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor) -> Tensor:
-        """Return the log-density of what is known of a block given its context, which only some samplers have, (n,)."""
-        raise NotImplementedError(f"{type(self).__name__} has no density of a block")
+        """Return the log-density of what is known of a block given its context, (n,), where the sampler `weighs`."""
+        raise NotImplementedError
 
     def draw(self, model: M, n: int, generator: Generator | None) -> Tensor:
         """Return n examples, shape (n, D)."""
@@ -95,6 +96,7 @@ class FromNoise(Blockwise[NoisyBlockScores], ABC):
     """
 
     needs = (NoisyBlockScoreModel,)
+    weighs = True
 
     def __init__(self, steps: int, rho: float, particles: int) -> None:
         self.steps, self.rho, self.particles = steps, rho, particles
@@ -130,7 +132,7 @@ class FromNoise(Blockwise[NoisyBlockScores], ABC):
     def draw_rest(
         self, model: NoisyBlockScores, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor, generator: Generator | None
     ) -> Tensor:
-        """Return a draw of what is not known of a block given the rest of it, shape (n, size)."""
+        """Return the block with what is not known of it drawn given the rest, shape (n, size)."""
         top, smallest = model.levels[0], model.levels[-1]
         centre_Bm, width = _start(model, c_B1F, x_Bm.shape[1])
         at_top = moments_of(score_of(model, c_B1F, top), centre_Bm, top**2 - smallest**2)

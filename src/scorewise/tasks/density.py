@@ -6,7 +6,7 @@ from typing import cast, final
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import CompletesRows, ConditionalScoreModel, NormalisedDensity, NumericalDensity
+from scorewise.capabilities import CompletesRows, NormalisedDensity, NumericalDensity
 from scorewise.data.datamodule import Batch
 from scorewise.likelihood.joint_flow import JointFlow
 from scorewise.objectives.objective import score_field
@@ -26,7 +26,8 @@ __all__ = ["DensityEstimation", "bits_per_dim"]
 class DensityEstimation(ScoreTask):
     """Fitting a density or its score, and reporting how well.
 
-    Test metrics, each with its standard error: the objective's own loss; csm (eq. 5) for conditional scores;
+    Test metrics, each with its standard error: the objective's own loss; csm (eq. 5) for conditional scores, block_csm
+    for those of blocks;
     nll in nats and bits_per_dim, both of the smoothed data, for normalised densities (by quadrature for conditional
     scores and energies, with what that rests on: see `Likelihood.numbers`; the error of the first 32 examples);
     fisher_error = 1/2 E|s - s*|^2 against the known score of the smoothed law, and fisher_error_clean against that of
@@ -58,7 +59,7 @@ class DensityEstimation(ScoreTask):
         model = bundle.model
         likelihood = exact_likelihood(model, bundle.source)
         fisher = fisher_error(model, bundle.source, bundle.smoothing)
-        csm = CompositeScores(model) if isinstance(model, ConditionalScoreModel) else None
+        csm = CompositeScores.of_model(model)
         super().__init__(
             bundle,
             [one for one in (likelihood, fisher) if one is not None],

@@ -2,12 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from scorewise.capabilities import (
+    BlockScoreModel,
     ClosedFormDensity,
     CompletesRows,
     ConditionalScoreModel,
@@ -16,7 +17,7 @@ from scorewise.capabilities import (
     NormalisedDensity,
     ScoreModel,
 )
-from scorewise.capabilities.roles import ConditionalScores
+from scorewise.capabilities.roles import BlockScores, ConditionalScores
 from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.data.source import Source
 from scorewise.heads.model import CausalModel, Model
@@ -102,8 +103,10 @@ class IntervalCoverage(Measure):
 class FisherError(Measure):
     """The distance |s - s*|^2 / 2 of a model's scores from those of a known law, joint or conditional as they are.
 
+    Conditional scores are of the model's own blocks, of one dimension where it has no others.
+
     Args:
-        model: with conditional scores or a joint score.
+        model: with conditional scores, of dimensions or of blocks, or a joint score.
         law: of the clean data.
         smoothing: standard deviation of the noise that the examples have.
     """
@@ -113,8 +116,8 @@ class FisherError(Measure):
     def __init__(self, model: Model, law: GaussianMixtureLaw, smoothing: float) -> None:
         self.model, self.clean = model, law
         self.law = law.smoothed(smoothing) if smoothing else law
-        conditional = isinstance(model, ConditionalScoreModel)
-        self.order = cast(CausalModel, model).ordering.sequence if conditional else None
+        conditional = isinstance(model, ConditionalScoreModel | BlockScoreModel)
+        self.order = cast(CausalModel, model).ordering if conditional else None
 
     def of(self, x_BD: Tensor) -> dict[str, Tensor]:
         """Return fisher_error."""
@@ -125,27 +128,37 @@ class FisherError(Measure):
         with torch.no_grad():
             s_BD = score_field(self.model)(x_BD).double().cpu()
         x_cpu_BD = x_BD.cpu()
-        true_BD = law.score(x_cpu_BD) if self.order is None else law.conditional_score(x_cpu_BD, self.order)
+        true_BD = law.score(x_cpu_BD) if self.order is None else law.block_score(x_cpu_BD, self.order)
         return (0.5 * (s_BD - true_BD).square().sum(-1)).to(x_BD.device)
 
 
 class CompositeScores(Measure):
     """Composite score matching (eq. 5 of the AR-CSM paper), by which models with conditional scores are compared.
 
+    That of blocks of several dimensions is another number, block_csm: its constant of the data depends on the blocks,
+    so that it compares models of the same blocks only, with exact traces.
+
     Args:
-        model: with conditional scores.
+        model: with conditional scores, of dimensions or of blocks.
     """
 
-    names = ("csm",)
+    names = ("csm", "block_csm")
 
-    def __init__(self, model: ConditionalScores) -> None:
+    def __init__(self, model: ConditionalScores | BlockScores) -> None:
         self.model, self.csm = model, CSM()
+        several = not isinstance(model, ConditionalScoreModel) and bool(model.ordering.sizes)
+        self.names = ("block_csm" if several else "csm",)
+
+    @classmethod
+    def of_model(cls, model: Model) -> "CompositeScores | None":
+        """Return the measure of a model that has such scores; None of another one."""
+        return cls(cast(Any, model)) if isinstance(model, ConditionalScoreModel | BlockScoreModel) else None
 
     def of(self, x_BD: Tensor) -> dict[str, Tensor]:
-        """Return csm; the loss draws nothing."""
+        """Return csm or block_csm; the loss draws nothing."""
         unused = Draws.of(0, 0, torch.arange(len(x_BD), device=x_BD.device))
         with torch.no_grad():
-            return {"csm": self.csm.held_out(self.model, x_BD, unused)}
+            return {self.names[0]: self.csm.held_out(self.model, x_BD, unused)}
 
 
 def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:
@@ -155,6 +168,6 @@ def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:
 
 def fisher_error(model: Model, source: Source, smoothing: float) -> FisherError | None:
     """Return the distance from the scores of the data's law; None where there is no law, or the model has no score."""
-    if source.law is None or not isinstance(model, ScoreModel | ConditionalScoreModel):
+    if source.law is None or not isinstance(model, ScoreModel | ConditionalScoreModel | BlockScoreModel):
         return None
     return FisherError(model, source.law, smoothing)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scorewise import denoising
-from scorewise.capabilities import NoisyConditionalScoreModel, NoisyScoreModel
+from scorewise.capabilities import BlockScoreModel, NoisyBlockScoreModel, NoisyConditionalScoreModel, NoisyScoreModel
 from scorewise.denoising.filters import median_of_known
 from scorewise.heads.model import Model
 from scorewise.noise import Draws
@@ -21,7 +21,12 @@ GAUSSIAN_WAYS: Mapping[str, Callable[[Any, Tensor, float], Tensor]] = {
     "joint": denoising.joint,
 }
 """How Gaussian noise of a known level is removed."""
-LADDERS = (NoisyConditionalScoreModel, NoisyScoreModel)
+IN_BLOCKS: Mapping[str, Callable[[Any, Tensor, float], Tensor]] = {
+    "parallel": denoising.parallel_blocks,
+    "sequential": denoising.sequential_blocks,
+}
+"""The same of models of blocks."""
+LADDERS = (NoisyConditionalScoreModel, NoisyBlockScoreModel, NoisyScoreModel)
 """Models of several noise levels, which they have in order, the largest first."""
 
 
@@ -91,7 +96,7 @@ class Restoration:
         shape: of an image.
         damage: what images suffer.
         infilling: how lost pixels are found and filled in.
-        mode: parallel (E[x_d | y_<=d] from noisy contexts), sequential (contexts from what is restored already), joint
+        mode: parallel (E[x_d | y_<=d] from noisy contexts; of blocks E[x_k | y_<=k]), sequential (contexts from what is restored already), joint
             (grad log q, which sees the whole image); auto takes the one that the model was trained for.
         seed: of draws that fill in pixels.
 
@@ -151,7 +156,9 @@ class Restoration:
             known_BD: which entries salt and pepper did not hit; None: they are found.
         """
         if self.gaussian:
-            return GAUSSIAN_WAYS[self.mode](self._able, y_BD, self.sigma).clamp(-1, 1)
+            blocks = isinstance(self.model, BlockScoreModel | NoisyBlockScoreModel)
+            ways = IN_BLOCKS if blocks else GAUSSIAN_WAYS
+            return ways[self.mode](self._able, y_BD, self.sigma).clamp(-1, 1)
         known_BD = ~self._outliers(y_BD) if known_BD is None else known_BD
         if self.mode == "joint":
             return denoising.infill(self._able, y_BD, known_BD, self.shape, self.infilling.steps)

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from scorewise.capabilities import (
+    BlockScoreModel,
     ClosedFormDensity,
     ConditionalSampler,
     ConditionalScoreModel,
+    NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     QuantileModel,
     ScoreModel,
@@ -19,7 +21,7 @@ CORRUPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """What images suffer, and the ways to restore them from it."""
 MASKS = ("known", "blind")
-HEADS = "conditional_score, mixture, gaussian, score or energy"
+HEADS = "conditional_score, block_score, mixture, gaussian, score or energy"
 """Options of head whose models can restore images."""
 
 
@@ -27,8 +29,8 @@ class Means(NamedTuple):
     """What the models of a head can restore images with.
 
     Args:
-        ladder: conditional scores at every noise level, contexts nearly clean.
-        conditional: conditional scores.
+        ladder: conditional scores at every noise level, contexts nearly clean, of dimensions or of blocks.
+        conditional: conditional scores, likewise.
         joint: grad log q, by themselves or by a density that can be differentiated.
         draws: draws of conditionals.
     """
@@ -41,11 +43,11 @@ class Means(NamedTuple):
     @classmethod
     def of(cls, head: type) -> "Means":
         """Return the means of a head."""
-        ladder = issubclass(head, NoisyConditionalScoreModel)
+        ladder = issubclass(head, (NoisyConditionalScoreModel, NoisyBlockScoreModel))
         differentiable = (ScoreModel, ClosedFormDensity, *(() if ladder else (NumericallyNormalised,)))
         return cls(
             ladder,
-            conditional=issubclass(head, ConditionalScoreModel),
+            conditional=issubclass(head, (ConditionalScoreModel, BlockScoreModel)),
             joint=issubclass(head, differentiable),
             draws=issubclass(head, (ConditionalSampler, QuantileModel)),
         )
