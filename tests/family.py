@@ -108,6 +108,12 @@ class NoisyBlocks(InBlocks):
         return self.pull(q_BKb, sigma_BK.unsqueeze(-1).square())
 
 
+class FlowingBlocks(NoisyBlocks):
+    """The same with a ladder of levels, from so far above the data that their width does not matter there."""
+
+    levels, std = (100.0, 0.4), 1.5
+
+
 class Machine(Causal):
     """The family as a ProposalModel; the proposal is N(0, scale^2) and has nothing to learn."""
 

@@ -18,6 +18,7 @@ from family import (
     Density,
     Energies,
     Family,
+    FlowingBlocks,
     Joint,
     Machine,
     NoisyBlocks,
@@ -42,6 +43,7 @@ from scorewise.objectives import (
     SM,
     SSM,
     SSMVR,
+    BlockMLE,
     CSMAnnealed,
     DSMMultiscale,
     Objective,
@@ -61,6 +63,7 @@ PROPOSED = 0.5 * (math.log(2 * math.pi * 4) + (VARIANCE + CENTRE**2) / 4)
 """- E log r of `Machine`'s proposal."""
 HIGHEST, LOWEST = 1.6, 0.4
 LADDER = (1.6, 0.8, 0.4)
+NOISY_ENTROPY = 0.5 * math.log(2 * math.pi * math.e * (VARIANCE + LOWEST**2))
 CHAIN_STEP = 0.3
 OF_CHAINS = 0.5 * (VARIANCE + math.sqrt(VARIANCE * (VARIANCE - 2 * CHAIN_STEP)))
 """The w whose Langevin chains x + a s + sqrt(2 a) z, of variance w / (1 - a / (2 w)), have the variance of the data."""
@@ -129,6 +132,16 @@ TABLE: Mapping[str, Row] = {
         ("conditional energies and a proposal",),
         ("conditional_energy",),
         (Recovery(AEM(samples=100), Machine, VARIANCE, ENTROPY + PROPOSED, examples=3000),),
+    ),
+    "block_mle": Row(
+        ("scores of blocks at every noise level",),
+        ("noisy_block_score",),
+        (
+            Recovery(
+                BlockMLE(100.0, None, 2, LOWEST, steps=60), FlowingBlocks, VARIANCE, NOISY_ENTROPY, LOWEST, examples=4000
+            ),
+        ),
+        ladder=True,
     ),
     "csm": Row(
         *BLOCKWISE,

@@ -96,16 +96,7 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         return torch.cat(parts, -1)
 
     def _of_rows(self, model: NoisyBlockScores, x_BD: Tensor, steps: int, generator: torch.Generator) -> Tensor:
-        c_BKF, x_BKb = model.block_context(x_BD), model.split(x_BD)
-        trace = self._trace_of(x_BKb, generator)
-
-        def score(q_BKb: Tensor, level: float) -> Tensor:
-            return model.noisy_block_score(q_BKb, c_BKF, torch.full_like(q_BKb[..., 0], level))
-
-        x_BKb, log_slope_MBK = carried(score, x_BKb, model.levels, steps, trace)
-        centre_BKb, width = start_of(model, c_BKF, x_BKb)
-        z_BD = model.join((x_BKb - centre_BKb) / width).double()
-        return _log_normal(z_BD, width) + log_slope_MBK.sum(-1)
+        return log_density_of_blocks(model, x_BD, steps, self._trace_of(model.split(x_BD), generator))
 
     def _trace_of(self, x_BKb: Tensor, generator: torch.Generator) -> Trace:
         """Return the way to the score of blocks and the trace of its derivative, (M, B, K) or (1, B, K)."""
@@ -162,6 +153,25 @@ def carried(
         x = x + 0.5 * (high - low) * (first + second)
         grown_M = grown_M + 0.5 * math.log(high / low) * (of_first_M + of_second_M)
     return x, grown_M
+
+
+def log_density_of_blocks(model: NoisyBlockScores, x_BD: Tensor, steps: int, trace: Trace) -> Tensor:
+    """Return the sum over blocks of the log-density of each by its flow, shape (M, B), in float64.
+
+    Args:
+        model: of blocks.
+        x_BD: examples.
+        steps: Heun steps.
+        trace: how that of the Jacobian of the scores is had; by `gradients.trace_through` the result has gradients.
+    """
+    c_BKF, x_BKb = model.block_context(x_BD), model.split(x_BD)
+
+    def score(q_BKb: Tensor, level: float) -> Tensor:
+        return model.noisy_block_score(q_BKb, c_BKF, torch.full_like(q_BKb[..., 0], level))
+
+    x_BKb, log_slope_MBK = carried(score, x_BKb, model.levels, steps, trace)
+    centre_BKb, width = start_of(model, c_BKF, x_BKb)
+    return _log_normal(model.join((x_BKb - centre_BKb) / width).double(), width) + log_slope_MBK.sum(-1)
 
 
 def log_density_of_block(model: NoisyBlockScores, c_B1F: Tensor, x_Bm: Tensor, steps: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Objectives: ways of fitting a model to data, one file each."""
 
 from scorewise.objectives.aem import AEM
+from scorewise.objectives.block_mle import BlockMLE
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.csm_annealed import CSMAnnealed
 from scorewise.objectives.csm_dsm import CSMDSM
@@ -18,6 +19,7 @@ from scorewise.objectives.ssm_vr import SSMVR
 
 __all__ = [
     "AEM",
+    "BlockMLE",
     "CSM",
     "CSMDSM",
     "CSMMLE",
