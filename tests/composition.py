@@ -67,6 +67,7 @@ class Head:
 
 
 HEADS: Mapping[str, Head] = {
+    "block_energy": Head((BLOCKED, CAUSAL), (BLOCKS,)),
     "block_score": Head((BLOCKED, CAUSAL), (BLOCKS,)),
     "by_column": Head((CAUSAL,), (DENSITY, CLOSED, QUANTILES, DRAWS), clean=True),
     "conditional_energy": Head((CAUSAL,), (SCORES, DENSITY, QUANTILES, ENERGIES, PROPOSAL)),

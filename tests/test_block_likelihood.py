@@ -14,6 +14,7 @@ from scorewise.data.laws import GaussianMixtureLaw
 from scorewise.heads import NoisyBlockScore, NoisyConditionalScore
 from scorewise.likelihood import BlockFlowODE, FlowODE
 from scorewise.noise import Draws
+from scorewise.objectives import BlockMLE
 from scorewise.ordering import Ordering
 from scorewise.sampling import BlockFlow
 
@@ -165,6 +166,26 @@ def test_smaller_blocks_and_a_saved_model_keep_their_likelihood(tmp_path: Path) 
     model.likelihood = None
     with pytest.raises(ValueError, match="has no likelihood"):
         model.log_prob(x)
+
+
+@pytest.mark.parametrize("b", [1, 2, 4])
+def test_the_likelihood_is_trained_by_its_own_gradient(b: int) -> None:
+    """The loss is what the likelihood says at as many steps, and its gradient that of differences."""
+    model, x = trained(b), torch.randn(6, 4)
+    objective = BlockMLE(20.0, 0.3, 3, 0.3, steps=6)
+    loss = objective(model, x, Draws.fresh(6))
+    torch.testing.assert_close(-loss.per_example, BlockFlowODE(steps=6).unchecked_log_prob(model, x)[0])
+    for weight in (model.net.of_query.weight, model.net.of_context.weight, next(model.backbone.parameters())):
+        (slope,) = torch.autograd.grad(loss.total, weight, retain_graph=True)
+        place = tuple(int(i) for i in (slope.abs() == slope.abs().max()).nonzero()[0])
+        ends = []
+        for step in (1e-5, -2e-5):
+            with torch.no_grad():
+                weight[place] += step
+            ends.append(float(objective(model, x, Draws.fresh(6)).total.detach()))
+        with torch.no_grad():
+            weight[place] += 1e-5
+        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(float(slope[place]), rel=1e-4)
 
 
 def test_true_blocks_of_a_mixture_have_its_density() -> None:

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from scorewise.backbones.any_order import AnyOrder
 from scorewise.backbones.dropout import drop, mask_generator
 from scorewise.backbones.layers import ActivationName, activation_named
+from scorewise.backbones.norm import LayerNorm
 from scorewise.ranges import Between, Count, HiddenSizes, Whole, within_ranges
 
 
@@ -62,7 +63,7 @@ class MaskedMLP(AnyOrder):
         self.of_level: Tensor
         self.first = nn.Linear(2 * len(self.numbers) + len(of_code), hidden[0])
         sizes = (hidden[0], *hidden)
-        self.norms = nn.ModuleList(nn.LayerNorm(size) for size in sizes)
+        self.norms = nn.ModuleList(LayerNorm(size) for size in sizes)
         self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(sizes))
         self.activation = activation_named(activation)
         self.output = nn.Linear(hidden[-1], self.dims * width)

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scorewise.backbones.any_order import AnyOrder
 from scorewise.backbones.dropout import mask_generator
+from scorewise.backbones.norm import LayerNorm
 from scorewise.backbones.transformer import Block, differentiated, refuse_undivided
 from scorewise.ranges import Between, Count, Whole, within_ranges
 
@@ -67,7 +68,7 @@ class MaskedTransformer(AnyOrder):
         self.of_nothing = nn.Parameter(0.02 * torch.randn(size))
         self.of_place = nn.Parameter(0.02 * torch.randn(self.dims, size))
         self.blocks = nn.ModuleList(Block(size, heads, (2 * blocks) ** -0.5, causal=False) for _ in range(blocks))
-        self.norm = nn.LayerNorm(size)
+        self.norm = LayerNorm(size)
         self.output = nn.Linear(size, width)
 
     def tokens(self, u_BD: Tensor, known_BD: Tensor) -> Tensor:

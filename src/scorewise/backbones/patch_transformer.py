@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scorewise.backbones.blocks import Blocks
 from scorewise.backbones.dropout import mask_generator
+from scorewise.backbones.norm import LayerNorm
 from scorewise.backbones.transformer import Block, TransformerStream, differentiated, refuse_undivided
 from scorewise.ordering import Ordering
 from scorewise.ranges import Between, Count, HiddenSizes, Whole, within_ranges
@@ -70,7 +71,7 @@ class PatchTransformer(nn.Module):
         self.of_value = nn.Linear(self.patches.size, size)
         self.of_patch = nn.Parameter(0.02 * torch.randn(len(numbers), size))
         self.blocks = nn.ModuleList(Block(size, heads, (2 * blocks) ** -0.5) for _ in range(blocks))
-        self.norm = nn.LayerNorm(size)
+        self.norm = LayerNorm(size)
         self.output = nn.Linear(size, width)
 
     def where(self, positions: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scorewise.backbones.dropout import drop, mask_generator
+from scorewise.backbones.norm import LayerNorm
 from scorewise.ordering import Ordering
 from scorewise.ranges import Between, Count, Whole, within_ranges
 
@@ -66,7 +67,7 @@ class Block(nn.Module):
     def __init__(self, size: int, heads: int, gain: float, causal: bool = True) -> None:
         super().__init__()
         self.causal = causal
-        self.norm_in, self.norm_out = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.norm_in, self.norm_out = LayerNorm(size), LayerNorm(size)
         self.attention = Attention(size, heads)
         first, last = nn.Linear(size, 4 * size), nn.Linear(4 * size, size)
         self.perceptron = nn.Sequential(first, nn.GELU(), last)
@@ -178,7 +179,7 @@ class Transformer(nn.Module):
         self.of_pixel = nn.Parameter(0.02 * torch.randn(dims // channels, size))
         self.of_channel = nn.Parameter(0.02 * torch.randn(channels, size))
         self.blocks = nn.ModuleList(Block(size, heads, (2 * blocks) ** -0.5) for _ in range(blocks))
-        self.norm = nn.LayerNorm(size)
+        self.norm = LayerNorm(size)
         self.output = nn.Linear(size, width)
 
     def where(self, dims: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ Conventions, everywhere in Scorewise:
 * Nats, unless the name says bits. Noise levels are in the scale of the data that the model sees.
 """
 
-from scorewise.capabilities.blocks import BlockFeatures, BlockScoreModel, NoisyBlockScoreModel
+from scorewise.capabilities.blocks import BlockEnergyModel, BlockFeatures, BlockScoreModel, NoisyBlockScoreModel
 from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.plain_names import PLAIN_NAMES
 from scorewise.capabilities.protocols import (
@@ -54,6 +54,7 @@ from scorewise.version import renamed
 
 __all__ = [
     "PLAIN_NAMES",
+    "BlockEnergyModel",
     "BlockFeatures",
     "BlockScoreModel",
     "CategoryCells",

@@ -31,6 +31,17 @@ class BlockScoreModel(Protocol):
 
 
 @runtime_checkable
+class BlockEnergyModel(Protocol):
+    """Has an energy of every block given the blocks before it, - log q(x_k | x_<k) up to a constant of its context."""
+
+    def block_context(self, x_BD: Tensor) -> Tensor:
+        """Return the context of every block, shape (B, K, F)."""
+
+    def block_energy(self, q_BKb: Tensor, c_BKF: Tensor) -> Tensor:
+        """Return the energy of every block, shape of q without its last axis."""
+
+
+@runtime_checkable
 class NoisyBlockScoreModel(Protocol):
     """Has the scores of blocks as `BlockScoreModel` says, the query at any noise level of a ladder, one per block.
 

@@ -1,6 +1,6 @@
 """How a sentence to the user names a capability."""
 
-from scorewise.capabilities.blocks import BlockFeatures, BlockScoreModel, NoisyBlockScoreModel
+from scorewise.capabilities.blocks import BlockEnergyModel, BlockFeatures, BlockScoreModel, NoisyBlockScoreModel
 from scorewise.capabilities.completion import CompletesRows
 from scorewise.capabilities.protocols import (
     CausalFeatures,
@@ -37,6 +37,7 @@ PLAIN_NAMES: dict[type, str] = {
     ScoreModel: "a joint score",
     NoisyScoreModel: "a joint score at every noise level",
     NoisyConditionalScoreModel: "conditional scores at every noise level",
+    BlockEnergyModel: "energies of blocks",
     BlockScoreModel: "scores of blocks",
     NoisyBlockScoreModel: "scores of blocks at every noise level",
     ConditionalEnergyModel: "conditional energies",

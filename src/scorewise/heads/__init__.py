@@ -1,5 +1,6 @@
 """Heads: a head on a backbone is a model."""
 
+from scorewise.heads.block_energy import BlockEnergy
 from scorewise.heads.block_model import BlockModel
 from scorewise.heads.block_score import BlockScore
 from scorewise.heads.by_column import ByColumn
@@ -18,6 +19,7 @@ from scorewise.heads.noisy_score import NoisyScore
 from scorewise.heads.score import Score
 
 __all__ = [
+    "BlockEnergy",
     "BlockModel",
     "BlockScore",
     "ByColumn",

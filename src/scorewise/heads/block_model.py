@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from scorewise.backbones.blocks import Blocks
 from scorewise.backbones.layers import ActivationName, activation_named
+from scorewise.backbones.norm import LayerNorm
 from scorewise.capabilities import BlockFeatures, CausalFeatures, ContextStream, StreamsFeatures
 from scorewise.heads.block_streams import FirstOfBlock, PassPerBlock, Read
 from scorewise.heads.drawing import FillsBlocks
@@ -139,10 +140,10 @@ class BlockNetwork(nn.Module):
         super().__init__()
         self.of_query, self.of_context = nn.Linear(size, hidden, bias=False), nn.Linear(width, hidden)
         self.of_more = nn.Linear(more, hidden, bias=False) if more else None
-        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(layers))
+        self.norms = nn.ModuleList(LayerNorm(hidden) for _ in range(layers))
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
         self.activation = activation_named(activation)
-        self.last_norm, self.last = nn.LayerNorm(hidden), nn.Linear(hidden, out or size)
+        self.last_norm, self.last = LayerNorm(hidden), nn.Linear(hidden, out or size)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
