@@ -175,8 +175,8 @@ def test_the_likelihood_is_trained_by_its_own_gradient(b: int) -> None:
     objective = BlockMLE(20.0, 0.3, 3, 0.3, steps=6)
     loss = objective(model, x, Draws.fresh(6))
     torch.testing.assert_close(-loss.per_example, BlockFlowODE(steps=6).unchecked_log_prob(model, x)[0])
-    for weight in (model.net.of_query.weight, model.net.of_context.weight, next(model.backbone.parameters())):
-        (slope,) = torch.autograd.grad(loss.total, weight, retain_graph=True)
+    weights = [model.net.of_query.weight, model.net.of_context.weight, next(model.backbone.parameters())]
+    for weight, slope in zip(weights, torch.autograd.grad(loss.total, weights), strict=True):
         place = tuple(int(i) for i in (slope.abs() == slope.abs().max()).nonzero()[0])
         ends = []
         for step in (1e-5, -2e-5):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from scorewise.backbones import MADE, MaskedMLP, PatchTransformer, PixelCNNPP, Transformer
 from scorewise.backbones.blocks import Blocks
 from scorewise.capabilities import BlockScoreModel, ContextStream, NoisyBlockScoreModel
+from scorewise.gradients import exact_trace
 from scorewise.heads import BlockScore, ConditionalScore, NoisyBlockScore, NoisyConditionalScore
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives import CSM, CSMDSM, SSM, SSMVR, CSMAnnealed, Objective
@@ -264,6 +265,17 @@ def test_the_joint_end_is_score_matching_and_a_field_is_whole() -> None:
     torch.testing.assert_close(CSM()(model, x, draws(4)).per_example, expected.detach())
     assert isinstance(model, BlockScoreModel)
     assert not isinstance(model, NoisyBlockScoreModel)
+
+
+def test_the_exact_trace_has_its_gradient() -> None:
+    """By tangents as by backward passes, through all layers of the head."""
+    model, x = BlockScore(MADE((6,), 4, (8,), "tanh"), block=3, hidden=8, noise=0.3), torch.randn(4, 6)
+    nn.init.normal_(model.net.last.weight)
+    weights = list(model.parameters())
+    s, trace = exact_trace(lambda q: model.block_score(q, model.block_context(x)), model.split(x), "passes")
+    expected = torch.autograd.grad((0.5 * s.square().sum(-1) + trace).sum(-1).mean(), weights)
+    for one, other in zip(torch.autograd.grad(CSM()(model, x, draws(4)).total, weights), expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_head_starts_as_the_gaussian_of_the_data() -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from scorewise.capabilities import InitialisedByData
 from scorewise.catalog import Config, option_name
 from scorewise.config.choices import build_source, built, class_of
+from scorewise.config.column_blocks import names_groups, put_blocks_of_columns
 from scorewise.config.column_kinds import refuse_kinds
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
@@ -93,6 +94,8 @@ def build(config: Config, seed: int) -> Parts:
         low, high = _range_of(source, noise, seed)
         for part in parts.values():
             part.update({key: end for key, end in (("low", low), ("high", high)) if part.get(key, 0) is None})
+    if names_groups(config):
+        put_blocks_of_columns(parts, source)
     if parts["head"].get("levels", 0) is None:
         parts["head"]["levels"] = source.levels
     laws = source.laws() if isinstance(source, Tabular) else None
