@@ -137,7 +137,8 @@ def test_langevin_holds_what_is_known_of_a_block() -> None:
             return TrueBlocks(GAUSSIAN, self.ordering).context_stream()
 
         def block_score(self, q: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-            return -torch.linalg.solve(self.law, q.unsqueeze(-1)).squeeze(-1)
+            s: torch.Tensor = -torch.linalg.solve(self.law, q.unsqueeze(-1)).squeeze(-1)
+            return s
 
     model: Any = Whole()
     x = torch.tensor([1.0, 0.0, -0.5, 0.0, 0.0]).expand(2000, 5)
@@ -148,7 +149,7 @@ def test_langevin_holds_what_is_known_of_a_block() -> None:
 
 
 def test_what_cannot_be_heeded_is_refused() -> None:
-    model = patches()
+    model: Any = patches()
     x, known = torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.bool)
     known[0, 3, 3] = True
     with pytest.raises(ValueError, match=r"block 0 of it is not known.*particles to 32"):

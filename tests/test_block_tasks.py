@@ -36,9 +36,10 @@ def test_scores_of_blocks_of_a_law_are_those_of_its_marginals() -> None:
     x, ordering = torch.randn(6, 4), Ordering.explicit([2, 0, 3, 1], 4)
     torch.testing.assert_close(LAW.block_score(x, ordering), LAW.conditional_score(x, ordering.sequence))
     torch.testing.assert_close(LAW.block_score(x, ordering.in_blocks(4)), LAW.score(x))
-    order, done = ordering.in_blocks([1, 2, 1]), []
+    order = ordering.in_blocks([1, 2, 1])
+    done: list[int] = []
     for block in order.blocks:
-        done += block
+        done += list(block)
         part = GaussianMixtureLaw(LAW.weights_K, LAW.means_KD[:, done], LAW.covariances_KDD[:, done][:, :, done])
         expected = score_of_log_density(part.log_prob, x[:, done])[:, -len(block) :]
         torch.testing.assert_close(LAW.block_score(x, order)[:, list(block)], expected)
@@ -144,7 +145,7 @@ def test_groups_that_cannot_be_are_refused(tmp_path: Any, given: Any, sentence: 
 
 @pytest.mark.slow
 def test_groups_of_columns_are_trained_drawn_and_have_their_likelihood() -> None:
-    """A correlated Gaussian in groups: nats and covariance are those of the law, within what a small training leaves."""
+    """A correlated Gaussian in groups: nats and covariance are those of the law, about."""
     torch.manual_seed(0)
     made = MADE((3,), 16, (32,), "silu", [0, 2, 1])
     model = NoisyBlockScore(made, block=[2, 1], levels=(8.0, 1.0, 0.3), hidden=32, noise=0.3)

@@ -22,7 +22,7 @@ def test_it_is_torchs_own_with_right_gradients_of_tangents() -> None:
     def gradient(norm: nn.Module, method: str) -> Tensor:
         weight = mix.clone().requires_grad_()
         _, trace = exact_trace(lambda q: norm(q @ weight), x, method)
-        (slope,) = torch.autograd.grad(trace.square().sum(), weight)
+        slope: Tensor = torch.autograd.grad(trace.square().sum(), weight)[0]
         return slope
 
     expected = gradient(norm, "passes")
@@ -38,7 +38,8 @@ def test_third_derivatives_are_right() -> None:
     pick = torch.tensor([1.0, 2.0, -1.0])
 
     def value(t: Tensor) -> Tensor:
-        return (norm(start + t * line + t.square()) * pick).sum()
+        found: Tensor = (norm(start + t * line + t.square()) * pick).sum()
+        return found
 
     second = torch.func.grad(torch.func.grad(value))
     t = torch.tensor(0.7)

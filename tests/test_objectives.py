@@ -138,7 +138,12 @@ TABLE: Mapping[str, Row] = {
         ("noisy_block_score",),
         (
             Recovery(
-                BlockMLE(100.0, None, 2, LOWEST, steps=60), FlowingBlocks, VARIANCE, NOISY_ENTROPY, LOWEST, examples=4000
+                BlockMLE(100.0, None, 2, LOWEST, steps=60),
+                FlowingBlocks,
+                VARIANCE,
+                NOISY_ENTROPY,
+                LOWEST,
+                examples=4000,
             ),
         ),
         ladder=True,

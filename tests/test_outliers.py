@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from composition import BLOCKS, DENSITY, ENERGY, EVERY_LEVEL, HEADS, JOINT, JOINT_AT_EVERY_LEVEL, SCORES
+from composition import (
+    BLOCKS,
+    BLOCKS_AT_EVERY_LEVEL,
+    DENSITY,
+    ENERGY,
+    EVERY_LEVEL,
+    HEADS,
+    JOINT,
+    JOINT_AT_EVERY_LEVEL,
+    SCORES,
+)
 from conftest import Outcome
 from PIL import Image
 from test_compose import CONF, settled

@@ -19,7 +19,6 @@ from scorewise.objectives.ssm_vr import SSMVR
 
 __all__ = [
     "AEM",
-    "BlockMLE",
     "CSM",
     "CSMDSM",
     "CSMMLE",
@@ -31,6 +30,7 @@ __all__ = [
     "SM",
     "SSM",
     "SSMVR",
+    "BlockMLE",
     "CSMAnnealed",
     "DSMMultiscale",
     "Loss",

@@ -13,7 +13,7 @@ from scorewise.sampling.blockwise import FromNoise, Raising, Slope
 
 
 class BlockAncestral(FromNoise):
-    """Steps of second order that go below the next level and come back with fresh noise, one evaluation of the head each.
+    """Steps of second order below the next level and back up with fresh noise, one evaluation of the head each.
 
     The mean of a block without noise, m = q - sigma dq/dsigma, is taken to be linear in log sigma through its last two
     values (DPM-Solver++(2M), Lu et al. 2022); the part of the noise that is fresh is that of the ancestral sampler of

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -15,7 +15,7 @@ class Fills(Protocol):
     """A sampler as the filling sees it."""
 
     particles: int
-    weighs: bool
+    weighs: ClassVar[bool]
 
     def draw_block(self, model: Any, c_B1F: Tensor, size: int, generator: Generator | None) -> Tensor:
         """Return a draw of a block of some size, shape (n, size)."""

@@ -46,9 +46,7 @@ class Blockwise(Told, ABC, Generic[M]):
         """Return a draw of a block of some size with the given contexts, shape (n, size)."""
 
     @abstractmethod
-    def draw_rest(
-        self, model: M, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor, generator: Generator | None
-    ) -> Tensor:
+    def draw_rest(self, model: M, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor, generator: Generator | None) -> Tensor:
         """Return a draw of what is not known of a block given the rest of it, shape (n, size).
 
         Args:
@@ -127,7 +125,7 @@ class FromNoise(Blockwise[NoisyBlockScores], ABC):
             return -level * score_of(model, c_B1F, level)(q_Bm)
 
         q_Bm = centre_Bm + width * normal_like(centre_Bm, generator)
-        return self.descend(self.ladder(model), slope, q_Bm, generator, lambda high, raised: None)
+        return self.descend(self.ladder(model), slope, q_Bm, generator, _untold)
 
     def draw_rest(
         self, model: NoisyBlockScores, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor, generator: Generator | None
@@ -171,6 +169,10 @@ class FromNoise(Blockwise[NoisyBlockScores], ABC):
         gap, (centre_Bm, _) = top**2 - smallest**2, _start(model, c_B1F, x_Bm.shape[1])
         found = moments_of(score_of(model, c_B1F, top), centre_Bm, gap)
         return log_density_of_known(found, x_Bm, known_m, gap, (smallest / top) ** 2)
+
+
+def _untold(_high: float, _raised: float) -> None:
+    """Be told of a level that noise raises, with nothing that depends on it."""
 
 
 def _start(model: NoisyBlockScores, c_B1F: Tensor, size: int) -> tuple[Tensor, float]:

@@ -147,7 +147,7 @@ class CompositeScores(Measure):
     def __init__(self, model: ConditionalScores | BlockScores) -> None:
         self.model, self.csm = model, CSM()
         several = not isinstance(model, ConditionalScoreModel) and bool(model.ordering.sizes)
-        self.names = ("block_csm" if several else "csm",)
+        self.name = "block_csm" if several else "csm"
 
     @classmethod
     def of_model(cls, model: Model) -> "CompositeScores | None":
@@ -158,7 +158,7 @@ class CompositeScores(Measure):
         """Return csm or block_csm; the loss draws nothing."""
         unused = Draws.of(0, 0, torch.arange(len(x_BD), device=x_BD.device))
         with torch.no_grad():
-            return {self.names[0]: self.csm.held_out(self.model, x_BD, unused)}
+            return {self.name: self.csm.held_out(self.model, x_BD, unused)}
 
 
 def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:
