@@ -26,7 +26,8 @@ def test_scores_are_minus_the_gradient_of_the_energy_in_the_block_alone(b: int |
     q, c = model.split(x).requires_grad_(), model.block_context(x)
     (slope,) = torch.autograd.grad(model.block_energy(q, c).sum(), q)
     torch.testing.assert_close(model.block_score(q, c), -slope)
-    assert isinstance(model, BlockEnergyModel) and isinstance(model, BlockScoreModel)
+    assert isinstance(model, BlockEnergyModel)
+    assert isinstance(model, BlockScoreModel)
 
 
 def asymmetry(model: BlockEnergy | BlockScore) -> float:

@@ -55,7 +55,8 @@ def test_the_distance_from_a_known_law_is_of_the_models_blocks(b: int) -> None:
     source = GaussianData(dims=4, std=1.0, correlation=0.5)
     model, x = gaussian_start(b), torch.randn(5, 4)
     measure = fisher_error(model, source, 0.3)
-    assert measure is not None and source.law is not None
+    assert measure is not None
+    assert source.law is not None
     true = source.law.smoothed(0.3).block_score(x, model.ordering)
     torch.testing.assert_close(measure.of(x)["fisher_error"], 0.5 * (-x / 1.09 - true).square().sum(-1))
 
@@ -68,7 +69,8 @@ def test_composite_scores_of_blocks_go_by_a_name_of_their_own() -> None:
         assert measure is not None
         torch.testing.assert_close(measure.of(x)[name], expected)
     one = CompositeScores.of_model(ConditionalScore(MADE((4,), 3, (8,), "silu"), noise=0.3))
-    assert one is not None and set(one.of(x)) == {"csm"}
+    assert one is not None
+    assert set(one.of(x)) == {"csm"}
 
 
 def test_images_are_restored_block_by_block() -> None:

@@ -97,7 +97,8 @@ class Restoration:
         damage: what images suffer.
         infilling: how lost pixels are found and filled in.
         mode: parallel (E[x_d | y_<=d] from noisy contexts; of blocks E[x_k | y_<=k]), sequential (contexts from what is
-            restored already), joint (grad log q, which sees the whole image); auto takes the one that the model was trained for.
+            restored already), joint (grad log q, which sees the whole image); auto takes the one that the model was
+            trained for.
         seed: of draws that fill in pixels.
 
     Raises:
