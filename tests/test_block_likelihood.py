@@ -155,7 +155,7 @@ def test_it_is_the_density_of_what_the_flow_draws(b: int) -> None:
 
 
 def test_smaller_blocks_and_a_saved_model_keep_their_likelihood(tmp_path: Path) -> None:
-    model = NoisyBlockScore(PatchTransformer((1, 3, 3), 4, (2, 2), 8, 2, 1), levels=LEVELS, noise=0.3, hidden=8)
+    model = NoisyBlockScore(PatchTransformer((1, 3, 3), 4, (2, 2), 8, 2, 1), levels=LEVELS, noise=0.3, hidden=8).eval()
     x = torch.randn(5, 9)
     model.likelihood = BlockFlowODE(steps=40)
     exact = torch.distributions.Normal(0.0, math.sqrt(1.09)).log_prob(x).sum(-1)  # the Gaussian that it starts as
@@ -172,9 +172,11 @@ def test_smaller_blocks_and_a_saved_model_keep_their_likelihood(tmp_path: Path) 
 def test_the_likelihood_is_trained_by_its_own_gradient(b: int) -> None:
     """The loss is what the likelihood says at as many steps, and its gradient that of differences."""
     model, x = trained(b), torch.randn(6, 4)
-    objective = BlockMLE(20.0, 0.3, 3, 0.3, steps=6)
+    objective, model.likelihood = BlockMLE(20.0, 0.3, 3, 0.3), BlockFlowODE(steps=12, in_training=0.5)
+    model.train()
     loss = objective(model, x, Draws.fresh(6))
-    torch.testing.assert_close(-loss.per_example, BlockFlowODE(steps=6).unchecked_log_prob(model, x)[0])
+    torch.testing.assert_close(-loss.per_example, BlockFlowODE(steps=6).unchecked_log_prob(model.eval(), x)[0])
+    model.train()
     weights = [model.net.of_query.weight, model.net.of_context.weight, next(model.backbone.parameters())]
     for weight, slope in zip(weights, torch.autograd.grad(loss.total, weights), strict=True):
         place = tuple(int(i) for i in (slope.abs() == slope.abs().max()).nonzero()[0])

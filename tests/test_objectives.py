@@ -138,7 +138,7 @@ TABLE: Mapping[str, Row] = {
         ("noisy_block_score",),
         (
             Recovery(
-                BlockMLE(100.0, None, 2, LOWEST, steps=60),
+                BlockMLE(100.0, None, 2, LOWEST),
                 FlowingBlocks,
                 VARIANCE,
                 NOISY_ENTROPY,

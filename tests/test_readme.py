@@ -52,11 +52,22 @@ FITS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "the same": (("objective.sigma_max=4",), "flow_ode", "reverse_diffusion_1d"),
     "a normalised density": (("head=mixture", "backbone.activation=silu"), "none", "exact"),
     "conditional energies": (("head=conditional_energy", "backbone.activation=silu"), "quadrature", "inverse_cdf"),
+    "scores of blocks of": (("backbone=patch_transformer", "backbone.patch=[2,2]"), "none", "block_langevin"),
+    "scores of blocks at": (
+        ("backbone=patch_transformer", "backbone.patch=[2,2]", "objective.sigma_max=4"),
+        "block_flow_ode",
+        "block_flow",
+    ),
     "a joint score or": (("backbone=mlp", "backbone.activation=silu"), "none", "langevin"),
     "a joint score at": (("backbone=noisy_mlp",), "none", "annealed_langevin"),
 }
 """By the first words of a row: what is typed beside the objective, and the likelihood and sampler that follow."""
-CALLED = {"none": ("closed form", "no"), "quadrature": ("quadrature",), "flow_ode": ("probability flow",)}
+CALLED = {
+    "none": ("closed form", "no"),
+    "quadrature": ("quadrature",),
+    "flow_ode": ("probability flow",),
+    "block_flow_ode": ("probability flow",),
+}
 
 
 def table_of_fits() -> dict[str, list[str]]:

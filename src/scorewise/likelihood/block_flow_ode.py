@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from scorewise.capabilities import NoisyBlockScoreModel
 from scorewise.capabilities.roles import NoisyBlockScores
-from scorewise.gradients import exact_trace, gradient_scope
-from scorewise.likelihood.likelihood import Normaliser, Values
+from scorewise.gradients import exact_trace, gradient_scope, trace_through
+from scorewise.likelihood.likelihood import Normaliser, Share, Values
 from scorewise.noise import geometric_ladder, uniform_like
 from scorewise.ranges import AtLeast, Count, OneOf, within_ranges
 
@@ -37,6 +37,8 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         trace: exact (b tangents through the head) or hutchinson (random projections: unbiased, with `standard_error`).
         projections: Rademacher ones per block, for hutchinson; the same along all of its way.
         values: see `Normaliser`.
+        in_training: share of the steps where gradients are wanted, always with the exact trace; they take the memory of
+            2 steps (b + 1) evaluations of the head.
 
     Raises:
         ValueError: no step, no such trace, or fewer than two projections.
@@ -62,9 +64,10 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         trace: Annotated[str, OneOf(TRACES)] = "exact",
         projections: Annotated[int, AtLeast(2, "of one there is no standard error")] = 4,
         values: Values = 20_000,
+        in_training: Share = 0.35,
     ) -> None:
         super().__init__(1e-4, values)
-        self.steps, self.trace, self.projections = steps, trace, projections
+        self.steps, self.trace, self.projections, self.in_training = steps, trace, projections, in_training
 
     def describe(self, model: NoisyBlockScores) -> str:
         """Return the steps of the flow, and how its trace is had."""
@@ -76,8 +79,15 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         return "is no number after the flow, so this model has no likelihood to report; train it longer"
 
     def unchecked_log_prob(self, model: NoisyBlockScores, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
-        """Return log q(x) in nats, (B,), and no mass outside a range, which there is none of, (B, 1); no gradient."""
-        log_q_MB = self.by_projection(model, x_BD, finer)
+        """Return log q(x) in nats, (B,), and no mass outside a range, which there is none of, (B, 1).
+
+        With gradients, and the steps for these, while a model is trained.
+        """
+        graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        if graph and model.training and any(weight.requires_grad for weight in model.parameters()):
+            log_q_MB = self._with_gradients(model, x_BD, finer)
+        else:
+            log_q_MB = self.by_projection(model, x_BD, finer)
         return log_q_MB.mean(0).to(x_BD.dtype), torch.zeros_like(x_BD[:, :1])
 
     def standard_error(self, model: NoisyBlockScores, x_BD: Tensor) -> Tensor:
@@ -94,6 +104,11 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         with torch.no_grad(), torch.autocast(x_BD.device.type, enabled=False):
             parts = [self._of_rows(model, one_BD, steps, generator) for one_BD in x_BD.split(rows)]
         return torch.cat(parts, -1)
+
+    def _with_gradients(self, model: NoisyBlockScores, x_BD: Tensor, finer: float) -> Tensor:
+        steps = math.ceil(self.steps * finer * self.in_training)
+        with torch.autocast(x_BD.device.type, enabled=False):
+            return log_density_of_blocks(model, x_BD, steps, _by_tangents_through)
 
     def _of_rows(self, model: NoisyBlockScores, x_BD: Tensor, steps: int, generator: torch.Generator) -> Tensor:
         return log_density_of_blocks(model, x_BD, steps, self._trace_of(model.split(x_BD), generator))
@@ -162,7 +177,7 @@ def log_density_of_blocks(model: NoisyBlockScores, x_BD: Tensor, steps: int, tra
         model: of blocks.
         x_BD: examples.
         steps: Heun steps.
-        trace: how that of the Jacobian of the scores is had; by `gradients.trace_through` the result has gradients.
+        trace: how that of the Jacobian of the scores is had.
     """
     c_BKF, x_BKb = model.block_context(x_BD), model.split(x_BD)
 
@@ -193,6 +208,11 @@ def log_density_of_block(model: NoisyBlockScores, c_B1F: Tensor, x_Bm: Tensor, s
         y_Bm, grown_1B = carried(score, x_Bm, model.levels, steps, _by_tangents)
         centre_B1b, width = start_of(model, c_B1F, functional.pad(x_Bm, (0, more)).unsqueeze(1))
         return _log_normal(((y_Bm - centre_B1b[:, 0, :size]) / width).double(), width) + grown_1B[0]
+
+
+def _by_tangents_through(field: Field, q: Tensor) -> tuple[Tensor, Tensor]:
+    s, trace = trace_through(field, q)
+    return s, trace[None]
 
 
 def _by_tangents(field: Field, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -122,7 +122,7 @@ def _contexts_up_to(model: InBlocks, x_BD: Tensor, number: int) -> tuple[Any, Te
     return stream, c_B1F
 
 
-class Moments(NamedTuple):
+class BlockMoments(NamedTuple):
     """What a block is, at the smallest noise level, given itself at a larger one.
 
     Attributes:
@@ -134,7 +134,7 @@ class Moments(NamedTuple):
     share_Bmm: Tensor
 
 
-def moments_of(score: Callable[[Tensor], Tensor], q_Bm: Tensor, gap: float) -> Moments:
+def moments_of(score: Callable[[Tensor], Tensor], q_Bm: Tensor, gap: float) -> BlockMoments:
     """Return the moments of a block from its score, by m tangents."""
     basis_mm = torch.eye(q_Bm.shape[1], dtype=q_Bm.dtype, device=q_Bm.device)
 
@@ -143,10 +143,10 @@ def moments_of(score: Callable[[Tensor], Tensor], q_Bm: Tensor, gap: float) -> M
         return row_Bm
 
     slope_Bmm = torch.vmap(along)(basis_mm).movedim(0, -1)
-    return Moments(q_Bm + gap * score(q_Bm), basis_mm + 0.5 * gap * (slope_Bmm + slope_Bmm.mT))
+    return BlockMoments(q_Bm + gap * score(q_Bm), basis_mm + 0.5 * gap * (slope_Bmm + slope_Bmm.mT))
 
 
-def conditioned(found: Moments, x_Bm: Tensor, known_m: Tensor, smallest: float) -> tuple[Tensor, Tensor, Tensor]:
+def conditioned(found: BlockMoments, x_Bm: Tensor, known_m: Tensor, smallest: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return what is known of a block taken into account, as if the block were a Gaussian with its moments.
 
     Args:
@@ -166,7 +166,7 @@ def conditioned(found: Moments, x_Bm: Tensor, known_m: Tensor, smallest: float) 
     return (found.share_Bmm[:, ~known_m][:, :, known_m] @ pull_Bk1)[..., 0], values_Bk, miss_Bk
 
 
-def log_density_of_known(found: Moments, x_Bm: Tensor, known_m: Tensor, gap: float, smallest: float) -> Tensor:
+def log_density_of_known(found: BlockMoments, x_Bm: Tensor, known_m: Tensor, gap: float, smallest: float) -> Tensor:
     """Return the log-density of what is known of a block under a Gaussian with its moments, shape (B,)."""
     _, values_Bk, miss_Bk = conditioned(found, x_Bm, known_m, smallest)
     log_q_Bk = -0.5 * (miss_Bk.square() / (gap * values_Bk) + (2 * math.pi * gap * values_Bk).log())
