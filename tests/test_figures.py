@@ -70,7 +70,7 @@ def test_an_unknown_budget_is_one_sentence(command: Callable[..., Outcome]) -> N
     assert ended.err.strip() == "budget=huge is no budget of figure=fig1b: use tiny or cpu or gpu."
     ended = command("figure=fig9", name="reproduce")
     assert ended.status == 1
-    assert "figure=fig9 is no option of figure: use one of fig1a" in ended.err
+    assert "figure=fig9 is no option of figure: use one of blocks_cost, fig1a" in ended.err
     if not torch.cuda.is_available():
         assert "budget=gpu needs a CUDA device" in command("figure=fig1b", "budget=gpu", name="reproduce").err
 

@@ -105,7 +105,7 @@ def test_claims_are_counted_as_they_are() -> None:
 
     results = results_page.read(DOCS / "results")
     holds = [claim["holds"] for found in results for claim in found["claims"]]
-    counted = f"Each of {len(results)} figures and tables of the sources has its claims, measured: of {len(holds)},"
+    counted = f"Each of {len(results)} figures and tables has its claims, measured: of {len(holds)},"
     assert f"{counted} {sum(holds)} hold and {len(holds) - sum(holds)} fall short" in README
     assert all(f"`{name}`" in README for name in ("table1_small", "table2_mnist_z8", "table_wine"))
 
