@@ -1,5 +1,6 @@
 """What tests share."""
 
+import gc
 import io
 import os
 import sys
@@ -14,8 +15,19 @@ os.environ.setdefault("WANDB_MODE", "offline")
 import pytest
 import torch
 from PIL import Image
+from quick_compositions import quick_compositions
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_less_time() -> Iterator[None]:
+    """Compose configs quickly, and look for no garbage in the modules that were imported to collect the tests."""
+    gc.collect()
+    gc.freeze()
+    with quick_compositions():
+        yield
+    gc.unfreeze()  # or compiled modules take what is left for lost
 
 
 @pytest.fixture(autouse=True)
