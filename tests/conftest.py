@@ -1,6 +1,7 @@
 """What tests share."""
 
 import gc
+import importlib
 import io
 import os
 import sys
@@ -77,13 +78,18 @@ def command(
 ) -> Callable[..., Outcome]:
     """`python src/train.py ...` in this process, in an empty folder.
 
-    Pictures are made, but not rendered, which takes half of a short run, unless a test is marked with `pictures`.
+    Pictures are made of a few examples and places, and not rendered, which takes most of a short run, unless a test is
+    marked with `pictures`.
     """
     monkeypatch.chdir(tmp_path)
     if request.node.get_closest_marker("pictures") is None:
         from scorewise.plots.style import Drawing
+        from scorewise.run import pictures
 
         monkeypatch.setattr(Drawing, "png", lambda _: grey_pixel())
+        monkeypatch.setattr(pictures, "ENTRIES", 80)
+        for name, fewer in {"CELLS": 5, "ARROWS": 3}.items():
+            monkeypatch.setattr(importlib.import_module("scorewise.plots.plane"), name, fewer)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def run(*arguments: str, name: str = "train") -> Outcome:
