@@ -354,7 +354,7 @@ def test_the_slides_mixture_at_its_defaults_ends(command: Command) -> None:
 
 
 def test_a_double_precision_run_is_tested_and_loaded_in_it(command: Command) -> None:
-    trained = command("debug=tiny", "data=gaussian", "trainer.precision=64-true")
+    trained = command("debug=tiny", "data=gaussian", "data.held_out=32", "trainer.precision=64-true")
     assert command(f"run={trained.run}", name="eval").status == 0
     assert scorewise.load(trained.run).sample(2).dtype == torch.float64
 

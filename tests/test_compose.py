@@ -299,11 +299,20 @@ def test_kinks_are_fine_where_nothing_is_differentiated() -> None:
 
 
 def test_every_option_of_every_group_composes() -> None:
-    for group in (*catalog.default_options("train"), "debug"):
-        for option in options(group):
-            bringing = [catalog.companions()[group][0]] if group in catalog.companions() else []
-            config = config_of(*bringing, f"{group}={option}")
-            assert config["seed"] == 0
+    """One option of every group in each composition, which takes its time; experiments are built below."""
+    brought = catalog.companions()
+    every = (*catalog.default_options("train"), "debug")
+    groups = [group for group in every if options(group) and group not in {*brought, "experiment"}]
+    for turn in range(max(len(options(group)) for group in groups)):
+        chosen = {group: options(group)[turn % len(options(group))] for group in groups}
+        config = config_of(*map("=".join, chosen.items()))
+        assert config["seed"] == 0
+        for group, name in chosen.items():
+            if (target := catalog.options(group)[name].get("_target_")) is not None:
+                assert config[group]["_target_"] == target
+    for group, (bringing, _) in brought.items():
+        for name in options(group):
+            assert config_of(bringing, f"{group}={name}")["seed"] == 0
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))

@@ -86,11 +86,12 @@ def test_the_page_of_options_is_what_conf_and_the_classes_say(monkeypatch: pytes
     monkeypatch.syspath_prepend(str(DOCS))
     import options
 
-    assert options.page() == (DOCS / "options.md").read_text(), "make results writes it"
+    page = options.page()
+    assert page == (DOCS / "options.md").read_text(), "make results writes it"
     for group in set(catalog.groups()) - set(options.LEFT_OUT):
         assert group in options.GROUPS
         for name in catalog.options(group):
-            assert f"### `{group}={name}`" in options.page()
+            assert f"### `{group}={name}`" in page
 
 
 def test_a_formula_that_cannot_be_typeset_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,8 +32,10 @@ Command = Callable[..., Outcome]
 # 5 batches an epoch, 3 epochs, a save every 2 steps.
 SMALL = (
     "debug=tiny", "trainer.max_steps=-1", "trainer.max_epochs=3", "trainer.limit_train_batches=5",
-    "callbacks.sample_every_n_epochs=0", "trainer.limit_val_batches=null",
+    "callbacks.sample_every_n_epochs=0", "trainer.limit_val_batches=3",
 )  # fmt: skip
+CLOSED = (*SMALL, "head=mixture")
+"""The same with a density in closed form, which is tested in a third of the time."""
 
 
 class Killed(BaseException):
@@ -85,31 +88,62 @@ def test_running_again_leaves_no_number_of_the_old_weights(tmp_path: Path) -> No
     assert {file.name for file in tmp_path.iterdir()} == kept.keys()
 
 
+Whole = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def whole_runs() -> dict[tuple[str, ...], Path]:
+    """Runs of their settings that nothing has stopped, with `saved_steps_are_logged`."""
+    return {}
+
+
+@pytest.fixture
+def whole(
+    command: Command,
+    whole_runs: dict[tuple[str, ...], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    saved_steps_are_logged: None,
+) -> Whole:
+    """Put such a run into whole/: trained once, and copied from then on."""
+
+    def run(*settings: str) -> None:
+        if settings not in whole_runs:
+            ended = command(*settings, "hydra.run.dir=whole")
+            assert ended.status == 0, ended.err
+            whole_runs[settings] = tmp_path_factory.mktemp("whole")
+            shutil.copytree("whole", whole_runs[settings], dirs_exist_ok=True)
+            return
+        shutil.copytree(whole_runs[settings], "whole")
+
+    return run
+
+
 @pytest.fixture
 def saved_steps_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of metrics.csv are of every second step, after each of which small runs are saved."""
     monkeypatch.setitem(TRAINER_SETTINGS, "log_every_n_steps", 2)
 
 
-@pytest.mark.usefixtures("saved_steps_are_logged")
-@pytest.mark.parametrize("step", [2, 3, 4, 5, 6, 8, 10, 11, 15])
+@pytest.mark.parametrize(
+    ("step", "settings"),
+    [*((step, CLOSED) for step in (2, 3, 4, 5, 6, 10, 11, 15)), (8, SMALL)],
+    ids=lambda one: one if isinstance(one, int) else "closed" if one is CLOSED else "quadrature",
+)
 def test_a_killed_run_ends_as_if_nothing_had_happened(
-    command: Command, monkeypatch: pytest.MonkeyPatch, step: int
+    command: Command, whole: Whole, monkeypatch: pytest.MonkeyPatch, step: int, settings: tuple[str, ...]
 ) -> None:
-    whole = command(*SMALL, "hydra.run.dir=whole", "optim.schedule=cosine")
-    assert whole.status == 0, whole.err
+    whole(*settings, "optim.schedule=cosine")
     with monkeypatch.context() as patch:
         at_step(patch, step, kill)
         with pytest.raises(Killed):
-            command(*SMALL, "hydra.run.dir=parts")
-    assert not (whole.folder / "parts" / "weights.safetensors").exists()
-    resumed = command(*SMALL, "hydra.run.dir=parts")
+            command(*settings, "hydra.run.dir=parts")
+    assert not Path("parts/weights.safetensors").exists()
+    resumed = command(*settings, "hydra.run.dir=parts")
     assert resumed.status == 0, resumed.err
     assert ("resuming:" in resumed.out) == (step > 2), "a save after step 2 is what a run can resume from"
-    same_results(whole.folder / "whole", whole.folder / "parts")
+    same_results(Path("whole"), Path("parts"))
 
 
-@pytest.mark.usefixtures("saved_steps_are_logged")
 @pytest.mark.parametrize(
     ("owner", "method", "call"),
     [
@@ -125,10 +159,16 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(
 )
 @pytest.mark.parametrize("settings", [(), ("trainer.max_steps=12",)], ids=["epochs", "steps"])
 def test_a_run_killed_between_two_files_ends_as_if_nothing_had_happened(
-    command: Command, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...], owner: type, method: str, call: int
+    command: Command,
+    whole: Whole,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: tuple[str, ...],
+    owner: type,
+    method: str,
+    call: int,
 ) -> None:
-    small = (*SMALL, *settings)
-    assert command(*small, "hydra.run.dir=whole").status == 0
+    small = (*CLOSED, *settings)
+    whole(*small)
     original, calls = getattr(owner, method), []
 
     def killing(*arguments: Any, **named: Any) -> Any:
@@ -148,13 +188,13 @@ def test_a_run_killed_between_two_files_ends_as_if_nothing_had_happened(
 
 @pytest.mark.usefixtures("saved_steps_are_logged")
 def test_a_lost_table_comes_back_from_the_checkpoint(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert command(*SMALL, "hydra.run.dir=whole").status == 0
+    assert command(*CLOSED, "hydra.run.dir=whole").status == 0
     with monkeypatch.context() as patch:
         at_step(patch, 12, kill)
         with pytest.raises(Killed):
-            command(*SMALL, "hydra.run.dir=parts")
+            command(*CLOSED, "hydra.run.dir=parts")
     Path("parts/metrics.csv").unlink()
-    assert command(*SMALL, "hydra.run.dir=parts").status == 0
+    assert command(*CLOSED, "hydra.run.dir=parts").status == 0
     same_results(Path("whole"), Path("parts"))
 
 
@@ -164,7 +204,7 @@ def test_random_known_parts_are_those_of_the_unbroken_run(
     command: Command, monkeypatch: pytest.MonkeyPatch, backbone: str
 ) -> None:
     size = {"masked_mlp": "backbone.hidden=[8]", "masked_transformer": "backbone.size=4"}[backbone]
-    small = [word for word in SMALL if not word.startswith("backbone")]
+    small = [word for word in CLOSED if not word.startswith("backbone")]
     settings = (*small, f"backbone={backbone}", size, "backbone.dropout=0.1", "backbone.orders=2")
     assert command(*settings, "hydra.run.dir=whole").status == 0
     with monkeypatch.context() as patch:
@@ -179,7 +219,7 @@ def test_random_known_parts_are_those_of_the_unbroken_run(
 def test_gradients_that_wait_for_more_are_not_lost(
     command: Command, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    settings = (*SMALL, "+trainer.accumulate_grad_batches=2", "callbacks.save_every_n_steps=1")
+    settings = (*CLOSED, "+trainer.accumulate_grad_batches=2", "callbacks.save_every_n_steps=1")
     assert command(*settings, "hydra.run.dir=whole").status == 0
     with monkeypatch.context() as patch:
         at_step(patch, step, kill)
@@ -193,7 +233,7 @@ def test_a_run_of_so_many_steps_that_is_killed_after_an_epoch_takes_them_all(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With max_steps Lightning takes an epoch that is done for one that is not."""
-    settings = (*SMALL, "trainer.max_steps=14")
+    settings = (*CLOSED, "trainer.max_steps=14")
     assert command(*settings, "hydra.run.dir=whole").status == 0
     with monkeypatch.context() as patch:
         at_step(patch, 6, kill)
@@ -204,7 +244,7 @@ def test_a_run_of_so_many_steps_that_is_killed_after_an_epoch_takes_them_all(
     same_results(resumed.folder / "whole", resumed.folder / "parts")
 
 
-RARELY = (*SMALL, "callbacks.save_every_n_steps=200", "optim.ema_decay=0")
+RARELY = (*CLOSED, "callbacks.save_every_n_steps=200", "optim.ema_decay=0")
 
 
 def the_second_epoch_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,15 +316,15 @@ def test_signals_finish_the_batch_and_save(
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     with monkeypatch.context() as patch:
         at_step(patch, step, lambda: os.kill(os.getpid(), number))
-        stopped = command(*SMALL, "hydra.run.dir=parts")
+        stopped = command(*CLOSED, "hydra.run.dir=parts")
     assert stopped.status == 128 + number
     assert f"Stopped by {number.name} and saved after step {step}" in stopped.err
     assert "Traceback" not in stopped.err
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
     saved = torch.load(stopped.folder / "parts" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == step
-    assert command(*SMALL, "hydra.run.dir=parts").status == 0
-    assert command(*SMALL, "hydra.run.dir=whole").status == 0
+    assert command(*CLOSED, "hydra.run.dir=parts").status == 0
+    assert command(*CLOSED, "hydra.run.dir=whole").status == 0
     same_results(stopped.folder / "whole", stopped.folder / "parts")
 
 
@@ -292,12 +332,12 @@ def test_resume_by_folder_and_with_a_changed_config(command: Command, monkeypatc
     with monkeypatch.context() as patch:
         at_step(patch, 8, kill)
         with pytest.raises(Killed):
-            command(*SMALL, "hydra.run.dir=parts")
-    changed = command(*SMALL, "resume=parts", "optim.lr=0.5", "data.smoothing=0.2")
+            command(*CLOSED, "hydra.run.dir=parts")
+    changed = command(*CLOSED, "resume=parts", "optim.lr=0.5", "data.smoothing=0.2")
     assert changed.status == 1
     assert "resume=parts is a run with another data.smoothing, optim.lr" in changed.err
-    assert command(*SMALL, "resume=parts").status == 0
-    assert command(*SMALL, "hydra.run.dir=whole").status == 0
+    assert command(*CLOSED, "resume=parts").status == 0
+    assert command(*CLOSED, "hydra.run.dir=whole").status == 0
     same_results(changed.folder / "whole", changed.folder / "parts")
     assert not list(changed.folder.glob("*runs"))
 
@@ -317,7 +357,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(
 
     original = CSM.__call__
     monkeypatch.setattr(CSM, "__call__", explode)
-    ended = command(*SMALL, "hydra.run.dir=here")
+    ended = command(*CLOSED, "hydra.run.dir=here")
     assert ended.status == 1
     assert "the loss became nan at step 7" in ended.err
     assert f"the last good checkpoint is {ended.folder / 'here/checkpoints/last.ckpt'}" in ended.err
@@ -327,7 +367,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(
 
 
 def test_a_gradient_that_is_not_finite_changes_no_weight(command: Command) -> None:
-    ended = command(*SMALL, "data=gaussian", "data.std=1e-30", "hydra.run.dir=here", "trainer.precision=32-true")
+    ended = command(*CLOSED, "data=gaussian", "data.std=1e-30", "hydra.run.dir=here", "trainer.precision=32-true")
     assert ended.status == 1
     assert re.search(r"the (loss|gradient) became (nan|inf|-inf) at step 1", ended.err)
     assert "none was saved yet" in ended.err
@@ -336,7 +376,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(command: Command) -> No
 def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> None:
     """kill -9 from outside, at whatever moment it comes."""
     script = Path(__file__).parents[1] / "src" / "train.py"
-    settings = [*SMALL, "hydra.run.dir=parts", "trainer.max_epochs=40"]
+    settings = [*SMALL, "hydra.run.dir=parts", "trainer.max_epochs=12"]
     process = subprocess.Popen([sys.executable, str(script), *settings], cwd=tmp_path, stdout=subprocess.DEVNULL)
     last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
     while not last.is_file() and process.poll() is None:  # at the latest the end of the training ends it
@@ -345,7 +385,7 @@ def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> Non
     process.wait()
     assert last.is_file()
     assert command(*settings).status == 0
-    assert command(*SMALL, "hydra.run.dir=whole", "trainer.max_epochs=40").status == 0
+    assert command(*SMALL, "hydra.run.dir=whole", "trainer.max_epochs=12").status == 0
     same_results(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -358,7 +398,7 @@ def test_a_run_killed_after_training_keeps_the_averaged_weights(
     def killed(self: Any) -> Any:
         raise Killed
 
-    for settings in (SMALL, ("debug=tiny",)):
+    for settings in (CLOSED, ("debug=tiny",)):
         assert command(*settings, "hydra.run.dir=whole", "rerun=true", f"name={len(settings)}").status == 0
         with monkeypatch.context() as patch:
             patch.setattr(TrainingRun, "test", killed)
@@ -378,11 +418,11 @@ def test_a_moved_folder_keeps_its_best_weights(command: Command, monkeypatch: py
     with monkeypatch.context() as patch:
         at_step(patch, 12, kill)
         with pytest.raises(Killed):
-            command(*SMALL, *worse, "hydra.run.dir=parts")
+            command(*CLOSED, *worse, "hydra.run.dir=parts")
     folder = Path.cwd()
     (folder / "parts").rename(folder / "moved")
-    assert command(*SMALL, *worse, "resume=moved").status == 0
-    assert command(*SMALL, *worse, "hydra.run.dir=whole").status == 0
+    assert command(*CLOSED, *worse, "resume=moved").status == 0
+    assert command(*CLOSED, *worse, "hydra.run.dir=whole").status == 0
     same_results(folder / "whole", folder / "moved")
 
 
@@ -392,15 +432,15 @@ def test_stopping_while_testing_says_so(command: Command, monkeypatch: pytest.Mo
     for number in (signal.SIGTERM, signal.SIGINT):
         with monkeypatch.context() as patch:
             patch.setattr(DensityEstimation, "test_step", lambda *_, n=number: os.kill(os.getpid(), n))
-            stopped = command(*SMALL, "hydra.run.dir=here")
+            stopped = command(*CLOSED, "hydra.run.dir=here")
         assert stopped.status == 128 + number
         assert f"Stopped by {number.name}" in stopped.err
         assert "Traceback" not in stopped.err
-    assert command(*SMALL, "hydra.run.dir=here").status == 0
+    assert command(*CLOSED, "hydra.run.dir=here").status == 0
 
 
 def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> None:
-    first = command(*SMALL, "hydra.run.dir=here")
+    first = command(*CLOSED, "hydra.run.dir=here")
     assert first.status == 0
     folder = first.folder / "here"
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
@@ -410,12 +450,12 @@ def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> N
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        refused = command(*SMALL, "hydra.run.dir=here", "rerun=true")
+        refused = command(*CLOSED, "hydra.run.dir=here", "rerun=true")
         other.kill()
     assert refused.status == 1
     assert refused.err.strip() == f"{folder} is being written by another process: wait for it, or stop it."
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 0, "a process that dies lets go of it"
+    assert command(*CLOSED, "hydra.run.dir=here", "rerun=true").status == 0, "a process that dies lets go of it"
     assert not (folder / ".lock").exists()
     assert {path: path.stat().st_mtime_ns for path in before} != before
 
@@ -429,14 +469,14 @@ def test_the_seconds_of_a_resumed_run_are_those_of_all_its_parts(
 
     with monkeypatch.context() as patch:
         at_step(patch, 4, sleep_and_stop)
-        assert command(*SMALL, "hydra.run.dir=here").status == 128 + signal.SIGTERM
-    ended = command(*SMALL, "hydra.run.dir=here")
+        assert command(*CLOSED, "hydra.run.dir=here").status == 128 + signal.SIGTERM
+    ended = command(*CLOSED, "hydra.run.dir=here")
     assert ended.status == 0
     assert json.loads((ended.folder / "here/summary.json").read_text())["seconds"] > 5
 
 
 def test_all_processes_of_a_rerun_start_anew(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = command(*SMALL, "hydra.run.dir=here")
+    first = command(*CLOSED, "hydra.run.dir=here")
     assert first.status == 0
     found: list[object] = []
 
@@ -447,7 +487,7 @@ def test_all_processes_of_a_rerun_start_anew(command: Command, monkeypatch: pyte
     for module in (training, run_folder):  # of a process that looks before the first has cleared
         monkeypatch.setattr(module, "is_rank_zero", lambda: False)
     monkeypatch.setattr(training.TrainingRun, "fit", fit)
-    assert command(*SMALL, "hydra.run.dir=here", "rerun=true").status == 1
+    assert command(*CLOSED, "hydra.run.dir=here", "rerun=true").status == 1
     assert found == [None, []]
     assert (first.folder / "here/checkpoints/last.ckpt").is_file()
 
@@ -466,22 +506,22 @@ def test_a_refused_run_leaves_folders_as_they_were(command: Command) -> None:
 def test_a_stopped_rerun_is_continued_and_strange_folders_are_left_alone(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = command(*SMALL)
+    first = command(*CLOSED)
     assert first.status == 0
     steps: list[int] = []
     with monkeypatch.context() as patch:
         at_step(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert command(*SMALL, "rerun=true").status == 128 + signal.SIGTERM
+        assert command(*CLOSED, "rerun=true").status == 128 + signal.SIGTERM
     with monkeypatch.context() as patch:
         at_step(patch, 5, lambda: steps.append(5))
         at_step(patch, 4, lambda: steps.append(4))
-        assert command(*SMALL, "rerun=true").status == 0
+        assert command(*CLOSED, "rerun=true").status == 0
     assert steps == [5]
     mine = first.folder / "project"
     (mine / "checkpoints").mkdir(parents=True)
     (mine / "README.md").write_text("mine")
     for extra in ((), ("rerun=true",)):
-        refused = command(*SMALL, "hydra.run.dir=project", *extra)
+        refused = command(*CLOSED, "hydra.run.dir=project", *extra)
         assert refused.status == 1
         assert "holds other files and no run" in refused.err
     assert (mine / "README.md").read_text() == "mine"
