@@ -187,7 +187,7 @@ def slopes(model: Any, x: Tensor, true: Tensor) -> tuple[float, Sequence[float]]
 @pytest.mark.parametrize(("objective", "correlation"), [(AEM(20), 0.8), (CSM(), 0.8)])
 def test_it_recovers_a_correlated_gaussian(objective: Objective, correlation: float) -> None:
     law, model = gaussian_law(2, STD, correlation), machine(2)
-    stream_fit(model, objective, law, 600)
+    stream_fit(model, objective, law, 350)
     x = law.sample(draws(2000, 999))
     error, slope = slopes(model, x + MEAN, law.conditional_score(x, range(2)))
     assert error < 0.05

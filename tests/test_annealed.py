@@ -118,9 +118,9 @@ def test_every_level_is_recovered(target: str, smoothing: float, sigma_min: floa
     objective = CSMAnnealed(2.0, sigma_min, 4, smoothing, target)
     model = noisy_head(2, objective.levels)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
-    for step in range(400):
-        x, every = smoothed(law.sample(draws(1000, step)), smoothing, step)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300)
+    for step in range(300):
+        x, every = smoothed(law.sample(draws(600, step)), smoothing, step)
         optimizer.zero_grad()
         objective(model, x, every).total.backward()
         optimizer.step()

@@ -57,7 +57,7 @@ def test_mle_at_the_true_density_is_the_entropy() -> None:
 @pytest.mark.parametrize("objective", [CSM(), MLE()])
 def test_gaussian_head_recovers_a_correlated_gaussian(objective: Objective) -> None:
     law = gaussian_law(3, 2.0, 0.8)
-    x = law.sample(draws(4000)) + 1.5
+    x = law.sample(draws(2000)) + 1.5
     model = Gaussian(MADE((3,), 2, (32,), "tanh"), std=2.0, mean=1.5)
     fit(model, objective, x)
     assert relative_error(model, x, law.conditional_score(x - 1.5, range(3))) < 0.02
@@ -78,7 +78,7 @@ def sample_moments(model: Gaussian, n: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(("form", "noise"), [("raw", 0.0), ("edm", 0.5), ("denoiser", 0.5)])
 def test_csm_recovers_conditional_scores(form: str, noise: float) -> None:
     law = gaussian_law(3, 1.0, 0.7).smoothed(noise)
-    x = law.sample(draws(2000))
+    x = law.sample(draws(1000))
     model = ConditionalScore(MADE((3,), 8, (32,), "tanh"), hidden=(16,), form=form, noise=noise)
     fit(model, CSM(), x)
     assert relative_error(model, x, law.conditional_score(x, range(3))) < 0.03
@@ -94,9 +94,9 @@ def test_csm_of_a_mixture_head() -> None:
 
 @pytest.mark.parametrize("head", [Score, Energy])
 def test_sm_recovers_slope_minus_one(head: Any) -> None:
-    x = torch.randn(2000, 2)
+    x = torch.randn(1000, 2)
     model = head(MLP((2,), (24, 24)), std=1.7)
-    fit(model, SM(), x, steps=300, lr=5e-3)
+    fit(model, SM(), x, steps=250, lr=5e-3)
     assert relative_error(model, x, -x) < 0.05
     with torch.no_grad():
         slope = float((model.score(x).detach() * x).sum() / x.square().sum())
@@ -106,7 +106,7 @@ def test_sm_recovers_slope_minus_one(head: Any) -> None:
 @pytest.mark.parametrize("head", [Score, Energy])
 @pytest.mark.parametrize("sigma", [0.5, 1.0])
 def test_dsm_recovers_the_blurred_slope(head: Any, sigma: float) -> None:
-    x = torch.randn(4000, 1)
+    x = torch.randn(2000, 1)
     model = head(MLP((1,), (24, 24)), std=1.0, noise=sigma)
     fit(model, DSM(sigma), x)
     y = math.hypot(1, sigma) * torch.randn(4000, 1)
@@ -116,7 +116,7 @@ def test_dsm_recovers_the_blurred_slope(head: Any, sigma: float) -> None:
 
 def test_dsm_on_conditional_scores_learns_those_of_the_blurred_law() -> None:
     clean, sigma = gaussian_law(2, 1.0, 0.8), 0.6
-    x = clean.sample(draws(4000))
+    x = clean.sample(draws(2000))
     model = ConditionalScore(MADE((2,), 8, (32,), "tanh"), hidden=(16,), noise=sigma)
     fit(model, DSM(sigma), x)
     blurred = clean.smoothed(sigma)

@@ -110,8 +110,8 @@ def relative_fisher_error(activation: type[nn.Module]) -> float:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Linear(1, 32), activation(), nn.Linear(32, 32), activation(), nn.Linear(32, 1))
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
-    x = torch.cat([torch.randn(1000, 1) * 0.6 + 1, torch.randn(1000, 1) * 0.6 - 1])
-    for _ in range(600):
+    x = torch.cat([torch.randn(500, 1) * 0.6 + 1, torch.randn(500, 1) * 0.6 - 1])
+    for _ in range(300):
         s, ds = elementwise_derivative(net, x)
         optimizer.zero_grad()
         (0.5 * s.square() + ds).mean().backward()

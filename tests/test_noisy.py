@@ -226,12 +226,12 @@ def test_rungs_are_drawn_evenly() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_it_recovers_the_slope_at_every_rung(smoothing: float) -> None:
     """The head is told the wrong standard deviation, so that the network has to find the slope."""
-    n, objective = 1500, DSMMultiscale(2.0, 0.2, 4, smoothing)
+    n, objective = 1000, DSMMultiscale(2.0, 0.2, 4, smoothing)
     clean = STD * torch.randn(n, 2)
     model = NoisyScore(NoisyMLP((2,), 1, (32, 32)), levels=objective.levels, std=1.2)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
-    for step in range(400):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
+    for step in range(250):
         optimizer.zero_grad()
         x = clean + smoothing * smoothing_noise(draws(n, step), clean)
         objective(model, x, draws(n, step)).total.backward()

@@ -380,11 +380,11 @@ class LinearGaussian:
 def test_ais_is_within_a_tenth_of_a_nat_of_the_closed_form(double: None) -> None:
     """At the setting of budget=cpu, 500 x 8; posteriors up to 8 times narrower than the prior."""
     model = LinearGaussian(8, 20, 1.0)
-    z_BD, x_BX = model.simulate(24)
+    z_BD, x_BX = model.simulate(12)
     truth_B = model.log_marginal(x_BX)
     ais = AIS(temperatures=500, chains=8)
-    found = ais.forward(model.log_likelihood(x_BX), 8, draws_of(24))
-    back = ais.backward(model.log_likelihood(x_BX), z_BD, draws_of(24))
+    found = ais.forward(model.log_likelihood(x_BX), 8, draws_of(12))
+    back = ais.backward(model.log_likelihood(x_BX), z_BD, draws_of(12))
     below, above = float((found.log_marginal_B - truth_B).mean()), float((back.log_marginal_B - truth_B).mean())
     assert abs(below) < 0.1
     assert abs(above) < 0.1
@@ -431,7 +431,7 @@ def test_float32_agrees_with_float64() -> None:
 def test_rough_gradients_leave_the_estimate_exact(double: None) -> None:
     """Gradients of another model, and in bfloat16, only cost acceptance."""
     model = LinearGaussian(4, 10, 0.5)
-    z_BD, x_BX = model.simulate(12)
+    z_BD, x_BX = model.simulate(8)
     truth_B, likelihood = model.log_marginal(x_BX), model.log_likelihood(x_BX)
 
     def other(z_BCD: torch.Tensor) -> torch.Tensor:
@@ -444,10 +444,10 @@ def test_rough_gradients_leave_the_estimate_exact(double: None) -> None:
         return (-0.5 * error_BCX.square().sum(-1) / model.std**2).to(z_BCD.dtype)
 
     ais = AIS(temperatures=250, chains=8)
-    rates = [float(ais.forward(likelihood, 4, draws_of(12)).acceptance_B.mean())]
+    rates = [float(ais.forward(likelihood, 4, draws_of(8)).acceptance_B.mean())]
     for rough in (other, single):
-        found = ais.forward(likelihood, 4, draws_of(12), rough=rough)
-        back = ais.backward(likelihood, z_BD, draws_of(12), rough=rough)
+        found = ais.forward(likelihood, 4, draws_of(8), rough=rough)
+        back = ais.backward(likelihood, z_BD, draws_of(8), rough=rough)
         assert abs(float((found.log_marginal_B - truth_B).mean())) < 0.15
         assert abs(float((back.log_marginal_B - truth_B).mean())) < 0.15
         rates.append(float(found.acceptance_B.mean()))
