@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
+# Bytecode is kept, or every process compiles torch, Lightning and the tests again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 RUN ?=
@@ -28,6 +30,7 @@ else
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) -c requirements.lock hatchling editables setuptools
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-verify-hashes --torch-backend=$(UV_TORCH_BACKEND) --no-build-isolation -c requirements.lock -e '.[dev]'
 endif
+	@$(BIN)/python -c 'import scorewise.run.training'  # compiles what a training imports: else the first command does
 	@touch $(STAMP)
 
 demo: $(STAMP) ## train AR-CSM and a baseline on 8x8 digits, and compare them
@@ -40,11 +43,11 @@ demo: $(STAMP) ## train AR-CSM and a baseline on 8x8 digits, and compare them
 
 test: $(STAMP) ## lint, types and the quick tests (what CI calls)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10 -m "not slow"
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist=worksteal --durations=10 -m "not slow"
 
 test-all: $(STAMP) ## the quick tests and those marked slow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist=worksteal --durations=10
 
 browser: $(STAMP) ## a headless Chromium for the slow test of the comparison page: Playwright's, or Debian's where that is out of reach
 	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit 0; done; \

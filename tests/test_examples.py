@@ -35,7 +35,7 @@ def test_energy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 
 def test_vae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    said = output("vae_loop.py", 250, monkeypatch, capsys)
+    said = output("vae_loop.py", 120, monkeypatch, capsys)
     assert 20 < number("64 held-out digits:", said) < 44.36, "64 pixels by a fair coin are 44.36 nats"
 
 
