@@ -15,7 +15,7 @@ from hydra._internal import defaults_list
 from hydra._internal.hydra import Hydra
 from omegaconf import OmegaConf, grammar_parser
 
-HOW = {
+HOW: dict[str, Callable[..., Any]] = {
     "mode": Hydra.get_mode,
     "load": OmegaConf.load,
     "map": defaults_list._create_interpolation_map,
