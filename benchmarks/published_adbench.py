@@ -51,10 +51,11 @@ def split(name: str, protocol: str, seed: int) -> SplitTable:
     return standardised(x_ND[first], x_ND[test], odd_N[test])
 
 
-def scores(method: str, table: SplitTable, seed: int) -> Array:
-    """Return the scores of the test rows, larger is odder."""
+def scores(method: str, table: SplitTable, protocol: str, seed: int) -> Array:
+    """Return the scores of the test rows, larger is odder; ours of fitted rows, that each has beside the others."""
     if method == OURS:
-        found: Array = ScoreDensity(random_state=seed).fit(table.train_ND).outlier_score(table.test_ND)
+        model = ScoreDensity(random_state=seed).fit(table.train_ND)
+        found: Array = model.outlier_score(table.test_ND, fitted=protocol == "unsup")
         return found
     detector = neighbours if method == "5 nearest neighbours" else forest
     return detector(table.train_ND, seed)(table.test_ND)
@@ -63,7 +64,7 @@ def scores(method: str, table: SplitTable, seed: int) -> Array:
 def measure(table: str, seed: int, protocol: str, method: str) -> Line:
     """Return the AUROC of a method."""
     rows, started = split(table, protocol, seed), time.process_time()
-    score_N = np.nan_to_num(scores(method, rows, seed), posinf=LARGEST).clip(-LARGEST, LARGEST)
+    score_N = np.nan_to_num(scores(method, rows, protocol, seed), posinf=LARGEST).clip(-LARGEST, LARGEST)
     return {
         "auroc": float(roc_auc_score(rows.odd_N, score_N)),
         "seconds": round(time.process_time() - started, 2),

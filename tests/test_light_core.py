@@ -99,7 +99,7 @@ def test_every_extra_brings_what_is_said_of_it() -> None:
         for module in modules:
             owner = {canonical(name) for name in owners.get(module, [module])}
             assert names & owner, (extra, module)
-        assert extra in brought["all"][0]
+        assert extra in brought["all"][0] or extra == "pyod", "which brings a compiler of 200 MB"
     assert not {line.partition(">")[0] for line in project["dependencies"]} - {
         *("torch", "numpy", "safetensors", "pyyaml", "pillow", "typing-extensions"),
     }

@@ -155,6 +155,19 @@ def test_the_interface_of_outlier_detectors(detector: ScoreDensity) -> None:
     assert (detector.predict(gaussian(600)) == -1).mean() == pytest.approx(0.05, abs=0.005)
 
 
+def test_fitted_rows_are_judged_by_the_others(detector: ScoreDensity) -> None:
+    x, new = gaussian(600), gaussian(2000, 3)
+    alone, own = detector.outlier_score(x, fitted=True), detector.outlier_score(x)
+    kept = np.abs(own[:, None] - detector.calibration_scores_).min(1) < 1e-9
+    assert kept.sum() == 180
+    np.testing.assert_allclose(alone[kept], own[kept])  # they were not fitted, so none is at no distance from itself
+    assert (alone[~kept] > own[~kept]).all()
+    flagged = [(detector.outlier_score(new) > np.quantile(scores, 0.9)).mean() for scores in (alone, own)]
+    assert flagged[0] == pytest.approx(0.1, abs=0.04)
+    assert flagged[1] > 0.2
+    np.testing.assert_allclose(detector.outlier_score(new, fitted=True), detector.outlier_score(new))
+
+
 def test_p_values_are_valid(detector: ScoreDensity) -> None:
     p = detector.pvalues(gaussian(4000, 3))
     assert len(detector.calibration_scores_) == 180

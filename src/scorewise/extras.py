@@ -8,6 +8,7 @@ from scorewise.errors import UserError
 EXTRAS = {
     "tables": ("sklearn", "scipy", "pyarrow"),
     "flows": ("normflows",),
+    "pyod": ("pyod",),
     "dashboard": ("wandb_workspaces",),
     "train": (
         *(

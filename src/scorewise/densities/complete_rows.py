@@ -52,9 +52,9 @@ class CompleteRows(TableDensity):
         found: Array = torch.cat(parts).numpy() - np.log(self.scale_D).sum()
         return found
 
-    def outlier_score(self, x_ND: Array) -> Tensor:
+    def outlier_score(self, x_ND: Array, fitted: bool = False) -> Tensor:
         """Return how odd every row is by all views, shape (N,)."""
-        return self.views.outlier_score(self._standard(x_ND)) if len(x_ND) else torch.zeros(0).double()
+        return self.views.outlier_score(self._standard(x_ND), fitted) if len(x_ND) else torch.zeros(0).double()
 
     def cells(self, x_ND: Array) -> CellFindings:
         """Return what was expected in every cell given all others of its row, by a hundred densities each."""

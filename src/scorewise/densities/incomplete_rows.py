@@ -102,10 +102,11 @@ class IncompleteRows(TableDensity):
         found: Array = torch.cat([self.model.log_prob(z) for z in self._standard(x_ND).split(TOGETHER)]).numpy()
         return found
 
-    def outlier_score(self, x_ND: Array) -> Tensor:
+    def outlier_score(self, x_ND: Array, fitted: bool = False) -> Tensor:
         """Return - log q of the observed cells less what such cells have on average, shape (N,).
 
         So rows that lack cells can be compared with others, roughly: what a cell has also depends on which are known.
+        Training ends before single rows are learned, so rows that were fitted are treated like others.
         """
         if not len(x_ND):
             return torch.zeros(0).double()

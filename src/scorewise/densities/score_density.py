@@ -199,10 +199,15 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         """Return -1 for outliers by the density and 1 for other rows, shape (n,)."""
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def outlier_score(self, X: ArrayLike) -> Array:
-        """Return how odd every row is, larger means odder, by all views or by the density beside usual cells'."""
+    def outlier_score(self, X: ArrayLike, fitted: bool = False) -> Array:
+        """Return how odd every row is, larger means odder, by all views or by the density beside usual cells'.
+
+        Args:
+            X: the rows.
+            fitted: they are those of `fit`, and each is judged by the others: a row is at no distance from itself.
+        """
         x_ND = self._checked(X)
-        found: Array = self.model_.outlier_score(x_ND).numpy()
+        found: Array = self.model_.outlier_score(x_ND, fitted).numpy()
         return found
 
     def pvalues(self, X: ArrayLike) -> Array:

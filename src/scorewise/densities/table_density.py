@@ -36,8 +36,13 @@ class TableDensity(ABC):
         """Return log q of what is observed of every row, nats, shape (N,)."""
 
     @abstractmethod
-    def outlier_score(self, x_ND: Array) -> Tensor:
-        """Return how odd every row is, larger is odder, shape (N,), float64."""
+    def outlier_score(self, x_ND: Array, fitted: bool = False) -> Tensor:
+        """Return how odd every row is, larger is odder, shape (N,), float64.
+
+        Args:
+            x_ND: rows.
+            fitted: the density was fitted to them, and no row is to speak for itself.
+        """
 
     @abstractmethod
     def cells(self, x_ND: Array) -> CellFindings:

@@ -93,12 +93,17 @@ class Views:
         ]
         return cls(density, Nodes.of(fit_ND, recipe.smoothing), nearest, norms, surprises)
 
-    def outlier_score(self, z_BD: Tensor) -> Tensor:
-        """Return how odd rows are by all views together, shape (B,): the sum of their surprises, nats."""
-        scores = [_minus_log_density(self.density, z_BD), *(rows.distance(z_BD) for rows in self.nearest)]
-        weights = [DENSITY, *(1.0 for _ in self.nearest)]
+    def outlier_score(self, z_BD: Tensor, fitted: bool = False) -> Tensor:
+        """Return how odd rows are by all views together, shape (B,): the sum of their surprises, nats.
+
+        Args:
+            z_BD: standardised rows.
+            fitted: they were fitted, and the nearest row of each is another one.
+        """
+        distances = [rows.distance_to_others(z_BD) if fitted else rows.distance(z_BD) for rows in self.nearest]
+        scores, weights = [_minus_log_density(self.density, z_BD), *distances], [DENSITY, *(1.0 for _ in distances)]
         if self.norms:
-            scores, weights = [*scores, self.norms.score(z_BD)], [*weights, NORMS]
+            scores, weights = [*scores, self.norms.score(z_BD, fitted)], [*weights, NORMS]
         return combined(scores, self.surprises, weights)
 
 

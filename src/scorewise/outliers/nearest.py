@@ -9,6 +9,8 @@ TILE = 2**22
 """Distances that are in memory at a time."""
 MOST = 10_000
 """Rows that are kept, the first ones."""
+EQUAL = 1e-6
+"""Of its size: a distance at which a row is taken to be the same row."""
 
 
 class NearestRows:
@@ -35,9 +37,12 @@ class NearestRows:
         return self._nearest(x_BD, self.neighbours).mean(-1)
 
     def distance_to_others(self, x_BD: Tensor) -> Tensor:
-        """Return the distance of rows that are among those kept, each to the others, shape (B,)."""
+        """Return the distance of every row, not counting one of those kept that equals it, shape (B,)."""
         most = min(self.neighbours + 1, len(self.x_ND))
-        return self._nearest(x_BD, most)[:, 1:].mean(-1) if most > 1 else x_BD.new_zeros(len(x_BD))
+        nearest_BK = self._nearest(x_BD, most)
+        own_B = nearest_BK[:, 0] <= EQUAL * (1 + x_BD.norm(dim=-1))
+        others_B = nearest_BK[:, 1:].mean(-1) if most > 1 else x_BD.new_zeros(len(x_BD))
+        return torch.where(own_B, others_B, nearest_BK[:, : self.neighbours].mean(-1))
 
     def _nearest(self, x_BD: Tensor, most: int) -> Tensor:
         """Return the distances to the nearest rows, the nearest first, shape (B, most)."""

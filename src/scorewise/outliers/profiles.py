@@ -31,3 +31,7 @@ class ScoreProfiles:
     def distance(self, profile_BL: Tensor) -> Tensor:
         """Return the mean distance of every profile to the nearest ones, shape (B,): larger means odder."""
         return self.nearest.distance((profile_BL - self.mean_L) / self.std_L)
+
+    def distance_to_others(self, profile_BL: Tensor) -> Tensor:
+        """Return the same, not counting a profile that equals it."""
+        return self.nearest.distance_to_others((profile_BL - self.mean_L) / self.std_L)

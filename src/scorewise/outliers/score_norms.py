@@ -58,6 +58,12 @@ class ScoreNorms:
         """Return log |s(x, sigma)| at every level, shape (B, L)."""
         return torch.cat([profile(self.model.noisy_score, some_BD, self.levels) for some_BD in x_BD.split(BATCH)])
 
-    def score(self, x_BD: Tensor) -> Tensor:
-        """Return how unusual the profile of every row is, shape (B,): larger means odder."""
-        return self.known.distance(self.profile(x_BD))
+    def score(self, x_BD: Tensor, fitted: bool = False) -> Tensor:
+        """Return how unusual the profile of every row is, shape (B,): larger means odder.
+
+        Args:
+            x_BD: rows.
+            fitted: they are among those given, and each is judged by the others.
+        """
+        profile_BL = self.profile(x_BD)
+        return self.known.distance_to_others(profile_BL) if fitted else self.known.distance(profile_BL)
