@@ -3,22 +3,26 @@
 Half of the inliers train, shuffled, the rest and all outliers test; equal rows are on one side, at most 10,000 rows of
 a table, standardised by the training rows. Nobody sees a label. One line per table, seed and method goes to
 docs/benchmarks/outliers_adbench.jsonl, which a later call goes on with; the summary is of the seeds that have all
-tables.
+tables. Deep peers (benchmarks/deep_peers.py) are measured where they are named, and compared with ours on the tables
+and seeds that they have.
 
     python benchmarks/outliers_adbench.py --seeds 0 1 2 3 4 --minutes 45
+    python benchmarks/outliers_adbench.py --seeds 0 --methods 'AutoEncoder (PyOD)' 'DeepSVDD (PyOD)' DTE-C
 """
 
 import argparse
 import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from adbench import Array, honest, names
+from deep_peers import DEEP
 from kept_fits import fitted
+from lines import mean_with_interval
 from outlier_peers import PEERS, Scores
 from record import FOLDER, Row, ratio_row, write
 from sklearn.metrics import roc_auc_score
@@ -37,7 +41,7 @@ def scoring(method: str, x_ND: Array, seed: int) -> tuple[Scores, float]:
         fit = fitted(x_ND, seed)
         return fit.model.outlier_score, fit.seconds
     started = time.process_time()
-    scores = PEERS[method](x_ND, seed)
+    scores = {**PEERS, **DEEP}[method](x_ND, seed)
     return scores, time.process_time() - started
 
 
@@ -65,13 +69,13 @@ def measure(name: str, seed: int, method: str) -> dict[str, Any]:
     }
 
 
-def go_on(seeds: list[int], minutes: float) -> None:
+def go_on(seeds: list[int], minutes: float, methods: Sequence[str]) -> None:
     """Measure what is not there yet, until the time is over."""
     ends, done = time.monotonic() + 60 * minutes, {(one["table"], one["seed"], one["method"]) for one in lines()}
     FOLDER.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for name in names():
-            for method in METHODS:
+            for method in methods:
                 if (name, seed, method) in done:
                     continue
                 if time.monotonic() > ends:
@@ -129,7 +133,30 @@ def summarise() -> None:
         ratio_row(f"ADBench: mean AUROC of {labels[best]} - ours, {len(seeds)} seeds", behind, -0.01),
         ratio_row("ADBench: mean rank, ours - that of the best peer", (rank_S[ours] - rank_S[least]).tolist(), 0.0),
     ]
-    write("outliers_adbench", rows, torch.device("cpu"), **numbers)
+    write("outliers_adbench", rows, torch.device("cpu"), **numbers, **beside_deep(found))
+
+
+def beside_deep(found: Found) -> dict[str, dict[str, float]]:
+    """Return and print mean AUROC of deep peers and of ours on the tables and seeds that they have."""
+    numbers: dict[str, dict[str, float]] = {}
+    for label in DEEP:
+        by_table: dict[str, list[tuple[float, float]]] = {}
+        for name, seed, method in found:
+            if method == label and (name, seed, OURS) in found:
+                by_table.setdefault(name, []).append((found[name, seed, label], found[name, seed, OURS]))
+        if not by_table:
+            continue
+        auroc_TM = np.array([np.mean(pairs, axis=0) for pairs in by_table.values()])
+        ahead, low, high = mean_with_interval((auroc_TM[:, 1] - auroc_TM[:, 0]).tolist())
+        seeds = sorted({seed for _, seed, method in found if method == label})
+        peer, ours = auroc_TM.mean(0)
+        numbers[label] = {"tables": len(by_table), "mean_auroc": peer, "ours_there": ours, "ours_ahead": ahead}
+        numbers[label] |= {"ours_ahead_low": low, "ours_ahead_high": high, **_seconds(label, seeds)}
+        print(
+            f"{label:24s} {peer:.4f} on {len(by_table)} tables, seeds {seeds}, ours {ours:.4f}, ahead {ahead:+.4f} "
+            f"[{low:+.4f}, {high:+.4f}]"
+        )
+    return numbers
 
 
 def _seconds(method: str, seeds: list[int]) -> dict[str, float]:
@@ -143,10 +170,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--methods", nargs="+", choices=(*METHODS, *DEEP), default=list(METHODS))
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    go_on(given.seeds, given.minutes)
+    go_on(given.seeds, given.minutes, given.methods)
     summarise()
 
 
