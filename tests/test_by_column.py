@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from scorewise.backbones import MADE
+from scorewise.backbones import MADE, MaskedMLP
 from scorewise.capabilities import ClosedFormDensity, ConditionalSampler, NormalisedDensity, QuantileModel
 from scorewise.heads import ByColumn, Gaussian
 from scorewise.heads.columns import ColumnKind
@@ -87,6 +87,20 @@ def test_draws_follow_the_model_in_any_order(sampler: Any, ordering: Any) -> Non
     ranks = below + u * (at_most - below)  # uniform where x is drawn from the conditional
     assert min(stats.kstest(column, "uniform").pvalue for column in ranks.T.numpy()) > 0.002
     assert float(x[:, 3].eq(0).double().mean()) > 0.05
+
+
+def test_the_likeliest_category_of_every_cell() -> None:
+    columns = [MIXED[1], MIXED[0]]
+    width = ByColumn.width_needed(columns=columns, components=2)
+    assert width is not None
+    model = ByColumn(MaskedMLP((2,), width, (16,), levels=[3, 0]), columns=columns, components=2)
+    x = torch.stack([torch.full((50,), torch.nan), torch.linspace(-9, 9, 50)], -1)
+    likeliest = model.given_the_rest(x).likeliest_BD
+    rows = [torch.stack([torch.full((50,), float(k)), x[:, 1]], -1) for k in range(3)]
+    log_p = torch.stack([model.log_prob_of_rest(row, torch.tensor([False, True])) for row in rows])
+    torch.testing.assert_close(likeliest[:, 0], log_p.argmax(0).to(x))
+    torch.testing.assert_close(log_p.logsumexp(0), torch.zeros(50))
+    assert likeliest[:, 1].isnan().all()
 
 
 def test_known_columns_are_kept_and_the_others_drawn() -> None:

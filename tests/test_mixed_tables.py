@@ -273,8 +273,9 @@ def test_a_table_is_trained_tested_drawn_from_and_completed(command: Command, ta
     tested = command(f"run={done.run}", "task=impute", name="eval")
     assert tested.status == 0, tested.err
     hidden = json.loads((done.run / "imputation.json").read_text())["metrics"]
-    assert {"nll_hidden", "coverage_hidden", "mse_hidden"} <= set(hidden)
+    assert {"nll_hidden", "coverage_hidden", "mse_hidden", "accuracy_hidden"} <= set(hidden)
     assert 0.7 < hidden["coverage_hidden"] <= 1
+    assert 0.3 < hidden["accuracy_hidden"] <= 1
 
     model = scorewise.load(done.run)
     assert model.says()[:2] == ["probability", "density"]

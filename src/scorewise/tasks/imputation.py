@@ -80,7 +80,8 @@ class Imputation(ScoreTask):
 
     Test metrics, of cells of the test rows that are hidden: nll_hidden, nats per row, of the hidden cells given the
     others; coverage_hidden, the share of hidden numbers inside the central 90 % interval of their law; mse_hidden, the
-    squared distance of its median in units of the column's variance. What is predicted are draws, means and intervals.
+    squared distance of its median in units of the column's variance; accuracy_hidden, the share of hidden categories
+    whose most probable value is the right one. What is predicted are draws, means and intervals.
 
     Args:
         bundle: model, objective, optimisation, data and seed.
@@ -126,17 +127,20 @@ class Imputation(ScoreTask):
         cells = self.rows.cells(x_BD.masked_fill(hidden_BD, torch.nan), everything_D)
         low_BD, median_BD, high_BD = (cells.quantile(u) for u in (INTERVAL[0], 0.5, INTERVAL[1]))
         numbers_BD = hidden_BD & cells.ordered_D
-        some_B, with_numbers_B = hidden_BD.any(-1), numbers_BD.any(-1)
         with torch.no_grad():
             nll_B = -self.rows.log_prob_of_rest(x_BD, ~hidden_BD)
+        some_B = hidden_BD.any(-1)
         self.collect("nll_hidden", nll_B[some_B], batch.index_B[some_B])
         inside_BD = (low_BD <= x_BD) & (x_BD <= high_BD)
-        for name, value_BD in (
-            ("coverage_hidden", inside_BD.to(x_BD)),
-            ("mse_hidden", (median_BD - x_BD).square()),
+        right_BD = (cells.likeliest_BD == x_BD).to(x_BD)
+        for name, value_BD, counts_BD in (
+            ("coverage_hidden", inside_BD.to(x_BD), numbers_BD),
+            ("mse_hidden", (median_BD - x_BD).square(), numbers_BD),
+            ("accuracy_hidden", right_BD, hidden_BD & ~cells.ordered_D),
         ):
-            mean_B = torch.where(numbers_BD, value_BD, 0).sum(-1) / numbers_BD.sum(-1)
-            self.collect(name, mean_B[with_numbers_B], batch.index_B[with_numbers_B])
+            some_B = counts_BD.any(-1)
+            mean_B = torch.where(counts_BD, value_BD, 0).sum(-1) / counts_BD.sum(-1)
+            self.collect(name, mean_B[some_B], batch.index_B[some_B])
 
     def conventions(self) -> dict[str, str]:
         """Return what the metrics mean."""
@@ -145,4 +149,5 @@ class Imputation(ScoreTask):
             "nll_hidden": f"nats per row, of the hidden cells given the others; {hidden}",
             "coverage_hidden": "share of hidden numbers inside the central 90 % of their law given the others",
             "mse_hidden": "squared distance of their median, in variances of the column",
+            "accuracy_hidden": "share of hidden categories whose most probable value is the right one",
         }

@@ -41,6 +41,14 @@ class RowCells:
         return torch.tensor([self.laws.law(d).ordered for d in range(self.x_BD.shape[-1])], device=self.x_BD.device)
 
     @property
+    def likeliest_BD(self) -> Tensor:
+        """The most probable category of every cell that is one; NaN in columns of numbers."""
+        likeliest_BD = torch.full_like(self.x_BD, torch.nan)
+        for d in (~self.ordered_D).nonzero().flatten().tolist():
+            likeliest_BD[:, d] = self.log_probs(d).argmax(-1).to(likeliest_BD)
+        return likeliest_BD
+
+    @property
     def log_prob_BD(self) -> Tensor:
         """The log-density or log-probability of every cell, nats; NaN where it is missing."""
         return torch.where(self.x_BD.isnan(), torch.nan, self.laws.log_prob(self.x_BD, self.c_BDF))
