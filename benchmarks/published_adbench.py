@@ -3,8 +3,9 @@
     python benchmarks/published_adbench.py --protocol semi --seeds 0 --minutes 30
     python benchmarks/published_adbench.py --protocol unsup --seeds 0 --minutes 30
 
-The protocol of DTE's `run.py` and `data_generator.py`, which is ADBench's: of more than 50,000 rows 50,000 are drawn; fewer than 1,000 are drawn up
-to 1,000 with replacement. `semi`: the first half of the inliers in that order trains, the rest and all outliers test.
+The protocol of DTE's `run.py` and `data_generator.py`, which is ADBench's: of more than 50,000 rows 50,000 are drawn;
+fewer than 1,000 are drawn up to
+1,000 with replacement. `semi`: the first half of the inliers in that order trains, the rest and all outliers test.
 `unsup`: a bootstrap of all rows trains, outliers and all, and all rows test. Standardised by the training rows. The two
 faults: a row that is drawn twice, or has equals, is on both sides, and in tables of 1,000 rows or more the halves are
 by the order of the file. Printed: `published_semi.csv` and `published_unsup.csv` beside the tables, percent, five
