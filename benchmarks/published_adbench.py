@@ -2,6 +2,7 @@
 
     python benchmarks/published_adbench.py --protocol semi --seeds 0 --minutes 30
     python benchmarks/published_adbench.py --protocol unsup --seeds 0 --minutes 30
+    python benchmarks/published_adbench.py --faults --seeds 0 1 2 3 4
 
 The protocol of DTE's `run.py` and `data_generator.py`, which is ADBench's: of more than 50,000 rows 50,000 are drawn;
 fewer than 1,000 are drawn up to
@@ -11,6 +12,8 @@ faults: a row that is drawn twice, or has equals, is on both sides, and in table
 by the order of the file. Printed: `published_semi.csv` and `published_unsup.csv` beside the tables, percent, five
 seeds. KNN, PyOD's largest of the distances to 5 neighbours, and the isolation forest are computed here too, so that it
 is seen whether the protocol is the same, and the mean of the 5 distances, which is not among the printed methods.
+`--faults` says what they are worth, by KNN: `semi` with the inliers shuffled before they are halved, `semi` of the
+tables as they are without test inliers that equal a training row, and both.
 """
 
 import argparse
@@ -33,6 +36,7 @@ from scorewise import ScoreDensity
 NAME, MOST, LEAST = "published_adbench", 50_000, 1000
 OURS, LARGEST = "ScoreDensity", 1e300
 PROTOCOLS = ("semi", "unsup")
+SHUFFLED, ONE_SIDE, BOTH = "semi, shuffled", "semi, one side", "semi, shuffled, one side"
 
 
 def farthest(x_ND: Array, seed: int) -> Scores:
@@ -50,14 +54,19 @@ def split(name: str, protocol: str, seed: int) -> SplitTable:
     with np.load(folder() / f"{name}.npz") as file:
         x_ND, odd_N = file["X"].astype(np.float64), file["y"].astype(bool)
     rng = np.random.default_rng(seed)
-    if not LEAST <= len(x_ND) <= MOST:
-        few = len(x_ND) < LEAST
+    apart, few = protocol in (ONE_SIDE, BOTH), len(x_ND) < LEAST
+    if len(x_ND) > MOST or (few and not apart):
         drawn_N = rng.choice(len(x_ND), LEAST if few else MOST, replace=few)
         x_ND, odd_N = x_ND[drawn_N], odd_N[drawn_N]
     if protocol == "unsup":
         return standardised(x_ND[rng.integers(len(x_ND), size=len(x_ND))], x_ND, odd_N)
     inliers = np.flatnonzero(~odd_N)
+    if protocol in (SHUFFLED, BOTH):
+        inliers = rng.permutation(inliers)
     first, rest = np.split(inliers, [len(inliers) // 2])
+    if apart:
+        known = {row.tobytes() for row in x_ND[first]}
+        rest = np.array([place for place in rest if x_ND[place].tobytes() not in known], dtype=np.int64)
     test = np.concatenate([rest, np.flatnonzero(odd_N)])
     return standardised(x_ND[first], x_ND[test], odd_N[test])
 
@@ -90,11 +99,13 @@ def printed(protocol: str) -> dict[str, dict[str, float]]:
     return {method: {row["data"]: float(row[method]) / 100 for row in rows if row[method]} for method in methods}
 
 
-def measured(protocol: str) -> dict[str, dict[str, float]]:
-    """Return AUROC by method and table as measured here, the mean over seeds."""
+def measured(protocol: str, beside_ours: bool = True) -> dict[str, dict[str, float]]:
+    """Return AUROC by method and table as measured here, the mean over seeds, or over those that ours has too."""
     found: dict[str, dict[str, list[float]]] = {f"{method}, here": {} for method in METHODS}
-    for line in lines(NAME):
-        if line["protocol"] == protocol:
+    mine = [line for line in lines(NAME) if line["protocol"] == protocol]
+    ours = {(line["table"], line["seed"]) for line in mine if line["method"] == OURS}
+    for line in mine:
+        if not beside_ours or (line["table"], line["seed"]) in ours:
             found[f"{line['method']}, here"].setdefault(line["table"], []).append(line["auroc"])
     return {label: {name: float(np.mean(of)) for name, of in by.items()} for label, by in found.items()}
 
@@ -118,8 +129,34 @@ def summarise() -> None:
         best = max(there, key=means.__getitem__)
         behind = float(np.mean([there[best][name] - mine[name] for name in tables]))
         rows.append(ratio_row(f"{protocol}: AUROC of {best}, printed - ours, {len(tables)} tables", [behind], 0.0))
+    numbers |= faults()
     if numbers:
         write(NAME, rows, torch.device("cpu"), **numbers)
+
+
+def faults() -> dict[str, dict[str, float]]:
+    """Print and return the mean AUROC of KNN by protocol: tables of fewer than 1,000 rows, of more, all."""
+    found = {
+        protocol: measured(protocol, beside_ours=False)["KNN, here"] for protocol in ("semi", SHUFFLED, ONE_SIDE, BOTH)
+    }
+    tables = [name for name in names() if all(name in of for of in found.values())]
+    small = [name for name in tables if rows_of(name) < LEAST]
+    groups = {"small": small, "large": [name for name in tables if name not in small], "all": tables}
+    numbers: dict[str, dict[str, float]] = {}
+    for protocol, of in found.items():
+        for label, group in groups.items():
+            if group:
+                numbers.setdefault(f"KNN, {protocol}", {})[f"{label}, {len(group)}"] = float(
+                    np.mean([of[name] for name in group])
+                )
+        print(protocol, numbers.get(f"KNN, {protocol}"))
+    return numbers
+
+
+def rows_of(name: str) -> int:
+    """Return how many rows a table has."""
+    with np.load(folder() / f"{name}.npz") as file:
+        return len(file["y"])
 
 
 def main() -> None:
@@ -128,15 +165,16 @@ def main() -> None:
     parser.add_argument("--protocol", choices=PROTOCOLS, nargs="+", default=list(PROTOCOLS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--faults", action="store_true", help="what the faults of the protocol are worth, by KNN")
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     cases = (
         {"table": name, "seed": seed, "protocol": protocol, "method": method}
-        for protocol in given.protocol
+        for protocol in (("semi", SHUFFLED, ONE_SIDE, BOTH) if given.faults else given.protocol)
         for seed in given.seeds
         for name in names()
-        for method in METHODS
+        for method in (("KNN",) if given.faults else METHODS)
     )
     go_on(NAME, cases, measure, given.minutes)
     summarise()
