@@ -7,12 +7,14 @@ then, 20 times, half of the other inliers, drawn at random, are kept for split-c
 outliers are judged: Benjamini and Hochberg at .1 (`scorewise.outliers.discoveries`). The same code and the same draws
 for all detectors: `ScoreDensity.outlier_score` with its defaults, 300 isolation trees, the 5 nearest neighbours.
 Realised rate: the share of the list that belongs to the data, 0 of an empty list; power: the share of the outliers that
-are on the list. No p-value is below 1 / (kept + 1), so a table of few rows has no list for anyone.
+are on the list. No p-value is below 1 / (kept + 1), so a table of few rows has no list for anyone. nonconform itself,
+with the forest, is benchmarks/nonconform_peer.py.
 """
 
 import argparse
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -64,6 +66,32 @@ def measure(table: str, seed: int) -> Line:
     return found
 
 
+def write_splits(folder: Path, seeds: Sequence[int]) -> None:
+    """Write the training rows, the other inliers and the outliers of every table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        for name in names():
+            split = honest(name, seed)
+            inside_ND, outside_ND = split.test_ND[~split.odd_N], split.test_ND[split.odd_N]
+            np.savez(folder / f"{name} {seed}.npz", train_ND=split.train_ND, inside_ND=inside_ND, outside_ND=outside_ND)
+
+
+def beside_nonconform() -> Line:
+    """Return and print rate and power of nonconform, and how far ours is ahead on the same tables and seeds."""
+    ours = {(line["table"], line["seed"]): line for line in lines(NAME)}
+    theirs = [line for line in lines(f"{NAME}_nonconform") if (line["table"], line["seed"]) in ours]
+    if not theirs:
+        return {}
+    rate, low, high = mean_with_interval([line["nonconform: rate"] for line in theirs])
+    power = float(np.mean([line["nonconform: power"] for line in theirs]))
+    gaps = [ours[line["table"], line["seed"]][f"{OURS}: power"] - line["nonconform: power"] for line in theirs]
+    ahead, less, more = mean_with_interval(gaps)
+    print(f"nonconform on {len(theirs)}: rate {rate:.3f} [{low:.3f}, {high:.3f}], power {power:.3f}")
+    print(f"{'':22s} power of ours ahead by {ahead:+.3f} [{less:+.3f}, {more:+.3f}]")
+    found = {"tables": len(theirs), "rate": rate, "rate_low": low, "rate_high": high, "power": power}
+    return found | {"ours_ahead": ahead, "ours_ahead_low": less, "ours_ahead_high": more}
+
+
 def summarise() -> None:
     """Print means over tables with their intervals, and write them."""
     found = lines(NAME)
@@ -84,6 +112,9 @@ def summarise() -> None:
             rows.append(ratio_row("realised rate of ours - .1, over tables", [rate - RATE], 0.0))
         else:
             rows.append(ratio_row(f"power of {label} - ours, mean over tables", [-ahead], 0.0))
+    if theirs := beside_nonconform():
+        numbers["nonconform, IsolationForest"] = theirs
+        rows.append(ratio_row("power of nonconform's IsolationForest - ours, mean", [-theirs["ours_ahead"]], 0.0))
     write(NAME, rows, torch.device("cpu"), **numbers)
 
 
@@ -92,7 +123,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument(
+        "--splits", type=Path, help="a folder to write the splits to, for benchmarks/nonconform_peer.py"
+    )
     given = parser.parse_args()
+    if given.splits:
+        write_splits(given.splits, given.seeds)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     go_on(NAME, ({"table": name, "seed": seed} for seed in given.seeds for name in names()), measure, given.minutes)
