@@ -149,7 +149,8 @@ def faults() -> dict[str, dict[str, float]]:
                 numbers.setdefault(f"KNN, {protocol}", {})[f"{label}, {len(group)}"] = float(
                     np.mean([of[name] for name in group])
                 )
-        print(protocol, numbers.get(f"KNN, {protocol}"))
+        if tables:
+            print(protocol, numbers[f"KNN, {protocol}"])
     return numbers
 
 
