@@ -5,15 +5,17 @@
     python benchmarks/published_adbench.py --faults --seeds 0 1 2 3 4
 
 The protocol of DTE's `run.py` and `data_generator.py`, which is ADBench's: of more than 50,000 rows 50,000 are drawn;
-fewer than 1,000 are drawn up to
-1,000 with replacement. `semi`: the first half of the inliers in that order trains, the rest and all outliers test.
-`unsup`: a bootstrap of all rows trains, outliers and all, and all rows test. Standardised by the training rows. The two
-faults: a row that is drawn twice, or has equals, is on both sides, and in tables of 1,000 rows or more the halves are
-by the order of the file. Printed: `published_semi.csv` and `published_unsup.csv` beside the tables, percent, five
-seeds. KNN, PyOD's largest of the distances to 5 neighbours, and the isolation forest are computed here too, so that it
-is seen whether the protocol is the same, and the mean of the 5 distances, which is not among the printed methods.
-`--faults` says what they are worth, by KNN: `semi` with the inliers shuffled before they are halved, `semi` of the
-tables as they are without test inliers that equal a training row, and both.
+fewer than 1,000 are drawn up to 1,000 with replacement. `semi`: the first half of the inliers in that order trains, the
+rest and all outliers test; standardised by the training rows. `unsup`: standardised, a bootstrap of all rows trains,
+outliers and all, and all rows test; small tables are taken as they are, since drawn up they are far from what is
+printed (KNN on glass .64, as they are .88, printed .87), and in `semi` they are not. The two faults: a row that is drawn
+twice, or has equals, is on both sides, and in tables of 1,000 rows or more the halves are by the order of the file.
+
+Printed: `published_semi.csv` and `published_unsup.csv` beside the tables, percent, five seeds. KNN, PyOD's largest of
+the distances to 5 neighbours, and the isolation forest are computed here too, so that it is seen whether the protocol
+is the same, and the mean of the 5 distances, which is not among the printed methods. `--faults` says what they are
+worth, by KNN: `semi` with the inliers shuffled before they are halved, `semi` of the tables as they are without test
+inliers that equal a training row, and both.
 """
 
 import argparse
@@ -34,7 +36,7 @@ from sklearn.neighbors import NearestNeighbors
 from scorewise import ScoreDensity
 
 NAME, MOST, LEAST = "published_adbench", 50_000, 1000
-OURS, LARGEST = "ScoreDensity", 1e300
+OURS, TOLD, LARGEST = "ScoreDensity", ", fitted rows by the others", 1e300
 PROTOCOLS = ("semi", "unsup")
 SHUFFLED, ONE_SIDE, BOTH = "semi, shuffled", "semi, one side", "semi, shuffled, one side"
 
@@ -55,11 +57,12 @@ def split(name: str, protocol: str, seed: int) -> SplitTable:
         x_ND, odd_N = file["X"].astype(np.float64), file["y"].astype(bool)
     rng = np.random.default_rng(seed)
     apart, few = protocol in (ONE_SIDE, BOTH), len(x_ND) < LEAST
-    if len(x_ND) > MOST or (few and not apart):
+    if len(x_ND) > MOST or (few and not apart and protocol != "unsup"):
         drawn_N = rng.choice(len(x_ND), LEAST if few else MOST, replace=few)
         x_ND, odd_N = x_ND[drawn_N], odd_N[drawn_N]
     if protocol == "unsup":
-        return standardised(x_ND[rng.integers(len(x_ND), size=len(x_ND))], x_ND, odd_N)
+        table = standardised(x_ND, x_ND, odd_N)
+        return table._replace(train_ND=table.train_ND[rng.integers(len(x_ND), size=len(x_ND))])
     inliers = np.flatnonzero(~odd_N)
     if protocol in (SHUFFLED, BOTH):
         inliers = rng.permutation(inliers)
@@ -71,21 +74,25 @@ def split(name: str, protocol: str, seed: int) -> SplitTable:
     return standardised(x_ND[first], x_ND[test], odd_N[test])
 
 
-def scores(method: str, table: SplitTable, protocol: str, seed: int) -> Array:
-    """Return the scores of the test rows, larger is odder; ours of fitted rows, that each has beside the others."""
+def scores(method: str, table: SplitTable, seed: int) -> dict[str, Array]:
+    """Return the scores of the test rows, larger is odder; ours also where fitted rows are judged by the others."""
     if method == OURS:
         model = ScoreDensity(random_state=seed).fit(table.train_ND)
-        found: Array = model.outlier_score(table.test_ND, fitted=protocol == "unsup")
-        return found
-    return PEERS[method](table.train_ND, seed)(table.test_ND)
+        return {"": model.outlier_score(table.test_ND), TOLD: model.outlier_score(table.test_ND, fitted=True)}
+    return {"": PEERS[method](table.train_ND, seed)(table.test_ND)}
 
 
 def measure(table: str, seed: int, protocol: str, method: str) -> Line:
     """Return the AUROC of a method."""
     rows, started = split(table, protocol, seed), time.process_time()
-    score_N = np.nan_to_num(scores(method, rows, protocol, seed), posinf=LARGEST).clip(-LARGEST, LARGEST)
+    found = {
+        f"auroc{label}": float(
+            roc_auc_score(rows.odd_N, np.nan_to_num(score_N, posinf=LARGEST).clip(-LARGEST, LARGEST))
+        )
+        for label, score_N in scores(method, rows, seed).items()
+    }
     return {
-        "auroc": float(roc_auc_score(rows.odd_N, score_N)),
+        **found,
         "seconds": round(time.process_time() - started, 2),
         "rows": len(rows.train_ND),
     }
@@ -101,12 +108,15 @@ def printed(protocol: str) -> dict[str, dict[str, float]]:
 
 def measured(protocol: str, beside_ours: bool = True) -> dict[str, dict[str, float]]:
     """Return AUROC by method and table as measured here, the mean over seeds, or over those that ours has too."""
-    found: dict[str, dict[str, list[float]]] = {f"{method}, here": {} for method in METHODS}
+    labels = [*METHODS, *([OURS + TOLD] if protocol == "unsup" else [])]
+    found: dict[str, dict[str, list[float]]] = {f"{method}, here": {} for method in labels}
     mine = [line for line in lines(NAME) if line["protocol"] == protocol]
     ours = {(line["table"], line["seed"]) for line in mine if line["method"] == OURS}
     for line in mine:
         if not beside_ours or (line["table"], line["seed"]) in ours:
             found[f"{line['method']}, here"].setdefault(line["table"], []).append(line["auroc"])
+            if protocol == "unsup" and line["method"] == OURS:
+                found[f"{OURS + TOLD}, here"].setdefault(line["table"], []).append(line[f"auroc{TOLD}"])
     return {label: {name: float(np.mean(of)) for name, of in by.items()} for label, by in found.items()}
 
 
