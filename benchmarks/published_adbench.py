@@ -8,7 +8,7 @@ The protocol of DTE's `run.py` and `data_generator.py`, which is ADBench's: of m
 fewer than 1,000 are drawn up to 1,000 with replacement. `semi`: the first half of the inliers in that order trains, the
 rest and all outliers test; standardised by the training rows. `unsup`: standardised, a bootstrap of all rows trains,
 outliers and all, and all rows test; small tables are taken as they are, since drawn up they are far from what is
-printed (KNN on glass .64, as they are .88, printed .87), and in `semi` they are not. The two faults: a row that is drawn
+printed (KNN on glass .64, as they are .88, printed .87); in `semi` they are not. The two faults: a row that is drawn
 twice, or has equals, is on both sides, and in tables of 1,000 rows or more the halves are by the order of the file.
 
 Printed: `published_semi.csv` and `published_unsup.csv` beside the tables, percent, five seeds. KNN, PyOD's largest of
