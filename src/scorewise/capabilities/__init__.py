@@ -31,7 +31,6 @@ from scorewise.capabilities.protocols import (
     GivenFeatures,
     InitialisedByData,
     InvertibleMap,
-    LaplacianFeatures,
     MaskedContexts,
     MaskedFeatures,
     NoisyConditionalScoreModel,
@@ -45,11 +44,11 @@ from scorewise.capabilities.protocols import (
     Sampler,
     ScoreModel,
     StreamsFeatures,
-    TracedScoreModel,
     UncheckedDensity,
     Watched,
 )
 from scorewise.capabilities.rows import CategoryCells, Cells, RowDensity
+from scorewise.capabilities.traces import LaplacianFeatures, TracedScoreModel
 from scorewise.version import renamed
 
 __all__ = [

@@ -16,13 +16,6 @@ class Features(Protocol):
 
 
 @runtime_checkable
-class LaplacianFeatures(Protocol):
-    """Turns an example into features, (B, F), their gradients, (D, B, F), and their Laplacians, (B, F)."""
-
-    def laplacian_features(self, u_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
-
-
-@runtime_checkable
 class CausalFeatures(Protocol):
     """Turns an example into features per dimension; row d sees only what comes before d in the order."""
 
@@ -74,13 +67,6 @@ class ScoreModel(Protocol):
     """Has the joint score grad_x log q(x)."""
 
     def score(self, x_BD: Tensor) -> Tensor: ...
-
-
-@runtime_checkable
-class TracedScoreModel(Protocol):
-    """Gives the joint score (B, D) with the trace of its Jacobian (B,), faster than by a pass per dimension."""
-
-    def traced_score(self, x_BD: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 @runtime_checkable
