@@ -1,8 +1,8 @@
 """nonconform with an isolation forest (Hennhoefer and Preisach) on the splits of benchmarks/false_discoveries.py.
 
-    python benchmarks/false_discoveries.py --seeds 2 --minutes 0 --splits /tmp/splits
-    python3.12 -m venv /tmp/nonconform && /tmp/nonconform/bin/pip install nonconform
-    /tmp/nonconform/bin/python benchmarks/nonconform_peer.py /tmp/splits
+    python benchmarks/false_discoveries.py --seeds 2 --minutes 0 --splits splits
+    python3.12 -m venv nonconform-venv && nonconform-venv/bin/pip install nonconform
+    nonconform-venv/bin/python benchmarks/nonconform_peer.py splits
 
 It needs Python 3.12 or newer and an environment of its own, so it reads arrays from files and needs nothing of this
 project. 300 isolation trees are fitted to the training half; 20 times nonconform calibrates them on the same kept rows

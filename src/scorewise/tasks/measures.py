@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -45,11 +45,11 @@ def bits_per_dim(nats_B: Tensor, dims: int, log_volume: float) -> Tensor:
 class Measure(ABC):
     """Numbers per example that can be compared between objectives.
 
-    Class attributes:
+    Attributes:
         names: of the numbers.
     """
 
-    names: ClassVar[tuple[str, ...]]
+    names: tuple[str, ...]
 
     @abstractmethod
     def of(self, x_BD: Tensor) -> dict[str, Tensor]:
@@ -142,12 +142,10 @@ class CompositeScores(Measure):
         model: with conditional scores, of dimensions or of blocks.
     """
 
-    names = ("csm", "block_csm")
-
     def __init__(self, model: ConditionalScores | BlockScores) -> None:
         self.model, self.csm = model, CSM()
         several = not isinstance(model, ConditionalScoreModel) and bool(model.ordering.sizes)
-        self.name = "block_csm" if several else "csm"
+        self.names = ("block_csm" if several else "csm",)
 
     @classmethod
     def of_model(cls, model: Model) -> "CompositeScores | None":
@@ -158,7 +156,7 @@ class CompositeScores(Measure):
         """Return csm or block_csm; the loss draws nothing."""
         unused = Draws.of(0, 0, torch.arange(len(x_BD), device=x_BD.device))
         with torch.no_grad():
-            return {self.name: self.csm.held_out(self.model, x_BD, unused)}
+            return {self.names[0]: self.csm.held_out(self.model, x_BD, unused)}
 
 
 def exact_likelihood(model: Model, source: Source) -> ExactLikelihood | None:

@@ -81,9 +81,12 @@ class ScoreTask(Task, ABC):
 
     @property
     def logs_now(self) -> bool:
-        """Whether loggers see this step; Lightning takes longer to collect what they do not see than a small step."""
+        """Whether loggers see this step, or it is the first, which the progress bar shows.
+
+        Lightning takes longer to collect what nobody sees than a small step takes.
+        """
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return (self.global_step + 1) % every == 0
+        return self.global_step == 0 or (self.global_step + 1) % every == 0
 
     def setup(self, stage: str) -> None:
         """Give the objective its reference examples, the same in every process, and doubt odd training data."""
