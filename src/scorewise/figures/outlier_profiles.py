@@ -63,23 +63,24 @@ class OutlierProfiles(Figure):
         return Results(tables, claims, {"wanted": self.wanted}, {"run": notes}, data)
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
-        """Draw every AUROC with its interval, one panel per data set."""
+        """Draw the AUROC of every seed and their mean, one panel per data set."""
         canvas.set_size_inches(5.4 * len(data), 0.5 * max(len(part["sets"]) for part in data.values()) + 1.4)
         for i, (inside, part) in enumerate(data.items(), 1):
             axes = canvas.add_subplot(1, len(data), i)
             rows = range(len(part["sets"]))
             for number, (name, of_set) in enumerate(part["auroc"].items()):
-                means = [mean_of(of_set[label]) for label in part["sets"]]
                 heights = [row + 0.14 * (number - (len(part["auroc"]) - 1) / 2) for row in rows]
-                half = [one.high - one.mean if one.n > 1 else 0.0 for one in means]
-                axes.errorbar([one.mean for one in means], heights, xerr=half, fmt="o", ms=4, capsize=2, label=name)
+                means = [mean_of(of_set[label]).mean for label in part["sets"]]
+                axes.plot(means, heights, "|", ms=9, mew=2, color=f"C{number}", label=name)
+                for values, height in zip((of_set[label] for label in part["sets"]), heights, strict=True):
+                    axes.plot(values, [height] * len(values), "o", ms=3.5, color=f"C{number}")
             axes.axvline(0.5, color="grey", lw=0.8, ls=":")
             axes.set_yticks(rows, part["sets"])
             axes.invert_yaxis()
-            axes.set_xlim(right=1.02)
+            axes.set_xlim(-0.02, 1.02)
             axes.set(xlabel=text.panels["auroc"], title=text.panels["inside"].format(inside=inside))
             if i == len(data):
-                axes.legend(fontsize=7, loc="lower left")
+                axes.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 0.02))
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -87,4 +88,5 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def _said(mean: Mean) -> str:
-    return f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]" if mean.n > 1 else f"{mean.mean:.3f}"
+    """Return a mean with its interval, cut to what an AUROC can be."""
+    return f"{mean.mean:.3f} [{max(mean.low, 0):.3f}, {min(mean.high, 1):.3f}]" if mean.n > 1 else f"{mean.mean:.3f}"
