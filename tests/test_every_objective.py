@@ -16,11 +16,15 @@ import scorewise
 OF_TWO_NUMBERS = ("made", "mlp", "noisy_mlp")
 """The backbones that take toy2d; every objective composes with one of them."""
 
+FEWER = {"block_mle": ("likelihood=block_flow_ode", "likelihood.steps=4")}
+"""Settings that cost less and leave what a test is about."""
+
 
 @pytest.mark.parametrize("objective", TABLE)
 def test_it_trains_tests_loads_and_samples(objective: str, command: Callable[..., Outcome]) -> None:
     backbone = next(one for one in OF_TWO_NUMBERS if taken(TABLE[objective], one))
     choice = (*smooth(objective, backbone), f"objective={objective}", f"backbone={backbone}")
+    choice += FEWER.get(objective, ())
     words = ("data=toy2d", "data.held_out=64", "debug=tiny", *choice)
     ended = command(*words)
     assert ended.status == 0, ended.err
