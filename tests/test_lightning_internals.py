@@ -36,18 +36,22 @@ class Line(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.fixture
-def trained(tmp_path: Path) -> Trainer:
-    """Two epochs of three steps."""
-    trainer = Trainer(
-        max_epochs=2,
+def quiet_trainer(folder: Path, **settings: Any) -> Trainer:
+    return Trainer(
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=tmp_path,
+        default_root_dir=folder,
+        **settings,
     )
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Trainer:
+    """Two epochs of three steps."""
+    trainer = quiet_trainer(tmp_path, max_epochs=2)
     trainer.fit(Line(), DataLoader(TensorDataset(torch.ones(6, 1)), batch_size=2))
     return trainer
 
@@ -99,16 +103,7 @@ def test_every_step_is_in_the_average_once(decay: float, tmp_path: Path) -> None
             assert isinstance(pl_module, Line)
             seen.append(float(pl_module.weight.detach()))
 
-    trainer = Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[Averaging(decay), Seen()],
-    )
+    trainer = quiet_trainer(tmp_path, max_epochs=3, callbacks=[Averaging(decay), Seen()])
     line = Line()
     trainer.fit(line, DataLoader(TensorDataset(torch.ones(6, 1)), batch_size=2))
     assert len(seen) == 9

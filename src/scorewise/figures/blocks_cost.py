@@ -7,6 +7,7 @@ from typing import Any, final
 
 import torch
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from torch import Tensor
 
 from scorewise.backbones.made import MADE
@@ -244,6 +245,8 @@ class BlocksCost(Figure):
                 axes.set(xscale="log", yscale="log", xlabel="b", title=f"D = {dims}: {text.panels[panel]}")
                 axes.title.set_fontsize(8)
                 axes.set_xticks(sizes, [str(b) for b in sizes])
+                axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+                axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
                 axes.minorticks_off()
                 axes.grid(alpha=0.25)
                 if not row and not column:
