@@ -1,5 +1,6 @@
 """A mixture of densities of very different kinds, with the weights that held-out rows give them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -7,15 +8,11 @@ from typing import Protocol, Self
 import torch
 from torch import Generator, Tensor
 
-from scorewise.estimators import KDE
-
-WIDTHS = (1.0, 1.5, 2.0, 3.0, 5.0)
-"""Widths of kernels to choose from, in standard deviations of the smoothing."""
-KERNELS = 5000
-"""Rows that kernels stand on; of more, so many evenly spaced ones."""
 ROUNDS = 100
 PRIOR = 1.0
 """Held-out rows that every expert is taken to have explained beforehand."""
+LEAST = 1e-3
+"""The weight of an expert that is worth asking."""
 
 
 class Expert(Protocol):
@@ -26,30 +23,6 @@ class Expert(Protocol):
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return n rows, shape (n, D)."""
-
-
-class Kernels:
-    """Gaussian kernels on rows, of the width that is likeliest for held-out ones.
-
-    Args:
-        x_ND: rows.
-        held_VD: held-out rows with the noise of the smoothing.
-        smoothing: its standard deviation; no kernel is narrower.
-    """
-
-    def __init__(self, x_ND: Tensor, held_VD: Tensor, smoothing: float) -> None:
-        kept = torch.linspace(0, len(x_ND) - 1, min(len(x_ND), KERNELS)).long()
-        tried = [KDE(x_ND[kept], smoothing * width) for width in WIDTHS]
-        self.kde = max(tried, key=lambda kde: float(kde.log_prob(held_VD[:KERNELS]).mean()))
-
-    def log_prob(self, x_BD: Tensor) -> Tensor:
-        """Return log q(x), nats, shape (B,)."""
-        return self.kde.log_prob(x_BD)
-
-    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return n rows, shape (n, D)."""
-        x_ND = self.kde.x_ND[torch.randint(len(self.kde.x_ND), (n,), generator=generator)]
-        return x_ND + self.kde.bandwidth * torch.randn(x_ND.shape, generator=generator, dtype=x_ND.dtype)
 
 
 @dataclass(frozen=True)
@@ -65,18 +38,22 @@ class Experts:
     log_weight_M: Tensor
 
     @classmethod
-    def weighted(cls, experts: Sequence[Expert], held_VD: Tensor) -> Self:
+    def weighted(cls, kept: Sequence[Expert], others: Sequence[Expert], held_VD: Tensor) -> Self:
         """Return the mixture that is likeliest for held-out rows with their noise, by EM.
 
         Every expert keeps the weight of one held-out row, so that it counts where all others are far off.
+
+        Args:
+            kept: experts that are in the mixture whatever their weight.
+            others: experts that are left out where they weigh too little to be asked.
+            held_VD: the held-out rows.
         """
+        experts = [*kept, *others]
         log_q_MV = torch.stack([expert.log_prob(held_VD) for expert in experts])
-        log_weight_M = torch.full((len(experts),), 1 / len(experts), dtype=log_q_MV.dtype).log()
-        for _ in range(ROUNDS):
-            share_MV = (log_weight_M[:, None] + log_q_MV).softmax(0)
-            log_weight_M = (share_MV.sum(1) + PRIOR).log()
-            log_weight_M = log_weight_M - log_weight_M.logsumexp(0)
-        return cls(experts, log_weight_M)
+        chosen_M = likeliest_weights(log_q_MV) >= math.log(LEAST)
+        chosen_M[: len(kept)] = True
+        chosen = [expert for expert, one in zip(experts, chosen_M.tolist(), strict=True) if one]
+        return cls(chosen, likeliest_weights(log_q_MV[chosen_M]))
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x), nats, shape (B,)."""
@@ -89,3 +66,12 @@ class Experts:
         counts = chosen_n.bincount(minlength=len(self.experts)).tolist()
         drawn = [expert.sample(count, generator) for expert, count in zip(self.experts, counts, strict=True) if count]
         return torch.cat(drawn)[torch.randperm(n, generator=generator)]
+
+
+def likeliest_weights(log_q_MV: Tensor) -> Tensor:
+    """Return the logarithms of the weights of M experts that are likeliest for V rows and one row each, shape (M,)."""
+    log_weight_M = log_q_MV.new_full((len(log_q_MV),), 1 / len(log_q_MV)).log()
+    for _ in range(ROUNDS):
+        log_weight_M = ((log_weight_M[:, None] + log_q_MV).softmax(0).sum(1) + PRIOR).log()
+        log_weight_M = log_weight_M - log_weight_M.logsumexp(0)
+    return log_weight_M

@@ -16,10 +16,11 @@ from torch import Generator, Tensor
 
 from scorewise.data.tabular.columns import moments, varies
 from scorewise.data.tabular.far import far_values
-from scorewise.densities.complete_rows import CompleteRows
+from scorewise.densities.complete_rows import CompleteRows, standardised
 from scorewise.densities.imputed import Imputed
 from scorewise.densities.incomplete_rows import RESOLUTION, IncompleteRows
 from scorewise.densities.reads_tables import ANY, ReadsTables
+from scorewise.densities.support import central_rows
 from scorewise.densities.training import Schedule
 from scorewise.densities.views import Recipe
 from scorewise.errors import names_of
@@ -28,7 +29,7 @@ from scorewise.outliers.cells import INTERVAL
 
 BATCH, WEIGHT_DECAY = 256, 1e-2
 """Of the training: rows per step, and the decay of AdamW."""
-JUDGED, KEPT = 100_000, 5000
+JUDGED, KEPT = 20_000, 5000
 """Training rows by which the threshold of `predict` is set, and rows that are kept for p-values, at most."""
 Array = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
 
     Of complete rows of numbers the density is that of the data with Gaussian noise of `smoothing` standard deviations
     in every column, in the columns' own units: autoregressive networks in several orders, each a product of mixtures of
-    Gaussians by maximum likelihood, mixed with one Gaussian and with kernels as held-out rows weigh them.
+    Gaussians by maximum likelihood, mixed with mixtures of full Gaussians and with kernels as held-out rows weigh them.
     `outlier_score` and `pvalues` add two more views, distances to the nearest rows and the sizes of scores at ten
     levels of noise. `decision_function` and `predict` go by the density alone, because scikit-learn ties them to
     `score_samples`.
@@ -64,6 +65,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         orders: networks; those after the first have random orders.
         contamination: the share of the training rows that `predict` calls outliers.
         calibration: the share of the rows that is kept from all fitting, for p-values; of many rows 5,000 are.
+        support_fraction: the share of the other rows that is fitted, the most central ones by a robust Gaussian: less
+            than 1, say .75, where the rows hold the very outliers that are looked for.
         random_state: seed of weights, batches, noise and samples.
 
     Attributes:
@@ -97,6 +100,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         "orders": [Interval(Integral, 1, None, closed="left")],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "calibration": [Interval(Real, 0, 0.5, closed="both")],
+        "support_fraction": [Interval(Real, 0, 1, closed="right")],
         "random_state": ["random_state"],
     }
 
@@ -111,11 +115,13 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         orders: int = 2,
         contamination: float = 0.05,
         calibration: float = 0.1,
+        support_fraction: float = 1.0,
         random_state: int | None = None,
     ) -> None:
         self.smoothing, self.terms, self.hidden, self.steps = smoothing, terms, hidden, steps
         self.lr, self.ordering, self.orders = lr, ordering, orders
-        self.contamination, self.calibration, self.random_state = contamination, calibration, random_state
+        self.contamination, self.calibration = contamination, calibration
+        self.support_fraction, self.random_state = support_fraction, random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit the density to the rows of X (n, D), an array or a data frame."""
@@ -129,6 +135,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         x_ND = self._numbers(table, fitted)
         recipe = self._recipe(x_ND.shape[1], seed)
         self.mean_, self.scale_ = self._scale(torch.as_tensor(x_ND))
+        if self.support_fraction < 1:
+            fitted = fitted[self._central(x_ND[fitted])]
         if self._takes_any_order(x_ND):
             names = self._columns(x_ND.shape[1])
             self.model_ = IncompleteRows.fitted(x_ND[fitted], names, self._codes(), recipe)
@@ -138,6 +146,13 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         judged = self.model_.log_prob(x_ND[order[:JUDGED]])
         self.offset_ = float(np.percentile(judged, 100 * self.contamination))
         return self
+
+    def _central(self, x_ND: Array) -> NDArray[np.bool_]:
+        """Return which rows lie most centrally, `support_fraction` of them."""
+        of_codes = [d for d, name in enumerate(self._columns(x_ND.shape[1])) if name in self._codes()]
+        z_ND = standardised(x_ND, self.mean_, self.scale_)
+        found: NDArray[np.bool_] = central_rows(z_ND, of_codes, self.support_fraction, self.smoothing**2).numpy()
+        return found
 
     def _scale(self, x_ND: Tensor) -> tuple[Array, Array]:
         """Return means and scales of the columns; warn of empty and constant ones, and of values that hide others."""
@@ -170,22 +185,14 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         others: list[Sequence[int]] = [rng.permutation(dims).tolist() for _ in range(1, self.orders)]
         first = "raster" if str(self.ordering) == ANY else self.ordering
         schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
-        return Recipe(
-            self.smoothing,
-            self.terms,
-            self.hidden,
-            [first, *others],
-            schedule,
-            seed % 2**30,
-        )
+        return Recipe(self.smoothing, self.terms, self.hidden, [first, *others], schedule, seed % 2**30)
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Return log q of every row in nats, in the columns' own units, shape (n,).
 
         Of a row with missing cells, that of what is observed; of categories and whole numbers, their probability.
         """
-        x_ND = self._checked(X)
-        return self.model_.log_prob(x_ND)
+        return self.model_.log_prob(self._checked(X))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the mean of `score_samples`, as GaussianMixture has it."""
@@ -206,8 +213,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
             X: the rows.
             fitted: they are those of `fit`, and each is judged by the others: a row is at no distance from itself.
         """
-        x_ND = self._checked(X)
-        found: Array = self.model_.outlier_score(x_ND, fitted).numpy()
+        found: Array = self.model_.outlier_score(self._checked(X), fitted).numpy()
         return found
 
     def pvalues(self, X: ArrayLike) -> Array:
@@ -216,8 +222,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         Raises:
             ValueError: no row was kept from fitting.
         """
-        x_ND = self._checked(X)
-        found: Array = self._p(self.model_.outlier_score(x_ND)).numpy()
+        found: Array = self._p(self.model_.outlier_score(self._checked(X))).numpy()
         return found
 
     def _p(self, score_B: Tensor) -> Tensor:

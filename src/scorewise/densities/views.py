@@ -9,7 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from scorewise.backbones.noisy_mlp import NoisyMLP
-from scorewise.densities.experts import Expert, Experts, Kernels
+from scorewise.densities.experts import Expert, Experts
+from scorewise.densities.gaussians import mixtures
+from scorewise.densities.kernels import kernels
 from scorewise.densities.orders import MixedOrders, OneOrder
 from scorewise.densities.training import Schedule, train
 from scorewise.estimators import GaussianRows
@@ -79,13 +81,13 @@ class Views:
         Equal rows are on one side of the split, or those that were held out would be told of by their twins.
         """
         distinct_ND, twin_N = distinct(z_ND)
-        count = _held_out_of(len(distinct_ND))
-        held_VD = distinct_ND[:count] if count else distinct_ND
-        fit_ND = z_ND[twin_N >= count]
+        held_G = _held_out(twin_N)
+        held_VD = distinct_ND[held_G] if held_G.any() else distinct_ND
+        fit_ND = z_ND[~held_G[twin_N]]
         density = _density(fit_ND, held_VD, recipe)
         nearest = [NearestRows(distinct_ND, neighbours) for neighbours in NEIGHBOURS]
         enough = len(distinct_ND) >= LEAST_FOR_NORMS
-        norms = _norms(fit_ND, distinct_ND[count:], held_VD, recipe) if enough else None
+        norms = _norms(fit_ND, distinct_ND[~held_G], held_VD, recipe) if enough else None
         surprises = [
             Surprise.of(_minus_log_density(density, held_VD), bounded=True),
             *(Surprise.of(rows.distance_to_others(held_VD)) for rows in nearest),
@@ -116,17 +118,23 @@ def distinct(z_ND: Tensor) -> tuple[Tensor, Tensor]:
     return z_ND[first_G[order_G]], order_G.argsort()[group_N]
 
 
-def _held_out_of(count: int) -> int:
-    """Return how many of so many distinct rows are held out; none of few."""
-    return 0 if count < 10 else min(MOST_HELD_OUT, max(1, round(HELD_OUT * count)))
+def _held_out(twin_N: Tensor) -> Tensor:
+    """Return which distinct rows are held out, shape (G,): the first ones, none of few.
+
+    A row with so many twins that twice its share would be held out with it is not among them.
+    """
+    count_G = twin_N.bincount()
+    most = 0 if len(count_G) < 10 else min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(count_G))))
+    usual_G = count_G <= 2 * len(twin_N) / len(count_G)
+    return usual_G & (usual_G.cumsum(0) <= most)
 
 
 def held_out(z_ND: Tensor) -> tuple[Tensor, Tensor]:
     """Return rows to fit, and held-out ones, equal rows on one side; missing cells (NaN) are equal to each other."""
     distinct_ND, twin_N = distinct(z_ND.nan_to_num(nan=torch.inf))
-    count = _held_out_of(len(distinct_ND))
-    held_VD = distinct_ND[:count] if count else distinct_ND
-    return z_ND[twin_N >= count], held_VD.masked_fill(held_VD.isinf(), torch.nan)
+    held_G = _held_out(twin_N)
+    held_VD = distinct_ND[held_G] if held_G.any() else distinct_ND
+    return z_ND[~held_G[twin_N]], held_VD.masked_fill(held_VD.isinf(), torch.nan)
 
 
 @torch.no_grad()
@@ -135,15 +143,15 @@ def _minus_log_density(density: Expert, z_BD: Tensor) -> Tensor:
 
 
 def _density(fit_ND: Tensor, held_VD: Tensor, recipe: Recipe) -> Experts:
-    """Return the networks' density mixed with a Gaussian and kernels, as held-out rows weigh them."""
+    """Return the networks' density mixed with Gaussians and kernels, as held-out rows weigh them."""
     orders = [_order(fit_ND, held_VD, recipe, i) for i in range(len(recipe.orderings))]
     generator = torch.Generator().manual_seed(recipe.seed)
     held_VD = held_VD.repeat(-(-COPIES // len(held_VD)), 1)
     noisy_VD = held_VD + recipe.smoothing * torch.randn(held_VD.shape, generator=generator, dtype=held_VD.dtype)
     gaussian = GaussianRows.fit(fit_ND, ridge=recipe.smoothing**2)
-    experts: list[Expert] = [MixedOrders(orders), gaussian, Kernels(fit_ND, noisy_VD, recipe.smoothing)]
+    others = [*mixtures(fit_ND, recipe.smoothing, recipe.seed), *kernels(fit_ND, recipe.smoothing)]
     with torch.no_grad():
-        return Experts.weighted(experts, noisy_VD)
+        return Experts.weighted([MixedOrders(orders), gaussian], others, noisy_VD)
 
 
 def _order(fit_ND: Tensor, held_VD: Tensor, recipe: Recipe, place: int) -> OneOrder:
