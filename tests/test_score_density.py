@@ -92,7 +92,7 @@ def test_odd_tables() -> None:
         {"terms": 0}, {"terms": 2.5}, {"steps": 0}, {"steps": 1.5}, {"lr": -1.0}, {"lr": np.inf},
         {"hidden": ()}, {"hidden": 64}, {"hidden": (0,)}, {"hidden": (2.5,)}, {"ordering": 3},
         {"ordering": "zigzag"}, {"random_state": "abc"}, {"orders": 0}, {"contamination": 0}, {"contamination": 0.6},
-        {"calibration": 0.6}, {"calibration": -0.1},
+        {"calibration": 0.6}, {"calibration": -0.1}, {"support_fraction": 0}, {"support_fraction": 1.5},
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_one_sentence(settings: dict[str, Any]) -> None:
@@ -138,6 +138,16 @@ def test_planted_outliers_of_wine() -> None:
     model = ScoreDensity(smoothing=0.3, steps=400, terms=16, random_state=0).fit(np.delete(x, held, 0))
     scores = model.outlier_score(np.concatenate([inliers, shuffled]))
     assert roc_auc_score([0] * 50 + [1] * 50, scores) > 0.8
+
+
+def test_outliers_among_the_fitted_rows_are_not_learned_where_few_rows_are_central() -> None:
+    x = np.concatenate([gaussian(240), 0.1 * gaussian(40, 1) + np.array([6.0, -6.0])])  # a cluster of its own
+    odd = np.arange(280) >= 240
+    found = {
+        share: roc_auc_score(odd, ScoreDensity(**QUICK, support_fraction=share).fit(x).outlier_score(x, fitted=True))
+        for share in (0.75, 1.0)
+    }
+    assert found[0.75] > 0.95 > 0.8 > found[1.0]
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,18 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 from sklearn.neighbors import NearestNeighbors
 from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import Cells, NoisyScoreModel
-from scorewise.densities.experts import Experts, Kernels
+from scorewise.densities.experts import Experts
+from scorewise.densities.full_gaussians import FullGaussians, mixtures
+from scorewise.densities.kernels import WIDTHS, kernels
 from scorewise.densities.orders import MixedOrders, OneOrder
+from scorewise.densities.support import central_rows
 from scorewise.densities.training import Schedule, train
-from scorewise.densities.views import distinct
+from scorewise.densities.views import distinct, held_out
 from scorewise.estimators import GaussianRows
 from scorewise.outliers import NearestRows, ScoreNorms, Surprise, combined
 from scorewise.outliers.replaced import Nodes, ReplacedCells
@@ -56,9 +60,9 @@ def test_the_mixture_is_never_below_the_mean_order(orders: MixedOrders) -> None:
 
 
 def test_the_right_expert_gets_the_weight(rows: GaussianRows) -> None:
-    held_out = rows.sample(500, generator())
+    held = rows.sample(500, generator())
     wrong = GaussianRows(torch.ones(3), torch.eye(3))
-    found = Experts.weighted([rows, wrong], held_out)
+    found = Experts.weighted([rows, wrong], [], held)
     assert found.log_weight_M.exp().sum() == pytest.approx(1)
     assert float(found.log_weight_M[0].exp()) > 0.9
     x = torch.full((1, 3), 1e3, dtype=torch.float64)
@@ -66,13 +70,70 @@ def test_the_right_expert_gets_the_weight(rows: GaussianRows) -> None:
     assert found.sample(1000, generator()).shape == (1000, 3)
 
 
+def test_an_expert_of_no_weight_is_left_out(rows: GaussianRows) -> None:
+    held = rows.sample(2000, generator())
+    wrong = GaussianRows(torch.full((3,), 9.0), torch.eye(3))
+    assert Experts.weighted([rows], [wrong, rows], held).experts == [rows, rows]
+
+
 def test_kernels_are_as_wide_as_held_out_rows_ask_for(rows: GaussianRows) -> None:
-    few = Kernels(rows.sample(30, generator()), rows.sample(500, generator(1)), 0.1)
-    many = Kernels(rows.sample(5000, generator()), rows.sample(500, generator(1)), 0.1)
-    assert few.kde.bandwidth > many.kde.bandwidth >= 0.1
+    held = rows.sample(500, generator(1))
+    few, many = (kernels(rows.sample(n, generator()), 0.1) for n in (30, 5000))
+    weights_few, weights_many = (Experts.weighted([], some, held).log_weight_M.exp() for some in (few, many))
+    width_few, width_many = (float(w @ torch.tensor(WIDTHS).to(w)) for w in (weights_few, weights_many))
+    assert width_few > width_many
     side = torch.linspace(-8, 8, 65, dtype=torch.float64)
     grid = torch.cartesian_prod(side, side, side)
-    assert float(few.log_prob(grid).exp().sum() * 0.25**3) == pytest.approx(1, abs=1e-3)
+    assert float(few[-1].log_prob(grid).exp().sum() * 0.25**3) == pytest.approx(1, abs=1e-3)
+
+
+def test_gaussians_are_the_law_with_the_noise_in_closed_form() -> None:
+    weight, mean = torch.tensor([0.3, 0.7], dtype=torch.float64), torch.tensor([[-6.0, 0, 0], [6, 1, 2]]).double()
+    covariance = torch.stack([COVARIANCE, torch.eye(3, dtype=torch.float64)])
+    truth = FullGaussians(weight, mean, covariance)
+    drawn = truth.sample(40_000, generator())
+    parts = [multivariate_normal(m, c).pdf(drawn[:50]) for m, c in zip(mean, covariance, strict=True)]
+    exact = np.log(np.array([0.3, 0.7]) @ np.array(parts))
+    np.testing.assert_allclose(truth.log_prob(drawn[:50]).numpy(), exact, rtol=1e-10)
+    found = FullGaussians.fitted(drawn, 2, 0.5, 0)
+    of = found.mean_KD[:, 0].argsort()
+    torch.testing.assert_close(found.weight_K[of], weight, atol=0.01, rtol=0)
+    torch.testing.assert_close(found.mean_KD[of], mean, atol=0.05, rtol=0)
+    noisy = covariance + 0.25 * torch.eye(3, dtype=torch.float64)
+    torch.testing.assert_close((found.factor_KDD @ found.factor_KDD.mT)[of], noisy, atol=0.06, rtol=0)
+
+
+def test_mixtures_have_more_rows_per_gaussian_than_columns(rows: GaussianRows) -> None:
+    sizes = [len(one.weight_K) for one in mixtures(rows.sample(20, generator()), 0.3, 0)]
+    assert sizes == [2, 4]
+
+
+def test_rows_with_usual_numbers_of_twins_are_held_out() -> None:
+    common, usual = torch.zeros(60, 1), torch.arange(1.0, 41)[:, None]
+    fitted, held = held_out(torch.cat([common, usual]))
+    assert len(held) == round(0.15 * 41)
+    assert float(held.amin()) > 0, "the row of which there are 60 is fitted"
+    assert len(fitted) == 100 - len(held)
+
+
+def test_central_rows_leave_out_a_far_cluster_whatever_the_units() -> None:
+    inner, far = (
+        torch.randn(300, 3, generator=generator()).double(),
+        torch.randn(60, 3, generator=generator(1)).double(),
+    )
+    x = torch.cat([inner, 0.1 * far + torch.tensor([9.0, -9.0, 9.0]).double()])
+    central = central_rows(x, [], 0.75, 1e-6)
+    assert int(central.sum()) == 270
+    assert not bool(central[300:].any())
+    turned = x @ torch.tensor([[2.0, 1, 0], [0, 3, 0], [0, 0, 0.1]]).double()
+    assert bool((central_rows(turned, [], 0.75, 1e-9) == central).all())
+
+
+def test_central_rows_of_categories_and_missing_cells() -> None:
+    codes = torch.tensor([0.0] * 90 + [1.0] * 90 + [2.0] * 5).double()
+    number = torch.randn(185, generator=generator()).double().masked_fill(torch.arange(185) % 7 == 0, torch.nan)
+    central = central_rows(torch.stack([number, codes], 1), [1], 0.9, 0.09)
+    assert not bool(central[180:].any()), "five rows have a value of their own"
 
 
 def test_cells_by_replacement_are_those_of_a_gaussian_in_closed_form(rows: GaussianRows) -> None:

@@ -151,8 +151,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         """Return which rows lie most centrally, `support_fraction` of them."""
         of_codes = [d for d, name in enumerate(self._columns(x_ND.shape[1])) if name in self._codes()]
         z_ND = standardised(x_ND, self.mean_, self.scale_)
-        found: NDArray[np.bool_] = central_rows(z_ND, of_codes, self.support_fraction, self.smoothing**2).numpy()
-        return found
+        return np.asarray(central_rows(z_ND, of_codes, self.support_fraction, self.smoothing**2))
 
     def _scale(self, x_ND: Tensor) -> tuple[Array, Array]:
         """Return means and scales of the columns; warn of empty and constant ones, and of values that hide others."""
@@ -192,7 +191,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
 
         Of a row with missing cells, that of what is observed; of categories and whole numbers, their probability.
         """
-        return self.model_.log_prob(self._checked(X))
+        x_ND = self._checked(X)
+        return self.model_.log_prob(x_ND)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the mean of `score_samples`, as GaussianMixture has it."""
@@ -213,8 +213,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
             X: the rows.
             fitted: they are those of `fit`, and each is judged by the others: a row is at no distance from itself.
         """
-        found: Array = self.model_.outlier_score(self._checked(X), fitted).numpy()
-        return found
+        x_ND = self._checked(X)
+        return np.asarray(self.model_.outlier_score(x_ND, fitted))
 
     def pvalues(self, X: ArrayLike) -> Array:
         """Return the p-value of every row, shape (n,): valid for rows of the data, see `conformal_p_values`.
@@ -222,8 +222,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         Raises:
             ValueError: no row was kept from fitting.
         """
-        found: Array = self._p(self.model_.outlier_score(self._checked(X))).numpy()
-        return found
+        x_ND = self._checked(X)
+        return np.asarray(self._p(self.model_.outlier_score(x_ND)))
 
     def _p(self, score_B: Tensor) -> Tensor:
         if not len(self.calibration_scores_):

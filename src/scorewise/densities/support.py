@@ -42,4 +42,6 @@ def _indicators(code_N: Tensor) -> Tensor:
     """Return standardised indicators of every value of a column, shape (N, values)."""
     one_hot_NV = (code_N[:, None] == code_N[~code_N.isnan()].unique()).to(code_N)
     share_V = one_hot_NV.mean(0)
-    return (one_hot_NV - share_V) / (share_V * (1 - share_V)).sqrt().clamp(min=1e-3)
+    std_V = (share_V * (1 - share_V)).sqrt().clamp(min=1e-3)
+    indicator_NV: Tensor = (one_hot_NV - share_V) / std_V
+    return indicator_NV

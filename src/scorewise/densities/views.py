@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from scorewise.backbones.noisy_mlp import NoisyMLP
 from scorewise.densities.experts import Expert, Experts
-from scorewise.densities.gaussians import mixtures
+from scorewise.densities.full_gaussians import mixtures
 from scorewise.densities.kernels import kernels
 from scorewise.densities.orders import MixedOrders, OneOrder
 from scorewise.densities.training import Schedule, train
@@ -149,7 +149,7 @@ def _density(fit_ND: Tensor, held_VD: Tensor, recipe: Recipe) -> Experts:
     held_VD = held_VD.repeat(-(-COPIES // len(held_VD)), 1)
     noisy_VD = held_VD + recipe.smoothing * torch.randn(held_VD.shape, generator=generator, dtype=held_VD.dtype)
     gaussian = GaussianRows.fit(fit_ND, ridge=recipe.smoothing**2)
-    others = [*mixtures(fit_ND, recipe.smoothing, recipe.seed), *kernels(fit_ND, recipe.smoothing)]
+    others: list[Expert] = [*mixtures(fit_ND, recipe.smoothing, recipe.seed), *kernels(fit_ND, recipe.smoothing)]
     with torch.no_grad():
         return Experts.weighted([MixedOrders(orders), gaussian], others, noisy_VD)
 

@@ -19,7 +19,7 @@ RIDGE = 0.01
 
 
 @final
-class Gaussians:
+class FullGaussians:
     """A mixture of K full Gaussians.
 
     Args:
@@ -59,7 +59,8 @@ class Gaussians:
         log_scale_K = self.factor_KDD.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         log_scale_K = log_scale_K + 0.5 * x_BD.shape[1] * math.log(2 * math.pi)
         log_q_KB = (self.weight_K.log() - log_scale_K)[:, None] - 0.5 * z_KDB.square().sum(1)
-        return log_q_KB.logsumexp(0)
+        log_q_B: Tensor = log_q_KB.logsumexp(0)
+        return log_q_B
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return n rows, shape (n, D)."""
@@ -68,11 +69,12 @@ class Gaussians:
         spread_nD = z_nD.new_empty(z_nD.shape)
         for k, factor_DD in enumerate(self.factor_KDD):
             spread_nD[chosen_n == k] = z_nD[chosen_n == k] @ factor_DD.T
-        return self.mean_KD[chosen_n] + spread_nD
+        x_nD: Tensor = self.mean_KD[chosen_n] + spread_nD
+        return x_nD
 
 
-def mixtures(x_ND: Tensor, smoothing: float, seed: int) -> Sequence[Gaussians]:
+def mixtures(x_ND: Tensor, smoothing: float, seed: int) -> Sequence[FullGaussians]:
     """Return mixtures of 2 to 16 Gaussians of rows in random order, as many as there are rows for."""
     some_ND = x_ND[torch.linspace(0, len(x_ND) - 1, min(len(x_ND), MOST)).long()]
     enough = [count for count in COMPONENTS if count * (x_ND.shape[1] + 1) <= len(some_ND)]
-    return [Gaussians.fitted(some_ND, count, smoothing, seed) for count in enough]
+    return [FullGaussians.fitted(some_ND, count, smoothing, seed) for count in enough]
