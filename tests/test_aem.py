@@ -168,7 +168,7 @@ def test_the_gradient_is_that_of_the_exact_likelihood() -> None:
 
 def stream_fit(model: Any, objective: Objective, law: Any, steps: int, n: int = 200) -> None:
     """Fit on fresh examples in every step."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         optimizer.zero_grad()

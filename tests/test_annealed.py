@@ -80,7 +80,7 @@ def test_csm_dsm_recovers_the_smoothed_conditional_scores() -> None:
     examples = clean.sample(draws(2000, 3))
     model = ConditionalScore(MADE((2,), 8, (32,), "tanh"), hidden=(16,), noise=sigma)
     objective = CSMDSM(sigma)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
     for step in range(300):
         x, every = smoothed(examples, sigma, step)
         optimizer.zero_grad()
@@ -117,7 +117,7 @@ def test_every_level_is_recovered(target: str, smoothing: float, sigma_min: floa
     law = gaussian_law(2, 1.0, 0.8)
     objective = CSMAnnealed(2.0, sigma_min, 4, smoothing, target)
     model = noisy_head(2, objective.levels)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300)
     for step in range(300):
         x, every = smoothed(law.sample(draws(600, step)), smoothing, step)

@@ -56,7 +56,7 @@ def test_objectives_train_it_and_langevin_draws_from_it() -> None:
     exact = CSM()(model, x, draws(64)).per_example
     many = SSMVR(projections=400)(model, x, draws(64)).per_example
     assert float((many - exact).mean().abs()) < 0.1 * float(exact.std())
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2, fused=True)
     losses = []
     for _ in range(15):
         optimizer.zero_grad()

@@ -152,7 +152,7 @@ def test_groups_of_columns_are_trained_drawn_and_have_their_likelihood() -> None
     made = MADE((3,), 16, (32,), "silu", [0, 2, 1])
     model = NoisyBlockScore(made, block=[2, 1], levels=(8.0, 1.0, 0.3), hidden=32, noise=0.3)
     objective, law = CSMAnnealed(8.0, 0.3, 3, 0.0, "dsm", draws=4, weight="edm"), GROUPED.smoothed(0.3)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2, fused=True)
     for step in range(400):
         draws = Draws.of(0, 0, torch.arange(256 * step, 256 * (step + 1)))
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / 400)

@@ -120,7 +120,7 @@ def test_it_learns_the_shares_of_categories_and_of_spikes() -> None:
     x = torch.stack([code, torch.where(spike, 0, torch.randn(2000, generator=generator).exp())], -1)
     torch.manual_seed(0)
     model = model_of([ColumnKind("category", levels=3), ColumnKind("positive", low=0.0, offset=0.01, spikes=(0.0,))])
-    optimiser = torch.optim.Adam(model.parameters(), 0.02)
+    optimiser = torch.optim.Adam(model.parameters(), 0.02, fused=True)
     for _ in range(300):
         optimiser.zero_grad()
         (-model.log_prob(x).mean()).backward()

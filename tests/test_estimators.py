@@ -317,7 +317,7 @@ def test_esm_recovers_the_blurred_slope(head: type[Score] | type[Energy], bandwi
     assert esm.noise == (0.0 if isinstance(bandwidth, str) else bandwidth)
     h = esm.kde.bandwidth
     model = head(MLP((1,), (24, 24)), std=1.0, noise=esm.noise)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
     for step in range(200):
         optimizer.zero_grad()

@@ -383,7 +383,7 @@ def test_maximum_likelihood_of_a_free_form_conditional() -> None:
     law = Analytic(1, [0.25, 0.75], [-1.0, 1.0], [0.2, 0.2])
     model = ConditionalScore(MADE((1,), 4, (8,)), hidden=(32, 32), std=1.0, noise=0.2)
     model.likelihood = Quadrature(-3, 3)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
     for _ in range(150):
         optimizer.zero_grad()

@@ -229,7 +229,7 @@ def test_it_recovers_the_slope_at_every_rung(smoothing: float) -> None:
     n, objective = 1000, DSMMultiscale(2.0, 0.2, 4, smoothing)
     clean = STD * torch.randn(n, 2)
     model = NoisyScore(NoisyMLP((2,), 1, (32, 32)), levels=objective.levels, std=1.2)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
     for step in range(250):
         optimizer.zero_grad()

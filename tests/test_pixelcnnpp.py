@@ -53,7 +53,7 @@ def test_exact_causality_in_row_column_channel_order(shape: tuple[int, ...], lev
 def test_causality_survives_initialisation_training_and_dropout() -> None:
     backbone = small((3, 4, 3), dropout=0.3, init="data")
     backbone.initialise(torch.randn(16, 36))
-    optimizer = torch.optim.Adam(backbone.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(backbone.parameters(), lr=0.05, fused=True)
     for _ in range(3):
         optimizer.zero_grad()
         backbone.causal_features(torch.randn(8, 36)).square().sum().backward()

@@ -170,7 +170,7 @@ def test_every_cell_recovers_a_gaussian(objective: Any, head: str) -> None:
     Examples are new in every step: without noise, score matching of a fixed few is at its best in spikes.
     """
     law, model = gaussian_law(2, 1.3, 0.6), SMOOTH[head](2)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2 if head == "energy" else 2e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2 if head == "energy" else 2e-2, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS[head])
     for step in range(STEPS[head]):
         optimizer.zero_grad()

@@ -230,7 +230,7 @@ def test_a_score_network_learns_the_posterior_of_a_linear_encoder(kind: str) -> 
     lower = torch.tensor([[0.8, 0.0], [0.5, 0.6]])
     of_x = torch.tensor([[1.0, -1.0], [0.5, 0.5]])
     objective: Any = CSM() if kind == "conditional" else SSMVR()
-    optimizer = torch.optim.Adam(vae.score_parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(vae.score_parameters(), lr=5e-3, fused=True)
     for step in range(400):
         o_BD = torch.rand(256, 2)
         z_BD = o_BD @ of_x.mT + torch.randn(256, 2) @ lower.mT
@@ -263,7 +263,7 @@ def test_standardised_latents_give_the_scores_of_narrow_posteriors(kind: str) ->
             else:
                 cast(Any, vae.encoder.trunk).of_noise.weight.mul_(0.02)
         objective: Any = CSM() if kind == "conditional" else SSMVR()
-        optimizer = torch.optim.Adam(vae.score_parameters(), lr=3e-3)
+        optimizer = torch.optim.Adam(vae.score_parameters(), lr=3e-3, fused=True)
         for step in range(400):
             draws = Draws.of(0, step, torch.arange(128))
             o_BD = draws.fork("o").uniform(16).round()
