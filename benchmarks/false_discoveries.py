@@ -11,8 +11,6 @@ are on the list. No p-value is below 1 / (kept + 1), so a table of few rows has 
 with the forest, is benchmarks/nonconform_peer.py.
 """
 
-import argparse
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import numpy as np
 import torch
 from adbench import Array, honest, names
 from kept_fits import fitted
-from lines import Line, go_on, lines, mean_with_interval
+from lines import Line, given_to, go_on, lines, mean_with_interval, options
 from outlier_peers import Detector, Scores, forest, neighbours
 from record import ratio_row, write
 
@@ -120,17 +118,13 @@ def summarise() -> None:
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser = options(__doc__, 30, seeds=[1])
     parser.add_argument(
         "--splits", type=Path, help="a folder to write the splits to, for benchmarks/nonconform_peer.py"
     )
-    given = parser.parse_args()
+    given = given_to(parser)
     if given.splits:
         write_splits(given.splits, given.seeds)
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
     go_on(NAME, ({"table": name, "seed": seed} for seed in given.seeds for name in names()), measure, given.minutes)
     summarise()
 

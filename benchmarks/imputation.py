@@ -15,9 +15,7 @@ the share of missing cells whose most probable value is the right one, by others
 half, beside the more frequent value of the column.
 """
 
-import argparse
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -26,7 +24,7 @@ import numpy as np
 import torch
 from adbench import Array, folder
 from any_order_rows import Settings, fitted_rows
-from lines import Line, go_on, lines, mean_with_interval
+from lines import Line, given_to, go_on, lines, mean_with_interval, options
 from numpy.typing import NDArray
 from outlier_peers import likeliest_mixture
 from record import Row, ratio_row, write
@@ -216,12 +214,7 @@ def summarise() -> None:
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--minutes", type=float, default=30.0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    given = given_to(options(__doc__, 30, seeds=[0]))
     cases = (
         {"table": table, "seed": seed, "method": method}
         for seed in given.seeds

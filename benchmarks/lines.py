@@ -1,16 +1,41 @@
 """Measurements of one kind, a line of JSON each in docs/benchmarks/NAME.jsonl, which a later call goes on with."""
 
+import argparse
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from record import FOLDER
 
 Case = Mapping[str, str | int]
 Line = dict[str, Any]
 RESAMPLES = 10_000
+
+
+def options(doc: str | None, minutes: float, **numbers: Sequence[int]) -> argparse.ArgumentParser:
+    """Return the options of a measurement: how many minutes it may take, and lists of whole numbers.
+
+    Args:
+        doc: what it measures.
+        minutes: unless others are given.
+        numbers: the lists, unless others are given.
+    """
+    parser = argparse.ArgumentParser(description=doc)
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=list(default))
+    parser.add_argument("--minutes", type=float, default=minutes)
+    return parser
+
+
+def given_to(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return what was given on the command line; torch has one thread from then on, and nothing warns."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    return parser.parse_args()
 
 
 def lines(name: str) -> list[Line]:

@@ -10,24 +10,20 @@ and seeds that they have.
     python benchmarks/outliers_adbench.py --seeds 0 --methods 'AutoEncoder (PyOD)' 'DeepSVDD (PyOD)' DTE-C
 """
 
-import argparse
-import json
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from adbench import Array, honest, names
 from deep_peers import DEEP
 from kept_fits import fitted
-from lines import mean_with_interval
+from lines import Line, given_to, go_on, lines, mean_with_interval, options
 from outlier_peers import PEERS, Scores
-from record import FOLDER, Row, ratio_row, write
+from record import Row, ratio_row, write
 from sklearn.metrics import roc_auc_score
 
-OURS, LINES, LARGEST = "ScoreDensity", FOLDER / "outliers_adbench.jsonl", 1e300
+NAME, OURS, LARGEST = "outliers_adbench", "ScoreDensity", 1e300
 RESAMPLES = 10_000
 Found = dict[tuple[str, int, str], float]
 
@@ -45,46 +41,19 @@ def scoring(method: str, x_ND: Array, seed: int) -> tuple[Scores, float]:
     return scores, time.process_time() - started
 
 
-def lines() -> Iterator[dict[str, Any]]:
-    """Yield what was measured already."""
-    if LINES.is_file():
-        yield from map(json.loads, LINES.read_text().splitlines())
-
-
-def measure(name: str, seed: int, method: str) -> dict[str, Any]:
+def measure(table: str, seed: int, method: str) -> Line:
     """Return the AUROC of a method on a table, and its processor time."""
-    table = honest(name, seed)
-    scores, fit_seconds = scoring(method, table.train_ND, seed)
+    split = honest(table, seed)
+    scores, fit_seconds = scoring(method, split.train_ND, seed)
     started = time.process_time()
-    score_N = np.nan_to_num(scores(table.test_ND), posinf=LARGEST).clip(-LARGEST, LARGEST)
+    score_N = np.nan_to_num(scores(split.test_ND), posinf=LARGEST).clip(-LARGEST, LARGEST)
     return {
-        "table": name,
-        "seed": seed,
-        "method": method,
-        "auroc": round(float(roc_auc_score(table.odd_N, score_N)), 5),
-        "fit_seconds": round(fit_seconds, 2),
-        "score_seconds": round(time.process_time() - started, 2),
-        "rows": len(table.train_ND),
-        "columns": table.train_ND.shape[1],
+        "auroc": float(roc_auc_score(split.odd_N, score_N)),
+        "fit_seconds": fit_seconds,
+        "score_seconds": time.process_time() - started,
+        "rows": len(split.train_ND),
+        "columns": split.train_ND.shape[1],
     }
-
-
-def go_on(seeds: list[int], minutes: float, methods: Sequence[str]) -> None:
-    """Measure what is not there yet, until the time is over."""
-    ends, done = time.monotonic() + 60 * minutes, {(one["table"], one["seed"], one["method"]) for one in lines()}
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for seed in seeds:
-        for name in names():
-            for method in methods:
-                if (name, seed, method) in done:
-                    continue
-                if time.monotonic() > ends:
-                    print("the time is over: the same command goes on")
-                    return
-                found = measure(name, seed, method)
-                with LINES.open("a") as file:
-                    file.write(json.dumps(found) + "\n")
-                print(" ".join(map(str, found.values())), flush=True)
 
 
 def table_of(found: Found, seeds: list[int]) -> Array:
@@ -108,7 +77,7 @@ def gap(auroc_MST: Array, ours: int, other: int) -> list[float]:
 
 def summarise() -> None:
     """Print the means over the seeds that have all tables, and write them."""
-    found = {(one["table"], one["seed"], one["method"]): one["auroc"] for one in lines()}
+    found = {(one["table"], one["seed"], one["method"]): one["auroc"] for one in lines(NAME)}
     have = {seed for _, seed, _ in found}
     seeds = sorted(s for s in have if all((name, s, method) in found for name in names() for method in METHODS))
     if not seeds:
@@ -133,7 +102,7 @@ def summarise() -> None:
         ratio_row(f"ADBench: mean AUROC of {labels[best]} - ours, {len(seeds)} seeds", behind, -0.01),
         ratio_row("ADBench: mean rank, ours - that of the best peer", (rank_S[ours] - rank_S[least]).tolist(), 0.0),
     ]
-    write("outliers_adbench", rows, torch.device("cpu"), **numbers, **beside_deep(found))
+    write(NAME, rows, torch.device("cpu"), **numbers, **beside_deep(found))
 
 
 def beside_deep(found: Found) -> dict[str, dict[str, float]]:
@@ -161,20 +130,22 @@ def beside_deep(found: Found) -> dict[str, dict[str, float]]:
 
 def _seconds(method: str, seeds: list[int]) -> dict[str, float]:
     """Return the median processor time of a fit and of scoring, seconds."""
-    mine = [one for one in lines() if one["method"] == method and one["seed"] in seeds]
+    mine = [one for one in lines(NAME) if one["method"] == method and one["seed"] in seeds]
     return {key: float(np.median([one[key] for one in mine])) for key in ("fit_seconds", "score_seconds")}
 
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--minutes", type=float, default=45.0)
+    parser = options(__doc__, 45, seeds=[0, 1, 2, 3, 4])
     parser.add_argument("--methods", nargs="+", choices=(*METHODS, *DEEP), default=list(METHODS))
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    go_on(given.seeds, given.minutes, given.methods)
+    given = given_to(parser)
+    cases = (
+        {"table": name, "seed": seed, "method": method}
+        for seed in given.seeds
+        for name in names()
+        for method in given.methods
+    )
+    go_on(NAME, cases, measure, given.minutes)
     summarise()
 
 

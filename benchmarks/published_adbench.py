@@ -18,16 +18,14 @@ worth, by KNN: `semi` with the inliers shuffled before they are halved, `semi` o
 inliers that equal a training row, and both.
 """
 
-import argparse
 import csv
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from adbench import Array, SplitTable, folder, names, standardised
-from lines import Line, go_on, lines, mean_with_interval
+from lines import Line, given_to, go_on, lines, mean_with_interval, options
 from outlier_peers import Detector, Scores, forest, neighbours
 from record import Row, ratio_row, write
 from sklearn.metrics import roc_auc_score
@@ -178,15 +176,11 @@ def rows_of(name: str) -> int:
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, 30, seeds=[0])
     parser.add_argument("--protocol", choices=PROTOCOLS, nargs="+", default=list(PROTOCOLS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", help="of those there are, these")
-    parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--faults", action="store_true", help="what the faults of the protocol are worth, by KNN")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    given = given_to(parser)
     cases = (
         {"table": name, "seed": seed, "protocol": protocol, "method": method}
         for protocol in (("semi", SHUFFLED, ONE_SIDE, BOTH) if given.faults else given.protocol)

@@ -10,16 +10,14 @@ regression). Real rows are those that trained, as published, or those held out, 
 against real, both halves of the held-out rows, says what 1 looks like.
 """
 
-import argparse
 import time
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from adbench import Array, folder
 from any_order_rows import Settings, fitted_rows
-from lines import Line, go_on, lines
+from lines import Line, given_to, go_on, lines, options
 from record import Row, ratio_row, write
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -97,12 +95,7 @@ def summarise() -> None:
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--minutes", type=float, default=20.0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    given = given_to(options(__doc__, 20, seeds=[0]))
     go_on(NAME, ({"seed": seed} for seed in given.seeds), measure, given.minutes)
     summarise()
 

@@ -11,15 +11,13 @@ bandwidth of the kernels is the likeliest for a fifth of the training rows, with
 they stand on all. `ScoreDensity` has its defaults, which keep a tenth of the rows for p-values.
 """
 
-import argparse
-import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from adbench import Array, honest, names
 from kept_fits import fitted
-from lines import Line, go_on, lines, mean_with_interval
+from lines import Line, given_to, go_on, lines, mean_with_interval, options
 from outlier_peers import likeliest_mixture
 from record import ratio_row, write
 from scipy.spatial.distance import cdist
@@ -133,12 +131,7 @@ def summarise() -> None:
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--minutes", type=float, default=30.0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    given = given_to(options(__doc__, 30, seeds=[1]))
     go_on(NAME, ({"table": name, "seed": seed} for seed in given.seeds for name in names()), measure, given.minutes)
     summarise()
 

@@ -10,11 +10,9 @@ read. AUROC: of minus the log-density of clean test rows, beside `ScoreDensity.s
 `outlier_score`, which adds nearest rows and sizes of scores.
 """
 
-import argparse
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +20,7 @@ import numpy as np
 import torch
 from adbench import Array, honest
 from kept_fits import fitted
-from lines import Line, go_on, lines
+from lines import Line, given_to, go_on, lines, options
 from record import Row, ratio_row, write
 from sklearn.metrics import roc_auc_score
 from table_densities import MOST, NOISE, noisy
@@ -95,12 +93,7 @@ def summarise() -> None:
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2])
-    parser.add_argument("--minutes", type=float, default=20.0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    given = given_to(options(__doc__, 20, seeds=[2]))
     cases = (
         {"table": table, "seed": seed, "method": method}
         for seed in given.seeds

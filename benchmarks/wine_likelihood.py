@@ -13,16 +13,14 @@ mixture of full Gaussians (1 to 16, BIC) as in benchmarks/outlier_peers.py: on c
 convolved with the noise exactly.
 """
 
-import argparse
 import time
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from adbench import Array
 from any_order_rows import Settings, fitted_rows, log_density
-from lines import Line, go_on, lines, mean_with_interval
+from lines import Line, given_to, go_on, lines, mean_with_interval, options
 from outlier_peers import likeliest_mixture
 from record import Row, ratio_row, write
 from scipy.special import logsumexp
@@ -92,12 +90,7 @@ def summarise() -> None:
 
 def main() -> None:
     """Measure for some minutes, then summarise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
-    parser.add_argument("--minutes", type=float, default=60.0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+    given = given_to(options(__doc__, 60, folds=list(range(FOLDS))))
     go_on(NAME, ({"colour": colour, "fold": fold} for fold in given.folds for colour in EONADE), measure, given.minutes)
     summarise()
 
