@@ -44,6 +44,7 @@ ADDED: dict[tuple[str, str], float | str | None] = {
     ("task", "rough"): False,
     ("task", "samples"): None,
     ("task", "features"): None,
+    ("sampler", "order"): 1,
 }
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
@@ -99,7 +100,7 @@ def what_counts(config: Config) -> Config:
     later = {
         "likelihood": likelihood,
         "latent": _counted("latent", config.get("latent")),
-        "sampler": config.get("sampler") if draws else None,
+        "sampler": _counted("sampler", config.get("sampler")) if draws else None,
     }
     return {**counted, **{section: part for section, part in later.items() if part}}
 

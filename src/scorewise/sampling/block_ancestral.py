@@ -1,23 +1,20 @@
 """Blocks by ancestral sampling of their diffusion, with one evaluation of the head a step."""
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import Annotated
 
 from torch import Generator, Tensor
 
-from scorewise.noise import normal_like
 from scorewise.ranges import Between, Count, PositiveNumber, within_ranges
-from scorewise.sampling.blockwise import FromNoise, Raising, Slope
+from scorewise.sampling.blockwise import FromNoise, Slope
+from scorewise.sampling.multistep import Raising, multistep
 
 
 class BlockAncestral(FromNoise):
     """Steps of second order below the next level and back up with fresh noise, one evaluation of the head each.
 
-    The mean of a block without noise, m = q - sigma dq/dsigma, is taken to be linear in log sigma through its last two
-    values (DPM-Solver++(2M), Lu et al. 2022); the part of the noise that is fresh is that of the ancestral sampler of
-    a variance-exploding diffusion (Song et al. 2021). Fresh noise corrects errors of the steps before.
+    They are those of `multistep`, with a block's mean without noise m = q - sigma dq/dsigma. Fresh noise corrects
+    errors of the steps before.
 
     Args:
         steps: per block.
@@ -51,18 +48,8 @@ class BlockAncestral(FromNoise):
         self, levels: Sequence[float], slope: Slope, q_Bm: Tensor, generator: Generator | None, raising: Raising
     ) -> Tensor:
         """Return what the sampler makes of a block at the first level at the last, shape of q."""
-        before: tuple[float, Tensor] | None = None
-        for high, low in itertools.pairwise(levels):
-            last = low == levels[-1]
-            fresh = 0.0 if last else self.eta * low * math.sqrt(1 - (low / high) ** 2)
-            under = math.sqrt(low**2 - fresh**2)
-            clean_Bm = mean_Bm = q_Bm - high * slope(q_Bm, high)
-            if before is not None:
-                level, earlier_Bm = before
-                mean_Bm = clean_Bm + math.log(high / low) / (2 * math.log(level / high)) * (clean_Bm - earlier_Bm)
-            before = high, clean_Bm
-            q_Bm = under / high * q_Bm + (1 - under / high) * mean_Bm
-            if fresh:
-                q_Bm = q_Bm + fresh * normal_like(q_Bm, generator)
-                raising(under, low)
-        return q_Bm
+
+        def clean(q_Bm: Tensor, level: float) -> Tensor:
+            return q_Bm - level * slope(q_Bm, level)
+
+        return multistep(clean, q_Bm, levels, self.eta, generator, raising)

@@ -24,6 +24,7 @@ from scorewise.sampling.block_filling import (
     padded,
     score_of,
 )
+from scorewise.sampling.multistep import Raising, untold
 
 M = TypeVar("M", bound=InBlocks)
 """The models that a sampler draws from."""
@@ -31,8 +32,6 @@ LARGEST_CHURN = math.sqrt(2) - 1
 """Of the noise that a step may add, in noise levels (Karras et al. 2022, algorithm 2)."""
 Slope = Callable[[Tensor, float], Tensor]
 """From a block at a noise level to dq/dsigma, shape of the block."""
-Raising = Callable[[float, float], None]
-"""Told of a level that noise raises, and to which."""
 
 
 class Blockwise(Told, ABC, Generic[M]):
@@ -125,7 +124,7 @@ class FromNoise(Blockwise[NoisyBlockScores], ABC):
             return -level * score_of(model, c_B1F, level)(q_Bm)
 
         q_Bm = centre_Bm + width * normal_like(centre_Bm, generator)
-        return self.descend(self.ladder(model), slope, q_Bm, generator, _untold)
+        return self.descend(self.ladder(model), slope, q_Bm, generator, untold)
 
     def draw_rest(
         self, model: NoisyBlockScores, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor, generator: Generator | None
@@ -169,10 +168,6 @@ class FromNoise(Blockwise[NoisyBlockScores], ABC):
         gap, (centre_Bm, _) = top**2 - smallest**2, _start(model, c_B1F, x_Bm.shape[1])
         found = moments_of(score_of(model, c_B1F, top), centre_Bm, gap)
         return log_density_of_known(found, x_Bm, known_m, gap, (smallest / top) ** 2)
-
-
-def _untold(_high: float, _raised: float) -> None:
-    """Be told of a level that noise raises, with nothing that depends on it."""
 
 
 def _start(model: NoisyBlockScores, c_B1F: Tensor, size: int) -> tuple[Tensor, float]:

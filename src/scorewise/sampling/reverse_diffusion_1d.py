@@ -1,6 +1,7 @@
 """One-dimensional reverse diffusion, one dimension after the other."""
 
 import itertools
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor
@@ -8,9 +9,10 @@ from torch import Generator, Tensor
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.capabilities.roles import CausalLadder
 from scorewise.noise import geometric_ladder, normal_like
-from scorewise.ranges import Count, Whole, within_ranges
+from scorewise.ranges import Between, Count, Whole, within_ranges
 from scorewise.sampling.ancestral import Ancestral
 from scorewise.sampling.langevin import langevin
+from scorewise.sampling.multistep import multistep
 
 
 class ReverseDiffusion1d(Ancestral[CausalLadder]):
@@ -28,6 +30,7 @@ class ReverseDiffusion1d(Ancestral[CausalLadder]):
     Args:
         steps: levels that it goes through, per dimension.
         settle: steps of Langevin dynamics at the largest level, each of a tenth of sigma^2.
+        order: 1 for the steps above, 2 for those of `multistep`, of which a fifth to a tenth is as good.
 
     Example:
         >>> from scorewise.backbones import MADE
@@ -42,24 +45,22 @@ class ReverseDiffusion1d(Ancestral[CausalLadder]):
     needs = (NoisyConditionalScoreModel,)
 
     @within_ranges
-    def __init__(self, steps: Count = 200, settle: Whole = 50) -> None:
-        self.steps, self.settle = steps, settle
+    def __init__(self, steps: Count = 200, settle: Whole = 50, order: Annotated[int, Between(1, 2)] = 1) -> None:
+        self.steps, self.settle, self.order = steps, settle, order
 
     def draw_block(self, model: CausalLadder, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return one draw per context from the law with the smallest noise, shape (n, block)."""
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + (model.std**2 + ladder[0] ** 2) ** 0.5 * normal_like(q_BD, generator)
-        top_BD = torch.full_like(q_BD, ladder[0])
-        q_BD = langevin(
-            lambda q: model.noisy_conditional_score(q, c_BDF, top_BD),
-            q_BD,
-            0.1 * ladder[0] ** 2,
-            self.settle,
-            generator,
-        )
+
+        def score(q_BD: Tensor, level: float) -> Tensor:
+            return model.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, level))
+
+        q_BD = langevin(lambda q: score(q, ladder[0]), q_BD, 0.1 * ladder[0] ** 2, self.settle, generator)
+        if self.order == 2:
+            return multistep(lambda q, level: q + level**2 * score(q, level), q_BD, ladder, 1.0, generator)
         for high, low in itertools.pairwise(ladder):
             removed = high**2 - low**2
-            s_BD = model.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, high))
-            q_BD = q_BD + removed * s_BD + low / high * removed**0.5 * normal_like(q_BD, generator)
+            q_BD = q_BD + removed * score(q_BD, high) + low / high * removed**0.5 * normal_like(q_BD, generator)
         return q_BD
