@@ -121,7 +121,8 @@ def distinct(z_ND: Tensor) -> tuple[Tensor, Tensor]:
 def _held_out(twin_N: Tensor) -> Tensor:
     """Return which distinct rows are held out, shape (G,): the first ones, none of few.
 
-    A row with so many twins that twice its share would be held out with it is not among them.
+    A row that is there more than twice as often as rows are on average is fitted: with a few such rows most of a table
+    would be held out.
     """
     count_G = twin_N.bincount()
     most = 0 if len(count_G) < 10 else min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(count_G))))
