@@ -33,6 +33,7 @@ class TrueNoisy(nn.Module):
         self.laws = {level: law.smoothed(level) for level in levels}
         self.levels, self.noise, self.dims = levels, levels[-1], law.means_KD.shape[1]
         self.mean, self.scale = torch.tensor(0.0), torch.tensor(math.hypot(std, self.noise))
+        self.std = std
 
     def noisy_score(self, x_BD: Tensor, sigma_B: Tensor) -> Tensor:
         s_BD = torch.empty_like(x_BD)
@@ -199,12 +200,22 @@ def test_the_minimum_at_every_rung(smoothing: float) -> None:
     assert objective.held_out(model, x, draws(n)).std() < 0.6 * one.std()
 
 
+def test_weighed_by_edm_every_level_counts_alike() -> None:
+    objective = DSMMultiscale(8.0, 0.3, 4, 0.3, weight="edm")
+    model = TrueNoisy(gaussian_law(DIMS, STD), objective.levels, STD)
+    x = STD * torch.randn(20_000, DIMS) + 0.3 * smoothing_noise(draws(20_000), torch.empty(20_000, DIMS))
+    found = objective.per_level(model, x, draws(20_000)).mean(1)
+    torch.testing.assert_close(found, torch.full((4,), DIMS / 2), rtol=0.015, atol=0)
+
+
 def test_the_target_is_the_clean_example() -> None:
     """At the smallest level, which the smoothing has reached, nothing is added and the target is not zero."""
     objective = DSMMultiscale(1.0, None, 3, smoothing=0.3)
     clean, z = torch.randn(5, DIMS), smoothing_noise(draws(5), torch.empty(5, DIMS))
 
     class Recorder(nn.Module):
+        std = STD
+
         def noisy_score(self, x_BD: Tensor, sigma_B: Tensor) -> Tensor:
             seen.append(x_BD)
             return -(x_BD - clean) / sigma_B[:, None].square()

@@ -67,7 +67,8 @@ def same_results(one: Path, two: Path) -> None:
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(value, last[1][part][name]) for name, value in last[0].get(part, {}).items())
     assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
-    apart = {"seconds": 0, "versions": {}}  # of the code too, which somebody may be writing meanwhile
+    # versions are of the code too, which somebody may be writing meanwhile
+    apart = {"seconds": 0, "processor_seconds": 0, "versions": {}}
     summaries = [json.loads((folder / "summary.json").read_text()) | apart for folder in (one, two)]
     assert summaries[0] == summaries[1]
 

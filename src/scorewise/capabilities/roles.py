@@ -66,6 +66,14 @@ class Levelled(Protocol):
         """The noise levels, from the largest down to the smallest."""
 
 
+class Spread(Protocol):
+    """Knows how wide the data is."""
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of the clean data."""
+
+
 class Contextual(Scaled, Protocol):
     """Gives one context per dimension, which sees only what comes before it in the order."""
 
@@ -112,6 +120,10 @@ class JointNoisyScore(Scaled, Levelled, NoisyScoreModel, Protocol):
     """A model of the joint score at every noise level."""
 
 
+class JointLadder(Spread, NoisyScoreModel, Protocol):
+    """The same, as an objective asks it."""
+
+
 class Pushed(Scaled, FlowDensity, Protocol):
     """A model of what an invertible map makes of normal numbers."""
 
@@ -124,12 +136,8 @@ class CausalNoisyScore(Causal, NoisyConditionalScoreModel, Protocol):
     """A causal model of conditional scores at every noise level."""
 
 
-class CausalLadder(CausalNoisyScore, Levelled, Protocol):
+class CausalLadder(CausalNoisyScore, Levelled, Spread, Protocol):
     """The same, with the ladder of its levels."""
-
-    @property
-    def std(self) -> float:
-        """The standard deviation of the clean data."""
 
 
 class CausalProposal(Causal, ProposalModel, Protocol):
@@ -168,9 +176,5 @@ class BlockScores(InBlocks, BlockScoreModel, Protocol):
     """A model of scores of blocks."""
 
 
-class NoisyBlockScores(InBlocks, Levelled, NoisyBlockScoreModel, Protocol):
+class NoisyBlockScores(InBlocks, Levelled, Spread, NoisyBlockScoreModel, Protocol):
     """A model of scores of blocks at every noise level."""
-
-    @property
-    def std(self) -> float:
-        """The standard deviation of the clean data."""

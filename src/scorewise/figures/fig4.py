@@ -22,12 +22,16 @@ from scorewise.quality import ColourDistance, Distance, ReferenceImages, describ
 SPLIT: Split = "test"
 BOUNDS = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
 CHANNELS = ("red", "green", "blue")
+BLOCKS, ONE_BY_ONE = "Blocks, denoising", "PixelCNN++, CSM"
+"""Trainings in blocks of patches and in one dimension at a time."""
 Quality = Mapping[str, Any]
 
 
 @final
 class Fig4(Figure):
     """Samples of every training, named "<backbone>, <objective>", compared with the clean test images.
+
+    "Blocks, denoising" is a model of blocks of patches (see the documentation of blocks).
 
     Args:
         samples: of each model.
@@ -171,7 +175,12 @@ def counts(fid: Quality) -> str:
 
 def claims(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
     """Return what FID, KID and mean colours by training show, beside those of other real images and of pixels."""
-    return [*_of_objectives(measured, bounds), *_of_backbones(measured), _of_pixels(measured, bounds)]
+    return [
+        *_of_objectives(measured, bounds),
+        *_of_backbones(measured),
+        *_of_blocks(measured),
+        _of_pixels(measured, bounds),
+    ]
 
 
 def _parts(measured: Mapping[str, Quality], place: int) -> list[str]:
@@ -204,6 +213,12 @@ def _of_backbones(measured: Mapping[str, Quality]) -> list[Claim]:
         for objective in _parts(measured, 1)
     }
     return [_lower("deep", a, b, objective=objective) for objective, (a, b) in pairs.items() if a and b]
+
+
+def _of_blocks(measured: Mapping[str, Quality]) -> list[Claim]:
+    """Return whether blocks of patches are better than one dimension at a time, where both were trained."""
+    blocks, one = measured.get(BLOCKS), measured.get(ONE_BY_ONE)
+    return [_lower("blocks", blocks, one, other=ONE_BY_ONE)] if blocks and one else []
 
 
 def _of_pixels(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> Claim:

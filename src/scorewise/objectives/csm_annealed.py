@@ -11,11 +11,10 @@ from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives.conditional import BlockwiseObjective
 from scorewise.objectives.log_normal import LogNormalLevels
-from scorewise.objectives.multiscale import Multiscale
+from scorewise.objectives.multiscale import WEIGHTS, Multiscale, beside_sigma2
 from scorewise.ranges import Count, OneOf, Position, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
-WEIGHTS = ("sigma2", "edm")
 
 
 class CSMAnnealed(BlockwiseObjective[CausalLadder], Multiscale[CausalLadder]):
@@ -35,9 +34,8 @@ class CSMAnnealed(BlockwiseObjective[CausalLadder], Multiscale[CausalLadder]):
         draws: of level and noise per context, over which the loss is averaged: contexts are the dear part.
         log_mean, log_std: draw the logarithm of levels from this Gaussian, cut to the ladder (Karras et al. 2022, table
             1, whose levels are in standard deviations of the data); log_mean None: log-uniformly.
-        weight: sigma2; or edm, sigma^2 (sigma^2 + std^2) / std^2 with the std of the data, by which the target of the
-            network counts alike at every level (Karras et al. 2022, table 1). Levels far above the data, where the
-            context says most, hardly count by sigma2.
+        weight: sigma2, or edm, see `multiscale.beside_sigma2`: levels far above the data hardly count by sigma2, and
+            there the context says most.
 
     Raises:
         ValueError: no such target, or a law of levels that hardly touches the ladder, or see `Multiscale`.
@@ -128,8 +126,7 @@ class CSMAnnealed(BlockwiseObjective[CausalLadder], Multiscale[CausalLadder]):
         return 0.5 * (self._weights(model, sigma_MBD) * residual_MBD.square()).sum(-1).mean(0)
 
     def _weights(self, model: CausalLadder | NoisyBlockScores, sigma: Tensor) -> Tensor:
-        """Return what the loss is weighted by beside sigma^2, shape of sigma."""
-        return (sigma.square() + model.std**2) / model.std**2 if self.weight == "edm" else torch.ones_like(sigma)
+        return beside_sigma2(self.weight, sigma, model)
 
     def _noisy(self, x_BD: Tensor, sigma_MBD: Tensor, draws: Draws) -> Tensor:
         z_MBD = draws.fork("query").normal(self.draws, x_BD.shape[1], dtype=x_BD.dtype).transpose(0, 1)

@@ -6,9 +6,27 @@ from abc import ABC
 import torch
 from torch import Tensor
 
+from scorewise.capabilities.roles import Spread
 from scorewise.noise import Draws, geometric_ladder
 from scorewise.objectives.objective import M, Objective
 from scorewise.ranges import Count, PositiveNumber, within_ranges
+
+WEIGHTS = ("sigma2", "edm")
+"""Of the levels: sigma^2, or that times (sigma^2 + std^2) / std^2 with the std of the data."""
+
+
+def beside_sigma2(weight: str, sigma: Tensor, model: Spread) -> Tensor:
+    """Return what a weight of levels has beside sigma^2, shape of sigma.
+
+    By edm the target of a network in EDM form counts alike at every level (Karras et al. 2022, table 1). By sigma2
+    levels far above the data hardly count.
+
+    Args:
+        weight: one of WEIGHTS.
+        sigma: levels.
+        model: knows the standard deviation of the clean data.
+    """
+    return (sigma.square() + model.std**2) / model.std**2 if weight == "edm" else torch.ones_like(sigma)
 
 
 class Multiscale(Objective[M], ABC):

@@ -1,7 +1,6 @@
 """What happens around training steps: averaging, saving, stopping and sample grids."""
 
 import signal
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from scorewise.data.datamodule import Batches
 from scorewise.errors import Stopped, UserError
+from scorewise.run.elapsed import Elapsed
 from scorewise.run.lightning_internals import (
     average_due,
     averaged_model,
@@ -86,21 +86,16 @@ class ResumePoint(Checkpoint):
         self.path, self.every_n_steps, self.table, self.identity = path, every_n_steps, table, identity
         self.asked: int | None = None
         self.before: dict[int, Any] = {}
-        self.earlier, self.started = 0.0, time.monotonic()
+        self.elapsed = Elapsed()
         self.saved_step = 0
-
-    @property
-    def seconds(self) -> float:
-        """How long the run has taken, before it was resumed included."""
-        return self.earlier + time.monotonic() - self.started
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds that the run has taken so far, the table as it is, and whose they are."""
-        return {"seconds": self.seconds, "table": self.table.text(), "identity": self.identity}
+        return {**self.elapsed.seconds(), "table": self.table.text(), "identity": self.identity}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the seconds that the run had taken when it was saved, and its table."""
-        self.earlier = float(state_dict["seconds"])
+        self.elapsed.restore(state_dict)
         if "table" in state_dict:  # releases before 0.2 did not keep it
             self.table.restore(state_dict["table"])
 

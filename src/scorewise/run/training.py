@@ -208,7 +208,7 @@ class TrainingRun:
         return finite_metrics(metrics | dict(self.task.found().intervals))
 
     @rank_zero_only
-    def finish(self, metrics: dict[str, float], seconds: float) -> None:
+    def finish(self, metrics: dict[str, float], seconds: dict[str, float]) -> None:
         """Write weights and summary, then draw the pictures."""
         model = self.task.model.eval()
         if self.config["train"]:
@@ -228,7 +228,7 @@ class TrainingRun:
             "tags": self.stored["tags"],
             "steps": self.trainer.global_step if self.config["train"] else before.get("steps"),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "seconds": round(seconds, 1) if self.config["train"] else before.get("seconds"),
+            **{name: round(of, 1) if self.config["train"] else before.get(name) for name, of in seconds.items()},
             "metrics": metrics or before.get("metrics", {}),
             "conventions": meant(meanings, metrics or before.get("metrics", {})),
             **({"data": remarks} if remarks else {}),
@@ -284,7 +284,7 @@ def train_run(
                 folder.begin(training.stored if config["train"] else None, again)
                 if config["train"]:
                     training.fit()
-                seconds = training.resume_point.seconds
+                seconds = training.resume_point.elapsed.seconds()
                 metrics = training.test() if config["test"] else {}
                 training.finish(metrics, seconds)
             exit_code = 0

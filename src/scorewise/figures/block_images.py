@@ -1,0 +1,262 @@
+"""Images by blocks of every size at equal training time: FID, KID, nats and what sampling costs, over seeds."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from scorewise.comparison.seeds import Mean, mean_of
+from scorewise.data.source import Split
+from scorewise.figures.bench import Bench
+from scorewise.figures.figure import Figure
+from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.noisy_copies import noisy_copies
+from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.heads.block_model import BlockModel
+from scorewise.heads.noisy_block_score import NoisyBlockScore
+from scorewise.likelihood.block_flow_ode import BlockFlowODE
+from scorewise.likelihood.joint_flow import JointFlow
+from scorewise.plots import grid
+from scorewise.quality import ReferenceImages, describe, draw, eight_bits
+
+SPLIT: Split = "test"
+AT_ONCE = 16
+"""Images whose likelihood is computed together."""
+BOUNDS = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
+MEASURES = {"fid": 2, "kid": 4, "nats": 1, "seconds": 1}
+"""What is measured of every training, with its digits; less is better."""
+Found = Mapping[str, Sequence[float]]
+"""The values of a training by measure, one per seed."""
+
+
+@final
+class BlockImages(Figure):
+    """Models of images in blocks of b dimensions, from b = 1 to the joint score, of one law and one training time.
+
+    The law is the data with the noise of `data.smoothing`, which every likelihood is of, by the probability flow: of
+    blocks with exact traces, of the joint score with random projections. Samples are by the sampler of every training,
+    denoised. The steps of the trainings are set so that all take the same processor time on one core; what they took
+    stands in the table. Patches are of one transformer over patches; the noise is drawn as often per context as makes
+    the head's work per image alike. One dimension at a time has contexts by a causal convolutional network instead,
+    since a transformer over as many positions as there are pixels would make a few dozen steps in that time.
+
+    Args:
+        samples: of each training.
+        batch: drawn together.
+        images: of the test split that the likelihood is of.
+        steps: of the flow.
+        checked: of these images, with twice the steps.
+        probes: random projections for the trace of the joint score.
+        middle: the training that is compared with the first and the last.
+        most_time: the share of the first one's processor time for samples that it may take.
+        extractor, epochs: see `FinishedRun.extractor`.
+        subsets, subset_size: of KID.
+        shown: samples of each in the picture.
+    """
+
+    def __init__(
+        self,
+        samples: int,
+        batch: int,
+        images: int,
+        steps: int,
+        checked: int,
+        probes: int,
+        middle: str,
+        most_time: float,
+        extractor: str | None = None,
+        epochs: int | None = None,
+        subsets: int = 100,
+        subset_size: int = 500,
+        shown: int = 25,
+    ) -> None:
+        self.samples, self.batch, self.images, self.steps, self.checked = samples, batch, images, steps, checked
+        self.probes, self.middle, self.most_time = probes, middle, most_time
+        self.extractor, self.epochs = extractor, epochs
+        self.subsets, self.subset_size, self.shown = subsets, subset_size, shown
+
+    def measure(self, bench: Bench) -> Results:
+        """Return what was found by size of block, with intervals over seeds."""
+        source, extractor = bench.first.source, bench.first.extractor(self.extractor, self.epochs)
+        told = {"samples": self.samples, "extractor": extractor.hash, "subsets": [self.subsets, self.subset_size]}
+        compared = ReferenceImages(extractor, source, SPLIT, self.subsets, self.subset_size, seed=0)
+        bounds = bench.once("bounds", told, partial(self._bounds, compared))
+        found: dict[str, dict[str, list[float]]] = {}
+        shown: dict[str, Any] = {}
+        errors: dict[str, dict[str, float]] = {}
+        by_image: dict[str, list[np.ndarray[Any, Any]]] = {}
+        for name, run in [(name, run) for name, runs in bench.runs.items() for run in runs]:
+            label = f"{name}-{run.seed}"
+            drawn = bench.once_of(
+                run, f"quality-{label}", {**told, "batch": self.batch}, partial(self._quality, run, compared)
+            )
+            flow = {"images": self.images, "steps": self.steps, "checked": self.checked, "probes": self.probes}
+            nats = bench.once_of(run, f"nats-{label}", flow, partial(self._nats, run))
+            values = {**drawn, "nats": float(np.mean(nats["nats"])), "spent": run.summary["processor_seconds"]}
+            bench.say(f"  {label}: " + ", ".join(f"{which} {values[which]:.4g}" for which in MEASURES))
+            for which in (*MEASURES, "spent"):
+                found.setdefault(name, {}).setdefault(which, []).append(values[which])
+            shown.setdefault(name, np.asarray(drawn["shown"], dtype=np.uint8))
+            by_image.setdefault(name, []).append(np.asarray(nats["nats"]))
+            errors.setdefault(name, {key: nats[key] for key in ("error", "steps_error", "trace_error")})
+        sizes = {name: size_of(run) for name, run in bench.firsts.items()}
+        rows = [self._row(name, sizes[name], found[name], errors[name], bench) for name in found]
+        rows += [[BOUNDS[which], "", *bounds[which], *([""] * 7)] for which in BOUNDS]
+        nats_N = {name: np.mean(of, axis=0) for name, of in by_image.items()}
+        spent = [value for of in found.values() for value in of["spent"]]
+        return Results(
+            [ResultTable("blocks", rows, seeds=len(bench.runs[self.middle]))],
+            claims(found, self.middle, self.most_time, sizes, nats_N),
+            {
+                "hash": extractor.hash,
+                "accuracy": 100 * (extractor.accuracy or 0),
+                "noise": float(bench.first.model.noise),
+                "least": min(spent),
+                "most": max(spent),
+            },
+            data={"found": found, "sizes": sizes, "floor": bounds["floor"][0]},
+            arrays={"shown": shown},
+        )
+
+    def _bounds(self, compared: ReferenceImages) -> dict[str, list[Any]]:
+        both = {"floor": compared.floor(self.samples), "pixels": compared.pixels(self.samples)}
+        return {which: [round(one["fid"].value, 2), round(one["kid"].value, 4)] for which, one in both.items()}
+
+    def _quality(self, run: FinishedRun, compared: ReferenceImages) -> dict[str, Any]:
+        model = run.model
+        begun = time.process_time()
+        x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)
+        seconds = (time.process_time() - begun) * 1000 / self.samples
+        images_BCHW = eight_bits(x_BD, compared.source.shape)
+        of = compared.of(images_BCHW, describe(model, denoise=True))
+        found = {name: of[name].value for name in ("fid", "kid")}
+        return {**found, "seconds": seconds, "shown": images_BCHW[: self.shown].tolist()}
+
+    def _nats(self, run: FinishedRun) -> dict[str, Any]:
+        """Return - log q of every image and, of the first ones, how far twice the steps are."""
+        model, source = run.model, run.source
+        clean_BD = source.examples(SPLIT, torch.arange(self.images), -1, 0)
+        x_BD = noisy_copies(clean_BD, float(model.noise), 1)
+        blocks, joint = BlockFlowODE(self.steps), JointFlow(self.steps, self.probes)
+
+        def log_q(few_BD: torch.Tensor, finer: int) -> tuple[torch.Tensor, torch.Tensor]:
+            if isinstance(model, NoisyBlockScore):
+                value_B = blocks.unchecked_log_prob(model, few_BD, finer)[0].double()
+                return value_B, torch.zeros_like(value_B)
+            return joint.log_prob(model, few_BD, torch.Generator().manual_seed(0), finer)
+
+        with torch.no_grad():
+            parts = [log_q(few_BD, 1) for few_BD in x_BD.split(AT_ONCE)]
+            few_BD = x_BD[: min(self.checked, AT_ONCE)]
+            apart_B = log_q(few_BD, 2)[0] - log_q(few_BD, 1)[0]
+        nats_B, trace_B = -torch.cat([value for value, _ in parts]), torch.cat([error for _, error in parts])
+        return {
+            "nats": nats_B.tolist(),
+            "error": float(nats_B.std()) / self.images**0.5,
+            "steps_error": float(apart_B.abs().mean()),
+            "trace_error": float(trace_B.square().mean().sqrt()) / self.images**0.5,
+        }
+
+    def _row(self, name: str, b: int, found: Found, errors: Mapping[str, float], bench: Bench) -> list[Any]:
+        summary, model = bench.firsts[name].summary, bench.firsts[name].model
+        rests = f"{errors['steps_error']:.2g}" + (f", {errors['trace_error']:.2g}" if errors["trace_error"] else "")
+        return [
+            name,
+            b,
+            *(said(found[which], digits) for which, digits in MEASURES.items() if which != "seconds"),
+            rests,
+            said(found["seconds"], MEASURES["seconds"]),
+            type(model.backbone).__name__,
+            f"{summary['parameters']:,}",
+            f"{summary['steps']:,}",
+            said(found["spent"], 0),
+        ]
+
+    def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
+        """Draw FID, nats and seconds against b, every seed a dot, and samples of every size below."""
+        found, sizes, shown = data["found"], data["sizes"], data["shown"]
+        canvas.set_size_inches(13, 6.4)
+        places = canvas.add_gridspec(2, 3 * len(shown), height_ratios=[1, 1])
+        panels = ("fid", "nats", "seconds")
+        for i, which in enumerate(panels):
+            axes = canvas.add_subplot(places[0, i * len(shown) : (i + 1) * len(shown)])
+            self._curve(axes, found, sizes, which, text)
+            if which == "fid":
+                axes.axhline(data["floor"], color="grey", ls=":", lw=1, label=text.panels["floor"])
+                axes.legend(frameon=False, fontsize=8)
+        for i, (name, images) in enumerate(shown.items()):
+            axes = canvas.add_subplot(places[1, 3 * i : 3 * (i + 1)])
+            axes.imshow(grid(images / 127.5 - 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(f"{name}: b = {sizes[name]}", fontsize=9)
+            axes.set_axis_off()
+        canvas.suptitle(text.title, fontsize=11)
+
+    def _curve(self, axes: Axes, found: Mapping[str, Found], sizes: Mapping[str, int], which: str, text: Text) -> None:
+        means = {name: mean_of(of[which]) for name, of in found.items()}
+        axes.plot([sizes[name] for name in means], [mean.mean for mean in means.values()], "-", color="C0", lw=1)
+        for name, mean in means.items():
+            axes.plot([sizes[name]] * mean.n, found[name][which], "o", ms=4, color="C0", alpha=0.6)
+            if mean.n > 1:
+                axes.vlines(sizes[name], mean.low, mean.high, color="C0", lw=1.5)
+        axes.set(xscale="log", xlabel="b", title=text.panels[which])
+        axes.title.set_fontsize(9)
+        axes.set_xticks(list(sizes.values()), [str(b) for b in sizes.values()])
+        axes.minorticks_off()
+        if which != "nats":
+            axes.set_yscale("log")
+        axes.grid(alpha=0.25)
+
+
+def size_of(run: FinishedRun) -> int:
+    """Return b: the dimensions of a block, or all of them where there are no blocks."""
+    model = run.model
+    return int(model.blocks.size if isinstance(model, BlockModel) else model.dims)
+
+
+def said(values: Sequence[float], digits: int) -> str:
+    """Return a mean with its interval over seeds."""
+    return _interval(mean_of(values), digits)
+
+
+def _interval(mean: Mean, digits: int) -> str:
+    return f"{mean.mean:,.{digits}f}" + (f" [{mean.low:,.{digits}f}, {mean.high:,.{digits}f}]" if mean.n > 1 else "")
+
+
+def claims(
+    found: Mapping[str, Found],
+    middle: str,
+    most_time: float,
+    sizes: Mapping[str, int],
+    nats_N: Mapping[str, np.ndarray[Any, Any]],
+) -> list[Claim]:
+    """Return whether blocks are better than either end, seed by seed, and cheaper than one dimension at a time.
+
+    A claim holds where the whole interval over seeds does; of a single seed, where its value does.
+
+    Args:
+        found: by training.
+        middle: the training that is compared with the first and the last.
+        most_time: see `BlockImages`.
+        sizes: b of every training.
+        nats_N: of every image by training, the mean over seeds.
+    """
+    first, *_, last = found
+    judged = []
+    for which in ("fid", "nats"):
+        for other in (first, last):
+            less = mean_of([a - b for a, b in zip(found[middle][which], found[other][which], strict=True)])
+            facts = {"b": sizes[middle], "other": sizes[other], "measured": _interval(less, MEASURES[which])}
+            if which == "nats":
+                apart_N = nats_N[middle] - nats_N[other]
+                facts["of_images"] = float(apart_N.std(ddof=1)) / len(apart_N) ** 0.5
+            judged.append(Claim(which, (less.high if less.n > 1 else less.mean) < 0, **facts))
+    pairs = zip(found[middle]["seconds"], found[first]["seconds"], strict=True)
+    share = mean_of([a / b for a, b in pairs])
+    facts = {"b": sizes[middle], "other": sizes[first], "measured": _interval(share, 2)}
+    judged.append(Claim("time", (share.high if share.n > 1 else share.mean) <= most_time, **facts))
+    return judged
