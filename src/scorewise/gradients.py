@@ -27,6 +27,11 @@ class Derivatives(NamedTuple):
     backbone: int
 
 
+def inside_transform() -> bool:
+    """Return whether a transform of torch.func differentiates what is computed now; torch has no public word for it."""
+    return bool(torch._C._are_functorch_transforms_active())
+
+
 @contextmanager
 def gradient_scope(x: Tensor) -> Iterator[None]:
     """Return a scope in which inputs like x can be differentiated, whatever scope the caller is in.
@@ -69,7 +74,7 @@ def score_of_log_density(log_density: Callable[[Tensor], Tensor], x_BD: Tensor) 
     keep = _wants_graph()
     with gradient_scope(x_BD):
         x = x_BD.clone() if x_BD.is_inference() else x_BD
-        if torch._C._are_functorch_transforms_active():  # where no tensor can be made a leaf
+        if inside_transform():  # where no tensor can be made a leaf
             score: Tensor = torch.func.grad(lambda y_BD: log_density(y_BD).sum())(x)
             return score if keep else score.detach()
         # A node of its own: what else was computed from x is held fixed. A fifth faster than torch.func.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scorewise.backbones.staircase import Staircase
+from scorewise.gradients import inside_transform
 from scorewise.ranges import OneOf
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -99,7 +100,7 @@ class MaskedLinear(nn.Linear):
             return functional.linear(h, self.weight, self.bias)
         device = h.device.type
         # Blocks save arithmetic, of which an accelerator has enough; torch.func's transforms see through products only.
-        if device != "cpu" or torch._C._are_functorch_transforms_active():
+        if device != "cpu" or inside_transform():
             return functional.linear(h, self.weight * self.mask, self.bias)
         weight: Tensor = self.weight
         bias: Tensor = self.bias

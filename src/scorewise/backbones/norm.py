@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from scorewise.gradients import inside_transform
+
 
 class LayerNorm(nn.LayerNorm):
     """`torch.nn.LayerNorm`, by its formula where function transforms differentiate it.
@@ -14,7 +16,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, h: Tensor) -> Tensor:
         """Return the features less their mean, by their deviation, scaled and shifted, shape of h."""
-        if not torch._C._are_functorch_transforms_active():
+        if not inside_transform():
             return super().forward(h)
         centred = h - h.mean(-1, keepdim=True)
         return centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + self.eps) * self.weight + self.bias

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scorewise.backbones.dropout import drop, mask_generator
 from scorewise.backbones.norm import LayerNorm
+from scorewise.gradients import inside_transform
 from scorewise.ordering import Ordering
 from scorewise.ranges import Between, Count, Whole, within_ranges
 
@@ -208,7 +209,7 @@ class Transformer(nn.Module):
 
 def differentiated(u_BD: Tensor) -> bool:
     """Return whether derivatives in the input may be asked for."""
-    return u_BD.requires_grad or torch._C._are_functorch_transforms_active()
+    return u_BD.requires_grad or inside_transform()
 
 
 class TransformerStream:

@@ -20,13 +20,9 @@ class BlockEnergy(BlockModel):
     need not be (see `capabilities.BlockScoreModel`): every block has a proper density up to a constant of its context.
 
     Args:
-        backbone: features of blocks, or causal features; their width is the size of a context vector.
-        block: see `BlockModel`.
-        hidden: width of the shared network.
-        layers: its residual layers.
+        backbone, block, context, mean, std, noise: see `BlockModel`.
+        hidden, layers: of the shared network, see `BlockNetwork`.
         activation: smooth, since the score is a derivative.
-        context: numbers per context vector; must be the backbone's width.
-        mean, std, noise: of the data, see `Model`.
 
     Raises:
         ValueError: unknown activation, or see `BlockModel`.
@@ -55,9 +51,7 @@ class BlockEnergy(BlockModel):
         std: float = 1.0,
         noise: float = 0.0,
     ) -> None:
-        super().__init__(backbone, block=block, mean=mean, std=std, noise=noise)
-        if context is not None and context != self.backbone.width:
-            raise ValueError(f"context={context}, but the backbone gives {self.backbone.width} features per block")
+        super().__init__(backbone, block=block, context=context, mean=mean, std=std, noise=noise)
         self.net = BlockNetwork(self.blocks.size, self.backbone.width, hidden, layers, activation, out=1)
 
     @staticmethod

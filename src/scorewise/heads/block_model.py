@@ -27,10 +27,11 @@ class BlockModel(Model, ABC):
         backbone: features of blocks, or causal features, of which the first dimension of a block has the block's.
         block: how many dimensions along the backbone's order make a block, or the sizes of all blocks; None: the
             backbone's own blocks.
+        context: numbers per context vector; None: the backbone's width, which it must be.
         mean, std, noise: of the data, see `Model`.
 
     Raises:
-        ValueError: blocks that do not cut the order, or other ones than the backbone's own.
+        ValueError: blocks that do not cut the order, or other ones than the backbone's own; another context.
     """
 
     needs = (BlockFeatures, CausalFeatures)
@@ -41,6 +42,7 @@ class BlockModel(Model, ABC):
         backbone: nn.Module,
         *,
         block: int | Sequence[int] | None = None,
+        context: int | None = None,
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,
@@ -51,6 +53,8 @@ class BlockModel(Model, ABC):
         of_blocks = isinstance(self.backbone, BlockFeatures)
         if of_blocks and block is not None:
             raise ValueError(f"head.block={block}, but the backbone has blocks of its own: use head.block=null")
+        if context is not None and context != self.backbone.width:
+            raise ValueError(f"context={context}, but the backbone gives {self.backbone.width} features per block")
         self.ordering = ordering if block is None else ordering.in_blocks(block)
         self.blocks = Blocks(self.ordering)
 

@@ -17,14 +17,10 @@ class BlockScore(BlockModel):
     With blocks of one dimension it models what `ConditionalScore` does, with one block the joint score.
 
     Args:
-        backbone: features of blocks, or causal features; their width is the size of a context vector.
-        block: see `BlockModel`.
-        hidden: width of the shared network.
-        layers: its residual layers.
+        backbone, block, context, mean, std, noise: see `BlockModel`.
+        hidden, layers: of the shared network, see `BlockNetwork`.
         activation: smooth for objectives that differentiate the score in its query.
         form: raw, denoiser, edm or auto (see `forms`).
-        context: numbers per context vector; must be the backbone's width.
-        mean, std, noise: of the data, see `Model`.
 
     Raises:
         ValueError: unknown activation or form, or see `BlockModel`.
@@ -54,9 +50,7 @@ class BlockScore(BlockModel):
         std: float = 1.0,
         noise: float = 0.0,
     ) -> None:
-        super().__init__(backbone, block=block, mean=mean, std=std, noise=noise)
-        if context is not None and context != self.backbone.width:
-            raise ValueError(f"context={context}, but the backbone gives {self.backbone.width} features per block")
+        super().__init__(backbone, block=block, context=context, mean=mean, std=std, noise=noise)
         self.form = ScoreForm(form, std, noise)
         self.net = BlockNetwork(self.blocks.size, self.backbone.width, hidden, layers, activation)
 

@@ -22,14 +22,10 @@ class NoisyBlockScore(WithLikelihood, BlockModel):
     smallest level only. Trained by denoising it is a diffusion model per token (Li et al. 2024).
 
     Args:
-        backbone: features of blocks, or causal features; their width is the size of a context vector.
-        levels: of noise, from the largest down to the smallest.
-        block: see `BlockModel`.
-        hidden: width of the shared network.
-        layers: its residual layers.
+        backbone, block, context, mean, std, noise: see `BlockModel`.
+        levels: of noise, from the largest down to the smallest, which is the noise.
+        hidden, layers: of the shared network, see `BlockNetwork`.
         activation: smooth for objectives that differentiate the score in its query.
-        context: numbers per context vector; must be the backbone's width.
-        mean, std, noise: of the data, see `Model`; noise is the smallest level.
 
     Raises:
         ValueError: no levels, or see `BlockModel`.
@@ -62,11 +58,9 @@ class NoisyBlockScore(WithLikelihood, BlockModel):
         std: float = 1.0,
         noise: float = 0.0,
     ) -> None:
-        super().__init__(backbone, block=block, mean=mean, std=std, noise=noise)
+        super().__init__(backbone, block=block, context=context, mean=mean, std=std, noise=noise)
         if not levels or min(levels) <= 0:
             raise ValueError(f"levels={list(levels)} must be positive noise levels, at least one")
-        if context is not None and context != self.backbone.width:
-            raise ValueError(f"context={context}, but the backbone gives {self.backbone.width} features per block")
         self.levels, self.std = tuple(levels), std
         self.middle = 0.5 * (math.log(levels[0]) + math.log(levels[-1]))
         self.half_range = max(0.5 * (math.log(levels[0]) - math.log(levels[-1])), 1.0)

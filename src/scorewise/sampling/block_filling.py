@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -14,9 +14,6 @@ from scorewise.noise import uniform_like
 class Fills(Protocol):
     """A sampler as the filling sees it."""
 
-    particles: int
-    weighs: ClassVar[bool]
-
     def draw_block(self, model: Any, c_B1F: Tensor, size: int, generator: Generator | None) -> Tensor:
         """Return a draw of a block of some size, shape (n, size)."""
 
@@ -25,11 +22,22 @@ class Fills(Protocol):
     ) -> Tensor:
         """Return a draw of what is not known of a block given the rest of it, shape (n, size)."""
 
-    def log_density_of(self, model: Any, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor) -> Tensor:
-        """Return the log-density of what is known of a block, shape (n,)."""
-
     def tick(self, share: float) -> None:
         """Tell which share is done."""
+
+
+@runtime_checkable
+class Weighs(Protocol):
+    """A sampler that has the density of what it draws too, and so can heed what is known after what is not.
+
+    Args:
+        particles: draws per example that are weighed.
+    """
+
+    particles: int
+
+    def log_density_of(self, model: Any, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor) -> Tensor:
+        """Return the log-density of what is known of a block given its context, shape (n,)."""
 
 
 def fill_in(sampler: Fills, model: InBlocks, x_BD: Tensor, known_D: Tensor, generator: Generator | None) -> Tensor:
@@ -54,25 +62,26 @@ def fill_in(sampler: Fills, model: InBlocks, x_BD: Tensor, known_D: Tensor, gene
     known = [known_D[list(block)] for block in blocks]
     first = next((number for number, known_m in enumerate(known) if not bool(known_m.all())), len(blocks))
     later = any(bool(known_m.any()) for known_m in known[first + 1 :])
-    if later and not sampler.weighs:
+    weigher = sampler if later and isinstance(sampler, Weighs) else None
+    if later and weigher is None:
         raise ValueError(
             f"block {first} of the model's order is not known and later ones are, and {type(sampler).__name__} has no "
             "density to weigh draws by: train with an order that begins with the known ones"
         )
-    if later and sampler.particles == 1:
+    if weigher is not None and weigher.particles == 1:
         raise ValueError(
             f"the known dimensions are not whole blocks at the beginning of the model's order: block {first} of it is "
             "not known and later ones are, which weigh several draws by their density: set model.sampler.particles to "
             "32, say, or train with an order that begins with the known ones"
         )
-    many = sampler.particles if later else 1
+    many = 1 if weigher is None else weigher.particles
     x_BD, log_w_NP = x_BD.repeat_interleave(many, 0), x_BD.new_zeros(len(x_BD), many, dtype=torch.float64)
     stream = model.context_stream()
     c_B1F = stream.start(len(x_BD))
     for number, (block, known_m) in enumerate(zip(blocks, known, strict=True)):
         dims = list(block)
-        if later and number > first and bool(known_m.any()):
-            log_w_NP = log_w_NP + sampler.log_density_of(model, c_B1F, x_BD[:, dims], known_m).reshape(log_w_NP.shape)
+        if weigher is not None and number > first and bool(known_m.any()):
+            log_w_NP = log_w_NP + weigher.log_density_of(model, c_B1F, x_BD[:, dims], known_m).reshape(log_w_NP.shape)
             if _uneven(log_w_NP):
                 x_BD, log_w_NP = _resampled(x_BD, log_w_NP, generator), torch.zeros_like(log_w_NP)
                 stream, c_B1F = _contexts_up_to(model, x_BD, number)

@@ -4,7 +4,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Annotated, ClassVar, Generic
+from typing import Annotated, Generic
 
 import torch
 from torch import Generator, Tensor
@@ -37,9 +37,6 @@ Slope = Callable[[Tensor, float], Tensor]
 class Blockwise(Told, ABC, Generic[M]):
     """A sampler that draws every block given those before it, with one context evaluation per block."""
 
-    weighs: ClassVar[bool] = False
-    particles: int = 1
-
     @abstractmethod
     def draw_block(self, model: M, c_B1F: Tensor, size: int, generator: Generator | None) -> Tensor:
         """Return a draw of a block of some size with the given contexts, shape (n, size)."""
@@ -55,10 +52,6 @@ class Blockwise(Told, ABC, Generic[M]):
             known_m: boolean, which these are.
             generator: of the draws.
         """
-
-    def log_density_of(self, model: M, c_B1F: Tensor, x_Bm: Tensor, known_m: Tensor) -> Tensor:
-        """Return the log-density of what is known of a block given its context, (n,), where the sampler `weighs`."""
-        raise NotImplementedError
 
     def draw(self, model: M, n: int, generator: Generator | None) -> Tensor:
         """Return n examples, shape (n, D)."""
@@ -93,7 +86,6 @@ class FromNoise(Blockwise[NoisyBlockScores], ABC):
     """
 
     needs = (NoisyBlockScoreModel,)
-    weighs = True
 
     def __init__(self, steps: int, rho: float, particles: int) -> None:
         self.steps, self.rho, self.particles = steps, rho, particles
