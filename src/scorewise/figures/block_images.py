@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, final
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
@@ -15,18 +14,13 @@ from scorewise.data.source import Split
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
-from scorewise.figures.noisy_copies import noisy_copies
+from scorewise.figures.flow_nats import FlowNats
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.heads.block_model import BlockModel
-from scorewise.heads.noisy_block_score import NoisyBlockScore
-from scorewise.likelihood.block_flow_ode import BlockFlowODE
-from scorewise.likelihood.joint_flow import JointFlow
 from scorewise.plots import grid
 from scorewise.quality import ReferenceImages, describe, draw, eight_bits
 
 SPLIT: Split = "test"
-AT_ONCE = 16
-"""Images whose likelihood is computed together."""
 BOUNDS = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
 MEASURES = {"fid": 2, "kid": 4, "nats": 1, "seconds": 1}
 """What is measured of every training, with its digits; less is better."""
@@ -48,10 +42,7 @@ class BlockImages(Figure):
     Args:
         samples: of each training.
         batch: drawn together.
-        images: of the test split that the likelihood is of.
-        steps: of the flow.
-        checked: of these images, with twice the steps.
-        probes: random projections for the trace of the joint score.
+        flow: images of the test split, steps, checked and probes of their likelihood, see `FlowNats`.
         middle: the training that is compared with the first and the last.
         most_time: the share of the first one's processor time for samples that it may take.
         extractor, epochs: see `FinishedRun.extractor`.
@@ -63,10 +54,7 @@ class BlockImages(Figure):
         self,
         samples: int,
         batch: int,
-        images: int,
-        steps: int,
-        checked: int,
-        probes: int,
+        flow: Mapping[str, int],
         middle: str,
         most_time: float,
         extractor: str | None = None,
@@ -75,9 +63,8 @@ class BlockImages(Figure):
         subset_size: int = 500,
         shown: int = 25,
     ) -> None:
-        self.samples, self.batch, self.images, self.steps, self.checked = samples, batch, images, steps, checked
-        self.probes, self.middle, self.most_time = probes, middle, most_time
-        self.extractor, self.epochs = extractor, epochs
+        self.samples, self.batch, self.flow = samples, batch, FlowNats(**flow)
+        self.middle, self.most_time, self.extractor, self.epochs = middle, most_time, extractor, epochs
         self.subsets, self.subset_size, self.shown = subsets, subset_size, shown
 
     def measure(self, bench: Bench) -> Results:
@@ -95,15 +82,14 @@ class BlockImages(Figure):
             drawn = bench.once_of(
                 run, f"quality-{label}", {**told, "batch": self.batch}, partial(self._quality, run, compared)
             )
-            flow = {"images": self.images, "steps": self.steps, "checked": self.checked, "probes": self.probes}
-            nats = bench.once_of(run, f"nats-{label}", flow, partial(self._nats, run))
+            nats = bench.once_of(run, f"nats-{label}", vars(self.flow), partial(self.flow.of, run, SPLIT))
             values = {**drawn, "nats": float(np.mean(nats["nats"])), "spent": run.summary["processor_seconds"]}
             bench.say(f"  {label}: " + ", ".join(f"{which} {values[which]:.4g}" for which in MEASURES))
             for which in (*MEASURES, "spent"):
                 found.setdefault(name, {}).setdefault(which, []).append(values[which])
             shown.setdefault(name, np.asarray(drawn["shown"], dtype=np.uint8))
             by_image.setdefault(name, []).append(np.asarray(nats["nats"]))
-            errors.setdefault(name, {key: nats[key] for key in ("error", "steps_error", "trace_error")})
+            errors.setdefault(name, {key: nats[key] for key in ("steps_error", "trace_error")})
         sizes = {name: size_of(run) for name, run in bench.firsts.items()}
         rows = [self._row(name, sizes[name], found[name], errors[name], bench) for name in found]
         rows += [[BOUNDS[which], "", *bounds[which], *([""] * 7)] for which in BOUNDS]
@@ -113,6 +99,7 @@ class BlockImages(Figure):
             [ResultTable("blocks", rows, seeds=len(bench.runs[self.middle]))],
             claims(found, self.middle, self.most_time, sizes, nats_N),
             {
+                **vars(self.flow),
                 "hash": extractor.hash,
                 "accuracy": 100 * (extractor.accuracy or 0),
                 "noise": float(bench.first.model.noise),
@@ -136,31 +123,6 @@ class BlockImages(Figure):
         of = compared.of(images_BCHW, describe(model, denoise=True))
         found = {name: of[name].value for name in ("fid", "kid")}
         return {**found, "seconds": seconds, "shown": images_BCHW[: self.shown].tolist()}
-
-    def _nats(self, run: FinishedRun) -> dict[str, Any]:
-        """Return - log q of every image and, of the first ones, how far twice the steps are."""
-        model, source = run.model, run.source
-        clean_BD = source.examples(SPLIT, torch.arange(self.images), -1, 0)
-        x_BD = noisy_copies(clean_BD, float(model.noise), 1)
-        blocks, joint = BlockFlowODE(self.steps), JointFlow(self.steps, self.probes)
-
-        def log_q(few_BD: torch.Tensor, finer: int) -> tuple[torch.Tensor, torch.Tensor]:
-            if isinstance(model, NoisyBlockScore):
-                value_B = blocks.unchecked_log_prob(model, few_BD, finer)[0].double()
-                return value_B, torch.zeros_like(value_B)
-            return joint.log_prob(model, few_BD, torch.Generator().manual_seed(0), finer)
-
-        with torch.no_grad():
-            parts = [log_q(few_BD, 1) for few_BD in x_BD.split(AT_ONCE)]
-            few_BD = x_BD[: min(self.checked, AT_ONCE)]
-            apart_B = log_q(few_BD, 2)[0] - log_q(few_BD, 1)[0]
-        nats_B, trace_B = -torch.cat([value for value, _ in parts]), torch.cat([error for _, error in parts])
-        return {
-            "nats": nats_B.tolist(),
-            "error": float(nats_B.std()) / self.images**0.5,
-            "steps_error": float(apart_B.abs().mean()),
-            "trace_error": float(trace_B.square().mean().sqrt()) / self.images**0.5,
-        }
 
     def _row(self, name: str, b: int, found: Found, errors: Mapping[str, float], bench: Bench) -> list[Any]:
         summary, model = bench.firsts[name].summary, bench.firsts[name].model
