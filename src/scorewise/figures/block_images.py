@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
@@ -42,7 +43,8 @@ class BlockImages(Figure):
     Args:
         samples: of each training.
         batch: drawn together.
-        flow: images of the test split, steps, checked and probes of their likelihood, see `FlowNats`.
+        flow: images of the test split, steps, checked and probes of their likelihood, see `FlowNats`, and joint_steps,
+            in place of steps, of the joint score.
         middle: the training that is compared with the first and the last.
         most_time: the share of the first one's processor time for samples that it may take.
         extractor, epochs: see `FinishedRun.extractor`.
@@ -63,7 +65,8 @@ class BlockImages(Figure):
         subset_size: int = 500,
         shown: int = 25,
     ) -> None:
-        self.samples, self.batch, self.flow = samples, batch, FlowNats(**flow)
+        self.samples, self.batch, self.joint_steps = samples, batch, flow["joint_steps"]
+        self.flow = FlowNats(**{name: value for name, value in flow.items() if name != "joint_steps"})
         self.middle, self.most_time, self.extractor, self.epochs = middle, most_time, extractor, epochs
         self.subsets, self.subset_size, self.shown = subsets, subset_size, shown
 
@@ -82,7 +85,8 @@ class BlockImages(Figure):
             drawn = bench.once_of(
                 run, f"quality-{label}", {**told, "batch": self.batch}, partial(self._quality, run, compared)
             )
-            nats = bench.once_of(run, f"nats-{label}", vars(self.flow), partial(self.flow.of, run, SPLIT))
+            flow = self.flow if isinstance(run.model, BlockModel) else replace(self.flow, steps=self.joint_steps)
+            nats = bench.once_of(run, f"nats-{label}", vars(flow), partial(flow.of, run, SPLIT))
             values = {**drawn, "nats": float(np.mean(nats["nats"])), "spent": run.summary["processor_seconds"]}
             bench.say(f"  {label}: " + ", ".join(f"{which} {values[which]:.4g}" for which in MEASURES))
             for which in (*MEASURES, "spent"):
@@ -100,6 +104,7 @@ class BlockImages(Figure):
             claims(found, self.middle, self.most_time, sizes, nats_N),
             {
                 **vars(self.flow),
+                "joint_steps": self.joint_steps,
                 "hash": extractor.hash,
                 "accuracy": 100 * (extractor.accuracy or 0),
                 "noise": float(bench.first.model.noise),
