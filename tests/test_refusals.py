@@ -58,6 +58,12 @@ OF_RUNS = [
     ("sample", "run=one n=0", "n=0 must be a whole number of at least 1."),
     ("sample", "run=one seed=1e30", "seed=1e+30 must be a whole number of at least 0."),
     ("sample", "run=one m=3", "m is no setting of Scorewise"),
+    (
+        "sample",
+        "run=one sampler=exact",
+        "sampler is no setting of sample, which takes the sampler of the run: give it to train",
+    ),
+    ("eval", "run=one backbone.hidden=3", "backbone.hidden is no setting of eval, which takes the backbone of the run"),
     ("sample", "run=one denoise=2", "denoise=2 must be true or false."),
     ("sample", "run=nowhere", "nowhere is not a folder"),
     ("sample", "run=nowhere hydra.run.dir=here/it/is", "nowhere is not a folder"),

@@ -83,8 +83,10 @@ def _unknown_key(key: str, command: str) -> str:
     root, _, rest = key.partition(".")
     groups, main = catalog.groups(), catalog.settings_beside_groups(command)
     top, own = sorted({*groups, *main}), main.get(root)
-    if root in groups and isinstance(own, dict) and root not in catalog.default_options(command):  # it is the run's
-        return f"{key} is no setting of {command}: there is {' and '.join(f'{root}.{name}' for name in own)}"
+    if root in groups and root not in catalog.default_options(command):  # it is the run's
+        if isinstance(own, dict):
+            return f"{key} is no setting of {command}: there is {' and '.join(f'{root}.{name}' for name in own)}"
+        return f"{key} is no setting of {command}, which takes the {root} of the run: give it to train"
     if root not in top or not rest:
         return f"{key} is no setting of Scorewise{_close(root, top) or ': the groups are ' + ', '.join(groups) + '.'}"
     settings = {name: set(option) - {"_target_"} for name, option in catalog.options(root).items()}
