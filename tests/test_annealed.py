@@ -185,18 +185,26 @@ def test_annealing_gets_the_weights_of_separated_modes_right() -> None:
     assert abs(plain - 0.8) > 0.05, "without annealing the weights are those of the starting point"
 
 
+def width_error(x: Tensor) -> float:
+    """Return how far the variance of the right mode is from what it should be, relatively."""
+    return abs(float(x[x > 0].var()) / 1.25 - 1)
+
+
+def has_weights_and_means(x: Tensor) -> None:
+    """Hold the weights and means of both modes."""
+    assert abs(float((x > 0).double().mean()) - 0.8) < 0.015
+    assert abs(float(x[x > 0].mean()) - 4) < 0.03
+    assert abs(float(x[x < 0].mean()) + 4) < 0.06
+
+
 def test_reverse_diffusion_draws_the_smallest_level() -> None:
     """The right weights, means and widths of separated modes, and the bias of few steps gone with many."""
     model: Any = KnownMixture(geometric_ladder(8.0, 0.5, 10))
     widths = []
     for steps in (8, 200):
         model.sampler = ReverseDiffusion1d(steps)
-        x = model.sample(20_000, torch.Generator().manual_seed(0))
-        right = x[x > 0]
-        widths.append(abs(float(right.var()) / 1.25 - 1))
-    assert abs(float((x > 0).double().mean()) - 0.8) < 0.015
-    assert abs(float(right.mean()) - 4) < 0.03
-    assert abs(float(x[x < 0].mean()) + 4) < 0.06
+        widths.append(width_error(x := model.sample(20_000, torch.Generator().manual_seed(0))))
+    has_weights_and_means(x)
     assert widths[1] < 0.04 < widths[0]
     with pytest.raises(ValueError, match="must be a whole number of at least 1"):
         ReverseDiffusion1d(0)
@@ -208,12 +216,8 @@ def test_reverse_diffusion_of_second_order_takes_a_sixth_of_the_evaluations() ->
     widths = []
     for order in (1, 2):
         model.sampler = ReverseDiffusion1d(steps=24, settle=16, order=order)
-        x = model.sample(20_000, torch.Generator().manual_seed(0))
-        right = x[x > 0]
-        widths.append(abs(float(right.var()) / 1.25 - 1))
-    assert abs(float((x > 0).double().mean()) - 0.8) < 0.015
-    assert abs(float(right.mean()) - 4) < 0.03
-    assert abs(float(x[x < 0].mean()) + 4) < 0.06
+        widths.append(width_error(x := model.sample(20_000, torch.Generator().manual_seed(0))))
+    has_weights_and_means(x)
     assert widths[1] < 0.03 < widths[0]
     with pytest.raises(ValueError, match="order"):
         ReverseDiffusion1d(order=3)

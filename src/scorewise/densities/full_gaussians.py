@@ -12,8 +12,6 @@ from torch import Generator, Tensor
 
 COMPONENTS = (2, 4, 8, 16)
 """Gaussians of the mixtures that there are, each with more rows than it has columns."""
-MOST = 5000
-"""Rows that a mixture of several is fitted to; of more, so many evenly spaced ones."""
 RIDGE = 0.01
 """Least variance of clean rows, in that of the smoothing: what keeps EM away from single rows."""
 
@@ -74,7 +72,6 @@ class FullGaussians:
 
 
 def mixtures(x_ND: Tensor, smoothing: float, seed: int) -> Sequence[FullGaussians]:
-    """Return mixtures of 2 to 16 Gaussians of rows in random order, as many as there are rows for."""
-    some_ND = x_ND[torch.linspace(0, len(x_ND) - 1, min(len(x_ND), MOST)).long()]
-    enough = [count for count in COMPONENTS if count * (x_ND.shape[1] + 1) <= len(some_ND)]
-    return [FullGaussians.fitted(some_ND, count, smoothing, seed) for count in enough]
+    """Return mixtures of 2 to 16 Gaussians of rows, as many as there are rows for."""
+    enough = [count for count in COMPONENTS if count * (x_ND.shape[1] + 1) <= len(x_ND)]
+    return [FullGaussians.fitted(x_ND, count, smoothing, seed) for count in enough]

@@ -10,8 +10,6 @@ from scorewise.estimators import KDE
 
 WIDTHS = (1.0, 1.5, 2.0, 3.0, 5.0)
 """Of kernels, in standard deviations of the smoothing, which none is narrower than."""
-MOST = 5000
-"""Rows that kernels stand on; of more, so many evenly spaced ones."""
 
 
 @final
@@ -37,6 +35,5 @@ class Kernels:
 
 
 def kernels(x_ND: Tensor, smoothing: float) -> Sequence[Kernels]:
-    """Return kernels of several widths on rows in random order."""
-    kept = torch.linspace(0, len(x_ND) - 1, min(len(x_ND), MOST)).long()
-    return [Kernels(x_ND[kept], smoothing * width) for width in WIDTHS]
+    """Return kernels of several widths on rows."""
+    return [Kernels(x_ND, smoothing * width) for width in WIDTHS]

@@ -31,6 +31,8 @@ LADDER = geometric_ladder(3.0, 0.03, 20)
 """Levels of the noise-conditional score, of which training draws any between the ends."""
 LEAST_FOR_NORMS = 250
 """Rows below which the score of a network is too much theirs to judge other rows by."""
+MOST_FOR_EXPERTS = 5000
+"""Rows that mixtures of Gaussians are fitted to and kernels stand on; of more, so many evenly spaced ones."""
 COPIES = 500
 """Held-out rows with noise of their own by which experts are weighted, at least."""
 
@@ -150,7 +152,8 @@ def _density(fit_ND: Tensor, held_VD: Tensor, recipe: Recipe) -> Experts:
     held_VD = held_VD.repeat(-(-COPIES // len(held_VD)), 1)
     noisy_VD = held_VD + recipe.smoothing * torch.randn(held_VD.shape, generator=generator, dtype=held_VD.dtype)
     gaussian = GaussianRows.fit(fit_ND, ridge=recipe.smoothing**2)
-    others: list[Expert] = [*mixtures(fit_ND, recipe.smoothing, recipe.seed), *kernels(fit_ND, recipe.smoothing)]
+    some_ND = fit_ND[torch.linspace(0, len(fit_ND) - 1, min(len(fit_ND), MOST_FOR_EXPERTS)).long()]
+    others: list[Expert] = [*mixtures(some_ND, recipe.smoothing, recipe.seed), *kernels(some_ND, recipe.smoothing)]
     with torch.no_grad():
         return Experts.weighted([MixedOrders(orders), gaussian], others, noisy_VD)
 
