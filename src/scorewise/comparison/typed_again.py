@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import yaml
@@ -32,8 +33,14 @@ def option_or_class(group: str, target: str) -> str:
 
 def follows(group: str, key: str, value: object, config: Config) -> bool:
     """Return whether a setting is another one by default, and has that one's value, as trainer.max_epochs has."""
-    typed = (option[key] for option in catalog.options(group).values() if key in option)
-    return any("${" in str(one) and _same(_resolved(one, config), value) for one in typed)
+    return any(_same(_resolved(one, config), value) for one in _referring(group, key))
+
+
+@cache
+def _referring(group: str, key: str) -> tuple[str, ...]:
+    """Return what the options of a group have for a setting where that names another setting."""
+    typed = (str(option[key]) for option in catalog.options(group).values() if key in option)
+    return tuple(dict.fromkeys(one for one in typed if "${" in one))
 
 
 def retyped(config: Config) -> str:
