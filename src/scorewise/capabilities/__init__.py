@@ -13,6 +13,7 @@ Conventions, everywhere in Scorewise:
 
 from scorewise.capabilities.blocks import BlockEnergyModel, BlockFeatures, BlockScoreModel, NoisyBlockScoreModel
 from scorewise.capabilities.completion import CompletesRows
+from scorewise.capabilities.folded import FoldedScores
 from scorewise.capabilities.plain_names import PLAIN_NAMES
 from scorewise.capabilities.protocols import (
     CausalFeatures,
@@ -70,6 +71,7 @@ __all__ = [
     "EnergyModel",
     "Features",
     "FlowDensity",
+    "FoldedScores",
     "FusedCSMModel",
     "GivenCausalFeatures",
     "GivenFeatures",

@@ -6,15 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.backbones.tangents import TANGENTS
 from scorewise.heads.examples import of_queries
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import Count, HiddenSizes, within_ranges
 
 
 class NoisyConditionalScore(NumericallyNormalised):
-    """Conditional scores at every noise level: NoisyConditionalScoreModel, and ConditionalScoreModel.
+    """Conditional scores at every noise level: NoisyConditionalScoreModel, ConditionalScoreModel, FoldedScores.
 
     In EDM form (Karras et al. 2022, eq. 7, as a score): with y = q - mean and r = sigma^2 + std^2,
     s = std / (sigma sqrt r) net(y / sqrt r, c, log sigma) - y / r. The context sees the smallest level only (AR-CSM,
@@ -67,9 +69,15 @@ class NoisyConditionalScore(NumericallyNormalised):
         self.of_context = nn.Linear(width, hidden[0])
         self.of_query = nn.Parameter(torch.empty(hidden[0]).uniform_(-1, 1))
         self.of_level = nn.Parameter(torch.empty(hidden[0]).uniform_(-1, 1))
+        self.activation = activation
         self.first = activation_named(activation)
         self.rest = perceptron(hidden, activation)
         self.last = nn.Linear(hidden[-1], 1)
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "noisy_conditional_score" in vars(cls) and "folded" not in vars(cls):
+            cls.folded = None  # type: ignore[method-assign, assignment]  # ours are the parts of another score
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
@@ -91,3 +99,39 @@ class NoisyConditionalScore(NumericallyNormalised):
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the conditional score of the law with the smallest noise, shape of q."""
         return self.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, self.levels[-1]))
+
+    def folded(self, c_BDF: Tensor) -> Tensor:
+        """Return what the first layer has of contexts, shape (..., H)."""
+        folded_BDH: Tensor = self.of_context(c_BDF)
+        return folded_BDH
+
+    def folded_score(self, q_BD: Tensor, folded_BDH: Tensor, level: float) -> Tensor:
+        """Return s_d at one level from what `folded` has of contexts, shape of q; no gradient of anything but q."""
+        to_net, to_query, to_y = self._scales(level)
+        y_BD = q_BD - self.mean
+        h = torch.addcmul(self._of_level(folded_BDH, level), (to_query * y_BD).unsqueeze(-1), self.of_query)
+        net_BD: Tensor = self.last(self.rest(self.first(h))).squeeze(-1)
+        return to_net * net_BD - to_y * y_BD
+
+    def folded_slope(self, q_BD: Tensor, folded_BDH: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Return s_d at one level and ds_d/dq_d, both of the shape of q, by tangents; see `folded_score`."""
+        tangent, linear = TANGENTS[self.activation], functional.linear
+        to_net, to_query, to_y = self._scales(level)
+        y_BD = q_BD - self.mean
+        a = torch.addcmul(self._of_level(folded_BDH, level), (to_query * y_BD).unsqueeze(-1), self.of_query)
+        h, slope = tangent(a)
+        t = slope.mul_(to_query * self.of_query)
+        middle = list(self.rest.parameters())
+        for weight, bias in zip(middle[::2], middle[1::2], strict=True):
+            h, slope = tangent(linear(h, weight, bias))
+            t = slope.mul_(linear(t, weight))
+        net_BD, dnet_BD = self.last(h).squeeze(-1), linear(t, self.last.weight).squeeze(-1)
+        return to_net * net_BD - to_y * y_BD, to_net * dnet_BD - to_y
+
+    def _scales(self, level: float) -> tuple[float, float, float]:
+        """Return what the network, its query and y are multiplied with in the score, see the class."""
+        r = level**2 + self.std**2
+        return self.std / (level * math.sqrt(r)), 1 / math.sqrt(r), 1 / r
+
+    def _of_level(self, folded_BDH: Tensor, level: float) -> Tensor:
+        return folded_BDH + (math.log(level) - self.middle) / self.half_range * self.of_level

@@ -7,6 +7,7 @@ from scorewise.likelihood.joint_flow import JointFlow, JointLogProb
 from scorewise.likelihood.likelihood import Likelihood, Normaliser, TailMass
 from scorewise.likelihood.panels import Panels
 from scorewise.likelihood.quadrature import Quadrature
+from scorewise.likelihood.scores_at_levels import ScoresAtLevels
 from scorewise.likelihood.transition import Transition
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Normaliser",
     "Panels",
     "Quadrature",
+    "ScoresAtLevels",
     "TailMass",
     "Transition",
 ]

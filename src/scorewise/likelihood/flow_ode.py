@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -10,11 +9,11 @@ from torch import Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.capabilities.roles import CausalLadder
-from scorewise.gradients import elementwise_derivative
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.likelihood import Likelihood, Share, Values
 from scorewise.likelihood.panels import Panels
 from scorewise.likelihood.quadrature import AT_ONCE
+from scorewise.likelihood.scores_at_levels import ScoresAtLevels
 from scorewise.noise import geometric_ladder
 from scorewise.ranges import AtLeast, Count, within_ranges
 
@@ -31,7 +30,7 @@ class FlowODE(Likelihood[CausalLadder]):
 
     Args:
         steps: Heun steps; two evaluations of the head each, with their derivatives.
-        panels, order: of the quadrature at the largest level; None: as wide as that level.
+        panels, order: of the quadrature at the largest level; None: twice as wide as that level.
         largest_tail, values: see `Likelihood`; the range is that of the panels at the largest level.
 
     Raises:
@@ -72,9 +71,14 @@ class FlowODE(Likelihood[CausalLadder]):
         """Return the normalised conditionals of R contexts at the largest level, by `finer` times the panels."""
         level = model.levels[0]
         half = WIDE * math.hypot(model.std, level)
-        count = math.ceil((self.panels or max(4, math.ceil(2 * half / level))) * finer)
+        count = math.ceil((self.panels or max(4, math.ceil(half / level))) * finer)
         low = model.mean.to(torch.float64) - half
-        return Conditionals.of_score(Panels(low, 2 * half, count, self.order), _at(model, c_RF, level), level)
+        scores = ScoresAtLevels(model, c_RF)
+
+        def score(q_GR: Tensor) -> Tensor:
+            return scores(q_GR.to(c_RF.dtype).expand(-1, len(c_RF)), level)
+
+        return Conditionals.of_score(Panels(low, 2 * half, count, self.order), score, level)
 
     def why(self, model: CausalLadder) -> str:
         """Return why conditionals with much mass outside the range, or without any, have no likelihood."""
@@ -118,50 +122,29 @@ class FlowODE(Likelihood[CausalLadder]):
         top = self.top(model, c_RF)
         self.tell(model, top.outside())
         x_R = top.quantile(u_R).to(c_RF.dtype)
-        ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)
-        for high, low in itertools.pairwise(ladder):
-            x_R, _ = _heun(model, c_RF, x_R, high, low, derivative=False)
+        scores = ScoresAtLevels(model, c_RF)
+        for high, low in itertools.pairwise(geometric_ladder(model.levels[0], model.levels[-1], self.steps + 1)):
+            h = math.log(low / high)
+            k1_R = -(high**2) * scores(x_R, high)
+            k2_R = -(low**2) * scores(x_R + h * k1_R, low)
+            x_R = x_R + 0.5 * h * (k1_R + k2_R)
         return x_R
-
-
-def _at(model: CausalLadder, c_RF: Tensor, level: float) -> Callable[[Tensor], Tensor]:
-    """Return the conditional score at a level, for queries (G, R) or (G, 1)."""
-
-    def score(q_GR: Tensor) -> Tensor:
-        q_GR = q_GR.to(c_RF.dtype).expand(-1, len(c_RF))
-        s_GR: Tensor = model.noisy_conditional_score(q_GR, c_RF, torch.full_like(q_GR, level))
-        return s_GR
-
-    return score
 
 
 def _carried(model: CausalLadder, c_RF: Tensor, x_R: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Return x at the largest level and the slope of that map, NaN where a step is not increasing, shape (R,)."""
+    scores, slope_R = ScoresAtLevels(model, c_RF), torch.ones_like(x_R, dtype=torch.float64)
     ladder = geometric_ladder(model.levels[0], model.levels[-1], steps + 1)[::-1]
-    slope_R = torch.ones_like(x_R, dtype=torch.float64)
     for low, high in itertools.pairwise(ladder):
-        x_R, factor_R = _heun(model, c_RF, x_R, low, high, derivative=True)
+        x_R, factor_R = _heun(scores, x_R, low, high)
         slope_R = slope_R * torch.where(factor_R > 0, factor_R, torch.nan)
     return x_R, slope_R
 
 
-def _heun(
-    model: CausalLadder, c_RF: Tensor, x_R: Tensor, start: float, end: float, derivative: bool
-) -> tuple[Tensor, Tensor]:
-    """Return one Heun step of dx/dlog sigma = - sigma^2 s, and its derivative in x."""
+def _heun(scores: ScoresAtLevels, x_R: Tensor, start: float, end: float) -> tuple[Tensor, Tensor]:
+    """Return one Heun step of dx/dlog sigma = - sigma^2 s, and its derivative in x, in double precision."""
     h = math.log(end / start)
-    k1_R, d1_R = _flow(model, c_RF, x_R, start, derivative)
-    k2_R, d2_R = _flow(model, c_RF, x_R + h * k1_R, end, derivative)
-    factor_R = 1 + 0.5 * h * (d1_R + d2_R * (1 + h * d1_R))
-    return x_R + 0.5 * h * (k1_R + k2_R), factor_R
-
-
-def _flow(model: CausalLadder, c_RF: Tensor, x_R: Tensor, level: float, derivative: bool) -> tuple[Tensor, Tensor]:
-    def velocity(q_R: Tensor) -> Tensor:
-        s_R: Tensor = model.noisy_conditional_score(q_R, c_RF, torch.full_like(q_R, level))
-        return -(level**2) * s_R
-
-    if not derivative:
-        return velocity(x_R), torch.zeros_like(x_R, dtype=torch.float64)
-    v_R, dv_R = elementwise_derivative(velocity, x_R, keep_graph=False)
-    return v_R, dv_R.to(torch.float64)
+    k1_R, d1_R = (-(start**2) * part_R for part_R in scores.with_slope(x_R, start))
+    k2_R, d2_R = (-(end**2) * part_R for part_R in scores.with_slope(x_R + h * k1_R, end))
+    d1_R, d2_R = d1_R.to(torch.float64), d2_R.to(torch.float64)
+    return x_R + 0.5 * h * (k1_R + k2_R), 1 + 0.5 * h * (d1_R + d2_R * (1 + h * d1_R))

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -13,6 +13,7 @@ from scorewise.capabilities.roles import CausalLadder
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.flow_ode import WIDE, FlowODE
 from scorewise.likelihood.panels import Panels
+from scorewise.likelihood.scores_at_levels import ScoresAtLevels
 from scorewise.noise import geometric_ladder
 from scorewise.ranges import AtLeast, within_ranges
 
@@ -74,11 +75,16 @@ class Transition:
     def _of_rows(
         self, model: CausalLadder, x_R: Tensor, c_RF: Tensor, ladder: tuple[float, ...], rules: list[Panels]
     ) -> Tensor:
-        above = FlowODE().top(model, c_RF, finer=2)
+        above = FlowODE().top(model, c_RF, finer=4)
         z_G, log_w_G = above.panels.nodes()[:, 0], _log_weights(above.panels)
         log_q_RG = (above.energy_PmR.flatten(0, 1) - above.log_z_R).T
+        scores = ScoresAtLevels(model, c_RF)
+
+        def score(q_GR: Tensor, level: float) -> Tensor:
+            return scores(q_GR.to(c_RF.dtype).expand(-1, len(c_RF)), level)
+
         for (high, low), panels in zip(itertools.pairwise(ladder), rules, strict=True):
-            here = Conditionals.of_score(panels, _score_at(model, c_RF, low), low)
+            here = Conditionals.of_score(panels, partial(score, level=low), low)
             y_H, log_v_H = panels.nodes()[:, 0], _log_weights(panels)
             energy_RH, variance = here.energy_PmR.flatten(0, 1).T, high**2 - low**2
             kernel_GH = -0.5 * (z_G[:, None] - y_H).square() / variance
@@ -94,12 +100,3 @@ class Transition:
 
 def _log_weights(panels: Panels) -> Tensor:
     return (0.5 * panels.width * panels.w_m).log().repeat(panels.count)
-
-
-def _score_at(model: CausalLadder, c_RF: Tensor, level: float) -> Callable[[Tensor], Tensor]:
-    def score(q_GR: Tensor) -> Tensor:
-        q_GR = q_GR.to(c_RF.dtype).expand(-1, len(c_RF))
-        s_GR: Tensor = model.noisy_conditional_score(q_GR, c_RF, torch.full_like(q_GR, level))
-        return s_GR
-
-    return score

@@ -12,6 +12,7 @@ from scorewise.capabilities.roles import CausalLadder
 from scorewise.likelihood.conditionals import Conditionals
 from scorewise.likelihood.flow_ode import FlowODE
 from scorewise.likelihood.panels import Panels
+from scorewise.likelihood.scores_at_levels import ScoresAtLevels
 from scorewise.noise import geometric_ladder, uniform_like
 from scorewise.ranges import AtLeast, Count, within_ranges
 from scorewise.sampling.ancestral import Ancestral
@@ -58,17 +59,17 @@ class Annealed(Ancestral[CausalLadder]):
         top = rule.top(model, c_RF)
         rule.tell(model, top.outside())
         z_R = top.quantile(uniform_like(c_RF[:, 0], generator))
+        scores = ScoresAtLevels(model, c_RF)
         for high, low in itertools.pairwise(ladder):
             spread = math.sqrt(high**2 - low**2)
-            z_R = self._posterior(model, c_RF, z_R, low, spread).quantile(uniform_like(c_RF[:, 0], generator))
+            z_R = self._posterior(scores, z_R, low, spread).quantile(uniform_like(c_RF[:, 0], generator))
         return z_R.to(c_BDF.dtype).reshape(c_BDF.shape[:2])
 
-    def _posterior(self, model: CausalLadder, c_RF: Tensor, z_R: Tensor, level: float, spread: float) -> Conditionals:
+    def _posterior(self, scores: ScoresAtLevels, z_R: Tensor, level: float, spread: float) -> Conditionals:
         """Return q_level(y) N(z; y, spread^2), normalised over y."""
 
         def score(q_GR: Tensor) -> Tensor:
-            y_GR = q_GR.to(c_RF.dtype)
-            s_GR: Tensor = model.noisy_conditional_score(y_GR, c_RF, torch.full_like(y_GR, level))
+            s_GR = scores(q_GR.to(scores.c_BDF.dtype), level)
             return s_GR.to(torch.float64) - (q_GR - z_R) / spread**2
 
         count = max(self.panels, math.ceil(self.REACH * spread / level))

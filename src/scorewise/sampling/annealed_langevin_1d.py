@@ -1,10 +1,10 @@
 """One-dimensional annealed Langevin dynamics, one dimension after the other."""
 
-import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.capabilities.roles import CausalLadder
+from scorewise.likelihood.scores_at_levels import ScoresAtLevels
 from scorewise.noise import normal_like
 from scorewise.ranges import Count, PositiveNumber, within_ranges
 from scorewise.sampling.ancestral import Ancestral
@@ -41,9 +41,9 @@ class AnnealedLangevin1d(Ancestral[CausalLadder]):
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         start: float = (model.std**2 + model.levels[0] ** 2) ** 0.5
         q_BD = q_BD + start * normal_like(q_BD, generator)
+        score = ScoresAtLevels(model, c_BDF)
         for sigma in model.levels:
-            a, sigma_BD = self.step * sigma**2, torch.full_like(q_BD, sigma)
+            a = self.step * sigma**2
             for _ in range(self.steps):
-                s_BD = model.noisy_conditional_score(q_BD, c_BDF, sigma_BD)
-                q_BD = q_BD + a * s_BD + (2 * a) ** 0.5 * normal_like(q_BD, generator)
+                q_BD = q_BD + a * score(q_BD, sigma) + (2 * a) ** 0.5 * normal_like(q_BD, generator)
         return q_BD

@@ -3,11 +3,11 @@
 import itertools
 from typing import Annotated
 
-import torch
 from torch import Generator, Tensor
 
 from scorewise.capabilities import NoisyConditionalScoreModel
 from scorewise.capabilities.roles import CausalLadder
+from scorewise.likelihood.scores_at_levels import ScoresAtLevels
 from scorewise.noise import geometric_ladder, normal_like
 from scorewise.ranges import Between, Count, Whole, within_ranges
 from scorewise.sampling.ancestral import Ancestral
@@ -54,9 +54,7 @@ class ReverseDiffusion1d(Ancestral[CausalLadder]):
         q_BD = model.mean.expand(c_BDF.shape[:2]).clone()
         q_BD = q_BD + (model.std**2 + ladder[0] ** 2) ** 0.5 * normal_like(q_BD, generator)
 
-        def score(q_BD: Tensor, level: float) -> Tensor:
-            return model.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, level))
-
+        score = ScoresAtLevels(model, c_BDF)
         q_BD = langevin(lambda q: score(q, ladder[0]), q_BD, 0.1 * ladder[0] ** 2, self.settle, generator)
         if self.order == 2:
             return multistep(lambda q, level: q + level**2 * score(q, level), q_BD, ladder, 1.0, generator)
