@@ -10,21 +10,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.comparison.seeds import Mean, mean_of
+from scorewise.comparison.seeds import mean_of
 from scorewise.data.source import Split
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.flow_nats import FlowNats
 from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import judged, said, seeds_said
 from scorewise.heads.block_model import BlockModel
 from scorewise.plots import grid
 from scorewise.quality import ReferenceImages, describe, draw, eight_bits
 
 SPLIT: Split = "test"
 BOUNDS = {"floor": "images of the train split", "pixels": "independent Gaussian pixels"}
-MEASURES = {"fid": 2, "kid": 4, "nats": 1, "seconds": 1}
-"""What is measured of every training, with its digits; less is better."""
+MEASURES = {"fid": ",.2f", "kid": ",.4f", "nats": ",.1f", "seconds": ",.1f"}
+"""What is measured of every training, with its format; less is better."""
 Found = Mapping[str, Sequence[float]]
 """The values of a training by measure, one per seed."""
 
@@ -100,7 +101,7 @@ class BlockImages(Figure):
         nats_N = {name: np.mean(of, axis=0) for name, of in by_image.items()}
         spent = [value for of in found.values() for value in of["spent"]]
         return Results(
-            [ResultTable("blocks", rows, seeds=len(bench.runs[self.middle]))],
+            [ResultTable("blocks", rows, seeds=seeds_said(len(bench.runs[self.middle])))],
             claims(found, self.middle, self.most_time, sizes, nats_N),
             {
                 **vars(self.flow),
@@ -135,13 +136,13 @@ class BlockImages(Figure):
         return [
             name,
             b,
-            *(said(found[which], digits) for which, digits in MEASURES.items() if which != "seconds"),
+            *(said(mean_of(found[which]), spec) for which, spec in MEASURES.items() if which != "seconds"),
             rests,
-            said(found["seconds"], MEASURES["seconds"]),
+            said(mean_of(found["seconds"]), MEASURES["seconds"]),
             type(model.backbone).__name__,
             f"{summary['parameters']:,}",
             f"{summary['steps']:,}",
-            said(found["spent"], 0),
+            said(mean_of(found["spent"]), ",.0f"),
         ]
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
@@ -185,15 +186,6 @@ def size_of(run: FinishedRun) -> int:
     return int(model.blocks.size if isinstance(model, BlockModel) else model.dims)
 
 
-def said(values: Sequence[float], digits: int) -> str:
-    """Return a mean with its interval over seeds."""
-    return _interval(mean_of(values), digits)
-
-
-def _interval(mean: Mean, digits: int) -> str:
-    return f"{mean.mean:,.{digits}f}" + (f" [{mean.low:,.{digits}f}, {mean.high:,.{digits}f}]" if mean.n > 1 else "")
-
-
 def claims(
     found: Mapping[str, Found],
     middle: str,
@@ -203,8 +195,6 @@ def claims(
 ) -> list[Claim]:
     """Return whether blocks are better than either end, seed by seed, and cheaper than one dimension at a time.
 
-    A claim holds where the whole interval over seeds does; of a single seed, where its value does.
-
     Args:
         found: by training.
         middle: the training that is compared with the first and the last.
@@ -213,17 +203,16 @@ def claims(
         nats_N: of every image by training, the mean over seeds.
     """
     first, *_, last = found
-    judged = []
+    found_claims = []
     for which in ("fid", "nats"):
         for other in (first, last):
             less = mean_of([a - b for a, b in zip(found[middle][which], found[other][which], strict=True)])
-            facts = {"b": sizes[middle], "other": sizes[other], "measured": _interval(less, MEASURES[which])}
+            facts: dict[str, float] = {"b": sizes[middle], "other": sizes[other]}
             if which == "nats":
                 apart_N = nats_N[middle] - nats_N[other]
                 facts["of_images"] = float(apart_N.std(ddof=1)) / len(apart_N) ** 0.5
-            judged.append(Claim(which, (less.high if less.n > 1 else less.mean) < 0, **facts))
+            found_claims.append(judged(which, less, MEASURES[which], lambda less: less < 0, **facts))
     pairs = zip(found[middle]["seconds"], found[first]["seconds"], strict=True)
     share = mean_of([a / b for a, b in pairs])
-    facts = {"b": sizes[middle], "other": sizes[first], "measured": _interval(share, 2)}
-    judged.append(Claim("time", (share.high if share.n > 1 else share.mean) <= most_time, **facts))
-    return judged
+    cheap = judged("time", share, ".2f", lambda share: share <= most_time, b=sizes[middle], other=sizes[first])
+    return [*found_claims, cheap]

@@ -1,17 +1,21 @@
 """Figure 3a: the likelihood of one tractable MADE fitted by score matching and by maximum likelihood."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from matplotlib.figure import Figure as Canvas
 
+from scorewise.comparison.seeds import mean_of
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.results import Claim, Results, ResultTable, Text
-from scorewise.figures.spread import thinned
+from scorewise.figures.seed_curves import curve_of, draw_curve
+from scorewise.figures.spread import judged, said, seeds_said
 
-FLOOR = "MLE"
-DIGITS = {"nll": 1, "nll_se": 1, "bits_per_dim": 3, "csm": 1}
+FLOOR, OURS = "MLE", "CSM"
+FORMATS = {"nll": ".1f", "bits_per_dim": ".3f", "csm": ".1f"}
+Found = Mapping[str, Mapping[str, Sequence[float]]]
+"""Metrics by training, one value per seed."""
 
 
 @final
@@ -20,34 +24,61 @@ class Fig3a(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return the NLL of every run, and whether CSM is the best of the score-matching runs."""
-        found = {name: run.summary["metrics"] for name, run in bench.firsts.items()}
-        matching = {name: metrics["nll"] for name, metrics in found.items() if name != FLOOR}
-        least = min(matching.values())
-        best = min((name for name in matching if name != "CSM"), key=lambda name: matching[name])
-        rows = [
-            [name, *(round(metrics[key], digits) for key, digits in DIGITS.items())] for name, metrics in found.items()
-        ]
-        floor = found[FLOOR]["nll"]
+        found = {
+            name: {key: [run.summary["metrics"][key] for run in runs] for key in (*FORMATS, "nll_se")}
+            for name, runs in bench.runs.items()
+        }
         return Results(
-            [ResultTable("nll", rows)],
-            [
-                Claim("lowest", matching["CSM"] < matching[best], best=best, other=matching[best]),
-                Claim("floor", floor < least),
-            ],
-            {"csm": matching["CSM"], "floor": floor, "least": least, "first": bench.first.summary},
-            data={"curves": {name: thinned(run.curves["val/nll"]) for name, run in bench.firsts.items()}},
+            [ResultTable("nll", [_row(name, found) for name in found])],
+            claims(found),
+            {"first": bench.first.summary, "seeds": seeds_said(len(bench.runs[OURS]))},
+            data={
+                "nll": {name: each["nll"] for name, each in found.items()},
+                "curves": {name: curve_of(runs, "val/nll") for name, runs in bench.runs.items()},
+            },
         )
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
-        """Draw validation NLL over steps, all runs on one axis."""
+        """Draw validation NLL over steps, all trainings on one axis."""
         canvas.set_size_inches(7.5, 4.2)
         axes = canvas.add_subplot()
         for name, curve in data["curves"].items():
-            steps, values = zip(*curve, strict=True)
-            axes.plot([step + 1 for step in steps], values, "o-" if name in ("CSM", FLOOR) else "o--", ms=3, label=name)
-        ends = sorted(curve[-1][1] for curve in data["curves"].values())
+            draw_curve(axes, curve, "o-" if name in (OURS, FLOOR) else "o--", ms=3, label=name)
+        ends = sorted(seed[-1] for curve in data["curves"].values() for seed in curve["seeds"])
         span = ends[-1] - ends[0]
         axes.set_ylim(ends[0] - 0.1 * span, ends[-1] + 0.35 * span)
-        axes.set(xlabel="step", ylabel="validation NLL, nats per example", title=text.title)
+        axes.set(xlabel="step", ylabel=text.panels["nll"], title=text.title)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def claims(found: Found) -> list[Claim]:
+    """Return whether CSM is the best of the score-matching trainings, and maximum likelihood of all, seed by seed.
+
+    Args:
+        found: with the nll of every training.
+    """
+    nll = {name: each["nll"] for name, each in found.items()}
+    means = {name: mean_of(values).mean for name, values in nll.items()}
+    others = [name for name in nll if name not in (FLOOR, OURS)]
+    best = min(others, key=means.__getitem__)
+    to_others = mean_of(_less(nll[OURS], [nll[name] for name in others]))
+    to_all = mean_of(_less(nll[FLOOR], [nll[name] for name in (OURS, *others)]))
+    facts = {"csm": means[OURS], "best": best, "other": means[best], "floor": means[FLOOR]}
+    return [
+        judged("lowest", to_others, ".1f", lambda less: less < 0, **facts),
+        judged("floor", to_all, ".1f", lambda less: less < 0, **facts),
+    ]
+
+
+def _less(values_S: Sequence[float], others_S: Sequence[Sequence[float]]) -> list[float]:
+    """Return the values of the seeds less the least of the others of the same seed."""
+    return [value - min(others) for value, *others in zip(values_S, *others_S, strict=True)]
+
+
+def _row(name: str, found: Found) -> list[Any]:
+    each = found[name]
+    against = [a - b for a, b in zip(each["nll"], found[OURS]["nll"], strict=True)]
+    nll, bits, csm = (said(mean_of(each[key]), spec) for key, spec in FORMATS.items())
+    apart = "" if name == OURS else said(mean_of(against), "+.1f")
+    return [name, nll, apart, f"{mean_of(each['nll_se']).mean:.1f}", bits, csm]

@@ -1,5 +1,6 @@
 """Outlier images by the sizes of scores at many noise levels, over seeds."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, final
@@ -12,6 +13,7 @@ from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.outlier_scores import nested, statistics_of
 from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import judged, said, seeds_said
 
 STATISTIC = "multiscale_norms"
 MEAN = "mean"
@@ -50,13 +52,12 @@ class OutlierProfiles(Figure):
                 name: {label: [auroc[name][label][0] for auroc in by_seed] for label in sets}
                 for name in statistics_of(by_seed[0])
             }
-            rows = [[name, *(_cell(of_set[label]) for label in sets)] for name, of_set in found.items()]
-            tables.append(ResultTable("auroc", rows, ("statistic", *sets), inside=inside, seeds=len(runs)))
-            mean = mean_of(found[STATISTIC][MEAN])
-            lowest = mean.low if mean.n > 1 else mean.mean
-            claims.append(Claim("all", lowest >= self.wanted, inside=inside, measured=_said(mean)))
+            rows = [[name, *(said(_mean_of(of_set[label]), ".3f") for label in sets)] for name, of_set in found.items()]
+            tables.append(ResultTable("auroc", rows, ("statistic", *sets), inside=inside, seeds=seeds_said(len(runs))))
+            mean = _mean_of(found[STATISTIC][MEAN])
+            claims.append(judged("all", mean, ".3f", lambda auroc: auroc >= self.wanted, inside=inside))
             best = max(mean_of(of_set[MEAN]).mean for name, of_set in found.items() if name != STATISTIC)
-            claims.append(Claim("ahead", lowest > best, inside=inside, measured=_said(mean), best=best))
+            claims.append(judged("ahead", mean, ".3f", partial(operator.lt, best), inside=inside, best=best))
             seconds = sum(run.summary["seconds"] for run in runs) / len(runs)
             notes.append({"inside": inside, **runs[0].summary, "minutes": seconds / 60, "noise": runs[0].model.noise})
             data[inside] = {"sets": sets, "auroc": found}
@@ -83,10 +84,7 @@ class OutlierProfiles(Figure):
                 axes.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 0.02))
 
 
-def _cell(values: Sequence[float]) -> str:
-    return _said(mean_of(values))
-
-
-def _said(mean: Mean) -> str:
-    """Return a mean with its interval, cut to what an AUROC can be."""
-    return f"{mean.mean:.3f} [{max(mean.low, 0):.3f}, {min(mean.high, 1):.3f}]" if mean.n > 1 else f"{mean.mean:.3f}"
+def _mean_of(aurocs: Sequence[float]) -> Mean:
+    """Return their mean with its interval, cut to what an AUROC can be."""
+    mean = mean_of(aurocs)
+    return mean._replace(low=max(mean.low, 0.0), high=min(mean.high, 1.0)) if mean.n > 1 else mean

@@ -1,10 +1,48 @@
 """Means with what they are uncertain by, and curves short enough for a file of numbers."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
+
+from scorewise.comparison.seeds import Mean, mean_of
+from scorewise.figures.results import Claim
+
+WITHIN = ", within noise"
+"""Of a claim whose interval over seeds has values for which it holds and others for which it does not."""
+
+
+def seeds_said(count: int) -> str:
+    """Return what values over so many seeds are, for a caption."""
+    return "one seed" if count == 1 else f"mean over {count} seeds with its 95 % Student-t interval"
+
+
+def said(mean: Mean, spec: str) -> str:
+    """Return "mean [low, high]" over seeds, of one seed its value, in a format such as ".2f"."""
+    return f"{mean.mean:{spec}}" + (f" [{mean.low:{spec}}, {mean.high:{spec}}]" if mean.n > 1 else "")
+
+
+def ratio_of(ratios: Sequence[float]) -> Mean:
+    """Return the geometric mean of positive ratios with its interval, that of their logarithms."""
+    logs = mean_of([math.log(ratio) for ratio in ratios])
+    return Mean(math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high), logs.n)
+
+
+def judged(name: str, mean: Mean, spec: str, wanted: Callable[[float], bool], /, **facts: Any) -> Claim:
+    """Return a claim that holds where the whole interval over seeds does; of one seed, where its value does.
+
+    Args:
+        name: of the claim in the figure's config.
+        mean: over seeds, of differences seed by seed where two trainings are compared.
+        spec: the format of what was measured.
+        wanted: whether the claim holds of a value; if so, also of all that are larger, or of all that are smaller.
+        facts: for its text, beside `measured`: the mean with its interval, "within noise" where the claim holds of some
+            of that only, and "one seed".
+    """
+    holding = {wanted(value) for value in ((mean.mean,) if mean.n == 1 else (mean.low, mean.high))}
+    rest = ", one seed" if mean.n == 1 else WITHIN if len(holding) == 2 else ""
+    return Claim(name, holding == {True}, measured=said(mean, spec) + rest, **facts)
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
