@@ -5,7 +5,7 @@ import math
 import pytest
 
 from scorewise.comparison.seeds import mean_of
-from scorewise.figures import fig3a
+from scorewise.figures import fig3a, fig5_saltpepper, fig5_singlestep
 from scorewise.figures.results import Claim
 from scorewise.figures.spread import judged, ratio_of, said, seeds_said
 
@@ -64,3 +64,32 @@ def test_figure_3a_compares_every_seed_with_the_best_other_one_of_it() -> None:
     assert told(floor) == (False, "-1.7 [-4.5, 1.2], within noise")
     lowest, _ = fig3a.claims(found(MLE=[0.0, 0.0, 0.0], CSM=[4.0, 5.0, 4.5], A=[3.0, 3.0, 3.0]))
     assert told(lowest) == (False, "1.5 [0.3, 2.7]")
+
+
+def test_single_steps_are_compared_on_the_same_noisy_images() -> None:
+    psnr = {
+        "parallel": [20.0, 21.0, 22.0],
+        "sequential": [20.0, 20.5, 23.0],
+        "causal": [19.0, 20.1, 20.9],
+        "wiener": [21.0, 22.0, 23.0],
+    }
+    linear, wiener, context = fig5_singlestep.claims(psnr)
+    assert told(linear) == (True, "+1.00 [+0.75, +1.25]")
+    assert told(wiener) == (False, "-1.00 [-1.00, -1.00]")
+    assert told(context) == (False, "+0.17 [-1.73, +2.06], within noise")
+
+
+def test_restored_pixels_are_compared_on_the_same_lost_ones() -> None:
+    psnr = {
+        "mask known": [30.0, 31.0, 32.0],
+        "mask blind": [20.0, 21.0, 22.0],
+        "median at lost pixels": [29.0, 30.0, 31.0],
+        "median filter": [18.0, 19.0, 20.0],
+        "corrupted": [14.9, 16.1, 17.0],
+    }
+    known, blind = fig5_saltpepper.claims("a", psnr)
+    assert told(known) == (True, "+1.00 [+1.00, +1.00]")
+    assert told(blind) == (False, "5.00 [4.75, 5.25], within noise")
+    assert blind.facts["gap"] == "+2.00 [+2.00, +2.00]"
+    _, blind = fig5_saltpepper.claims("a", psnr | {"corrupted": [10.0, 11.0, 12.0]})
+    assert blind.holds

@@ -17,7 +17,7 @@ from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.flow_nats import FlowNats
 from scorewise.figures.results import Claim, Results, ResultTable, Text
-from scorewise.figures.spread import judged, said, seeds_said
+from scorewise.figures.spread import apart, judged, said, seeds_said
 from scorewise.heads.block_model import BlockModel
 from scorewise.plots import grid
 from scorewise.quality import ReferenceImages, describe, draw, eight_bits
@@ -206,7 +206,7 @@ def claims(
     found_claims = []
     for which in ("fid", "nats"):
         for other in (first, last):
-            less = mean_of([a - b for a, b in zip(found[middle][which], found[other][which], strict=True)])
+            less = apart(found[middle][which], found[other][which])
             facts: dict[str, float] = {"b": sizes[middle], "other": sizes[other]}
             if which == "nats":
                 apart_N = nats_N[middle] - nats_N[other]

@@ -10,7 +10,7 @@ from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.seed_curves import curve_of, draw_curve
-from scorewise.figures.spread import judged, said, seeds_said
+from scorewise.figures.spread import apart, judged, said, seeds_said
 
 FLOOR, OURS = "MLE", "CSM"
 FORMATS = {"nll": ".1f", "bits_per_dim": ".3f", "csm": ".1f"}
@@ -62,8 +62,8 @@ def claims(found: Found) -> list[Claim]:
     means = {name: mean_of(values).mean for name, values in nll.items()}
     others = [name for name in nll if name not in (FLOOR, OURS)]
     best = min(others, key=means.__getitem__)
-    to_others = mean_of(_less(nll[OURS], [nll[name] for name in others]))
-    to_all = mean_of(_less(nll[FLOOR], [nll[name] for name in (OURS, *others)]))
+    to_others = apart(nll[OURS], _least([nll[name] for name in others]))
+    to_all = apart(nll[FLOOR], _least([nll[name] for name in (OURS, *others)]))
     facts = {"csm": means[OURS], "best": best, "other": means[best], "floor": means[FLOOR]}
     return [
         judged("lowest", to_others, ".1f", lambda less: less < 0, **facts),
@@ -71,14 +71,13 @@ def claims(found: Found) -> list[Claim]:
     ]
 
 
-def _less(values_S: Sequence[float], others_S: Sequence[Sequence[float]]) -> list[float]:
-    """Return the values of the seeds less the least of the others of the same seed."""
-    return [value - min(others) for value, *others in zip(values_S, *others_S, strict=True)]
+def _least(nll_NS: Sequence[Sequence[float]]) -> list[float]:
+    """Return the least of every seed."""
+    return [min(nll_N) for nll_N in zip(*nll_NS, strict=True)]
 
 
 def _row(name: str, found: Found) -> list[Any]:
     each = found[name]
-    against = [a - b for a, b in zip(each["nll"], found[OURS]["nll"], strict=True)]
     nll, bits, csm = (said(mean_of(each[key]), spec) for key, spec in FORMATS.items())
-    apart = "" if name == OURS else said(mean_of(against), "+.1f")
-    return [name, nll, apart, f"{mean_of(each['nll_se']).mean:.1f}", bits, csm]
+    against = "" if name == OURS else said(apart(each["nll"], found[OURS]["nll"]), "+.1f")
+    return [name, nll, against, f"{mean_of(each['nll_se']).mean:.1f}", bits, csm]

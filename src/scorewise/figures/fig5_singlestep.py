@@ -1,6 +1,6 @@
 """Figure 5, right: Gaussian noise removed from MNIST in a single step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, final
 
@@ -9,12 +9,14 @@ from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
 from scorewise import denoising
+from scorewise.comparison.seeds import mean_of
 from scorewise.data.source import Source
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
-from scorewise.figures.restored import image_rows, quality_of, steps_of
+from scorewise.figures.restored import image_rows, labelled, psnr_of, quality_of, steps_of
 from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import apart, judged, said, seeds_said
 from scorewise.noise import Draws
 from scorewise.tasks.denoising import psnr
 
@@ -24,6 +26,9 @@ WAYS = {
     "joint": f"AR-CSM, {PARALLEL}: joint score",
     "sequential": f"AR-CSM, {SEQUENTIAL}: restored pixels as context",
 }
+
+LINEAR = {"causal": "best linear, x_d from y_<=d", "wiener": "Wiener filter, 3 x 3"}
+"""Estimates without a network that claims are about."""
 
 
 @final
@@ -50,7 +55,7 @@ class Fig5SingleStep(Figure):
                 f"Wiener filter, {size} x {size}": denoising.wiener(noisy_BD, source.shape, self.sigma, size)
                 for size in (3, 5, 7)
             },
-            "best linear, x_d from y_<=d": linear.causal(noisy_BD),
+            LINEAR["causal"]: linear.causal(noisy_BD),
             "best linear, x_d from all of y": linear.joint(noisy_BD),
         }
         found = {name: psnr(x_BD.clamp(-1, 1), clean_BD) for name, x_BD in tried.items()}
@@ -62,35 +67,30 @@ class Fig5SingleStep(Figure):
         return clean_BD, denoising.gaussian(clean_BD, self.sigma, Draws.of(seed, -1, index_B))
 
     def measure(self, bench: Bench) -> Results:
-        """Return every way to restore the same noisy images."""
-        (one,), (per_dimension,) = bench.runs[PARALLEL], bench.runs[SEQUENTIAL]
-        source, seed = one.source, one.seed
-        linear = bench.once("linear", {"sigma": self.sigma, "images": self.images}, lambda: self._linear(source, seed))
+        """Return every way to restore the same noisy images, those of the seed."""
+        ones, by_dimension = bench.runs[PARALLEL], bench.runs[SEQUENTIAL]
+        about = {"sigma": self.sigma, "images": self.images}
+        linear = [bench.once(f"linear-{run.seed}", about, partial(self._linear, run.source, run.seed)) for run in ones]
         words = ("task=denoising", f"task.sigma={self.sigma}", f"task.images={self.images}", "task.shown=1")
         tested = {
-            mode: bench.once_of(run, mode, {"words": words}, partial(run.tested, *words, f"task.mode={mode}"))
-            for mode, run in {"parallel": one, "joint": one, "sequential": per_dimension}.items()
+            mode: [
+                bench.once_of(
+                    run, f"{mode}-{run.seed}", {"words": words}, partial(run.tested, *words, f"task.mode={mode}")
+                )
+                for run in runs
+            ]
+            for mode, runs in {"parallel": ones, "joint": ones, "sequential": by_dimension}.items()
         }
-        causal, wiener = linear["best linear, x_d from y_<=d"][0], linear["Wiener filter, 3 x 3"][0]
-        parallel, sequential = (tested[mode]["psnr_restored"] for mode in ("parallel", "sequential"))
-        first = tested["parallel"]
-        rows: list[list[Any]] = [
-            ["noisy", *quality_of(first, "corrupted")],
-            *([name, mean, error, "-"] for name, (mean, error) in linear.items()),
-            ["median filter, 3 x 3", *quality_of(first, "median")],
-            *([WAYS[mode], *quality_of(found, "restored")] for mode, found in tested.items()),
-        ]
+        psnr = {
+            **{mode: psnr_of(found, "restored") for mode, found in tested.items()},
+            **{name: [each[label][0] for each in linear] for name, label in LINEAR.items()},
+        }
         return Results(
-            [ResultTable("quality", rows)],
-            [
-                Claim("linear", parallel > causal),
-                Claim("wiener", parallel > wiener),
-                Claim("context", sequential > parallel),
-            ],
-            {"causal": causal, "wiener": wiener, "parallel": parallel, "sequential": sequential},
-            {"steps": steps_of(bench)},
-            {"shape": source.shape},
-            self._pictures(one, per_dimension),
+            [ResultTable("quality", _rows(linear, tested), seeds=seeds_said(len(ones)))],
+            claims(psnr),
+            notes={"steps": steps_of(bench)},
+            data={"shape": ones[0].source.shape, "psnr": psnr},
+            arrays=self._pictures(ones[0], by_dimension[0]),
         )
 
     def _pictures(self, one: FinishedRun, per_dimension: FinishedRun) -> dict[str, Tensor]:
@@ -98,14 +98,52 @@ class Fig5SingleStep(Figure):
         model = one.model
         pictures = {
             "noisy": noisy_BD,
-            "Wiener filter": denoising.wiener(noisy_BD, one.source.shape, self.sigma),
-            "conditional": denoising.parallel(model, noisy_BD, self.sigma),
+            "wiener": denoising.wiener(noisy_BD, one.source.shape, self.sigma),
+            "parallel": denoising.parallel(model, noisy_BD, self.sigma),
             "joint": denoising.joint(model, noisy_BD, self.sigma),
-            "per dimension": denoising.sequential(per_dimension.model, noisy_BD, self.sigma),
+            "sequential": denoising.sequential(per_dimension.model, noisy_BD, self.sigma),
             "clean": clean_BD,
         }
         return {name: x_BD.clamp(-1, 1) for name, x_BD in pictures.items()}
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
-        """Draw one row of images per method."""
-        image_rows({name: x for name, x in data.items() if name != "shape"}, data["shape"], canvas)
+        """Draw one row of images of the first seed per method, with its PSNR over seeds."""
+        rows = {name: x_BD for name, x_BD in data.items() if isinstance(x_BD, Tensor)}
+        image_rows(
+            {labelled(text.panels[name], data["psnr"].get(name)): x for name, x in rows.items()}, data["shape"], canvas
+        )
+
+
+def claims(psnr: Mapping[str, Sequence[float]]) -> list[Claim]:
+    """Return whether a single step is above filters, and restored pixels as context give more, seed by seed.
+
+    Args:
+        psnr: dB by way or estimate, one value per seed.
+    """
+    means = {name: mean_of(values).mean for name, values in psnr.items()}
+
+    def above(claim: str, one: str, other: str) -> Claim:
+        gain = apart(psnr[one], psnr[other])
+        return judged(claim, gain, "+.2f", lambda gain: gain > 0, one=means[one], other=means[other])
+
+    return [
+        above("linear", "parallel", "causal"),
+        above("wiener", "parallel", "wiener"),
+        above("context", "sequential", "parallel"),
+    ]
+
+
+def _rows(
+    linear: Sequence[Mapping[str, Sequence[float]]], tested: Mapping[str, Sequence[Mapping[str, float]]]
+) -> list[list[str]]:
+    first = tested["parallel"]
+    of_linear = []
+    for name in linear[0]:
+        psnr, error = (mean_of([each[name][which] for each in linear]) for which in (0, 1))
+        of_linear.append([name, said(psnr, ".2f"), f"{error.mean:.2f}", "-"])
+    return [
+        ["noisy", *quality_of(first, "corrupted")],
+        *of_linear,
+        ["median filter, 3 x 3", *quality_of(first, "median")],
+        *([WAYS[mode], *quality_of(found, "restored")] for mode, found in tested.items()),
+    ]

@@ -7,12 +7,31 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
+from scorewise.comparison.seeds import mean_of
 from scorewise.figures.bench import Bench
+from scorewise.figures.spread import said
 
 
-def quality_of(found: Mapping[str, float], name: str) -> list[float]:
-    """Return PSNR, its standard error and SSIM of what was restored in one way, from the test of task=denoising."""
-    return [found[f"psnr_{name}"], found[f"psnr_{name}_se"], found[f"ssim_{name}"]]
+def quality_of(found: Sequence[Mapping[str, float]], name: str) -> list[str]:
+    """Return PSNR, its standard error over images and SSIM of what was restored in one way.
+
+    Args:
+        found: by seed, from the test of task=denoising.
+        name: of the way.
+    """
+    keys = (f"psnr_{name}", f"psnr_{name}_se", f"ssim_{name}")
+    psnr, error, ssim = (mean_of([each[key] for each in found]) for key in keys)
+    return [said(psnr, ".2f"), f"{error.mean:.2f}", said(ssim, ".3f")]
+
+
+def psnr_of(found: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    """Return the PSNR of what was restored in one way by seed, dB, from the test of task=denoising."""
+    return [each[f"psnr_{name}"] for each in found]
+
+
+def labelled(name: str, psnr: Sequence[float] | None) -> str:
+    """Return the label of a row of images: what it is, and its PSNR over seeds where that was measured."""
+    return name if psnr is None else f"{name}\n{said(mean_of(psnr), '.1f')} dB"
 
 
 def steps_of(bench: Bench) -> list[dict[str, Any]]:

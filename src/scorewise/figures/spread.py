@@ -23,6 +23,11 @@ def said(mean: Mean, spec: str) -> str:
     return f"{mean.mean:{spec}}" + (f" [{mean.low:{spec}}, {mean.high:{spec}}]" if mean.n > 1 else "")
 
 
+def apart(values_S: Sequence[float], others_S: Sequence[float]) -> Mean:
+    """Return the mean of a difference seed by seed, with its interval."""
+    return mean_of([value - other for value, other in zip(values_S, others_S, strict=True)])
+
+
 def ratio_of(ratios: Sequence[float]) -> Mean:
     """Return the geometric mean of positive ratios with its interval, that of their logarithms."""
     logs = mean_of([math.log(ratio) for ratio in ratios])
