@@ -1,6 +1,6 @@
 """Figure 2: loss curves of DSM, SSM and CSM on a Gaussian in 100 dimensions, and one axis that compares them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -8,20 +8,22 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from scorewise.comparison.seeds import mean_of
 from scorewise.figures.bench import Bench
 from scorewise.figures.cost import seconds_per_step, training_step
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.results import Claim, Results, ResultTable, Text
-from scorewise.figures.spread import thinned
+from scorewise.figures.seed_curves import curve_of, draw_curve
+from scorewise.figures.spread import judged, ratio_of, said, seeds_said, thinned
 from scorewise.objectives.csm import CSM
 from scorewise.objectives.dsm import DSM
 from scorewise.objectives.objective import Objective
 from scorewise.objectives.ssm import SSM
 from scorewise.objectives.ssm_vr import SSMVR
 
-CURVES = ("train/loss", "val/fisher_error")
-OBJECTIVES: dict[str, Objective] = {"CSM": CSM(), "SSM": SSM(), "SSM-VR": SSMVR(), "SSM on conditional scores": SSM()}
+OURS = "CSM"
+OBJECTIVES: dict[str, Objective] = {OURS: CSM(), "SSM": SSM(), "SSM-VR": SSMVR(), "SSM on conditional scores": SSM()}
 
 
 @final
@@ -58,51 +60,55 @@ class Fig2(Figure):
         return seconds_per_step(steps, self.timed_steps, torch.device("cpu"))
 
     def measure(self, bench: Bench) -> Results:
-        """Return final losses and fisher errors beside their closed forms."""
-        runs = bench.firsts
-        identities = {name: run.summary["identity"] for name, run in runs.items()}
+        """Return final losses and fisher errors beside their closed forms, over seeds."""
+        identities = {name: run.summary["identity"] for name, run in bench.firsts.items()}
         settings = {"rounds": self.timed_steps, "runs": identities}
         seconds = bench.once("seconds-per-step", settings, lambda: self._seconds(bench))
         zero = self.dims / 2 / self.std**2  # fisher_error of the zero score
-        errors = {name: run.summary["metrics"]["fisher_error"] / zero for name, run in runs.items()}
-        ends = {name: run.curves["val/fisher_error"][-1][1] / zero for name, run in runs.items()}
-        best = min((name for name in ends if name != "CSM"), key=lambda name: ends[name])
-        perturbed = [name for name in errors if _sigma(name)]
-        small, wide = min(perturbed, key=_sigma), max(perturbed, key=_sigma)
-        bias, end = self._bias(wide) / zero, ends["CSM"]
-        steps = max(run.summary["steps"] for each in bench.runs.values() for run in each)
+        errors = {
+            name: [run.summary["metrics"]["fisher_error"] / zero for run in runs] for name, runs in bench.runs.items()
+        }
+        ends = {
+            name: [run.curves["val/fisher_error"][-1][1] / zero for run in runs] for name, runs in bench.runs.items()
+        }
+        biases = {name: self._bias(name) / zero for name in errors}
+        rows = [self._row(name, runs, errors[name], biases[name], seconds[name]) for name, runs in bench.runs.items()]
         return Results(
-            [ResultTable("runs", [self._row(name, run, zero, seconds[name]) for name, run in runs.items()])],
-            [
-                Claim("lowest", end < ends[best], end=end, best=best, next=ends[best]),
-                Claim("small_sigma", errors[small] > 10 * errors["CSM"], sigma=_sigma(small), error=errors[small]),
-                Claim("large_sigma", abs(errors[wide] / bias - 1) < 0.1, sigma=_sigma(wide), error=errors[wide]),
-            ],
-            {"steps": steps, "zero": zero, "csm": errors["CSM"], "bias": bias},
+            [ResultTable("runs", rows)],
+            claims(errors, ends, biases),
+            {"zero": zero, "seeds": seeds_said(len(bench.runs[OURS]))},
             data={
-                "curves": {name: {key: thinned(run.curves[key]) for key in CURVES} for name, run in runs.items()},
+                "losses": {name: thinned(run.curves["train/loss"]) for name, run in bench.firsts.items()},
+                "errors": {name: curve_of(runs, "val/fisher_error") for name, runs in bench.runs.items()},
                 "seconds": seconds,
                 "zero": zero,
                 "optima": {name: self._optimum(name) for name in errors},
             },
         )
 
-    def _row(self, name: str, run: FinishedRun, zero: float, seconds: float) -> list[Any]:
-        metrics = run.summary["metrics"]
+    def _row(
+        self, name: str, runs: Sequence[FinishedRun], errors: Sequence[float], bias: float, seconds: float
+    ) -> list[Any]:
+        zero, first = self.dims / 2 / self.std**2, runs[0].summary
+        reached = [
+            next((f"{step + 1:,}" for step, value in run.curves["val/fisher_error"] if value < 0.1 * zero), "never")
+            for run in runs
+        ]
         return [
             name,
-            round(metrics["loss"], 1),
-            round(self._optimum(name), 1),
-            metrics["fisher_error"] / zero,
-            self._bias(name) / zero,
-            next((step + 1 for step, value in run.curves["val/fisher_error"] if value < 0.1 * zero), "never"),
+            f"{first['steps']:,}",
+            said(mean_of([run.summary["metrics"]["loss"] for run in runs]), ",.1f"),
+            f"{self._optimum(name):,.1f}",
+            said(ratio_of(errors), ".2g"),
+            f"{bias:.2g}",
+            "; ".join(dict.fromkeys(reached)),
             round(1e3 * seconds, 2),
-            run.summary["parameters"],
+            first["parameters"],
         ]
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw the loss curves, each on its own axis, and fisher_error of all on one."""
-        names = list(data["curves"])
+        names = list(data["errors"])
         columns = 4
         rows = -(-len(names) // columns)
         canvas.set_size_inches(13, 2.3 * rows + 3.8)
@@ -113,19 +119,44 @@ class Fig2(Figure):
         for i, over in enumerate(("iteration", "seconds"), 1):
             axes = bottom.add_subplot(1, 2, i)
             for name in names:
-                steps, values = zip(*data["curves"][name]["val/fisher_error"], strict=True)
-                scale = 1.0 if over == "iteration" else data["seconds"][name]
-                relative = [value / data["zero"] for value in values]
+                of_step = 1.0 if over == "iteration" else data["seconds"][name]
                 style = "-" if not _sigma(name) else "--"
-                axes.plot([(step + 1) * scale for step in steps], relative, style, lw=1.2, label=name)
+                draw_curve(axes, data["errors"][name], style, of_step, lw=1.2, label=name)
             axes.set(yscale="log", xscale="log", xlabel=text.panels[over], ylabel=text.panels["error"])
             axes.grid(alpha=0.25)
             if i == 2:
                 axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
+def claims(
+    errors: Mapping[str, Sequence[float]], ends: Mapping[str, Sequence[float]], biases: Mapping[str, float]
+) -> list[Claim]:
+    """Return whether CSM is the nearest to the law, and DSM far from its optimum or near it, by ratios seed by seed.
+
+    Args:
+        errors: fisher_error of the weights that are kept by training, one value per seed, relative to the zero score.
+        ends: likewise, at the last validation.
+        biases: of the exact minimisers.
+    """
+    others = [name for name in ends if name != OURS]
+    means = {name: ratio_of(values).mean for name, values in ends.items()}
+    best = min(others, key=means.__getitem__)
+    perturbed = [name for name in errors if _sigma(name)]
+    small, wide = min(perturbed, key=_sigma), max(perturbed, key=_sigma)
+    least_S = [min(ends_N) for ends_N in zip(*(ends[name] for name in others), strict=True)]
+    share = ratio_of([end / least for end, least in zip(ends[OURS], least_S, strict=True)])
+    times = ratio_of([one / other for one, other in zip(errors[small], errors[OURS], strict=True)])
+    off = mean_of([abs(error / biases[wide] - 1) for error in errors[wide]])
+    error, csm, of_wide = (ratio_of(errors[name]).mean for name in (small, OURS, wide))
+    return [
+        judged("lowest", share, ".2g", lambda share: share < 1, end=means[OURS], best=best, next=means[best]),
+        judged("small_sigma", times, ".2g", lambda times: times > 10, sigma=_sigma(small), error=error, csm=csm),
+        judged("large_sigma", off, ".2g", lambda off: off < 0.1, sigma=_sigma(wide), error=of_wide, bias=biases[wide]),
+    ]
+
+
 def _draw_loss(data: Mapping[str, Any], name: str, axes: Axes) -> None:
-    steps, losses = zip(*data["curves"][name]["train/loss"], strict=True)
+    steps, losses = zip(*data["losses"][name], strict=True)
     axes.plot(steps, losses, lw=0.6)
     axes.axhline(data["optima"][name], color="k", lw=0.8, ls="--")
     kept = sorted(losses[len(losses) // 50 :])
