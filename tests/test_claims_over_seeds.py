@@ -5,7 +5,7 @@ import math
 import pytest
 
 from scorewise.comparison.seeds import mean_of
-from scorewise.figures import fig3a, fig5_saltpepper, fig5_singlestep
+from scorewise.figures import fig2, fig3a, fig5_saltpepper, fig5_singlestep, table_wine
 from scorewise.figures.results import Claim
 from scorewise.figures.spread import judged, ratio_of, said, seeds_said
 
@@ -93,3 +93,47 @@ def test_restored_pixels_are_compared_on_the_same_lost_ones() -> None:
     assert blind.facts["gap"] == "+2.00 [+2.00, +2.00]"
     _, blind = fig5_saltpepper.claims("a", psnr | {"corrupted": [10.0, 11.0, 12.0]})
     assert blind.holds
+
+
+def test_figure_2_compares_by_ratios_of_a_seed() -> None:
+    runs = ("CSM", "SSM", "DSM sigma=0.01", "DSM sigma=0.3")
+    errors = dict(zip(runs, ([0.01, 0.02, 0.03], [0.1, 0.2, 0.3], [0.2, 0.4, 0.6], [0.8, 0.81, 0.82]), strict=True))
+    biases = dict.fromkeys(runs, 0.0) | {"DSM sigma=0.3": 0.8}
+    lowest, small, wide = fig2.claims(errors, errors, biases)
+    assert told(lowest) == (True, "0.1 [0.1, 0.1]")
+    assert lowest.facts["best"] == "SSM"
+    assert told(small) == (True, "20 [20, 20]")
+    assert small.facts["sigma"] == 0.01
+    assert told(wide) == (True, "0.012 [-0.019, 0.044]")
+    # Ratios .1, .1, 10: logarithms to base ten with mean -1 / 3 and standard deviation 2 / sqrt(3).
+    lowest, _, wide = fig2.claims(errors, errors | {"SSM": [0.1, 0.2, 0.003]}, biases | {"DSM sigma=0.3": 0.7})
+    assert told(lowest) == (False, "0.46 [0.00063, 3.4e+02], within noise")
+    assert told(wide) == (False, "0.16 [0.12, 0.19]")
+
+
+def wines(*gains: float) -> list[dict[str, dict[str, object]]]:
+    """Return what two methods found: ours has so much more than the better of scikit-learn's, -11, in every seed."""
+    found = []
+    for gain in gains:
+        ours = {
+            "ours": True,
+            "log_density": [gain - 11, 0.2],
+            "against": [gain, 0.1],
+            "gap, red": [gain / 100, 0.01, "K"],
+        }
+        theirs = {"GaussianMixture": -11.0, "KernelDensity": -12.0}
+        found.append({"A": ours} | {name: {"ours": False, "log_density": [of, 0.2]} for name, of in theirs.items()})
+    return found
+
+
+def test_wines_are_compared_with_the_better_of_both_of_a_seed() -> None:
+    density, outliers = table_wine.claims(wines(0.3, 0.4, 0.5), ["red"])
+    assert told(density) == (True, "+0.400 [+0.152, +0.648]")
+    assert density.facts["error"] == pytest.approx(0.1)
+    assert told(outliers) == (True, "+0.0040 [+0.0015, +0.0065]")
+    assert (outliers.facts["name"], outliers.facts["other"]) == ("A", "K")
+    density, outliers = table_wine.claims(wines(0.1, 0.4, -0.2), ["red"])
+    assert told(density) == (False, "+0.100 [-0.645, +0.845], within noise")
+    assert told(outliers) == (False, "+0.0010 [-0.0065, +0.0085], within noise")
+    assert told(table_wine.claims(wines(-0.3, -0.4, -0.5), ["red"])[0])[0] is False
+    assert told(table_wine.claims(wines(0.0), ["red"])[1]) == (True, "+0.0000, one seed")

@@ -79,9 +79,8 @@ class Fig2(Figure):
             {"zero": zero, "seeds": seeds_said(len(bench.runs[OURS]))},
             data={
                 "losses": {name: thinned(run.curves["train/loss"]) for name, run in bench.firsts.items()},
-                "errors": {name: curve_of(runs, "val/fisher_error") for name, runs in bench.runs.items()},
+                "errors": {name: curve_of(runs, "val/fisher_error", zero) for name, runs in bench.runs.items()},
                 "seconds": seconds,
-                "zero": zero,
                 "optima": {name: self._optimum(name) for name in errors},
             },
         )
