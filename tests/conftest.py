@@ -1,7 +1,7 @@
 """What tests share."""
 
 import gc
-import importlib
+import inspect
 import io
 import os
 import sys
@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -53,6 +54,18 @@ def grey_pixel() -> bytes:
     return picture.getvalue()
 
 
+def empty(draw: Callable[..., Any]) -> Callable[..., None]:
+    """Return what leaves the smallest picture where a function would draw one."""
+    given = inspect.signature(draw)
+
+    def drawn(*args: Any, **named: Any) -> None:
+        from scorewise.files import put_bytes
+
+        put_bytes(Path(given.bind(*args, **named).arguments["path"]), grey_pixel(), lasting=False)
+
+    return drawn
+
+
 @dataclass
 class Outcome:
     """What a command ended with."""
@@ -78,18 +91,18 @@ def command(
 ) -> Callable[..., Outcome]:
     """`python src/train.py ...` in this process, in an empty folder.
 
-    Pictures are made of a few examples and places, and not rendered, which takes most of a short run, unless a test is
-    marked with `pictures`.
+    Pictures are made of few examples and left empty, since laying one out takes as long as the rest of a short run,
+    unless a test is marked with `pictures`. What is written is not flushed to the disk.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     if request.node.get_closest_marker("pictures") is None:
-        from scorewise.plots.style import Drawing
+        from scorewise import plots
         from scorewise.run import pictures
 
-        monkeypatch.setattr(Drawing, "png", lambda _: grey_pixel())
         monkeypatch.setattr(pictures, "ENTRIES", 80)
-        for name, fewer in {"CELLS": 5, "ARROWS": 3}.items():
-            monkeypatch.setattr(importlib.import_module("scorewise.plots.plane"), name, fewer)
+        for name in ("curves", "histograms", "images", "plane", "samples", "table"):
+            monkeypatch.setattr(plots, name, empty(getattr(plots, name)))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def run(*arguments: str, name: str = "train") -> Outcome:

@@ -5,23 +5,30 @@ time; that was more than a quarter of the time of the quick tests. `tests/test_q
 """
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import omegaconf
-from hydra._internal import defaults_list
+from hydra._internal import config_loader_impl, defaults_list
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from omegaconf import OmegaConf, grammar_parser
+
+from scorewise import catalog
 
 HOW: dict[str, Callable[..., Any]] = {
     "mode": Hydra.get_mode,
     "load": OmegaConf.load,
     "map": defaults_list._create_interpolation_map,
     "parse": grammar_parser.parse,
+    "options": config_loader_impl.create_defaults_list,
+    "merge": ConfigLoaderImpl._compose_config_from_defaults_list,
 }
 """How Hydra does it."""
 
@@ -51,14 +58,50 @@ def interpolation_map(overrides: Any, listed: list[Any], self_added: bool) -> An
     return HOW["map"](overrides, listed, self_added) if any(one.is_interpolation() for one in listed) else None
 
 
+class Merged:
+    """What the choices of a command are merged to, before other settings that were typed; of our own files alone."""
+
+    def __init__(self) -> None:
+        self.lists: dict[Any, Any] = {}
+        self.configs: dict[int, bytes] = {}
+
+    def options(self, repo: Any, config_name: str, overrides_list: list[Any], **settings: bool) -> Any:
+        """Return the options that stand for the choices, and the other settings."""
+        places = [source.path for source in repo.get_sources()]
+        if places != ["hydra.conf", str(catalog.folder()), ""]:
+            return HOW["options"](repo, config_name, overrides_list, **settings)
+        typed = defaults_list.Overrides(repo, overrides_list).config_overrides
+        choices = [one.input_line for one in overrides_list if not any(one is other for other in typed)]
+        key = (config_name, *choices, *settings.items())
+        if key not in self.lists:
+            self.lists[key] = HOW["options"](repo, config_name, overrides_list, **settings)
+            self.configs[id(self.lists[key].defaults)] = b""
+        return replace(self.lists[key], config_overrides=typed)
+
+    def merge(self, loader: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> Any:
+        """Return the config of such options."""
+        if id(defaults) not in self.configs:
+            return HOW["merge"](loader, defaults, repo)
+        if not self.configs[id(defaults)]:
+            self.configs[id(defaults)] = pickle.dumps(HOW["merge"](loader, defaults, repo))
+        return pickle.loads(self.configs[id(defaults)])
+
+
 @contextmanager
 def quick_compositions() -> Iterator[None]:
     """Compose configs in a third of the time."""
     parse: Callable[..., Any] = cache(HOW["parse"])
+    merged = Merged()
+
+    def merge(loader: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> Any:
+        return merged.merge(loader, defaults, repo)
+
     with (
         mock.patch.object(Hydra, "get_mode", mode),
         mock.patch.object(OmegaConf, "load", staticmethod(load)),
         mock.patch.object(defaults_list, "_create_interpolation_map", interpolation_map),
+        mock.patch.object(config_loader_impl, "create_defaults_list", merged.options),
+        mock.patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge),
         mock.patch.object(grammar_parser, "parse", parse),
         mock.patch.object(omegaconf.base, "parse", parse),
         mock.patch.object(omegaconf._utils, "parse", parse),

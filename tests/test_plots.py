@@ -250,3 +250,13 @@ def test_a_column_of_categories_has_their_shares_and_no_correlations() -> None:
     correlated = panels["correlations: data"]
     assert [label.get_text() for label in correlated.get_xticklabels()] == ["a", "b"]
     assert not panels["a"].patches
+
+
+@pytest.mark.parametrize("data", ["digits", "gaussian", "toy2d"])
+def test_every_kind_of_data_has_its_pictures(data: str, command: Any) -> None:
+    """Images, the columns of tables and the plane, as the other tests of commands do not draw them."""
+    ended: Outcome = command("debug=tiny", "objective=mle", f"data={data}")
+    assert ended.status == 0, ended.err
+    assert "could not be drawn" not in ended.err
+    for picture in ("samples.png", "curves.png"):
+        assert np.asarray(Image.open(ended.run / picture).convert("L")).std() > 5, picture

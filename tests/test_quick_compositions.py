@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import quick_compositions
 from hydra import compose, initialize_config_dir
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
@@ -24,6 +26,8 @@ def plain_hydra(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def take_back() -> None:
         monkeypatch.setattr(Hydra, "get_mode", HOW["mode"])
         monkeypatch.setattr(OmegaConf, "load", staticmethod(HOW["load"]))
+        monkeypatch.setattr(config_loader_impl, "create_defaults_list", HOW["options"])
+        monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", HOW["merge"])
         monkeypatch.setattr("hydra._internal.defaults_list._create_interpolation_map", HOW["map"])
         for place in ("grammar_parser", "base", "_utils"):
             monkeypatch.setattr(f"omegaconf.{place}.parse", HOW["parse"])
