@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,32 +14,47 @@ TYPES_ASKED = 4.0
 """isinstance and issubclass per 1,000 lines: rather ask an object, for a capability too, than tell it apart."""
 
 
-def functions(path: Path) -> Iterator[ast.FunctionDef]:
-    yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+Trees = Mapping[Path, ast.Module]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_files_and_functions_are_small(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LINES_OF_A_FILE
-    for one in functions(path):
-        assert one.end_lineno is not None
-        assert one.end_lineno - one.lineno < LINES_OF_A_FUNCTION, one.name
-        parameters = [*one.args.posonlyargs, *one.args.args, *one.args.kwonlyargs]
-        assert len([each for each in parameters if each.arg not in ("self", "cls")]) <= PARAMETERS, one.name
+@pytest.fixture(scope="module")
+def trees() -> Trees:
+    """Every file, parsed once."""
+    return {path: ast.parse(path.read_text()) for path in FILES}
 
 
-def test_objects_are_asked_rather_than_told_apart() -> None:
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_files_are_small() -> None:
+    assert [str(path) for path in FILES if lines(path) > LINES_OF_A_FILE] == []
+
+
+def test_functions_are_small(trees: Trees) -> None:
+    large = []
+    for path, tree in trees.items():
+        for one in ast.walk(tree):
+            if isinstance(one, ast.FunctionDef):
+                assert one.end_lineno is not None
+                arguments = [*one.args.posonlyargs, *one.args.args, *one.args.kwonlyargs]
+                parameters = [each for each in arguments if each.arg not in ("self", "cls")]
+                if one.end_lineno - one.lineno >= LINES_OF_A_FUNCTION or len(parameters) > PARAMETERS:
+                    large.append(f"{path}: {one.name}")
+    assert large == []
+
+
+def test_objects_are_asked_rather_than_told_apart(trees: Trees) -> None:
     protocols = SOURCE / "scorewise/capabilities"
-    trees = [ast.parse(path.read_text()) for path in FILES]
     capabilities = {
         node.name
-        for path, tree in zip(FILES, trees, strict=True)
+        for path, tree in trees.items()
         for node in tree.body
         if protocols in path.parents and isinstance(node, ast.ClassDef)
     }
     asked = [
         {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)}
-        for tree in trees
+        for tree in trees.values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -47,23 +62,22 @@ def test_objects_are_asked_rather_than_told_apart() -> None:
     ]
     told_apart = [names for names in asked if not names or not names <= capabilities]
     assert len(told_apart) < len(asked)
-    lines = sum(len(path.read_text().splitlines()) for path in FILES)
-    assert 1000 * len(told_apart) / lines <= TYPES_ASKED
+    assert 1000 * len(told_apart) / sum(map(lines, FILES)) <= TYPES_ASKED
 
 
-def test_a_class_has_one_meaning() -> None:
+def test_a_class_has_one_meaning(trees: Trees) -> None:
     """Public names of classes; a private one is at home in its file."""
     homes = defaultdict(list)
-    for path in FILES:
-        for node in ast.parse(path.read_text()).body:
+    for path, tree in trees.items():
+        for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes[node.name].append(str(path.relative_to(SOURCE)))
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
-def test_nothing_is_decided_by_the_name_of_a_class() -> None:
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+def test_nothing_is_decided_by_the_name_of_a_class(trees: Trees) -> None:
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]
                 names = [
