@@ -213,15 +213,15 @@ def test_predict(tmp_path: Path) -> None:
     from scorewise.data.datamodule import ScoreData
     from scorewise.run.task import build_task
 
-    field = (5000, 10)
+    field = (300, 10)
     for choice, shape in (
-        (("objective=mle",), (5000,)),
-        (("objective=csm", "head=gaussian"), (5000,)),
-        (("objective=csm", "data.smoothing=0.3"), (5000,)),
+        (("objective=mle",), (300,)),
+        (("objective=csm", "head=gaussian"), (300,)),
+        (("objective=csm", "data.smoothing=0.3"), (300,)),
         (("objective=sm", "backbone=mlp"), field),
         (("objective=dsm", "backbone=mlp", "head=energy"), field),
     ):
-        config = settled("data=gaussian", "debug=tiny", *choice)
+        config = settled("data=gaussian", "data.held_out=300", "debug=tiny", *choice)
         parts = build(config, 0)
         task = build_task(config, parts, 0)
         trainer = Trainer(

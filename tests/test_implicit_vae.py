@@ -27,7 +27,6 @@ from scorewise.run.task import build_task
 from scorewise.tasks.implicit_vae import ImplicitVAE
 
 Command = Callable[..., Outcome]
-pytestmark = pytest.mark.pictures
 
 MNIST = ("experiment=vae_mnist",)
 SMALL = (
@@ -54,6 +53,7 @@ ENCODER = {
 }
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_is_tested(method: str, command: Command) -> None:
     ended = command(*SMALL, *METHODS[method], "trainer.max_steps=24", "task.val_size=4", "task.val_temperatures=5")

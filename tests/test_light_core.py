@@ -34,19 +34,23 @@ def canonical(name: str) -> str:
 
 
 def test_models_are_built_trained_saved_loaded_and_sampled_without_the_extras(tmp_path: Path) -> None:
+    """Nor does a first likelihood import a compiler."""
     run(
         """
-import torch, scorewise
+import sys, torch, scorewise
 from scorewise import backbones, data, denoising, estimators, gradients, heads, latent, likelihood, noise
 from scorewise import objectives, ordering, outliers, quality, sampling, store, Ensemble
 model = heads.ConditionalScore(backbones.MADE((2,), 12, (8,), "silu"), hidden=(8,), std=1.0, noise=0.3)
 objectives.CSM()(model, torch.randn(4, 2), noise.Draws.fresh(4)).total.backward()
+model.likelihood = likelihood.Quadrature(-4, 4, largest_tail=1)
+model.log_prob(torch.zeros(700, 2)).sum().backward()
 digits = scorewise.load("digits")
 x = digits.sample(2)
 assert digits.log_prob(x).isfinite().all() and digits.denoise(x).shape == x.shape
 assert digits.outlier_score(x).shape == (2,)
 digits.save("mine")
 assert "held out" in repr(scorewise.load("mine"))
+assert "torch._dynamo" not in sys.modules
 """,
         tmp_path,
     )

@@ -27,7 +27,7 @@ from scorewise.tasks.task import Task
 
 Command = Callable[..., Outcome]
 Patch = pytest.MonkeyPatch
-SMALL = ("objective=mle", "debug=tiny", "data=gaussian", "+trainer.val_check_interval=2")
+SMALL = ("objective=mle", "debug=tiny", "data=gaussian", "data.held_out=64", "+trainer.val_check_interval=2")
 STUDY = (*SMALL, "study.pruner=none", "study.trials=1")
 
 

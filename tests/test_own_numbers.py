@@ -133,7 +133,7 @@ def scores(_: int = 0) -> list[float]:
 def test_an_estimator_gives_the_same_in_any_thread_and_under_any_setting_of_the_process() -> None:
     expected = scores()
     with ThreadPoolExecutor(8) as threads:
-        assert all(found == expected for found in threads.map(scores, range(24)))
+        assert all(found == expected for found in threads.map(scores, range(12)))
     torch.set_default_dtype(torch.float64)
     assert scores() == pytest.approx(expected, rel=1e-12)
     assert torch.get_default_dtype() == torch.float64

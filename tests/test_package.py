@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from test_start import CONSOLE, TRAINING, imported
 
 from scorewise.commands import cli
 from scorewise.commands.commands import commands
@@ -70,7 +71,7 @@ def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
     assert "scorewise/py.typed" in names
     assert {f"scorewise/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")} <= names
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    program = "import scorewise.commands.ready; print(scorewise.__file__); scorewise.commands.ready.console()"
+    program = "import scorewise; print(scorewise.__file__)" + CONSOLE.replace("commands.cli", "commands.ready")
     ended = subprocess.run(
         [sys.executable, "-c", program, "train", "debug=tiny"],
         cwd=tmp_path,
@@ -81,3 +82,4 @@ def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert str(tmp_path / "site/scorewise") in ended.stdout
     assert list(tmp_path.glob("debug_runs/*/*/weights.safetensors"))
+    assert imported(ended) <= TRAINING

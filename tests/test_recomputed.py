@@ -1,7 +1,5 @@
 """Values without a kept graph have the derivatives of those with one."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -64,18 +62,3 @@ def test_no_graph_is_kept_and_precision_is_that_of_the_first_time() -> None:
     assert seen == [(False, True), (True, True)]
     assert x_B.grad is not None
     assert x_B.grad.tolist() == [2.0, 2.0]
-
-
-def test_a_first_likelihood_imports_no_compiler() -> None:
-    program = """
-import sys, torch
-from scorewise.backbones import MADE
-from scorewise.heads import ConditionalScore
-from scorewise.likelihood import Quadrature
-model = ConditionalScore(MADE((3,), 4, [8]), hidden=[8], form="edm", noise=0.5)
-model.likelihood = Quadrature(-4, 4, largest_tail=1)
-model.log_prob(torch.zeros(700, 3)).sum().backward()
-assert "torch._dynamo" not in sys.modules
-"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert not ended.returncode, ended.stderr

@@ -206,7 +206,7 @@ def test_random_known_parts_are_those_of_the_unbroken_run(
 ) -> None:
     size = {"masked_mlp": "backbone.hidden=[8]", "masked_transformer": "backbone.size=4"}[backbone]
     small = [word for word in CLOSED if not word.startswith("backbone")]
-    settings = (*small, f"backbone={backbone}", size, "backbone.dropout=0.1", "backbone.orders=2")
+    settings = (*small, "data=gaussian", f"backbone={backbone}", size, "backbone.dropout=0.1", "backbone.orders=2")
     assert command(*settings, "hydra.run.dir=whole").status == 0
     with monkeypatch.context() as patch:
         at_step(patch, 7, kill)
@@ -377,7 +377,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(command: Command) -> No
 def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> None:
     """kill -9 from outside, at whatever moment it comes."""
     script = Path(__file__).parents[1] / "src" / "train.py"
-    settings = [*SMALL, "hydra.run.dir=parts", "trainer.max_epochs=12"]
+    settings = [*CLOSED, "hydra.run.dir=parts", "trainer.max_epochs=12"]
     process = subprocess.Popen([sys.executable, str(script), *settings], cwd=tmp_path, stdout=subprocess.DEVNULL)
     last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
     while not last.is_file() and process.poll() is None:  # at the latest the end of the training ends it
@@ -386,7 +386,7 @@ def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> Non
     process.wait()
     assert last.is_file()
     assert command(*settings).status == 0
-    assert command(*SMALL, "hydra.run.dir=whole", "trainer.max_epochs=12").status == 0
+    assert command(*CLOSED, "hydra.run.dir=whole", "trainer.max_epochs=12").status == 0
     same_results(tmp_path / "whole", tmp_path / "parts")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Outcome
-from test_resume import SMALL, Killed, kill
+from test_resume import CLOSED, Killed, kill
 
 from scorewise.commands.sweeps import Sweep, note_of
 from scorewise.config.identity import identity
@@ -24,7 +24,7 @@ from scorewise.tasks.score_task import ScoreTask
 
 Command = Callable[..., Outcome]
 LITTLE = ("data=gaussian", "data.dims=2", "data.held_out=64", "callbacks.samples=4")
-FOUR = ("-m", *SMALL, "seed=0,1", "optim.lr=0.001,0.01", "trainer.max_epochs=2", *LITTLE)
+FOUR = ("-m", *CLOSED, "seed=0,1", "optim.lr=0.001,0.01", "trainer.max_epochs=2", *LITTLE)
 SAMPLERS = ("inverse_cdf", "langevin_1d")
 SCRIPT = Path(__file__).parents[1] / "src" / "train.py"
 

@@ -113,7 +113,7 @@ def test_a_flipped_bit_of_a_saved_model_and_of_an_extractor_is_a_sentence(tmp_pa
 
 
 def test_every_command_that_reads_weights_notices(command: Command) -> None:
-    small = ("objective=mle", "debug=tiny", "data=gaussian")
+    small = ("objective=mle", "debug=tiny", "data=gaussian", "data.held_out=64")
     run = command(*small).run
     Path("rows.csv").write_text(",".join(f"x_{i}" for i in range(1, 11)) + "\n" + ",".join(["0.5"] * 10) + "\n")
     reading = {
