@@ -118,7 +118,7 @@ class FlowingBlocks(NoisyBlocks):
 
     def unchecked_log_prob(self, x_BD: Tensor, finer: float = 1) -> Tensor:
         model: Any = self
-        return BlockFlowODE(steps=60, in_training=1.0).unchecked_log_prob(model, x_BD, finer)[0]
+        return BlockFlowODE(steps=30, in_training=1.0).unchecked_log_prob(model, x_BD, finer)[0]
 
 
 class Machine(Causal):

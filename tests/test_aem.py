@@ -129,12 +129,12 @@ def test_the_bias_is_upward_and_as_large_as_stated() -> None:
         q = model.proposal_sample(c, torch.rand(200_000, 1, 1), torch.randn(200_000, 1, 1))
         w = (-model.conditional_energy(q, c) - model.proposal_log_prob(q, c)).exp()
         predicted = float(w.var() / w.mean().square()) / 2
-        found = {s: log_p_hat(model, x, c.expand(copies, -1, -1), draws(copies), s).sum(-1) - exact for s in (20, 100)}
+        found = {s: log_p_hat(model, x, c.expand(copies, -1, -1), draws(copies), s).sum(-1) - exact for s in (20, 60)}
     for samples, bias in found.items():
         error = float(bias.std()) / copies**0.5
         assert float(bias.mean()) == pytest.approx(predicted / samples, rel=0.15, abs=3 * error)
         assert bias.mean() > 6 * error, "upward"
-    assert 3 < found[20].mean() / found[100].mean() < 8, "falls as 1 / S"
+    assert 2 < found[20].mean() / found[60].mean() < 4.5, "falls as 1 / S"
 
 
 def test_held_out_comes_to_the_exact_value_and_leaves_the_proposal_out() -> None:
@@ -200,7 +200,7 @@ def test_it_recovers_a_correlated_gaussian(objective: Objective, correlation: fl
             held_out = -objective.held_out(model, x[:500] + MEAN, draws(500))
         assert abs((held_out - exact).mean()) < 0.02
         model.sampler = Resampling()
-        y = model.sample(10_000, torch.Generator().manual_seed(1))
+        y = model.sample(5_000, torch.Generator().manual_seed(1))
         assert (y.mean(0) - MEAN).abs().max() < 0.2
         assert (torch.cov(y.T) - law.covariances_KDD[0]).abs().max() < 0.35
 

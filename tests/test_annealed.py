@@ -81,7 +81,7 @@ def test_csm_dsm_recovers_the_smoothed_conditional_scores() -> None:
     model = ConditionalScore(MADE((2,), 8, (32,), "tanh"), hidden=(16,), noise=sigma)
     objective = CSMDSM(sigma)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
-    for step in range(300):
+    for step in range(200):
         x, every = smoothed(examples, sigma, step)
         optimizer.zero_grad()
         (objective(model, x, every).total * sigma**2).backward()
@@ -110,16 +110,20 @@ def at_level(law: GaussianMixtureLaw, q_BD: Tensor, x_BD: Tensor, sigma: float, 
     return torch.stack([first, -(q_BD[:, 1] - mean) / variance], -1)
 
 
-@pytest.mark.parametrize("target", ["csm", "dsm"])
-@pytest.mark.parametrize(("smoothing", "sigma_min"), [(0.3, None), (0.0, 0.3), (0.2, 0.3)])
+@pytest.mark.parametrize(
+    ("target", "smoothing", "sigma_min"), [("csm", 0.2, 0.3), ("dsm", 0.3, None), ("dsm", 0.0, 0.3)]
+)
 def test_every_level_is_recovered(target: str, smoothing: float, sigma_min: float | None) -> None:
-    """Sign and scale at every level, the context at the smallest: the same law however the noise is divided."""
+    """Sign and scale at every level, the context at the smallest: the same law however the noise is divided.
+
+    The other divisions are those of the closed form below.
+    """
     law = gaussian_law(2, 1.0, 0.8)
     objective = CSMAnnealed(2.0, sigma_min, 4, smoothing, target)
     model = noisy_head(2, objective.levels)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300)
-    for step in range(300):
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+    for step in range(200):
         x, every = smoothed(law.sample(draws(600, step)), smoothing, step)
         optimizer.zero_grad()
         objective(model, x, every).total.backward()
@@ -258,13 +262,13 @@ class CorrelatedGaussian(NoisyConditionalScore):
         return FullPassStream(self)
 
 
-@pytest.mark.parametrize(("smoothing", "sigma_min"), [(0.2, None), (0.0, 0.2)])
+@pytest.mark.parametrize(("smoothing", "sigma_min"), [(0.2, None), (0.0, 0.2), (0.1, 0.2)])
 def test_the_ladders_loss_at_the_true_score_is_its_closed_form(smoothing: float, sigma_min: float | None) -> None:
     """With v_d the variance of x_d given a context at the smallest level, every level sigma has in expectation
 
     csm: -sum_d sigma^2 / (2 (v_d + sigma^2)), dsm: sum_d v_d / (2 (v_d + sigma^2)).
     """
-    n = 60_000
+    n = 20_000
     clean = torch.randn(n, 3) @ torch.linalg.cholesky(CorrelatedGaussian.covariance_DD).mT
     x, every = smoothed(clean, smoothing)
     for target in ("csm", "dsm"):

@@ -194,8 +194,8 @@ def test_objectives_on_blocks_of_one_are_those_of_dimensions(objective: Objectiv
 
 # Closed forms as functions of b, on N(0, s^2 I).
 
-DIMS, VARIANCE, MANY = 12, 2.25, 200_000
-DIVISORS = (1, 2, 3, 4, 6, 12)
+DIMS, VARIANCE, MANY = 12, 2.25, 60_000
+DIVISORS = (1, 2, 4, 12)
 
 
 def at_truth(objective: Objective, b: int) -> Tensor:
@@ -238,7 +238,7 @@ def test_variances_are_known_as_functions_of_the_block(objective: Any, b: int) -
 def test_a_gaussian_is_recovered_in_sign_and_scale_in_every_block(objective: Objective, b: int) -> None:
     """A linear score - a x in every block is fitted: the minimum is at a = 1 / (v + sigma^2), of every b."""
     noise = 0.5
-    x = math.sqrt(VARIANCE) * torch.randn(20_000, DIMS, generator=torch.Generator().manual_seed(1))
+    x = math.sqrt(VARIANCE) * torch.randn(8_000, DIMS, generator=torch.Generator().manual_seed(1))
     smoothing = noise if isinstance(objective, CSMDSM | CSMAnnealed) else 0.0
     x = x + smoothing * smoothing_noise(draws(len(x)), x)
     family: Any = (NoisyBlocks if isinstance(objective, CSMAnnealed) else BlockFamily)(0.0, 1.0)

@@ -38,9 +38,9 @@ def random_model(head: str, dims: int = 5) -> Any:
 @pytest.mark.parametrize("name", LAWS)
 def test_inverse_cdf_draws_the_law(name: str) -> None:
     model: Any = Analytic(2, *LAWS[name])
-    model.likelihood, model.sampler = Quadrature(-6, 6, panels=60), InverseCDF()
+    model.likelihood, model.sampler = Quadrature(-3, 3, panels=30), InverseCDF()
     model.context_stream = lambda: Stream(model)
-    x, y = model.sample(2000, seeded()), model.draw(2000)
+    x, y = model.sample(1000, seeded()), model.draw(1000)
     assert abs(maximum_mean_discrepancy(x, y, 0.3)) < 2e-3
     pit = model.likelihood.cdf(model, x, model.context(x)).flatten().sort().values
     n = len(pit)

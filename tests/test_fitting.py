@@ -88,7 +88,7 @@ def test_csm_of_a_mixture_head() -> None:
     law = gaussian_law(2, 1.0, 0.7)
     x = law.sample(draws(2000))
     model = Mixture(MADE((2,), 9, (32,), "tanh"), components=3)
-    fit(model, CSM(), x, steps=700)
+    fit(model, CSM(), x, steps=300)
     assert relative_error(model, x, law.conditional_score(x, range(2))) < 0.05
 
 

@@ -73,7 +73,7 @@ ERRORS = {"gaussian": 1e-6, "separated": 5e-2, "unequal": 2e-3}
 def test_quadrature_of_analytic_conditionals(name: str) -> None:
     model = Analytic(3, *LAWS[name])
     model.likelihood = Quadrature(-6, 6)
-    x = model.draw(200)
+    x = model.draw(100)
     exact = model.exact(x, model.context(x)).sum(-1)
     coarse = (model.log_prob(x) - exact).abs().max()
     model.likelihood = Quadrature(-6, 6, panels=4 * model.likelihood.rule(model).count)
@@ -164,7 +164,7 @@ def test_what_no_panels_resolve_is_refused(score: str) -> None:
 @pytest.mark.parametrize("name", LAWS)
 def test_distribution_function_and_quantiles(name: str) -> None:
     model = Analytic(1, *LAWS[name])
-    rule = Quadrature(-6, 6, panels=240)
+    rule = Quadrature(-3, 3, panels=120)
     x = model.draw(500)
     cdf = rule.cdf(model, x, model.context(x))
     log_w, m, s = model.parts
@@ -326,7 +326,7 @@ def test_the_cosine_series_is_a_density() -> None:
     model = Cosine(MADE((2,), 12, (8,)), low=-2.0, high=2.0, terms=12, std=1.0, noise=0.5).eval()
     with torch.no_grad():
         model.backbone.output.bias.normal_()
-    side = torch.linspace(-6, 6, 601)
+    side = torch.linspace(-6, 6, 241)
     grid = torch.stack(torch.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
     with torch.no_grad():
         mass = model.log_prob(grid).exp().sum() * (side[1] - side[0]) ** 2
@@ -368,7 +368,7 @@ def test_gradients_are_those_of_the_identity(head: str) -> None:
         if one is not None:
             torch.testing.assert_close(one, two)
     if head == "score":
-        c, t = model.context(x), torch.linspace(-7.9999, 7.9999, 1601)[:, None, None]
+        c, t = model.context(x), torch.linspace(-7.9999, 7.9999, 801)[:, None, None]
         s = model.conditional_score(t.expand(-1, 5, 3), c)
         rows = torch.stack([rule.cdf(model, torch.full_like(x, float(point)), c) for point in t[:, 0, 0]])
         identity = (weight[:, None] * (rows - (t >= x).double()) * s).sum() * float(t[1] - t[0])
@@ -384,8 +384,8 @@ def test_maximum_likelihood_of_a_free_form_conditional() -> None:
     model = ConditionalScore(MADE((1,), 4, (8,)), hidden=(32, 32), std=1.0, noise=0.2)
     model.likelihood = Quadrature(-3, 3)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-2, fused=True)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
-    for _ in range(150):
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 120)
+    for _ in range(120):
         optimizer.zero_grad()
         MLE()(model, law.draw(256), Draws.fresh(256)).total.backward()
         optimizer.step()

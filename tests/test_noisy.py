@@ -241,8 +241,8 @@ def test_it_recovers_the_slope_at_every_rung(smoothing: float) -> None:
     clean = STD * torch.randn(n, 2)
     model = NoisyScore(NoisyMLP((2,), 1, (32, 32)), levels=objective.levels, std=1.2)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
-    for step in range(250):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
+    for step in range(150):
         optimizer.zero_grad()
         x = clean + smoothing * smoothing_noise(draws(n, step), clean)
         objective(model, x, draws(n, step)).total.backward()

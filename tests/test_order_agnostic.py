@@ -241,7 +241,7 @@ def smoothed_law(noise: float) -> torch.distributions.MultivariateNormal:
 def test_a_short_training_finds_every_conditional(name: str) -> None:
     """The score of every entry given every known part, against the Gaussian's, at examples of the law."""
     torch.manual_seed(0)
-    noise, steps = 0.5, 500
+    noise, steps = 0.5, 300
     objective = {"csm": CSM(), "csm_dsm": CSMDSM(noise), "mle": MLE(), "csm_mle": CSMMLE(0.3)}[name]
     model = Gaussian(MaskedMLP((DIMS,), 2, (48, 48)), mean=0.4, std=1.4, noise=noise)
     trained(objective, model, steps, noise)

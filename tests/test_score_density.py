@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {"steps": 8, "terms": 8, "hidden": (8,), "random_state":
 def test_estimator_checks() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(ScoreDensity(**QUICK))
+        check_estimator(ScoreDensity(**QUICK | {"steps": 3}))
 
 
 def gaussian(n: int, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -31,7 +31,7 @@ def gaussian(n: int, seed: int = 0) -> np.ndarray[Any, Any]:
 
 @pytest.fixture(scope="module")
 def fitted() -> ScoreDensity:
-    return ScoreDensity(smoothing=0.1, steps=400, hidden=(32, 32), random_state=0).fit(gaussian(4_000))
+    return ScoreDensity(smoothing=0.1, steps=200, hidden=(32, 32), random_state=0).fit(gaussian(4_000))
 
 
 def test_the_density_of_a_gaussian(fitted: ScoreDensity) -> None:
@@ -42,10 +42,10 @@ def test_the_density_of_a_gaussian(fitted: ScoreDensity) -> None:
         -0.5 * (z @ np.linalg.inv(covariance) * z).sum(1) - np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(covariance)[1]
     )
     assert abs(fitted.score(x) - exact.mean()) < 0.05
-    assert fitted.score(x) == pytest.approx(fitted.score_samples(x).mean())
-    side = np.linspace(-9, 9, 91)
+    assert fitted.score(x[:100]) == pytest.approx(fitted.score_samples(x[:100]).mean())
+    side = np.linspace(-6, 6, 41)
     grid = np.stack(np.meshgrid(3 + 1.2 * side, -10 + 0.6 * side), -1).reshape(-1, 2)
-    assert np.exp(fitted.score_samples(grid)).sum() * 0.2**2 * 1.2 * 0.6 == pytest.approx(1, abs=0.01)
+    assert np.exp(fitted.score_samples(grid)).sum() * 0.3**2 * 1.2 * 0.6 == pytest.approx(1, abs=0.01)
 
 
 def test_samples(fitted: ScoreDensity) -> None:
@@ -113,7 +113,7 @@ def skewed(n: int, seed: int) -> np.ndarray[Any, Any]:
 
 def test_a_heavy_tail_leaves_the_range_to_the_others() -> None:
     x, other = skewed(2000, 0), skewed(4000, 1)
-    model = ScoreDensity(smoothing=0.1, steps=400, random_state=0).fit(x)
+    model = ScoreDensity(smoothing=0.1, steps=200, hidden=(64, 64), random_state=0).fit(x)
     other += 0.1 * model.scale_ * np.random.default_rng(2).normal(size=other.shape)
     drawn = model.sample(4000)
     assert model.score(other) > -4.3  # -2,900 where columns are only standardised: one row lies far out
@@ -125,7 +125,7 @@ def test_a_heavy_tail_leaves_the_range_to_the_others() -> None:
 def test_a_heavy_tail_has_a_density() -> None:
     x = skewed(500, 0)[:, 1:]
     model = ScoreDensity(**QUICK).fit(x)
-    line = np.linspace(x.min() - 150, x.max() + 300, 200_001)[:, None]
+    line = np.linspace(x.min() - 150, x.max() + 300, 40_001)[:, None]
     assert np.exp(model.score_samples(line)).sum() * (line[1] - line[0]) == pytest.approx(1, abs=1e-3)
 
 

@@ -152,7 +152,7 @@ def test_finite_differences_converge_to_ssm() -> None:
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
 
 
-STEPS = {"score": 300, "energy": 300, "conditional_score": 300, "gaussian": 300, "mixture": 500}
+STEPS = {"score": 150, "energy": 300, "conditional_score": 300, "gaussian": 150, "mixture": 500}
 QUICK = {"score", "gaussian"}
 
 
@@ -194,7 +194,7 @@ def test_the_joint_field_of_a_normalised_density(objective: Any) -> None:
     jacobian = jacobians(model, x[:3], "joint")
     torch.testing.assert_close(jacobian, jacobian.mT)  # a gradient field, unlike the conditional one
     assert (jacobians(model, x[:3]) - jacobians(model, x[:3]).mT).abs().max() > 1e-3
-    fit(model, objective, x, steps=300, lr=2e-2)
+    fit(model, objective, x, steps=120, lr=3e-2)
     blurred = law.smoothed(objective.noise) if objective.noise else law
     y = blurred.sample(draws(2000, 5))
     found = score_field(model, "joint")(y).detach()
@@ -214,7 +214,7 @@ def test_the_scale_of_dsm_is_a_field(power: float) -> None:
 
 def test_standard_deviations_at_the_optimum() -> None:
     """The closed forms behind figure 1b, at D = 100: heavy tails, so 1 % needs many draws."""
-    std, dims, n = 0.1, 100, 200_000
+    std, dims, n = 0.1, 100, 80_000
     model = TrueConditionals(std, dims)
     x = std * torch.randn(n, dims)
     every = Draws.of(0, 0, torch.arange(n))

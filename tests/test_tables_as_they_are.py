@@ -173,7 +173,7 @@ COVARIANCE = np.array([[4.0, 1.2, -0.8], [1.2, 1.0, 0.1], [-0.8, 0.1, 0.5]])
 
 @pytest.fixture(scope="module")
 def of_gaussian() -> ScoreDensity:
-    return fitted(gaps(gaussian(4000, 0), 0.3), steps=700, terms=2, hidden=(64, 64), lr=1e-3)
+    return fitted(gaps(gaussian(4000, 0), 0.3), steps=600, terms=2, hidden=(64, 64), lr=1e-3)
 
 
 def test_a_gaussian_with_cells_missing_at_random(of_gaussian: ScoreDensity) -> None:

@@ -264,7 +264,7 @@ def test_standardised_latents_give_the_scores_of_narrow_posteriors(kind: str) ->
                 cast(Any, vae.encoder.trunk).of_noise.weight.mul_(0.02)
         objective: Any = CSM() if kind == "conditional" else SSMVR()
         optimizer = torch.optim.Adam(vae.score_parameters(), lr=3e-3, fused=True)
-        for step in range(400):
+        for step in range(250):
             draws = Draws.of(0, step, torch.arange(128))
             o_BD = draws.fork("o").uniform(16).round()
             optimizer.zero_grad()
@@ -378,11 +378,11 @@ class LinearGaussian:
 
 
 def test_ais_is_within_a_tenth_of_a_nat_of_the_closed_form(double: None) -> None:
-    """At the setting of budget=cpu, 500 x 8; posteriors up to 8 times narrower than the prior."""
+    """By half the temperatures and four times the chains of budget=cpu; posteriors up to 8 times narrower than the prior."""
     model = LinearGaussian(8, 20, 1.0)
     z_BD, x_BX = model.simulate(12)
     truth_B = model.log_marginal(x_BX)
-    ais = AIS(temperatures=500, chains=8)
+    ais = AIS(temperatures=250, chains=32)
     found = ais.forward(model.log_likelihood(x_BX), 8, draws_of(12))
     back = ais.backward(model.log_likelihood(x_BX), z_BD, draws_of(12))
     below, above = float((found.log_marginal_B - truth_B).mean()), float((back.log_marginal_B - truth_B).mean())
@@ -421,7 +421,7 @@ def test_an_estimate_depends_on_no_other_example_and_on_no_batch() -> None:
 def test_float32_agrees_with_float64() -> None:
     model, single = LinearGaussian(8, 20, 0.3), LinearGaussian(8, 20, 0.3, torch.float32)
     _, x_BX = model.simulate(8)
-    ais = AIS(temperatures=200, chains=8)
+    ais = AIS(temperatures=80, chains=8)
     exact_B = ais.forward(model.log_likelihood(x_BX), 8, draws_of(8), torch.float64).log_marginal_B
     found_B = ais.forward(single.log_likelihood(x_BX), 8, draws_of(8), torch.float32).log_marginal_B
     assert found_B.dtype == torch.float32
@@ -443,7 +443,7 @@ def test_rough_gradients_leave_the_estimate_exact(double: None) -> None:
         error_BCX = x_B1X - z_BCD.bfloat16() @ a_XD.mT - b_X
         return (-0.5 * error_BCX.square().sum(-1) / model.std**2).to(z_BCD.dtype)
 
-    ais = AIS(temperatures=250, chains=8)
+    ais = AIS(temperatures=100, chains=32)
     rates = [float(ais.forward(likelihood, 4, draws_of(8)).acceptance_B.mean())]
     for rough in (other, single):
         found = ais.forward(likelihood, 4, draws_of(8), rough=rough)
@@ -529,12 +529,12 @@ def test_the_bounds_are_exact_where_the_encoder_is_the_posterior(double: None) -
     truth_B = model.log_marginal(x_BX)
     for count in (1, 3, 100):
         torch.testing.assert_close(vae.iwae(x_BX, count, draws_of(5)), truth_B)
-    many = torch.stack([-vae.terms(x_BX, draws_of(5, seed)).total() for seed in range(2000)]).detach()
-    assert ((many.mean(0) - truth_B).abs() < 4 * many.std(0) / 2000**0.5).all(), "no divergence is left"
+    many = torch.stack([-vae.terms(x_BX, draws_of(5, seed)).total() for seed in range(1200)]).detach()
+    assert ((many.mean(0) - truth_B).abs() < 4 * many.std(0) / 1200**0.5).all(), "no divergence is left"
     with torch.no_grad():
         vae.encoder.last.bias[0] += 0.7
     assert float(vae.iwae(x_BX, 3000, draws_of(5)).sub(truth_B).abs().max()) < 0.1
-    worse = torch.stack([-vae.terms(x_BX, draws_of(5, seed)).total() for seed in range(2000)]).detach().mean(0)
+    worse = torch.stack([-vae.terms(x_BX, draws_of(5, seed)).total() for seed in range(1200)]).detach().mean(0)
     torch.testing.assert_close(worse, truth_B - 0.5 * 0.7**2 / variance_D[0], rtol=0, atol=0.1)
     with pytest.raises(ValueError, match="at least 1 draw"):
         vae.iwae(x_BX, 0, draws_of(5))
