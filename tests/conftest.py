@@ -20,6 +20,7 @@ from PIL import Image
 from quick_compositions import quick_compositions
 
 torch.set_num_threads(1)
+gc.disable()  # while tests are collected, which drops little
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +28,7 @@ def _in_less_time() -> Iterator[None]:
     """Compose configs quickly, and look for no garbage in the modules that were imported to collect the tests."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     with quick_compositions():
         yield
     gc.unfreeze()  # or compiled modules take what is left for lost
