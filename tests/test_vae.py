@@ -378,7 +378,7 @@ class LinearGaussian:
 
 
 def test_ais_is_within_a_tenth_of_a_nat_of_the_closed_form(double: None) -> None:
-    """By half the temperatures and four times the chains of budget=cpu; posteriors up to 8 times narrower than the prior."""
+    """By half the temperatures and four times the chains of budget=cpu; posteriors up to 8 times narrower."""
     model = LinearGaussian(8, 20, 1.0)
     z_BD, x_BX = model.simulate(12)
     truth_B = model.log_marginal(x_BX)
