@@ -27,7 +27,7 @@ HOW: dict[str, Callable[..., Any]] = {
     "load": OmegaConf.load,
     "map": defaults_list._create_interpolation_map,
     "parse": grammar_parser.parse,
-    "options": config_loader_impl.create_defaults_list,
+    "options": defaults_list.create_defaults_list,
     "merge": ConfigLoaderImpl._compose_config_from_defaults_list,
 }
 """How Hydra does it."""

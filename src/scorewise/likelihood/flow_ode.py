@@ -30,7 +30,7 @@ class FlowODE(Likelihood[CausalLadder]):
 
     Args:
         steps: Heun steps; two evaluations of the head each, with their derivatives.
-        panels, order: of the quadrature at the largest level; None: twice as wide as that level.
+        panels, order: of the quadrature at the largest level; None: panels twice as wide as that level.
         largest_tail, values: see `Likelihood`; the range is that of the panels at the largest level.
 
     Raises:
