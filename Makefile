@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 RUN ?=
 DATA ?= mnist
-.PHONY: help setup demo test types quick test-all browser bench features model docs notebooks results format lock clean
+.PHONY: help setup demo test test-all browser bench features model docs notebooks results format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1: \2/p' $(MAKEFILE_LIST)
@@ -42,15 +42,11 @@ demo: $(STAMP) ## train AR-CSM and a baseline on 8x8 digits, and compare them
 	@$(BIN)/python src/compare.py runs/mle-made-gaussian-digits runs/csm-made-digits
 
 test: $(STAMP) ## lint, types and the quick tests (what CI calls)
-	@$(MAKE) --no-print-directory --jobs=2 types quick
-
-types: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-
-quick: $(STAMP)
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist=worksteal --durations=10 -m "not slow"
 
-test-all: $(STAMP) types ## the quick tests and those marked slow
+test-all: $(STAMP) ## the quick tests and those marked slow
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist=worksteal --durations=10
 
 browser: $(STAMP) ## a headless Chromium for the slow test of the comparison page: Playwright's, or Debian's where that is out of reach

@@ -267,3 +267,14 @@ def test_a_score_is_the_gradient_through_its_argument_alone() -> None:
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
     return (x * y).sum(-1)
+
+
+@pytest.mark.parametrize("objective", [SSM(), SSMVR()], ids=["ssm", "ssm_vr"])
+def test_several_projections_are_averaged(objective: SSM | SSMVR) -> None:
+    x_BD, v_MBD = torch.randn(4, 3), torch.randn(5, 4, 3)
+
+    def field(x: Tensor) -> Tensor:
+        return -x.square() - x.flip(-1)
+
+    each = torch.stack([objective.along(field, x_BD, v_BD.unsqueeze(0)) for v_BD in v_MBD])
+    torch.testing.assert_close(objective.along(field, x_BD, v_MBD), each.mean(0))
