@@ -3,7 +3,7 @@
 import itertools
 import math
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -282,6 +282,21 @@ def test_typicality_refers_to_examples_that_are_not_judged() -> None:
     assert reference.ordinary.mean_nll == pytest.approx(float(mean))
     assert len(reference.scores_N) == 20
     torch.testing.assert_close(survey.score(inside_BD, index_B, reference), expected_B)
+
+
+@pytest.mark.parametrize(("statistic", "choose_on"), [("typicality", None), (None, None), (None, "out")])
+def test_what_predictions_refer_to_is_looked_at_once(statistic: str | None, choose_on: str | None) -> None:
+    class Counting(Apart):
+        seen: ClassVar[list[int]] = []
+
+        def examples(self, split: Split, index_B: Tensor, *more: Any) -> Tensor:
+            self.seen.extend(index_B.tolist() if split == "val" else [])
+            return super().examples(split, index_B, *more)
+
+    model, source = Gaussian(MADE((2,), 2, (4,))).eval(), Counting()
+    survey = OutlierSurvey(model, source, {"out": Apart()}, choose_on, 100, Examiner(model, 0.0, 0, 100))
+    assert len(survey.reference(statistic).scores_N) == 20
+    assert sorted(source.seen) == list(range(20))
 
 
 @pytest.mark.parametrize(("images", "likelihoods", "expected"), [(4, 9, (4, 4)), (4, 2, (4, 2)), (9, 9, (5, 5))])

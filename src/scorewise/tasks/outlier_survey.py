@@ -147,7 +147,8 @@ class OutlierSurvey:
         Raises:
             UserError: no statistic is a number.
         """
-        ordinary, statistics = self._ordinary(self.statistics, inside)
+        held_out = self._held_out(("nll",)) if set(self.statistics) & set(OF_LIKELIHOOD) else {}
+        ordinary, statistics = self._ordinary(self.statistics, held_out, inside)
         wanted = outliers.quantities_behind(statistics)
         found = {INSIDE: inside}
         for label, source in self.out.items():
@@ -163,33 +164,37 @@ class OutlierSurvey:
         )
 
     def _ordinary(
-        self, statistics: Sequence[str], inside: Mapping[str, Tensor] | None = None
+        self, statistics: Sequence[str], held_out: Mapping[str, Tensor], inside: Mapping[str, Tensor] | None = None
     ) -> tuple[Ordinary, tuple[str, ...]]:
         """Return what statistics ask of in-distribution examples, and the statistics that there are.
 
         Those of a likelihood that may not be reported are left out, with a warning.
+
+        Args:
+            statistics: names.
+            held_out: quantities of held-out examples; the likelihood where a statistic needs it.
+            inside: those of other in-distribution examples.
         """
         profiles = None
         if "profile" in outliers.quantities_behind(statistics):
             # Not held-out ones, which would be among their own nearest and look more ordinary than new examples.
             learned = self.examiner.survey(self.source, "train", "train", ("profile",), self.images, last=True)
             profiles = outliers.ScoreProfiles(learned["profile"])
-        mean_nll, usable = self._held_out_mean(statistics, inside)
+        mean_nll, usable = self._held_out_mean(statistics, held_out, inside or {})
         return Ordinary(mean_nll, profiles), usable
 
     def _held_out_mean(
-        self, statistics: Sequence[str], inside: Mapping[str, Tensor] | None = None
+        self, statistics: Sequence[str], held_out: Mapping[str, Tensor], inside: Mapping[str, Tensor]
     ) -> tuple[float | None, tuple[str, ...]]:
         if not set(statistics) & set(OF_LIKELIHOOD):
             return None, tuple(statistics)
-        reference = self._held_out(("nll",))
-        refused = [self.examiner.refusal(dict(numbers)) for numbers in (reference, inside or {})]
+        refused = [self.examiner.refusal(numbers) for numbers in (held_out, inside)]
         if reason := next((one for one in refused if one), None):
             warnings.warn(f"nll and typicality are not reported: {reason}.", stacklevel=2)
             return None, tuple(name for name in statistics if name not in OF_LIKELIHOOD)
-        fine_N = reference["nll"][reference["nll"].isfinite()]
-        if lost := len(reference["nll"]) - len(fine_N):
-            of = f"{lost} of {len(reference['nll'])} held-out examples"
+        fine_N = held_out["nll"][held_out["nll"].isfinite()]
+        if lost := len(held_out["nll"]) - len(fine_N):
+            of = f"{lost} of {len(held_out['nll'])} held-out examples"
             warnings.warn(f"nll of {of} is no finite number, and left out of typicality's mean.", stacklevel=2)
         return float(fine_N.mean()), tuple(statistics)
 
@@ -218,26 +223,28 @@ class OutlierSurvey:
         Raises:
             UserError: the statistic needs a likelihood, and the model has none to report.
         """
-        name = statistic or self._chosen() or next(one for one in BY_DEFAULT if one in self.statistics)
-        ordinary, usable = self._ordinary((name,))
+        wanted = (statistic,) if statistic else self.statistics if self.choose_on else (self._by_default(),)
+        found = self._held_out(outliers.quantities_behind(wanted))
+        name = wanted[0] if len(wanted) == 1 else self._chosen(found)
+        ordinary, usable = self._ordinary((name,), found)
         if not usable:
             raise UserError(
                 f"task.statistic={name} needs a likelihood, which this model has none of to report (the warning says "
                 "why): use task.statistic=abs_h."
             )
-        found = self._held_out(outliers.quantities_behind((name,)))
         held_out = self.source.count("val") > 0
         return Reference(name, ordinary, ordinary.scores(found)[name], held_out)
 
-    def _chosen(self) -> str | None:
-        """Return the statistic that tells one outlier set best from held-out examples; None where none is named."""
-        if self.choose_on is None:
-            return None
-        label = self.choose_on
+    def _by_default(self) -> str:
+        return next(one for one in BY_DEFAULT if one in self.statistics)
+
+    def _chosen(self, held_out: Mapping[str, Tensor]) -> str:
+        """Return the statistic that tells the outlier set `choose_on` best from held-out examples."""
+        label = cast(str, self.choose_on)
         self.prepare(label)
-        ordinary, statistics = self._ordinary(self.statistics)
+        ordinary, statistics = self._ordinary(self.statistics, held_out)
         wanted = outliers.quantities_behind(statistics)
-        inside = ordinary.scores(self._held_out(wanted))
+        inside = ordinary.scores(held_out)
         surveyed = self.examiner.survey(self.out[label], "test", label, wanted, self.images)
         outside = ordinary.scores(surveyed)
         names = _that_are_numbers(statistics, {"held-out": inside, label: outside})
