@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -73,11 +74,7 @@ class FlowODE(Likelihood[CausalLadder]):
         half = WIDE * math.hypot(model.std, level)
         count = math.ceil((self.panels or max(4, math.ceil(half / level))) * finer)
         low = model.mean.to(torch.float64) - half
-        scores = ScoresAtLevels(model, c_RF)
-
-        def score(q_GR: Tensor) -> Tensor:
-            return scores(q_GR.to(c_RF.dtype).expand(-1, len(c_RF)), level)
-
+        score = partial(ScoresAtLevels(model, c_RF).at_nodes, level=level)
         return Conditionals.of_score(Panels(low, 2 * half, count, self.order), score, level)
 
     def why(self, model: CausalLadder) -> str:

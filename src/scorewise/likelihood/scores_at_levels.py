@@ -46,6 +46,13 @@ class ScoresAtLevels:
             s_BD: Tensor = self.model.noisy_conditional_score(q_BD, self.c_BDF, torch.full_like(q_BD, level))
             return s_BD
 
+    def at_nodes(self, q_GR: Tensor, level: float) -> Tensor:
+        """Return the scores of contexts (R, F) at quadrature nodes (G, R), or at (G, 1) for all of them, shape (G, R).
+
+        Nodes are rounded to the precision of the contexts.
+        """
+        return self(q_GR.to(self.c_BDF.dtype).expand(-1, len(self.c_BDF)), level)
+
     def with_slope(self, q_BD: Tensor, level: float) -> tuple[Tensor, Tensor]:
         """Return s_d and ds_d/dq_d, both of the shape of q, in full precision inside autocast."""
         if self.folding is not None:

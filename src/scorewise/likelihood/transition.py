@@ -78,11 +78,7 @@ class Transition:
         above = FlowODE().top(model, c_RF, finer=4)
         z_G, log_w_G = above.panels.nodes()[:, 0], _log_weights(above.panels)
         log_q_RG = (above.energy_PmR.flatten(0, 1) - above.log_z_R).T
-        scores = ScoresAtLevels(model, c_RF)
-
-        def score(q_GR: Tensor, level: float) -> Tensor:
-            return scores(q_GR.to(c_RF.dtype).expand(-1, len(c_RF)), level)
-
+        score = ScoresAtLevels(model, c_RF).at_nodes
         for (high, low), panels in zip(itertools.pairwise(ladder), rules, strict=True):
             here = Conditionals.of_score(panels, partial(score, level=low), low)
             y_H, log_v_H = panels.nodes()[:, 0], _log_weights(panels)

@@ -69,7 +69,7 @@ class Annealed(Ancestral[CausalLadder]):
         """Return q_level(y) N(z; y, spread^2), normalised over y."""
 
         def score(q_GR: Tensor) -> Tensor:
-            s_GR = scores(q_GR.to(scores.c_BDF.dtype), level)
+            s_GR = scores.at_nodes(q_GR, level)
             return s_GR.to(torch.float64) - (q_GR - z_R) / spread**2
 
         count = max(self.panels, math.ceil(self.REACH * spread / level))
