@@ -251,6 +251,50 @@ def test_the_forward_laplacian_of_an_energy_is_the_trace_of_its_hessian(activati
         torch.testing.assert_close(one, two)
 
 
+@pytest.mark.parametrize("activation", ["silu", "softplus", "tanh", "elu", "relu", "leaky_relu"])
+@pytest.mark.parametrize("confining", [True, False])
+def test_the_score_of_an_energy_by_hand_is_its_gradient(activation: str, confining: bool) -> None:
+    """Its values, its derivatives in the example and in the weights, as automatic differentiation has them."""
+    model = Energy(MLP((4,), (6, 5, 7), activation), confining=confining, mean=0.4, std=1.7, noise=0.3).double()
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    weights, v = [x, *model.parameters()], torch.randn(3, 4, dtype=torch.float64)
+    by_hand, by_graph = model.score(x), score_of_log_density(lambda y: -model.energy(y), x)
+    torch.testing.assert_close(by_hand, by_graph)
+    for loss in (lambda s: (s * v).sum(), lambda s: s.square().sum()):
+        for one, two in zip(
+            torch.autograd.grad(loss(by_hand), weights, retain_graph=True, materialize_grads=True, allow_unused=True),
+            torch.autograd.grad(loss(by_graph), weights, retain_graph=True, materialize_grads=True, allow_unused=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(one, two)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.score(x.clone()), by_graph.detach())
+
+
+class Quadratic(Energy):
+    """N(0, 2 I), whatever its network is."""
+
+    def energy(self, x_BD: torch.Tensor) -> torch.Tensor:
+        return x_BD.square().sum(-1) / 4
+
+
+class Bounded(MLP):
+    """Features between -1 and 1."""
+
+    def features(self, u_BD: torch.Tensor) -> torch.Tensor:
+        return super().features(u_BD).tanh()
+
+
+def test_derivatives_by_hand_are_not_taken_of_another_energy() -> None:
+    x = torch.randn(3, 4, dtype=torch.float64)
+    quadratic, bounded = (kind(Bounded((4,), (6,))).double() for kind in (Quadratic, Energy))
+    torch.testing.assert_close(quadratic.score(x), -x / 2)
+    torch.testing.assert_close(SM().per_example(quadratic, x, Draws.fresh(3)), x.square().sum(-1) / 8 - 2)
+    torch.testing.assert_close(bounded.score(x), score_of_log_density(lambda y: -bounded.energy(y), x))
+    for found, expected in zip(bounded.traced_score(x), exact_trace(bounded.score, x), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 def test_an_energy_whose_backbone_carries_no_laplacian_takes_passes() -> None:
     model, x = Energy(ConvNet((1, 4, 4), (3,), 5)).double(), torch.randn(2, 16, dtype=torch.float64)
     assert not isinstance(model.backbone, LaplacianFeatures)

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scorewise.backbones.layers import ActivationName, perceptron
-from scorewise.backbones.tangents import curvature_of
+from scorewise.backbones.tangents import TANGENTS, curvature_of
 from scorewise.ranges import HiddenSizes, within_ranges
 
 
 class MLP(nn.Module):
-    """A plain multilayer perceptron: Features, LaplacianFeatures and GivenFeatures.
+    """A plain multilayer perceptron: Features, GradientFeatures, LaplacianFeatures and GivenFeatures.
+
+    A class that changes `features` has the first and the last of these, unless it brings its own gradients.
 
     Args:
         shape: shape of one example; D is its product.
@@ -40,10 +43,32 @@ class MLP(nn.Module):
         self.width, self.activation = hidden[-1], activation
         self.net = perceptron([math.prod(self.shape) + condition, *hidden], activation)
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "features" in vars(cls):  # ours are derivatives of other features
+            for name in {"features_gradient", "laplacian_features"} - set(vars(cls)):
+                setattr(cls, name, None)
+
     def features(self, u_BD: Tensor) -> Tensor:
         """Return the last hidden layer, shape (B, width)."""
         h_BF: Tensor = self.net(u_BD)
         return h_BF
+
+    def features_gradient(self, u_BD: Tensor, weight_F: Tensor) -> Tensor:
+        """Return the gradient in u of a weighted sum of the last hidden layer, shape (B, D).
+
+        By slopes that the forward pass notes and a backward sweep through the layers, which other gradients flow
+        through as through any result: cheaper than `torch.autograd.grad` with a graph of its own.
+        """
+        tangent, slopes, h_BF = TANGENTS[self.activation], [], u_BD
+        layers = [layer for layer in self.net if isinstance(layer, nn.Linear)]
+        for layer in layers:
+            h_BF, slope_BF = tangent(layer(h_BF))
+            slopes.append(slope_BF)
+        to_BF = weight_F * slopes.pop()
+        for layer in reversed(layers[1:]):
+            to_BF = (to_BF @ layer.weight) * slopes.pop()
+        return to_BF @ layers[0].weight
 
     def laplacian_features(self, u_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the last hidden layer (B, width), its gradients in u (D, B, width) and its Laplacians (B, width).

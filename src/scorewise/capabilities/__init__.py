@@ -49,7 +49,7 @@ from scorewise.capabilities.protocols import (
     Watched,
 )
 from scorewise.capabilities.rows import CategoryCells, Cells, RowDensity
-from scorewise.capabilities.traces import LaplacianFeatures, TracedScoreModel
+from scorewise.capabilities.traces import GradientFeatures, LaplacianFeatures, TracedScoreModel
 from scorewise.version import renamed
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "FusedCSMModel",
     "GivenCausalFeatures",
     "GivenFeatures",
+    "GradientFeatures",
     "InitialisedByData",
     "InvertibleMap",
     "LaplacianFeatures",

@@ -1,8 +1,15 @@
-"""Exact traces of second derivatives, as capabilities."""
+"""First derivatives and exact traces of second ones without automatic differentiation, as capabilities."""
 
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+
+
+@runtime_checkable
+class GradientFeatures(Protocol):
+    """Gives the gradient in the example, (B, D), of a weighted sum of its features, by its own backward sweep."""
+
+    def features_gradient(self, u_BD: Tensor, weight_F: Tensor) -> Tensor: ...
 
 
 @runtime_checkable

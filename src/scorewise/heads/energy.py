@@ -1,9 +1,11 @@
-"""A scalar energy, with its score by automatic differentiation."""
+"""A scalar energy, with its score."""
+
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from scorewise.capabilities import Features, LaplacianFeatures
+from scorewise.capabilities import Features, GradientFeatures, LaplacianFeatures
 from scorewise.gradients import Derivatives, exact_trace, score_of_log_density
 from scorewise.heads.examples import of_examples
 from scorewise.heads.model import Model
@@ -30,6 +32,8 @@ class Energy(Model):
 
     needs = (Features,)
     tells_runs_apart = True
+    by_hand: ClassVar[bool] = True
+    """Whether `score` may follow from the layers of the backbone; not in a class that changes `energy`."""
 
     def __init__(
         self, backbone: nn.Module, *, confining: bool = True, mean: float = 0.0, std: float = 1.0, noise: float = 0.0
@@ -50,10 +54,22 @@ class Energy(Model):
         net_B: Tensor = self.last(self.backbone.features(u_BD)).squeeze(-1)
         return net_B + 0.5 * u_BD.square().sum(-1) if self.confining else net_B
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "energy" in vars(cls):
+            cls.by_hand = False
+        if {"energy", "score"} & set(vars(cls)) and "traced_score" not in vars(cls):
+            cls.traced_score = None  # type: ignore[method-assign, assignment]  # ours is that of another energy
+
     @of_examples
     def score(self, x_BD: Tensor) -> Tensor:
-        """Return - grad_x E(x), shape of x."""
-        return score_of_log_density(lambda x: -self.energy(x), x_BD)
+        """Return - grad_x E(x), shape of x, without automatic differentiation where the backbone has gradients."""
+        if not (self.by_hand and isinstance(self.backbone, GradientFeatures)):
+            return score_of_log_density(lambda x: -self.energy(x), x_BD)
+        with torch.autocast(x_BD.device.type, enabled=False):  # half precision loses the loss
+            u_BD = self.standardise(x_BD)
+            gradient_BD = self.backbone.features_gradient(u_BD, self.last.weight[0])
+            return -(gradient_BD + u_BD if self.confining else gradient_BD) / self.scale
 
     def traced_score(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
         """Return the score (B, D) and the trace of its Jacobian, - the Laplacian of E, (B,).
