@@ -251,22 +251,29 @@ def test_the_forward_laplacian_of_an_energy_is_the_trace_of_its_hessian(activati
         torch.testing.assert_close(one, two)
 
 
+def derivatives(value: torch.Tensor, wanted: list[torch.Tensor], create_graph: bool) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(
+        value, wanted, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
+    )
+
+
 @pytest.mark.parametrize("activation", ["silu", "softplus", "tanh", "elu", "relu", "leaky_relu"])
 @pytest.mark.parametrize("confining", [True, False])
 def test_the_score_of_an_energy_by_hand_is_its_gradient(activation: str, confining: bool) -> None:
     """Its values, its derivatives in the example and in the weights, as automatic differentiation has them."""
     model = Energy(MLP((4,), (6, 5, 7), activation), confining=confining, mean=0.4, std=1.7, noise=0.3).double()
-    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    weights, v = [x, *model.parameters()], torch.randn(3, 4, dtype=torch.float64)
-    by_hand, by_graph = model.score(x), score_of_log_density(lambda y: -model.energy(y), x)
-    torch.testing.assert_close(by_hand, by_graph)
-    for loss in (lambda s: (s * v).sum(), lambda s: s.square().sum()):
-        for one, two in zip(
-            torch.autograd.grad(loss(by_hand), weights, retain_graph=True, materialize_grads=True, allow_unused=True),
-            torch.autograd.grad(loss(by_graph), weights, retain_graph=True, materialize_grads=True, allow_unused=True),
-            strict=True,
-        ):
-            torch.testing.assert_close(one, two)
+    x, v = torch.randn(3, 4, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+    for in_example in (False, True):
+        x_BD = x.clone().requires_grad_(in_example)
+        wanted = [*([x_BD] if in_example else []), *model.parameters()]
+        by_hand, by_graph = model.score(x_BD), score_of_log_density(lambda y: -model.energy(y), x_BD)
+        torch.testing.assert_close(by_hand, by_graph)
+        once = [derivatives((s * (v + s)).sum(), wanted, create_graph=False) for s in (by_hand, by_graph)]
+        torch.testing.assert_close(*once)
+        again = [derivatives((s * (v + s)).sum(), wanted, create_graph=True) for s in (by_hand, by_graph)]
+        torch.testing.assert_close(*again)
+        squares = [torch.stack([one.square().sum() for one in ones]).sum() for ones in again]
+        torch.testing.assert_close(*(derivatives(square, wanted, create_graph=False) for square in squares))
     with torch.inference_mode():
         torch.testing.assert_close(model.score(x.clone()), by_graph.detach())
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scorewise.backbones.feature_gradient import feature_gradient
 from scorewise.backbones.layers import ActivationName, perceptron
-from scorewise.backbones.tangents import TANGENTS, curvature_of
+from scorewise.backbones.tangents import curvature_of
 from scorewise.ranges import HiddenSizes, within_ranges
 
 
@@ -57,18 +58,10 @@ class MLP(nn.Module):
     def features_gradient(self, u_BD: Tensor, weight_F: Tensor) -> Tensor:
         """Return the gradient in u of a weighted sum of the last hidden layer, shape (B, D).
 
-        By slopes that the forward pass notes and a backward sweep through the layers, which other gradients flow
-        through as through any result: cheaper than `torch.autograd.grad` with a graph of its own.
+        By a sweep through the layers, which gradients flow through: cheaper than `torch.autograd.grad` with a graph.
         """
-        tangent, slopes, h_BF = TANGENTS[self.activation], [], u_BD
-        layers = [layer for layer in self.net if isinstance(layer, nn.Linear)]
-        for layer in layers:
-            h_BF, slope_BF = tangent(layer(h_BF))
-            slopes.append(slope_BF)
-        to_BF = weight_F * slopes.pop()
-        for layer in reversed(layers[1:]):
-            to_BF = (to_BF @ layer.weight) * slopes.pop()
-        return to_BF @ layers[0].weight
+        layers = [(layer.weight, layer.bias) for layer in self.net if isinstance(layer, nn.Linear)]
+        return feature_gradient(self.activation, layers, u_BD, weight_F)
 
     def laplacian_features(self, u_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the last hidden layer (B, width), its gradients in u (D, B, width) and its Laplacians (B, width).
