@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from scorewise import noise
 from scorewise.backbones import MLP
 from scorewise.heads import Score
 from scorewise.noise import Draws, geometric_ladder, smoothing_noise, step_size
@@ -70,3 +71,12 @@ def test_signs_are_where_uniform_numbers_are_below_a_half() -> None:
     for dtype in (torch.float32, torch.float64):
         expected = torch.where(draws.uniform(2, 7) < 0.5, 1.0, -1.0).to(dtype)
         assert torch.equal(draws.signs(2, 7, dtype=dtype), expected)
+
+
+def test_keys_are_mixed_as_splitmix64_does_on_every_device() -> None:
+    """The first outputs of SplitMix64 with seed 0, and the same integers by torch's operations."""
+    z = torch.tensor([1, 2], dtype=torch.int64) * noise._GOLDEN
+    expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+    assert [one % 2**64 for one in noise._mix(z).tolist()] == expected
+    many = torch.randint(-(2**62), 2**62, (3, 1000))
+    assert torch.equal(noise._mix(many), noise._mixed_anywhere(many))

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import init
@@ -26,9 +28,25 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 
 def _mix(z: Tensor) -> Tensor:
     """Return z mixed by the finaliser of SplitMix64 (Steele, Lea and Flood 2014), on signed 64-bit integers."""
+    if z.device.type == "cpu":  # numpy shifts unsigned integers in one operation where torch needs two
+        return torch.from_numpy(_mixed(z.numpy().view(np.uint64)).view(np.int64))
+    return _mixed_anywhere(z)
+
+
+def _mixed_anywhere(z: Tensor) -> Tensor:
     z = (z ^ _shift(z, 30)).mul_(_MIX_1)
     z = z.bitwise_xor_(_shift(z, 27)).mul_(_MIX_2)
     return z.bitwise_xor_(_shift(z, 31))
+
+
+def _mixed(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    shifted = np.right_shift(z, np.uint64(30))
+    mixed = np.bitwise_xor(z, shifted, out=np.empty_like(z))
+    for factor, bits in ((_MIX_1, 27), (_MIX_2, 31)):
+        np.multiply(mixed, np.uint64(factor % 2**64), out=mixed)
+        np.right_shift(mixed, np.uint64(bits), out=shifted)
+        np.bitwise_xor(mixed, shifted, out=mixed)
+    return mixed
 
 
 def normal_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
