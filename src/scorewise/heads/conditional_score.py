@@ -87,7 +87,8 @@ class ConditionalScore(NumericallyNormalised):
     def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return sum_b weight_b J_b with J_b = sum_d s_d^2 / 2 + ds_d/dq_d (eq. 5), and J (B,), detached.
 
-        With weights per entry, (B, D), it is their sum over entries, and the value of each of them, (B, D).
+        With weights per entry, (B, D), it is their sum over entries, and the value of each of them, (B, D). An entry of
+        weight 0, such as a known one in order-agnostic training, is not computed: its value is 0.
 
         One pass over chunks of rows with hand-written tangents that stores nothing but gradients, in float32 at least
         whatever the autocast. The query is data: no gradient goes to it. A class that changes `conditional_score` loses
@@ -104,14 +105,20 @@ class ConditionalScore(NumericallyNormalised):
         with torch.autocast(q_BD.device.type, enabled=False):
             scale = self.scale.to(dtype)
             form = torch.stack([of_net / scale, of_u / scale, of_net / scale**2, of_u / scale**2])
-            total, loss_N = fused_csm(
+            u_N, c_NF = self.standardise(q_BD.detach()).to(dtype).flatten(), c_BDF.to(dtype).flatten(0, 1)
+            weight_N = (weight_B if by_entry else weight_B.unsqueeze(-1)).to(dtype).expand_as(q_BD).flatten()
+            skips = by_entry and not weight_B.requires_grad
+            counted = weight_N.nonzero().squeeze(-1) if skips else slice(None)
+            total, counted_N = fused_csm(
                 self.activation,
-                self.standardise(q_BD.detach()).to(dtype).flatten(),
-                (weight_B if by_entry else weight_B.unsqueeze(-1)).to(dtype).expand_as(q_BD).flatten(),
+                u_N[counted],
+                weight_N[counted],
                 form,
-                c_BDF.to(dtype).flatten(0, 1),
+                c_NF[counted],
                 [weight.to(dtype) for weight in weights],
                 compiled=self.compiles,
             )
+        loss_N = torch.zeros_like(u_N)
+        loss_N[counted] = counted_N
         loss_BD = loss_N.view_as(q_BD)
         return total, loss_BD if by_entry else loss_BD.sum(-1)
