@@ -130,6 +130,8 @@ def test_orders_are_compared_by_example() -> None:
     assert found["gains"]["best"]["gain"] == pytest.approx(float(gain_N.mean()))
     assert found["gains"]["best"]["se"] == pytest.approx(float(gain_N.std() / 50**0.5))
     assert min(found["gains"]["mean"]["by_seed"]) > 0
+    against = (log_q_OSCN[1] - log_q_OSCN[0]).mean((1, 2))
+    assert found["against"]["b"]["by_seed"] == pytest.approx(against.tolist())
     pairs = [log_q_OSCN[[i, j]].exp().mean(0).log() for i, j in ((0, 1), (0, 2), (1, 2))]
     control = torch.stack(pairs).mean() - log_q_OSCN.exp().mean(1).log().mean()
     assert found["gains"]["control"]["gain"] == pytest.approx(float(control))

@@ -10,13 +10,14 @@ import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
+from scorewise.comparison.seeds import mean_of
 from scorewise.densities.ensemble import Ensemble, equal_mixture
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.noisy_copies import noisy_copies
 from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
-from scorewise.figures.spread import mean_and_spread, with_spread
+from scorewise.figures.spread import judged, mean_and_spread, said, seeds_said
 
 FIRST = "raster"
 """The order that the others are compared with."""
@@ -88,7 +89,8 @@ def compared(orders: Sequence[str], log_q_OSCN: Tensor) -> dict[str, Any]:
         log_q_OSCN: log q(x) in nats by order, seed of the training, copy of the noise and held-out example.
 
     Returns:
-        nll (nats by row, one value per seed) and against (paired differences to the first order), and gains.
+        nll (nats by row, one value per seed, of mixtures of seeds one per order) and against (paired differences to the
+        first order, by_seed where rows have seeds), and gains.
     """
     count = log_q_OSCN.shape[1]
     mixed_SCN = equal_mixture(log_q_OSCN)
@@ -97,12 +99,13 @@ def compared(orders: Sequence[str], log_q_OSCN: Tensor) -> dict[str, Any]:
     rows_SCN = {**dict(zip(orders, log_q_OSCN, strict=True)), "mean of the orders": mean_SCN, every: mixed_SCN}
     best = max(orders, key=lambda order: float(rows_SCN[order].mean()))
     gains = {"mean": _paired(mixed_SCN, mean_SCN), "best": _paired(mixed_SCN, rows_SCN[best])}
+    over_orders: dict[str, Tensor] = {}
     if 1 < count <= len(orders):  # as many orders as there are seeds, so that both mixtures have as many members
         few = list(itertools.combinations(range(len(orders)), count))
         of_orders_SCN = torch.stack([equal_mixture(log_q_OSCN[list(chosen)]) for chosen in few]).mean(0)
         of_seeds_OCN = equal_mixture(log_q_OSCN.transpose(0, 1))
         rows_SCN[f"{count} orders, one seed"] = of_orders_SCN
-        rows_SCN[f"{count} seeds, one order"] = of_seeds_OCN
+        over_orders[f"{count} seeds, one order"] = of_seeds_OCN
         gains["control"] = _paired(of_orders_SCN.mean(0, keepdim=True), of_seeds_OCN.mean(0, keepdim=True))
     first_SCN = rows_SCN[orders[0]]
     return {
@@ -110,10 +113,9 @@ def compared(orders: Sequence[str], log_q_OSCN: Tensor) -> dict[str, Any]:
         "all": every,
         "best": best,
         "seeds": count,
-        "nll": {row: (-each.mean((1, 2))).tolist() for row, each in rows_SCN.items()},
-        "against": {
-            row: _paired(each.mean(0, keepdim=True), first_SCN.mean(0, keepdim=True)) for row, each in rows_SCN.items()
-        },
+        "nll": {row: (-each.mean((1, 2))).tolist() for row, each in {**rows_SCN, **over_orders}.items()},
+        "against": {row: _paired(each, first_SCN) for row, each in rows_SCN.items()}
+        | {row: _paired(each.mean(0, True), first_SCN.mean(0, True)) for row, each in over_orders.items()},
         "gains": gains,
     }
 
@@ -135,10 +137,10 @@ def _table(name: str, found: Mapping[str, Any], summary: Mapping[str, Any]) -> R
     for row, values in found["nll"].items():
         bits = (mean_and_spread(values)[0] + found["log_volume"]) / (found["dims"] * math.log(2))
         against = found["against"][row]
-        paired = "" if row == first else f"{-against['gain']:+.2f} ({against['se']:.2f})"
-        rows.append([row, with_spread(values, 2), round(bits, 3), paired])
-    several = f"{seeds} seeds" if seeds > 1 else "one seed"
-    return ResultTable("nll", rows, name=name, run=summary, first=first, seeds=several)
+        difference = said(mean_of([-gain for gain in against["by_seed"]]), "+.2f")
+        paired = "" if row == first else f"{difference} ({against['se']:.2f})"
+        rows.append([row, said(mean_of(values), ".2f"), round(bits, 3), paired])
+    return ResultTable("nll", rows, name=name, run=summary, first=first, seeds=seeds_said(seeds))
 
 
 def _standing(name: str, found: Mapping[str, Any]) -> Facts:
@@ -159,4 +161,6 @@ def _claim(name: str, found: Mapping[str, Any], which: str) -> Claim:
     within = ", so within two standard errors of no difference" if abs(gain["gain"]) < 2 * gain["se"] else ""
     better = sum(each > 0 for each in gain["by_seed"])
     facts = {"name": name, "within": within, "better": better, "seeds": found["seeds"], "best": found["best"]}
-    return Claim(which, gain["gain"] > 0, **gain, **facts)
+    if which == "control":  # mixtures of orders have a value per seed, those of seeds one per order
+        return Claim(which, gain["gain"] > 0, **gain, **facts)
+    return judged(which, mean_of(gain["by_seed"]), ".2f", lambda nats: nats > 0, se=gain["se"], **facts)
