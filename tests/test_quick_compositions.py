@@ -9,11 +9,12 @@ import quick_compositions
 from hydra import compose, initialize_config_dir
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from quick_compositions import HOW
 
 from scorewise import catalog
@@ -28,6 +29,8 @@ def plain_hydra(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(OmegaConf, "load", staticmethod(HOW["load"]))
         monkeypatch.setattr(config_loader_impl, "create_defaults_list", HOW["options"])
         monkeypatch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", HOW["merge"])
+        monkeypatch.setattr(DictConfig, "__deepcopy__", HOW["copy"])
+        monkeypatch.setattr(CachingConfigRepository, "__init__", HOW["caching"])
         monkeypatch.setattr("hydra._internal.defaults_list._create_interpolation_map", HOW["map"])
         for place in ("grammar_parser", "base", "_utils"):
             monkeypatch.setattr(f"omegaconf.{place}.parse", HOW["parse"])
@@ -63,6 +66,22 @@ def test_a_config_is_that_of_hydra(command: str, words: tuple[str, ...], plain_h
     quick, again = composed(command, words), composed(command, words)
     plain_hydra()
     assert quick == again == composed(command, words)
+
+
+def test_a_copy_is_that_of_omegaconf() -> None:
+    with initialize_config_dir(str(catalog.folder()), version_base="1.3"):
+        config = compose("train", ["debug=tiny"], return_hydra_config=True)
+    for one in (config, config.hydra, config.hydra.run):
+        quick, plain = quick_compositions.copied(one, {}), HOW["copy"](one, {})
+        assert quick == plain == one
+        assert quick is not one
+        assert quick._get_parent() is plain._get_parent() is one._get_parent()
+        assert quick.__dict__["_metadata"] == plain.__dict__["_metadata"]
+        assert OmegaConf.is_struct(quick) == OmegaConf.is_struct(plain)
+        assert OmegaConf.to_yaml(quick) == OmegaConf.to_yaml(plain)
+    with open_dict(quick):
+        quick.dir = "elsewhere"
+    assert config.hydra.run.dir != "elsewhere"
 
 
 @pytest.mark.parametrize(
