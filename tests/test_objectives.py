@@ -1,7 +1,7 @@
 """The table of all objectives: a row says what composes with one and which Gaussian it recovers.
 
 On examples of N(CENTRE, VARIANCE I) every objective is minimised over the family N(centre, variance I), in float64, by
-Newton's method on its gradient alone. Where that ends is known in closed form, and so is the loss there: a wrong sign,
+Broyden's method on its gradient alone. Where that ends is known in closed form, and so is the loss there: a wrong sign,
 a score twice as large, or a standard deviation in place of a variance ends elsewhere.
 """
 
@@ -271,14 +271,18 @@ def curvature(recovery: Recovery, x_ND: Tensor, at: Tensor, gradient: Tensor, st
     return torch.stack([(there - gradient) / step for there in moved], -1)
 
 
-def minimiser(recovery: Recovery, x_ND: Tensor, steps: int = 8) -> Tensor:
-    """Return where the gradient vanishes, (centre, variance), from a start that is far from it."""
+def minimiser(recovery: Recovery, x_ND: Tensor, steps: int = 30) -> Tensor:
+    """Return where the gradient vanishes, (centre, variance), from a start that is far from it, by Broyden's method."""
     at = torch.tensor([0.2, 1.8])
+    _, gradient = loss_and_gradient(recovery, x_ND, at)
+    slope = curvature(recovery, x_ND, at, gradient)
     for _ in range(steps):
-        _, gradient = loss_and_gradient(recovery, x_ND, at)
         if gradient.abs().max() < 1e-7:
             break
-        at = at - torch.linalg.solve(curvature(recovery, x_ND, at, gradient), gradient)
+        step = -torch.linalg.solve(slope, gradient)
+        at, before = at + step, gradient
+        _, gradient = loss_and_gradient(recovery, x_ND, at)
+        slope = slope + torch.outer(gradient - before - slope @ step, step) / step.square().sum()
     return at
 
 
