@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from children import started, train
 from conftest import Outcome
 from safetensors.torch import load_file
 
@@ -22,6 +23,7 @@ from scorewise.errors import UserError
 from scorewise.run import folder as run_folder
 from scorewise.run import training
 from scorewise.run.checkpoint import CheckpointFiles
+from scorewise.run.elapsed import CLOCKS
 from scorewise.run.folder import RunFolder
 from scorewise.run.trainer import TRAINER_SETTINGS
 from scorewise.run.training import TrainingRun
@@ -187,9 +189,10 @@ def test_a_run_killed_between_two_files_ends_as_if_nothing_had_happened(
     same_results(Path("whole"), Path("parts"))
 
 
-@pytest.mark.usefixtures("saved_steps_are_logged")
-def test_a_lost_table_comes_back_from_the_checkpoint(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert command(*CLOSED, "hydra.run.dir=whole").status == 0
+def test_a_lost_table_comes_back_from_the_checkpoint(
+    command: Command, whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole(*CLOSED)
     with monkeypatch.context() as patch:
         at_step(patch, 12, kill)
         with pytest.raises(Killed):
@@ -218,10 +221,10 @@ def test_random_known_parts_are_those_of_the_unbroken_run(
 
 @pytest.mark.parametrize("step", [3, 6, 7, 9])
 def test_gradients_that_wait_for_more_are_not_lost(
-    command: Command, monkeypatch: pytest.MonkeyPatch, step: int
+    command: Command, whole: Whole, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     settings = (*CLOSED, "+trainer.accumulate_grad_batches=2", "callbacks.save_every_n_steps=1")
-    assert command(*settings, "hydra.run.dir=whole").status == 0
+    whole(*settings)
     with monkeypatch.context() as patch:
         at_step(patch, step, kill)
         with pytest.raises(Killed):
@@ -257,10 +260,10 @@ def the_second_epoch_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_a_run_that_ends_after_its_best_epoch_keeps_those_weights(
-    command: Command, monkeypatch: pytest.MonkeyPatch, end: str
+    command: Command, whole: Whole, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     the_second_epoch_is_best(monkeypatch)
-    assert command(*RARELY, "hydra.run.dir=whole").status == 0
+    whole(*RARELY)
     with monkeypatch.context() as patch:
         if end == "kill":
             at_step(patch, 11, kill)
@@ -312,7 +315,7 @@ def test_asking_for_a_test_of_a_run_that_is_none_leaves_its_folder_usable(comman
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("step", [4, 5])
 def test_signals_finish_the_batch_and_save(
-    command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, step: int
+    command: Command, whole: Whole, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, step: int
 ) -> None:
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     with monkeypatch.context() as patch:
@@ -325,11 +328,13 @@ def test_signals_finish_the_batch_and_save(
     saved = torch.load(stopped.folder / "parts" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == step
     assert command(*CLOSED, "hydra.run.dir=parts").status == 0
-    assert command(*CLOSED, "hydra.run.dir=whole").status == 0
+    whole(*CLOSED)
     same_results(stopped.folder / "whole", stopped.folder / "parts")
 
 
-def test_resume_by_folder_and_with_a_changed_config(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_by_folder_and_with_a_changed_config(
+    command: Command, whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         at_step(patch, 8, kill)
         with pytest.raises(Killed):
@@ -338,7 +343,7 @@ def test_resume_by_folder_and_with_a_changed_config(command: Command, monkeypatc
     assert changed.status == 1
     assert "resume=parts is a run with another data.smoothing, optim.lr" in changed.err
     assert command(*CLOSED, "resume=parts").status == 0
-    assert command(*CLOSED, "hydra.run.dir=whole").status == 0
+    whole(*CLOSED)
     same_results(changed.folder / "whole", changed.folder / "parts")
     assert not list(changed.folder.glob("*runs"))
 
@@ -376,17 +381,17 @@ def test_a_gradient_that_is_not_finite_changes_no_weight(command: Command) -> No
 
 def test_a_real_process_killed_for_real(tmp_path: Path, command: Command) -> None:
     """kill -9 from outside, at whatever moment it comes."""
-    script = Path(__file__).parents[1] / "src" / "train.py"
-    settings = [*CLOSED, "hydra.run.dir=parts", "trainer.max_epochs=12"]
-    process = subprocess.Popen([sys.executable, str(script), *settings], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    settings = (*CLOSED, "trainer.max_epochs=12")
+    process = started(train, [*settings, "hydra.run.dir=parts"])
     last = tmp_path / "parts" / "checkpoints" / "last.ckpt"
-    while not last.is_file() and process.poll() is None:  # at the latest the end of the training ends it
+    while not last.is_file() and process.is_alive():  # at the latest the end of the training ends it
         time.sleep(0.02)
     process.kill()
-    process.wait()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert last.is_file()
-    assert command(*settings).status == 0
-    assert command(*CLOSED, "hydra.run.dir=whole", "trainer.max_epochs=12").status == 0
+    assert command(*settings, "hydra.run.dir=parts").status == 0
+    assert command(*settings, "hydra.run.dir=whole").status == 0
     same_results(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -464,12 +469,15 @@ def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> N
 def test_the_seconds_of_a_resumed_run_are_those_of_all_its_parts(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sleep_and_stop() -> None:
-        time.sleep(5)
+    late: list[float] = []
+
+    def five_seconds_later() -> None:
+        late.append(5.0)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    monkeypatch.setitem(CLOCKS, "seconds", lambda: time.monotonic() + sum(late))
     with monkeypatch.context() as patch:
-        at_step(patch, 4, sleep_and_stop)
+        at_step(patch, 4, five_seconds_later)
         assert command(*CLOSED, "hydra.run.dir=here").status == 128 + signal.SIGTERM
     ended = command(*CLOSED, "hydra.run.dir=here")
     assert ended.status == 0
