@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from children import started
 from test_start import CONSOLE, TRAINING, imported
 
 from scorewise.commands import cli
@@ -60,26 +61,56 @@ def test_a_process_that_the_installed_command_starts_is_of_the_same_command(monk
     assert heard == [("train", ["trainer=ddp"])] * 2
 
 
-def test_the_wheel_trains_without_the_repository(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is installed of the wheel, with nothing of the repository beside it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True)
+    (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
         (entry,) = [name for name in names if name.endswith("entry_points.txt")]
         assert b"scorewise = scorewise.commands.ready:console" in file.read(entry)
-        file.extractall(tmp_path / "site")
+        file.extractall(folder / "site")
     assert "scorewise/py.typed" in names
     assert {f"scorewise/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")} <= names
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    return folder / "site"
+
+
+def train_from(site: Path, folder: Path) -> None:
+    """Import scorewise anew, from there alone, and run `scorewise train debug=tiny`."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scorewise"]:
+        del sys.modules[name]
+    sys.path[:] = [str(site), *(path for path in sys.path if Path(path or ".").resolve() not in ROOT.glob("*"))]
+    sys.argv = ["scorewise", "train", "debug=tiny"]
+    os.chdir(folder)
+    from scorewise.commands.ready import console
+
+    try:
+        console()
+    finally:
+        files = {Path(str(one.__file__)) for name, one in sys.modules.items() if name.partition(".")[0] == "scorewise"}
+        assert all(file.is_relative_to(site) for file in files)
+
+
+def test_the_wheel_trains_without_the_repository(site: Path, tmp_path: Path) -> None:
+    process = started(train_from, site, tmp_path)
+    process.join()
+    assert process.exitcode == 0
+    assert list(tmp_path.glob("debug_runs/*/*/weights.safetensors"))
+
+
+@pytest.mark.slow
+def test_the_wheel_trains_in_a_new_process_and_imports_no_more_than_it_needs(site: Path, tmp_path: Path) -> None:
     program = "import scorewise; print(scorewise.__file__)" + CONSOLE.replace("commands.cli", "commands.ready")
     ended = subprocess.run(
         [sys.executable, "-c", program, "train", "debug=tiny"],
         cwd=tmp_path,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
-    assert str(tmp_path / "site/scorewise") in ended.stdout
+    assert str(site / "scorewise") in ended.stdout
     assert list(tmp_path.glob("debug_runs/*/*/weights.safetensors"))
     assert imported(ended) <= TRAINING
