@@ -25,11 +25,16 @@ gc.disable()  # while tests are collected, which drops little
 
 @pytest.fixture(scope="session", autouse=True)
 def _in_less_time() -> Iterator[None]:
-    """Compose configs quickly, and look for no garbage in the modules that were imported to collect the tests."""
+    """Compose configs quickly, and look for no garbage in the modules that were imported to collect the tests.
+
+    Nor does every step of every optimiser ask the system for GPUs that are not there.
+    """
     gc.collect()
     gc.freeze()
     gc.enable()
-    with quick_compositions():
+    with quick_compositions(), pytest.MonkeyPatch.context() as patch:
+        if torch.accelerator.current_accelerator(check_available=True) is None:
+            patch.setattr(torch.optim.Optimizer, "_accelerator_graph_capture_health_check", lambda _: None)
         yield
     gc.unfreeze()  # or compiled modules take what is left for lost
 
@@ -93,8 +98,9 @@ def command(
 ) -> Callable[..., Outcome]:
     """`python src/train.py ...` in this process, in an empty folder.
 
-    Pictures are made of few examples and left empty, since laying one out takes as long as the rest of a short run,
-    unless a test is marked with `pictures`. What is written is not flushed to the disk.
+    Pictures are left empty, since laying one out takes as long as the rest of a short run, unless a test is marked with
+    `pictures`. Nor does a model draw what would be in them, unless it is marked with `draws`: data are in its place.
+    What is written is not flushed to the disk.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda _: None)
@@ -103,6 +109,8 @@ def command(
         from scorewise.run import pictures
 
         monkeypatch.setattr(pictures, "ENTRIES", 80)
+        if request.node.get_closest_marker("draws") is None:
+            monkeypatch.setattr(pictures, "_drawn", lambda _, source, n, seed: pictures._clean(source, n, seed)[1])
         for name in ("curves", "histograms", "images", "plane", "samples", "table"):
             monkeypatch.setattr(plots, name, empty(getattr(plots, name)))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)

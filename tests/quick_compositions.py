@@ -1,8 +1,8 @@
 """What Hydra does more often than it must while it composes a config, done once.
 
 It composes every config of a command twice, first to ask for `hydra.mode` alone, and reads and parses every file each
-time; that was more than a quarter of the time of the quick tests. Every job copies its config five times, node by node, which
-was a tenth of the time of a short run. `tests/test_quick_compositions.py` compares configs.
+time; that was more than a quarter of the time of the quick tests. Every job copies its config five times, node by
+node, which was a tenth of the time of a short run. `tests/test_quick_compositions.py` compares configs.
 """
 
 import copy

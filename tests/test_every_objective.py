@@ -39,6 +39,7 @@ def test_it_trains_tests_loads_and_samples(objective: str, command: Callable[...
     assert "is finished" in command(*words).out
 
 
+@pytest.mark.draws
 def test_a_small_unet_trains_on_images(command: Callable[..., Outcome]) -> None:
     words = ("objective=dsm_multiscale", "backbone=unet", "backbone.channels=[8,16]", "trainer.max_steps=3")
     limits = (

@@ -91,6 +91,7 @@ def test_scales_come_from_a_batch_when_they_are_asked_for() -> None:
     torch.testing.assert_close(again.to_normal(u - 1)[0], glow.to_normal(u - 1)[0])
 
 
+@pytest.mark.draws
 def test_a_flow_trains_tests_loads_and_samples(command: Callable[..., Outcome]) -> None:
     words = ("backbone.filters=8", "backbone.steps=1", "trainer.max_steps=6", "trainer.limit_test_batches=2")
     ended = command(*BOTH, *words, "callbacks.progress=false", "callbacks.samples=4", "optim.warmup_steps=2")

@@ -137,6 +137,7 @@ def test_no_picture_loses_a_finished_run(command: Command, tmp_path: Path, monke
     assert json.loads((ended.run / "ood.json").read_text())["metrics"]
 
 
+@pytest.mark.draws
 @pytest.mark.parametrize(
     ("value", "usable"),
     [("1e300", False), ("-1e300", False), ("1.7e308", False), ("1e39", False), ("1e36", True), ("5", True)],

@@ -282,6 +282,7 @@ def test_a_table_is_trained_tested_drawn_from_and_completed(command: Command, ta
     assert model.log_prob(torch.full((2, 7), torch.nan)).tolist() == [0.0, 0.0]
 
 
+@pytest.mark.draws
 def test_columns_that_are_only_read(command: Command, table: Path) -> None:
     done = command("experiment=mixed_table", f"data.path={table}", "data.condition=[age,region]", *SMALL)
     assert done.status == 0, done.err
