@@ -22,7 +22,7 @@ from scorewise.figures.reproduce import listed
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import Paired, mean_and_spread, thinned
 from scorewise.figures.two_samples import maximum_mean_discrepancy, sliced_wasserstein
-from scorewise.run import pictures
+from scorewise.run import pictures, training
 
 pytestmark = pytest.mark.pictures
 
@@ -41,7 +41,8 @@ LONG = (
 def test_a_tiny_budget_runs_and_shows_the_direction(
     figure: str, command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "attempt", lambda *_: None)  # of its runs: its own picture is what is looked at
+    for module in (pictures, training):  # of its runs: its own picture is what is looked at
+        monkeypatch.setattr(module, "attempt", lambda *_: None)
     ended = command(f"figure={figure}", "budget=tiny", name="reproduce")
     assert ended.status == 0, ended.err
     folder = ended.folder / f"runs/figures/{figure}-tiny"
