@@ -32,11 +32,15 @@ class Analytic(NumericallyNormalised):
     def context(self, x_BD: Tensor) -> Tensor:
         return 0.5 * (x_BD.cumsum(-1) - x_BD).unsqueeze(-1)
 
-    def exact(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+    def _by_part(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Return the log-density of every part with its weight, and its score, (B, D, K) each."""
         log_w_K, m_K, s_K = self.parts
         s_BDK = (s_K.square() + torch.as_tensor(sigma).square().unsqueeze(-1)).sqrt()
         z_BDK = ((q_BD - c_BDF[..., 0]).unsqueeze(-1) - m_K) / s_BDK
-        return torch.logsumexp(log_w_K - 0.5 * z_BDK**2 - s_BDK.log() - 0.5 * math.log(2 * math.pi), -1)
+        return log_w_K - 0.5 * z_BDK**2 - s_BDK.log() - 0.5 * math.log(2 * math.pi), -z_BDK / s_BDK
+
+    def exact(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        return torch.logsumexp(self._by_part(q_BD, c_BDF, sigma)[0], -1)
 
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         return self._score(q_BD, c_BDF, torch.zeros(()))
@@ -46,10 +50,8 @@ class Analytic(NumericallyNormalised):
         return self._score(q_BD, c_BDF, (sigma_BD**2 - self.noise**2).clamp(min=0).sqrt())
 
     def _score(self, q_BD: Tensor, c_BDF: Tensor, sigma: Tensor) -> Tensor:
-        q_BD = q_BD.expand(torch.broadcast_shapes(q_BD.shape, c_BDF.shape[:-1]))
-        sigma = sigma.expand_as(q_BD) if sigma.ndim else sigma
-        s_BD: Tensor = torch.func.grad(lambda q: self.exact(q, c_BDF, sigma).sum())(q_BD)
-        return s_BD
+        log_p_BDK, s_BDK = self._by_part(q_BD, c_BDF, sigma)
+        return (torch.softmax(log_p_BDK, -1) * s_BDK).sum(-1)
 
     def draw(self, n: int) -> Tensor:
         log_w_K, m_K, s_K = self.parts
@@ -65,6 +67,17 @@ LAWS = {
     "separated": ([0.3, 0.7], [-0.5, 0.5], [0.1, 0.1]),
     "unequal": ([0.5, 0.5], [-0.2, 0.7], [0.05, 0.2]),
 }
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_scores_of_analytic_conditionals_are_gradients(name: str) -> None:
+    model, q = Analytic(3, *LAWS[name]), torch.randn(5, 3)
+    c = model.context(q)
+    for more in (torch.zeros(()), torch.tensor(0.4)):
+        found = torch.func.grad(lambda q, more=more: model.exact(q, c, more).sum())(q)
+        torch.testing.assert_close(model._score(q, c, more), found)
+
+
 ERRORS = {"gaussian": 1e-6, "separated": 5e-2, "unequal": 2e-3}
 
 
