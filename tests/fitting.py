@@ -15,7 +15,7 @@ def draws(n: int, epoch: int = 0) -> Draws:
     return Draws.of(0, epoch, torch.arange(n))
 
 
-def fit(model: Model, objective: Objective, x: Tensor, steps: int = 300, lr: float = 2e-2) -> None:
+def fit(model: Model, objective: Objective, x: Tensor, steps: int = 200, lr: float = 2e-2) -> None:
     """Fit with all data in every step and a learning rate that goes to zero."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {"steps": 8, "terms": 8, "hidden": (8,), "random_state":
 def test_estimator_checks() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_estimator(ScoreDensity(**QUICK | {"steps": 3}))
+        check_estimator(ScoreDensity(**QUICK | {"steps": 1}))
 
 
 def gaussian(n: int, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -31,7 +31,7 @@ def gaussian(n: int, seed: int = 0) -> np.ndarray[Any, Any]:
 
 @pytest.fixture(scope="module")
 def fitted() -> ScoreDensity:
-    return ScoreDensity(smoothing=0.1, steps=200, hidden=(32, 32), random_state=0).fit(gaussian(4_000))
+    return ScoreDensity(smoothing=0.1, steps=100, hidden=(32, 32), random_state=0).fit(gaussian(4_000))
 
 
 def test_the_density_of_a_gaussian(fitted: ScoreDensity) -> None:
@@ -113,7 +113,7 @@ def skewed(n: int, seed: int) -> np.ndarray[Any, Any]:
 
 def test_a_heavy_tail_leaves_the_range_to_the_others() -> None:
     x, other = skewed(2000, 0), skewed(4000, 1)
-    model = ScoreDensity(smoothing=0.1, steps=200, hidden=(64, 64), random_state=0).fit(x)
+    model = ScoreDensity(smoothing=0.1, steps=120, hidden=(32, 32), random_state=0).fit(x)
     other += 0.1 * model.scale_ * np.random.default_rng(2).normal(size=other.shape)
     drawn = model.sample(4000)
     assert model.score(other) > -4.3  # -2,900 where columns are only standardised: one row lies far out
@@ -135,7 +135,7 @@ def test_planted_outliers_of_wine() -> None:
     held = rng.permutation(len(x))[:50]
     inliers = x[held]
     shuffled = np.column_stack([rng.permutation(column) for column in inliers.T])  # right columns, wrong together
-    model = ScoreDensity(smoothing=0.3, steps=400, terms=16, random_state=0).fit(np.delete(x, held, 0))
+    model = ScoreDensity(smoothing=0.3, steps=200, terms=16, random_state=0).fit(np.delete(x, held, 0))
     scores = model.outlier_score(np.concatenate([inliers, shuffled]))
     assert roc_auc_score([0] * 50 + [1] * 50, scores) > 0.8
 
