@@ -143,7 +143,7 @@ def trained(b: int) -> NoisyBlockScore:
 def test_it_is_the_density_of_what_the_flow_draws(b: int) -> None:
     """The mean of exp(-log q) N(x) over draws is 1, and that of x log q is that of the law: by importance weights."""
     model = trained(b)
-    model.sampler, model.likelihood = BlockFlow(steps=24), BlockFlowODE(steps=24)
+    model.sampler, model.likelihood = BlockFlow(steps=16), BlockFlowODE(steps=16)
     x = model.sample(300, torch.Generator().manual_seed(0))
     log_q = model.log_prob(x)
     mean, cov = x.mean(0), 0.5 * torch.cov(x.T)
