@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from children import trained_by_two
 from conftest import Outcome
 from safetensors.torch import load_file
 
@@ -18,14 +20,25 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def test_two_processes_end_with_the_weights_of_one(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+def started_by_lightning(words: list[str], folder: Path) -> None:
     script = Path(__file__).parents[1] / "src" / "train.py"
-    two = [*SETTINGS, "trainer=ddp", "trainer.accelerator=cpu", "hydra.run.dir=two"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
-        [sys.executable, str(script), *two], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(script), *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
+
+
+def forked_before(words: list[str], _: Path) -> None:
+    """What Lightning would start is there already: with its words and its environment, without its imports."""
+    assert trained_by_two(words) == [0, 0]
+
+
+@pytest.mark.parametrize("begin", [forked_before, pytest.param(started_by_lightning, marks=pytest.mark.slow)])
+def test_two_processes_end_with_the_weights_of_one(
+    tmp_path: Path, command: Callable[..., Outcome], begin: Callable[[list[str], Path], None]
+) -> None:
+    begin([*SETTINGS, "trainer=ddp", "trainer.accelerator=cpu", "hydra.run.dir=two"], tmp_path)
     one = command(*SETTINGS, "hydra.run.dir=one")
     assert one.status == 0, one.err
     a, b = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
