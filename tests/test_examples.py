@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from test_imports import MATHEMATICS, imports_of
 
+from scorewise.latent import AIS
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -35,6 +37,7 @@ def test_energy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 
 def test_vae(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("scorewise.latent.AIS", lambda **_: AIS(temperatures=40, chains=8))
     said = output("vae_loop.py", 60, monkeypatch, capsys)
     assert 20 < number("64 held-out digits:", said) < 44.36, "64 pixels by a fair coin are 44.36 nats"
 

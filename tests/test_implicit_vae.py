@@ -43,6 +43,8 @@ METHODS = {
     "stein": ("latent.method=stein",),
     "spectral": ("latent.method=spectral",),
 }
+BRIEF = ("data.batch_size=128", "trainer.max_steps=12", "task.val_size=4", "task.val_temperatures=5")
+"""An epoch of ten steps, and two more."""
 ENCODER = {
     "csm": "autoregressive",
     "ssm_ar": "autoregressive",
@@ -56,10 +58,10 @@ ENCODER = {
 @pytest.mark.pictures
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_is_tested(method: str, command: Command) -> None:
-    ended = command(*SMALL, *METHODS[method], "trainer.max_steps=24", "task.val_size=4", "task.val_temperatures=5")
+    ended = command(*SMALL, *METHODS[method], *BRIEF)
     assert ended.status == 0, ended.err
     summary = json.loads((ended.run / "summary.json").read_text())
-    assert summary["steps"] == 24, "the score network's steps are no iterations"
+    assert summary["steps"] == 12, "the score network's steps are no iterations"
     stored = yaml.safe_load((ended.run / "config.yaml").read_text())
     assert stored["latent"]["encoder"] == ENCODER[method]
     found = summary["metrics"]
@@ -79,7 +81,7 @@ def test_every_method_trains_and_is_tested(method: str, command: Command) -> Non
     vae = scorewise.load(ended.run)
     assert vae.sample(3).shape == (3, 1, 8, 8)
     assert vae.encode(torch.zeros(2, 64), 5).shape == (5, 2, 2)
-    again = command(*SMALL, *METHODS[method], "trainer.max_steps=24", "task.val_size=4", "task.val_temperatures=5")
+    again = command(*SMALL, *METHODS[method], *BRIEF)
     assert "is finished" in again.out
 
 
@@ -105,7 +107,7 @@ def test_a_stopped_run_ends_as_if_nothing_had_happened(
     command: Command, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
     """Two optimisers, their schedules, and draws that depend on (seed, epoch, index): the same weights to the bit."""
-    settings = (*SMALL, "trainer.max_steps=30", "callbacks.save_every_n_steps=2", "test=false", "optim.schedule=cosine")
+    settings = (*SMALL, "trainer.max_steps=24", "callbacks.save_every_n_steps=2", "test=false", "optim.schedule=cosine")
 
     class Killed(BaseException):
         pass
