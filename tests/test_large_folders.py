@@ -46,8 +46,8 @@ HUGE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "metrics of parts": (lambda: {"metrics": numbered(MANY, "nll/{}")}, "only the first 1,000 are read"),
     "metrics with errors": (lambda: {"metrics": numbered(MANY) | numbered(MANY, "m{}_se")}, "40,000 metrics"),
     "curves": (lambda: {"curve": table(MANY, 5)}, "metrics.csv has 20,000 curves: only the first 1,000 are read"),
-    "rows": (lambda: {"curve": table(3, 300_000)}, ""),
-    "rows of many curves": (lambda: {"curve": table(900, 1_000)}, ""),
+    "rows": (lambda: {"curve": table(3, 100_000)}, ""),
+    "rows of many curves": (lambda: {"curve": table(900, 400)}, ""),
     "one cell": (lambda: {"curve": 'step,epoch,val/loss\n0,0,"' + "x" * 18_000_000}, "field larger than field limit"),
     "settings": (lambda: {"metrics": {"nll": 1.0}, "backbone__x": numbered(2_400)}, ""),
 }
@@ -59,7 +59,7 @@ def test_a_few_seconds_for_a_folder_and_what_is_left_out_is_said(kind: str, tmp_
     run, other = make(tmp_path / "r" / "a", **changes()), make(tmp_path / "r" / "b", {"nll": 2.0})
     began = time.process_time()
     made, shown = compare(tmp_path, run, other)
-    assert time.process_time() - began < 20  # about 3 s of one core; 20,000 metrics took more than six minutes
+    assert time.process_time() - began < 10  # about 1 s of one core; 20,000 metrics took more than six minutes
     assert len(made.metrics) <= 1_000
     found = next(one for one in made.records if one.path == run)
     assert words in "; ".join(found.problems)
