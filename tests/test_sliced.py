@@ -152,7 +152,7 @@ def test_finite_differences_converge_to_ssm() -> None:
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
 
 
-STEPS = {"score": 150, "energy": 300, "conditional_score": 300, "gaussian": 150, "mixture": 500}
+STEPS = {"score": 100, "energy": 300, "conditional_score": 300, "gaussian": 150, "mixture": 500}
 QUICK = {"score", "gaussian"}
 
 

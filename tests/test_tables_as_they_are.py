@@ -11,7 +11,7 @@ from scipy.stats import kstest, multivariate_normal
 
 from scorewise import ScoreDensity
 
-QUICK: dict[str, Any] = {"steps": 20, "terms": 2, "hidden": (8,), "random_state": 0}
+QUICK: dict[str, Any] = {"steps": 8, "terms": 2, "hidden": (8,), "random_state": 0}
 G = np.random.default_rng(0)
 N = 80
 NUMBERS = G.normal(size=(N, 2))
