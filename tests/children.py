@@ -56,7 +56,7 @@ def _first(tell: Connection, words: Sequence[str]) -> None:
         tell.send((dict(env), words))
         return SimpleNamespace(pid=0, poll=lambda: None, send_signal=lambda _: None)
 
-    subprocess_script.subprocess = SimpleNamespace(Popen=begin)  # type: ignore[attr-defined]
+    subprocess_script.subprocess = SimpleNamespace(Popen=begin)  # type: ignore[assignment]
     sys.modules["__main__"] = ModuleType("__main__")  # a script, of which there is no module to be run with -m
     train(words)
 

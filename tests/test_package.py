@@ -101,7 +101,7 @@ def test_the_wheel_trains_without_the_repository(site: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_the_wheel_trains_in_a_new_process_and_imports_no_more_than_it_needs(site: Path, tmp_path: Path) -> None:
+def test_the_wheel_trains_in_a_new_process(site: Path, tmp_path: Path) -> None:
     program = "import scorewise; print(scorewise.__file__)" + CONSOLE.replace("commands.cli", "commands.ready")
     ended = subprocess.run(
         [sys.executable, "-c", program, "train", "debug=tiny"],

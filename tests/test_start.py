@@ -43,16 +43,21 @@ def imported(ended: subprocess.CompletedProcess[str]) -> set[str]:
 
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_help_imports_no_large_module(command: str, tmp_path: Path) -> None:
-    """And a training what it needs: see test_the_wheel_trains_without_the_repository."""
+    """And a training what it needs, also while it runs: see test_the_wheel_trains_in_a_new_process."""
     ended = subprocess.run(
         [sys.executable, "-c", CONSOLE, command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert imported(ended) == set()
 
 
-def test_what_is_put_off_is_the_module_itself_when_it_is_asked_for() -> None:
-    program = """
+def test_a_training_imports_what_it_needs_and_what_is_put_off_is_the_module_itself_when_it_is_asked_for() -> None:
+    program = f"""
+import sys
 from scorewise.commands.commands import _importing
+with _importing():
+    import torch._dynamo
+    from scorewise.run import training
+print('IMPORTED', *sorted({HEAVY} & set(sys.modules)))
 with _importing():
     import scipy.signal
     before = hasattr(scipy.signal, "hamming")
@@ -65,6 +70,7 @@ assert scipy.signal.wiener is wiener
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert not ended.returncode, ended.stderr
+    assert imported(ended) <= TRAINING
 
 
 def test_digits_are_those_of_scikit_learn() -> None:
