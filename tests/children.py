@@ -56,12 +56,12 @@ def _first(tell: Connection, words: Sequence[str]) -> None:
         tell.send((dict(env), words))
         return SimpleNamespace(pid=0, poll=lambda: None, send_signal=lambda _: None)
 
-    subprocess_script.subprocess = SimpleNamespace(Popen=begin)  # type: ignore[assignment]
+    vars(subprocess_script)["subprocess"] = SimpleNamespace(Popen=begin)
     sys.modules["__main__"] = ModuleType("__main__")  # a script, of which there is no module to be run with -m
     train(words)
 
 
-def trained_by_two(words: Sequence[str], seconds: float = 120) -> list[int | None]:
+def trained_by_two(words: Sequence[str], seconds: float = 60) -> list[int | None]:
     """Train in two processes, the second with what the first hands to the system to start it; return how both end."""
     told, tell = WAY.Pipe(duplex=False)
     both = [started(_told, told), started(_first, tell, words)]
