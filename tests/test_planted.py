@@ -343,6 +343,16 @@ def test_a_loss_is_the_weighted_sum_over_examples() -> None:
     torch.testing.assert_close(weighted.logs["loss_unscaled"], (weight_B * each_B).sum() / 0.09)
 
 
+def test_a_loss_without_its_constant_is_the_same_in_every_scale() -> None:
+    model, x_BD = Score(MLP((3,), (4,)), noise=0.3), torch.randn(4, 3)
+    found = []
+    for power in (0, 2, 4):
+        objective = DSM(0.3, sigma_power=power)
+        found.append(objective.without_constant(objective.per_example(model, x_BD, draws(4)), x_BD, draws(4)))
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
+
+
 def test_a_standard_error_divides_by_one_less_than_the_count() -> None:
     tested, logged = task(), {}
     tested.log = lambda name, value: logged.update({name: float(value)})  # type: ignore[method-assign, misc, assignment]
