@@ -1,18 +1,16 @@
 """Whether AR-CSM is as sharp as exact maximum likelihood on the densities of figure 3b.
 
-    python benchmarks/figure3b_sharp.py [--toys rings ...] [--seeds 0] [--minutes 60]
+    python benchmarks/figure3b_sharp.py [--seeds 0 1 2] [--minutes 60]
 
 AR-CSM has the recipe that `figure3b_factors.py` found (knots, 4 draws of noise per context; 16,017 weights, MADE n=1 of
 the figure 17,670), exact likelihood the cosine series of `figure=fig3b budget=cpu`. Both are judged on 10,000 held-out
-examples; squared MMD of three samples of AR-CSM beside the largest of three of data to data. Finished trainings are
-found again; no density is begun after so many minutes.
+examples; squared MMD of three samples of AR-CSM beside the largest of three of data to data. A line per density and
+seed in docs/benchmarks/figure3b_sharp.jsonl; a later call goes on.
 """
-
-import argparse
-import time
 
 import torch
 from figure3b_factors import COUNT, REPEATS, judged
+from lines import Line, given_to, go_on, lines, options
 from record import Row, ratio_row, write
 
 import scorewise
@@ -40,35 +38,40 @@ def exact(toy: str, seed: int) -> float:
         return -float(model.log_prob(toys.smoothed(Toy2d(toy), COUNT, toys.HELD_OUT)).double().mean())
 
 
+def measured(toy: str, seed: int) -> Line:
+    """Return one line: the floor of MMD, and what AR-CSM and exact likelihood leave between them and the entropy."""
+    source, numbers = Toy2d(toy), dict[str, float]()
+    entropy = numbers[f"{toy}: entropy"] = toys.entropy(source, COUNT, 200_000)["nll"]
+    pairs = ([toys.smoothed(source, COUNT, n + more) for more in (0, 1000)] for n in range(REPEATS))
+    floor = 1e3 * max(toys.distances(*pair, source.std, 10)["mmd"] for pair in pairs)
+    judged(toy, FACTOR, seed, numbers)
+    key = f"{toy}, {FACTOR}, seed {seed}: "
+    ours = {name.removeprefix(key): value for name, value in numbers.items() if name.startswith(key)}
+    return {"entropy": entropy, "floor": floor, **ours, "exact above entropy": exact(toy, seed) - entropy}
+
+
 def main() -> None:
-    """Measure, print and write docs/benchmarks/figure3b_sharp.json."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--toys", nargs="+", choices=TOYS, default=list(TOYS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--minutes", type=float, default=60.0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    end, numbers, rows = time.monotonic() + 60 * arguments.minutes, dict[str, float](), list[Row]()
-    for toy in arguments.toys:
-        if time.monotonic() > end:
-            print(f"{toy}: not begun, {arguments.minutes:g} minutes are over")
-            continue
-        source = Toy2d(toy)
-        numbers[f"{toy}: entropy"] = entropy = toys.entropy(source, COUNT, 200_000)["nll"]
-        pairs = ([toys.smoothed(source, COUNT, n + more) for more in (0, 1000)] for n in range(REPEATS))
-        floor = 1e3 * max(toys.distances(*pair, source.std, 10)["mmd"] for pair in pairs)
-        numbers[f"{toy}: mmd of data to data, largest"] = floor
-        behind, beyond = [], []
-        for seed in arguments.seeds:
-            judged(toy, FACTOR, seed, numbers)
-            key = f"{toy}, {FACTOR}, seed {seed}"
-            of_exact = exact(toy, seed) - entropy
-            numbers[f"{toy}, cosine MLE, seed {seed}: nats above entropy"] = of_exact
-            behind.append(numbers[f"{key}: nats above entropy"] - of_exact)
-            beyond.append(numbers[f"{key}: mmd"] - floor)
-        rows.append(ratio_row(f"{toy}: 1,000 squared MMD of AR-CSM - largest of data to data", beyond, 0.0))
-        rows.append(ratio_row(f"{toy}: nats of AR-CSM behind exact likelihood", behind, 0.1))
-        write("figure3b_sharp", rows, torch.device("cpu"), numbers=numbers)
+    """Measure what is not there yet, print, and write docs/benchmarks/figure3b_sharp.json."""
+    arguments = given_to(options((__doc__ or "").splitlines()[0], 60.0, seeds=[0]))
+    go_on(
+        "figure3b_sharp",
+        ({"toy": toy, "seed": n} for n in arguments.seeds for toy in TOYS),
+        measured,
+        arguments.minutes,
+    )
+    found: dict[str, list[Line]] = {}
+    for line in lines("figure3b_sharp"):
+        found.setdefault(line["toy"], []).append(line)
+    beyond, behind = (
+        {toy: [line[one] - line[other] for line in found[toy]] for toy in TOYS if toy in found}
+        for one, other in (("mmd", "floor"), ("nats above entropy", "exact above entropy"))
+    )
+    rows: list[Row] = []
+    for toy in beyond:
+        rows.append(ratio_row(f"{toy}: 1,000 squared MMD of AR-CSM - largest of data to data", beyond[toy], 0.0))
+        rows.append(ratio_row(f"{toy}: nats of AR-CSM behind exact likelihood", behind[toy], 0.1))
+    seeds = {toy: float(len(each)) for toy, each in found.items()}
+    write("figure3b_sharp", rows, torch.device("cpu"), seeds=seeds)
 
 
 if __name__ == "__main__":

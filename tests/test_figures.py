@@ -1,7 +1,9 @@
 """Every figure at budget=tiny, through the same code as the committed ones, and what a tiny run can show."""
 
 import json
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,12 @@ def test_a_tiny_budget_runs_and_shows_the_direction(
 ) -> None:
     for module in (pictures, training):  # of its runs: its own picture is what is looked at
         monkeypatch.setattr(module, "attempt", lambda *_: None)
-    ended = command(f"figure={figure}", "budget=tiny", name="reproduce")
+    words = ["kept=true"] if figure == "fig4_cifar" else []
+    ended = command(f"figure={figure}", "budget=tiny", *words, name="reproduce")
     assert ended.status == 0, ended.err
     folder = ended.folder / f"runs/figures/{figure}-tiny"
     found = json.loads((folder / f"{figure}.json").read_text())
-    assert found["command"] == f"python src/reproduce.py figure={figure} budget=tiny"
+    assert found["command"] == " ".join([f"python src/reproduce.py figure={figure} budget=tiny", *words])
     assert not (ended.folder / "docs").exists(), "a tiny run is no result"
     for words in catalog.options("figure")[figure].get("tiny_must_show", []):
         meant = [claim for claim in found["claims"] if words in claim["sentence"]]
@@ -68,6 +71,26 @@ def test_a_tiny_budget_runs_and_shows_the_direction(
         assert [path.stat().st_mtime_ns for path in trained] == before
         repeated = json.loads((folder / f"{figure}.json").read_text())
         assert repeated["tables"] == found["tables"]
+    if words:
+        nothing_is_trained_of_what_was_kept(folder, found, partial(command, name="reproduce"))
+
+
+def nothing_is_trained_of_what_was_kept(folder: Path, found: dict[str, Any], reproduce: Callable[..., Outcome]) -> None:
+    """Hold that a figure is the same once the folders of its runs are gone, and refuses what was not kept."""
+    name, lines = found["figure"], folder / f"seeds/{found['figure']}.jsonl"
+    for path in folder.iterdir():
+        if path.is_dir() and path != lines.parent:
+            shutil.rmtree(path)
+    again = reproduce(f"figure={name}", "budget=tiny", "kept=true")
+    assert again.status == 0, again.err
+    assert not list(folder.rglob("summary.json")), "a training was made"
+    repeated = json.loads((folder / f"{name}.json").read_text())
+    assert {**repeated, "machine": "", "minutes_of_training": 0} == {**found, "machine": "", "minutes_of_training": 0}
+    kept = [json.loads(line) for line in lines.read_text().splitlines()]
+    lines.write_text("".join(json.dumps({**line, "measured": {}}) + "\n" for line in kept))
+    refused = reproduce(f"figure={name}", "budget=tiny", "kept=true")
+    assert refused.status == 1
+    assert "was not kept with it, and the training is not here: leave out kept=true to train it." in refused.err
 
 
 def test_an_unknown_budget_is_one_sentence(command: Callable[..., Outcome]) -> None:
@@ -77,6 +100,8 @@ def test_an_unknown_budget_is_one_sentence(command: Callable[..., Outcome]) -> N
     ended = command("figure=fig9", name="reproduce")
     assert ended.status == 1
     assert "figure=fig9 is no option of figure: use one of blocks_cifar, blocks_cost" in ended.err
+    ended = command("figure=fig1b", "seeds=3", name="reproduce")
+    assert ended.err.strip() == "figure=fig1b budget=cpu has one training each: leave out seeds=3."
     if not torch.cuda.is_available():
         assert "budget=gpu needs a CUDA device" in command("figure=fig1b", "budget=gpu", name="reproduce").err
 
@@ -270,16 +295,33 @@ def test_the_claims_of_figure_4_follow_the_numbers() -> None:
         }
 
     bounds = {"floor": found(1, 1), "pixels": found(50, 1)}
-    measured = {"MADE, CSM": found(20, 5), "MADE, MLE": found(30, 2), "PixelCNN++, CSM": found(60, 1)}
-    facts_of_all = {"counts": fig4.counts(found(20, 5)["fid"])}
+    measured = {
+        "MADE, CSM": [found(20, 5), found(22, 6), found(21, 3)],
+        "MADE, MLE": [found(30, 2), found(31, 3), found(32, 0.5)],
+        "PixelCNN++, CSM": [found(60, 1), found(10, 1), found(60, 1)],
+    }
+    of_first = measured["MADE, CSM"][0]["fid"]
     text = Text.of(composed("fig4_cifar"))
-    claims = text.said(Results([], fig4.claims(measured, bounds), facts_of_all), {})["claims"]
+    claims = text.said(Results([], fig4.claims(measured, bounds), {"counts": fig4.counts(of_first)}), {})["claims"]
     facts = "9 samples against 8 clean images of the test split, 64 features of classifier-mnist, hash 1a2b3c4d"
     assert all(claim["measured"].endswith(facts) for claim in claims if "FID" in claim["sentence"])
-    holds = {claim["sentence"]: claim["holds"] for claim in claims}
-    assert holds == {
-        "MADE: samples by CSM have a lower FID than samples by MLE": True,
-        "MADE: mean colours of samples by CSM are less shifted than those of samples by MLE": False,
-        "CSM: PixelCNN++ has a lower FID than MADE": False,
-        "every model has a lower FID than independent Gaussian pixels": False,
+    # -10, -9, -11: mean -10 and standard deviation 1, half the interval t / sqrt(3) = 2.48; deep: 40, -12, 39; the
+    # worst of a seed less pixels: 10, -19, 10.
+    assert {claim["sentence"]: (claim["holds"], claim["measured"].partition(";")[0]) for claim in claims} == {
+        "MADE: samples by CSM have a lower FID than samples by MLE": (
+            True,
+            "21.00 against 31.00, difference -10.00 [-12.48, -7.52]",
+        ),
+        "MADE: mean colours of samples by CSM are less shifted than those of samples by MLE": (
+            False,
+            "4.67 against 1.83 of 255 levels, difference +2.83 [+2.12, +3.55]",
+        ),
+        "CSM: PixelCNN++ has a lower FID than MADE": (
+            False,
+            "43.33 against 21.00, difference +22.33 [-51.54, +96.21], within noise",
+        ),
+        "every model has a lower FID than independent Gaussian pixels": (
+            False,
+            "10.00 to 60.00, pixels 50.00, the worst less pixels +0.33 [-41.26, +41.93], within noise",
+        ),
     }

@@ -93,6 +93,8 @@ class OfReproduction:
     """Settings of a reproduction beside its figure."""
 
     budget: Annotated[str, Words("the name of a budget", numbers=False)]
+    seeds: Count | None
+    kept: bool
 
 
 @dataclass

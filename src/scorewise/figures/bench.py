@@ -31,6 +31,8 @@ class Bench:
         say: Callable[[str], None] = print,
     ) -> None:
         self.folder, self.runs, self.version, self.say = folder, runs, version, say
+        self.of_runs: dict[str, dict[str, Any]] = {}
+        """What was measured of single runs: by the run's identity, then by key."""
 
     @property
     def firsts(self) -> dict[str, FinishedRun]:
@@ -58,8 +60,25 @@ class Bench:
 
     def once(self, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]) -> Measured:
         """Return a measurement (plain numbers, lists and mappings), taken from the folder when it was made before."""
+        return self._once(name, self._key(name, settings), measure)
+
+    def once_of(
+        self, run: FinishedRun, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]
+    ) -> Measured:
+        """Return a measurement of one run, see `once`: what is kept with the run, and made anew for another run."""
+        identity = run.summary["identity"]
+        key = self._key(name, {**settings, "run": identity})
+        kept = run.kept.measured if run.kept else {}
+        found: Measured = kept[key] if key in kept else self._once(name, key, measure)
+        self.of_runs.setdefault(identity, {})[key] = found
+        return found
+
+    def _key(self, name: str, settings: Mapping[str, Any]) -> str:
         text = json.dumps([settings, self.version], sort_keys=True, default=str)
-        path = self.folder / f"{name.replace('/', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+        return f"{name.replace('/', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    def _once(self, name: str, key: str, measure: Callable[[], Measured]) -> Measured:
+        path = self.folder / f"{key}.json"
         if path.is_file():
             found: Measured = json.loads(path.read_text())
             return found
@@ -69,12 +88,6 @@ class Bench:
         self.say(f"  measured {name} in {time.monotonic() - started:.0f} s")
         again: Measured = json.loads(path.read_text())
         return again
-
-    def once_of(
-        self, run: FinishedRun, name: str, settings: Mapping[str, Any], measure: Callable[[], Measured]
-    ) -> Measured:
-        """Return a measurement of one run, see `once`: made anew for another run."""
-        return self.once(name, {**settings, "run": run.summary["identity"]}, measure)
 
 
 def write_whole(text: str, path: Path) -> None:

@@ -16,6 +16,7 @@ from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.flow_nats import FlowNats
+from scorewise.figures.packed_images import packed, unpacked
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import apart, judged, said, seeds_said
 from scorewise.heads.block_model import BlockModel
@@ -79,24 +80,31 @@ class BlockImages(Figure):
         bounds = bench.once("bounds", told, partial(self._bounds, compared))
         found: dict[str, dict[str, list[float]]] = {}
         shown: dict[str, Any] = {}
+        models: dict[str, Mapping[str, Any]] = {}
         errors: dict[str, dict[str, float]] = {}
         by_image: dict[str, list[np.ndarray[Any, Any]]] = {}
         for name, run in [(name, run) for name, runs in bench.runs.items() for run in runs]:
             label = f"{name}-{run.seed}"
             drawn = bench.once_of(
-                run, f"quality-{label}", {**told, "batch": self.batch}, partial(self._quality, run, compared)
+                run,
+                f"quality-{label}",
+                {**told, "batch": self.batch},
+                partial(self._quality, run, compared, run is bench.firsts[name]),
             )
-            flow = self.flow if isinstance(run.model, BlockModel) else replace(self.flow, steps=self.joint_steps)
+            about = bench.once_of(run, f"model-{label}", {}, partial(_of_model, run))
+            models.setdefault(name, about)
+            flow = self.flow if about["blocks"] else replace(self.flow, steps=self.joint_steps)
             nats = bench.once_of(run, f"nats-{label}", vars(flow), partial(flow.of, run, SPLIT))
             values = {**drawn, "nats": float(np.mean(nats["nats"])), "spent": run.summary["processor_seconds"]}
             bench.say(f"  {label}: " + ", ".join(f"{which} {values[which]:.4g}" for which in MEASURES))
             for which in (*MEASURES, "spent"):
                 found.setdefault(name, {}).setdefault(which, []).append(values[which])
-            shown.setdefault(name, np.asarray(drawn["shown"], dtype=np.uint8))
+            if drawn["shown"]:
+                shown[name] = unpacked(drawn["shown"])
             by_image.setdefault(name, []).append(np.asarray(nats["nats"]))
             errors.setdefault(name, {key: nats[key] for key in ("steps_error", "trace_error")})
-        sizes = {name: size_of(run) for name, run in bench.firsts.items()}
-        rows = [self._row(name, sizes[name], found[name], errors[name], bench) for name in found]
+        sizes = {name: int(about["b"]) for name, about in models.items()}
+        rows = [self._row(name, models[name], found[name], errors[name], bench) for name in found]
         rows += [[BOUNDS[which], "", *bounds[which], *([""] * 7)] for which in BOUNDS]
         nats_N = {name: np.mean(of, axis=0) for name, of in by_image.items()}
         spent = [value for of in found.values() for value in of["spent"]]
@@ -108,7 +116,7 @@ class BlockImages(Figure):
                 "joint_steps": self.joint_steps,
                 "hash": extractor.hash,
                 "accuracy": 100 * (extractor.accuracy or 0),
-                "noise": float(bench.first.model.noise),
+                "noise": next(iter(models.values()))["noise"],
                 "least": min(spent),
                 "most": max(spent),
             },
@@ -120,7 +128,7 @@ class BlockImages(Figure):
         both = {"floor": compared.floor(self.samples), "pixels": compared.pixels(self.samples)}
         return {which: [round(one["fid"].value, 2), round(one["kid"].value, 4)] for which, one in both.items()}
 
-    def _quality(self, run: FinishedRun, compared: ReferenceImages) -> dict[str, Any]:
+    def _quality(self, run: FinishedRun, compared: ReferenceImages, shown: bool) -> dict[str, Any]:
         model = run.model
         begun = time.process_time()
         x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)
@@ -128,18 +136,20 @@ class BlockImages(Figure):
         images_BCHW = eight_bits(x_BD, compared.source.shape)
         of = compared.of(images_BCHW, describe(model, denoise=True))
         found = {name: of[name].value for name in ("fid", "kid")}
-        return {**found, "seconds": seconds, "shown": images_BCHW[: self.shown].tolist()}
+        return {**found, "seconds": seconds, "shown": packed(images_BCHW[: self.shown]) if shown else None}
 
-    def _row(self, name: str, b: int, found: Found, errors: Mapping[str, float], bench: Bench) -> list[Any]:
-        summary, model = bench.firsts[name].summary, bench.firsts[name].model
+    def _row(
+        self, name: str, about: Mapping[str, Any], found: Found, errors: Mapping[str, float], bench: Bench
+    ) -> list[Any]:
+        summary = bench.firsts[name].summary
         rests = f"{errors['steps_error']:.2g}" + (f", {errors['trace_error']:.2g}" if errors["trace_error"] else "")
         return [
             name,
-            b,
+            about["b"],
             *(said(mean_of(found[which]), spec) for which, spec in MEASURES.items() if which != "seconds"),
             rests,
             said(mean_of(found["seconds"]), MEASURES["seconds"]),
-            type(model.backbone).__name__,
+            about["backbone"],
             f"{summary['parameters']:,}",
             f"{summary['steps']:,}",
             said(mean_of(found["spent"]), ",.0f"),
@@ -180,10 +190,12 @@ class BlockImages(Figure):
         axes.grid(alpha=0.25)
 
 
-def size_of(run: FinishedRun) -> int:
-    """Return b: the dimensions of a block, or all of them where there are no blocks."""
+def _of_model(run: FinishedRun) -> dict[str, Any]:
+    """Return b, all dimensions where there are no blocks, and what else is known of a trained model."""
     model = run.model
-    return int(model.blocks.size if isinstance(model, BlockModel) else model.dims)
+    blocks = isinstance(model, BlockModel)
+    size = model.blocks.size if blocks else model.dims
+    return {"b": int(size), "blocks": blocks, "backbone": type(model.backbone).__name__, "noise": float(model.noise)}
 
 
 def claims(

@@ -1,7 +1,7 @@
 """Figure 4: samples by maximum likelihood and by CSM side by side, with FID, KID and the distance of mean colours."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, final
@@ -11,11 +11,14 @@ import torch
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
+from scorewise.comparison.seeds import mean_of
 from scorewise.data.source import Source, Split
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.packed_images import packed, unpacked
 from scorewise.figures.results import Claim, Results, ResultTable, Text
+from scorewise.figures.spread import apart, judged, said, seeds_said
 from scorewise.plots import grid
 from scorewise.quality import ColourDistance, Distance, ReferenceImages, describe, draw, eight_bits
 
@@ -61,26 +64,38 @@ class Fig4(Figure):
         settings = {"samples": self.samples, "extractor": extractor.hash, "subsets": [self.subsets, self.subset_size]}
         compared = ReferenceImages(extractor, source, SPLIT, self.subsets, self.subset_size, seed=0)
         bounds = bench.once("bounds", settings, partial(self._bounds, compared))
+        drawn = {**settings, "batch": self.batch}
         found = {
-            name: bench.once_of(
-                run, f"quality-{name}", {**settings, "batch": self.batch}, partial(self._of, run, compared, bench)
-            )
-            for name, run in bench.firsts.items()
+            name: [
+                bench.once_of(
+                    run, f"quality-{name}-{run.seed}", drawn, partial(self._of, run, compared, bench, run is runs[0])
+                )
+                for run in runs
+            ]
+            for name, runs in bench.runs.items()
         }
-        measured = {name: each["found"] for name, each in found.items()}
-        colours = {name: each["colours"] for name, each in (*found.items(), ("data", bounds))} if compared.rgb else {}
-        labels = {name: f"FID {of['fid']['value']:.3g}, KID {of['kid']['value']:.3g}" for name, of in measured.items()}
-        first = next(iter(measured.values()))
+        firsts = {name: each[0] for name, each in found.items()}
+        measured = {name: [one["found"] for one in each] for name, each in found.items()}
+        of_first = next(iter(firsts.values()))["found"]
         accuracy = extractor.accuracy
-        known = "" if accuracy is None else f" ({100 * accuracy:.1f} % of the test images correct)"
+        facts = {
+            "counts": counts(of_first["fid"]),
+            "known": "" if accuracy is None else f" ({100 * accuracy:.1f} % of the test images correct)",
+            "seeds": seeds_said(len(next(iter(measured.values())))),
+        }
+        colours = {name: each["colours"] for name, each in (*firsts.items(), ("data", bounds))} if compared.rgb else {}
         return Results(
             [self._table(found, bounds["found"], bench, compared.rgb)],
             claims(measured, bounds["found"]),
-            {**first, "counts": counts(first["fid"]), "known": known},
-            data={"labels": labels, "facts": counts(first["fid"]), "colours": colours},
+            {**of_first, **facts},
+            data={
+                "labels": {name: _label(each) for name, each in measured.items()},
+                "facts": facts["counts"],
+                "colours": colours,
+            },
             arrays={
                 "shown": {
-                    **{name: np.asarray(each["shown"], dtype=np.uint8) for name, each in found.items()},
+                    **{name: unpacked(each["shown"]) for name, each in firsts.items()},
                     "data (test split)": _first(source, self.shown),
                 }
             },
@@ -91,11 +106,11 @@ class Fig4(Figure):
         found = {which: {name: _plain(one) for name, one in each.items()} for which, each in both.items()}
         return {"found": found, "colours": _histograms(compared.images_RCHW)}
 
-    def _of(self, run: FinishedRun, compared: ReferenceImages, bench: Bench) -> dict[str, Any]:
+    def _of(self, run: FinishedRun, compared: ReferenceImages, bench: Bench, shown: bool) -> dict[str, Any]:
         model = run.model
-        begun = time.monotonic()
+        begun = time.process_time()
         x_BD = draw(model, self.samples, self.batch, seed=0, denoise=True)
-        seconds = time.monotonic() - begun
+        seconds = time.process_time() - begun
         images_BCHW = eight_bits(x_BD, compared.source.shape)
         found = compared.of(images_BCHW, describe(model, denoise=True))
         for one in found.values():
@@ -106,22 +121,30 @@ class Fig4(Figure):
             "sampler": type(model.sampler).__name__,
             "noise": float(model.noise),
             "colours": _histograms(images_BCHW),
-            "shown": images_BCHW[: self.shown].tolist(),
+            "shown": packed(images_BCHW[: self.shown]) if shown else None,
         }
 
     def _table(
-        self, found: Mapping[str, Quality], bounds: Mapping[str, Quality], bench: Bench, rgb: bool
+        self, found: Mapping[str, Sequence[Quality]], bounds: Mapping[str, Quality], bench: Bench, rgb: bool
     ) -> ResultTable:
-        def quality(of: Quality) -> list[Any]:
-            colour = [f"{of['mean_colour']['value']:.3g} ({of['mean_colour']['error']:.2g})"] if rgb else []
-            return [round(of["fid"]["value"], 2), f"{of['kid']['value']:.4f} ({of['kid']['spread']:.4f})", *colour]
+        def quality(seeds: Sequence[Quality]) -> list[Any]:
+            by = {which: mean_of([of[which]["value"] for of in seeds]) for which in seeds[0]}
+            spread, *error = (
+                mean_of([of[which][key] for of in seeds]).mean
+                for which, key in (("kid", "spread"), *((("mean_colour", "error"),) if rgb else ()))
+            )
+            colour = [f"{said(by['mean_colour'], '.3g')} ({error[0]:.2g})"] if rgb else []
+            return [said(by["fid"], ".2f"), f"{said(by['kid'], '.4f')} ({spread:.4f})", *colour]
 
         rows = []
         for name, each in found.items():
-            summary = bench.firsts[name].summary
-            trained = [f"{summary['parameters']:,}", f"{summary['steps']:,}", round(each["seconds"] / 60, 1)]
-            rows.append([name, *quality(each["found"]), f"{each['noise']:g}", each["sampler"], *trained])
-        rows += [[BOUNDS[which], *quality(each), *([""] * 5)] for which, each in bounds.items()]
+            summary, first = bench.firsts[name].summary, each[0]
+            minutes = mean_of([one["seconds"] / 60 for one in each])
+            trained = [f"{summary['parameters']:,}", f"{summary['steps']:,}", said(minutes, ".1f")]
+            rows.append(
+                [name, *quality([one["found"] for one in each]), f"{first['noise']:g}", first["sampler"], *trained]
+            )
+        rows += [[BOUNDS[which], *quality([each]), *([""] * 5)] for which, each in bounds.items()]
         return ResultTable("quality_rgb" if rgb else "quality", rows)
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
@@ -173,8 +196,23 @@ def counts(fid: Quality) -> str:
     )
 
 
-def claims(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
-    """Return what FID, KID and mean colours by training show, beside those of other real images and of pixels."""
+def _label(measured: Sequence[Quality]) -> str:
+    fid, kid = (mean_of(values_of(measured, which)).mean for which in ("fid", "kid"))
+    return f"FID {fid:.3g}, KID {kid:.3g}"
+
+
+def values_of(measured: Sequence[Quality], which: str) -> list[float]:
+    """Return a distance of every seed."""
+    return [each[which]["value"] for each in measured]
+
+
+def claims(measured: Mapping[str, Sequence[Quality]], bounds: Mapping[str, Quality]) -> list[Claim]:
+    """Return what FID, KID and mean colours by training show, seed by seed.
+
+    Args:
+        measured: distances of every seed by training.
+        bounds: distances of other real images, "floor", and of independent Gaussian pixels, "pixels".
+    """
     return [
         *_of_objectives(measured, bounds),
         *_of_backbones(measured),
@@ -183,30 +221,42 @@ def claims(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> li
     ]
 
 
-def _parts(measured: Mapping[str, Quality], place: int) -> list[str]:
+def _parts(measured: Mapping[str, Sequence[Quality]], place: int) -> list[str]:
     """Return the backbones (0) or the objectives (1) of the trainings, each once."""
     return list(dict.fromkeys(name.split(", ")[place] for name in measured))
 
 
-def _lower(name: str, low: Quality, high: Quality, **facts: Any) -> Claim:
-    return Claim(name, low["fid"]["value"] < high["fid"]["value"], low=low, high=high, **facts)
+def _lower(name: str, low: Sequence[Quality], high: Sequence[Quality], **facts: Any) -> Claim:
+    """Return whether the first of two has the lower FID."""
+    means = {
+        f"{which}_{side}": mean_of(values_of(of, which)).mean
+        for which in ("fid", "kid")
+        for side, of in (("low", low), ("high", high))
+    }
+    less = apart(values_of(low, "fid"), values_of(high, "fid"))
+    return judged(name, less, "+.2f", lambda less: less < 0, **means, **facts)
 
 
-def _of_objectives(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> list[Claim]:
+def _of_objectives(measured: Mapping[str, Sequence[Quality]], bounds: Mapping[str, Quality]) -> list[Claim]:
     """Return, for every backbone, whether CSM is better than maximum likelihood."""
     found = []
     for backbone in _parts(measured, 0):
         csm, mle = (measured.get(f"{backbone}, {objective}") for objective in ("CSM", "MLE"))
         if csm and mle:
             found.append(_lower("csm", csm, mle, backbone=backbone))
-            if "mean_colour" in csm:
-                a, b, floor = (each["mean_colour"] for each in (csm, mle, bounds["floor"]))
-                facts = {"backbone": backbone, "csm": a, "mle": b, "floor": floor}
-                found.append(Claim("colour", a["value"] < b["value"], **facts))
+            if "mean_colour" in csm[0]:
+                ours, theirs = (values_of(of, "mean_colour") for of in (csm, mle))
+                facts = {
+                    "csm": mean_of(ours).mean,
+                    "mle": mean_of(theirs).mean,
+                    "floor": bounds["floor"]["mean_colour"],
+                }
+                less = apart(ours, theirs)
+                found.append(judged("colour", less, "+.2f", lambda less: less < 0, backbone=backbone, **facts))
     return found
 
 
-def _of_backbones(measured: Mapping[str, Quality]) -> list[Claim]:
+def _of_backbones(measured: Mapping[str, Sequence[Quality]]) -> list[Claim]:
     """Return, for every objective, whether the deep backbone is better than the shallow one."""
     pairs = {
         objective: [measured.get(f"{backbone}, {objective}") for backbone in ("PixelCNN++", "MADE")]
@@ -215,14 +265,16 @@ def _of_backbones(measured: Mapping[str, Quality]) -> list[Claim]:
     return [_lower("deep", a, b, objective=objective) for objective, (a, b) in pairs.items() if a and b]
 
 
-def _of_blocks(measured: Mapping[str, Quality]) -> list[Claim]:
+def _of_blocks(measured: Mapping[str, Sequence[Quality]]) -> list[Claim]:
     """Return whether blocks of patches are better than one dimension at a time, where both were trained."""
     blocks, one = measured.get(BLOCKS), measured.get(ONE_BY_ONE)
     return [_lower("blocks", blocks, one, other=ONE_BY_ONE)] if blocks and one else []
 
 
-def _of_pixels(measured: Mapping[str, Quality], bounds: Mapping[str, Quality]) -> Claim:
-    values = [each["fid"]["value"] for each in measured.values()]
+def _of_pixels(measured: Mapping[str, Sequence[Quality]], bounds: Mapping[str, Quality]) -> Claim:
+    """Return whether the worst training of every seed is better than independent pixels."""
+    by_seed = list(zip(*(values_of(each, "fid") for each in measured.values()), strict=True))
     pixels, floor = (bounds[which]["fid"]["value"] for which in ("pixels", "floor"))
-    facts = {"least": min(values), "most": max(values), "pixels": pixels, "floor": floor}
-    return Claim("pixels", max(values) < pixels, **facts)
+    facts = {"least": min(map(min, by_seed)), "most": max(map(max, by_seed)), "pixels": pixels, "floor": floor}
+    worst = mean_of([max(of_seed) - pixels for of_seed in by_seed])
+    return judged("pixels", worst, "+.2f", lambda less: less < 0, **facts)

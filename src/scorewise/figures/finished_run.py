@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -11,6 +12,8 @@ from scorewise import catalog
 from scorewise.config import choices
 from scorewise.config.identity import plain
 from scorewise.data.roots import cache_root
+from scorewise.errors import UserError
+from scorewise.figures.kept_seeds import KeptSeed
 from scorewise.quality import ExtractorStore, FeatureExtractor
 from scorewise.run.folder import RunFolder
 from scorewise.store import load
@@ -25,16 +28,32 @@ class FinishedRun:
         seed: of the training.
         folder: of the run.
         config: as settled.
+        kept: what is left of one whose folder is not here.
     """
 
     seed: int
     folder: RunFolder
     config: dict[str, Any]
+    kept: KeptSeed | None = None
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
         """Its summary.json."""
-        return self.folder.summary()
+        return self.kept.summary if self.kept else self.folder.summary()
+
+    @property
+    def path(self) -> Path:
+        """Its folder.
+
+        Raises:
+            UserError: it is not here, and what is asked of it was not kept.
+        """
+        if self.kept:
+            raise UserError(
+                f"What is asked of {self.kept.training} seed={self.seed} was not kept with it, and the training is not "
+                "here: leave out kept=true to train it."
+            )
+        return self.folder.path
 
     @cached_property
     def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
@@ -43,12 +62,12 @@ class FinishedRun:
             read_metrics,  # Lightning takes seconds, and some figures train nothing
         )
 
-        return read_metrics(self.folder.path / "metrics.csv")
+        return read_metrics(self.path / "metrics.csv")
 
     @property
     def model(self) -> Any:
         """The trained model, of the class that the figure's config asks for."""
-        return load(self.folder.path)
+        return load(self.path)
 
     @property
     def source(self) -> Any:
@@ -62,7 +81,7 @@ class FinishedRun:
         from scorewise.run import evaluation  # Lightning again
 
         config = plain(hydra_compose("eval", ["run=.", *words]))
-        return evaluation.evaluate({**config, "run": str(self.folder.path)})[0]
+        return evaluation.evaluate({**config, "run": str(self.path)})[0]
 
     def extractor(self, choice: str | None, epochs: int | None = None) -> FeatureExtractor:
         """Return a feature extractor for its data set: inception, untrained, or one that is kept beside the runs.

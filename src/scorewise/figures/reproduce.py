@@ -6,7 +6,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from scorewise.errors import UserError
 from scorewise.figures.bench import Bench, write_whole
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.kept_seeds import KeptSeed, KeptSeeds
 from scorewise.figures.results import Text
 from scorewise.run.folder import claim
 from scorewise.run.precision import restoring_precision
@@ -30,6 +31,8 @@ from scorewise.store import import_class
 from scorewise.tracking import console
 from scorewise.version import __version__
 
+BESIDE = ("figure=", "budget=", "seeds=", "kept=", "paths.", "hydra.")
+"""What may be typed without making another figure of it."""
 QUIETLY = ("callbacks.progress=false", "callbacks.sample_every_n_epochs=0")
 Config = dict[str, Any]
 
@@ -60,8 +63,8 @@ def listed(figure: Config, budget: Config) -> Iterator[AskedTraining]:
                 yield AskedTraining(name.format(**names), seed, (*words, f"seed={seed}"))
 
 
-def trained(asked: AskedTraining, place: Path) -> FinishedRun:
-    """Return a training's finished run: found finished, also below another figure, resumed, or run now.
+def trained(asked: AskedTraining, place: Path, kept: KeptSeeds | None = None) -> FinishedRun:
+    """Return a training's finished run: found finished, also below another figure, kept, resumed, or run now.
 
     Raises:
         UserError: what the user can mend.
@@ -73,6 +76,8 @@ def trained(asked: AskedTraining, place: Path) -> FinishedRun:
     folders = [claim(config, stored, each, None) for each in below_any]
     folder = next((each for each in folders if each.finished), folders[0])
     if not folder.finished:
+        if kept and (line := kept.of(path.name)):
+            return FinishedRun(asked.seed, folder, config, line)
         from scorewise.run import training  # Lightning takes seconds, and some figures train nothing
 
         compatibility.refuse_incompatible(config)
@@ -80,29 +85,39 @@ def trained(asked: AskedTraining, place: Path) -> FinishedRun:
     return FinishedRun(asked.seed, folder, config)
 
 
-def all_trained(figure: Config, budget: Config, place: Path) -> dict[str, list[FinishedRun]]:
+def all_trained(
+    figure: Config, budget: Config, place: Path, kept: KeptSeeds | None = None
+) -> dict[str, list[FinishedRun]]:
     """Return the finished runs of a figure's trainings by name, one per seed, run now where they are not finished."""
     finished: dict[str, list[FinishedRun]] = {}
     trainings = list(listed(figure, budget))
     for i, asked in enumerate(trainings, 1):
         begun = time.monotonic()
-        finished.setdefault(asked.name, []).append(trained(asked, place))
+        finished.setdefault(asked.name, []).append(trained(asked, place, kept))
         console.say(f"[{i}/{len(trainings)}] {asked.name} seed={asked.seed}: {time.monotonic() - begun:.0f} s")
     return finished
 
 
-def budget_of(figure: Config, wanted: str) -> Config:
+def budget_of(figure: Config, wanted: str, seeds: int | None = None) -> Config:
     """Return the budget of a figure that was asked for.
 
+    Args:
+        figure: its config.
+        wanted: name of the budget.
+        seeds: in place of the budget's.
+
     Raises:
-        UserError: the figure has no such budget, or this machine lacks what it needs.
+        UserError: the figure has no such budget, or not of several seeds, or this machine lacks what it needs.
     """
     if wanted not in figure["budgets"]:
         budgets = " or ".join(figure["budgets"])
         raise UserError(f"budget={wanted} is no budget of figure={figure['name']}: use {budgets}.")
     if wanted == "gpu" and not torch.cuda.is_available():
         raise UserError("budget=gpu needs a CUDA device, and there is none here: use budget=cpu.")
-    return dict(figure["budgets"][wanted])
+    budget = dict(figure["budgets"][wanted])
+    if seeds is not None and "seeds" not in budget:
+        raise UserError(f"figure={figure['name']} budget={wanted} has one training each: leave out seeds={seeds}.")
+    return budget if seeds is None else {**budget, "seeds": seeds}
 
 
 @restoring_precision
@@ -110,7 +125,7 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     """Reproduce one figure under one budget and return the JSON file with its numbers.
 
     Args:
-        cfg: figure, budget and paths.
+        cfg: figure, budget, seeds, kept and paths.
         typed: the overrides that were typed; a figure that they change goes beside its runs, not into docs/.
 
     Raises:
@@ -120,27 +135,31 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     assert isinstance(config, dict)
     refuse_of_command({str(key): part for key, part in config.items()}, OfReproduction, ("paths",))
     settings, wanted = dict(config["figure"]), str(config["budget"])
-    name, budget, text = str(settings["name"]), budget_of(settings, wanted), Text.of(settings)
+    name, budget, text = str(settings["name"]), budget_of(settings, wanted, config["seeds"]), Text.of(settings)
     place = Path(config["paths"]["runs"]).absolute() / "figures" / f"{name}-{wanted}"
     started = time.monotonic()
     trained_in = place.with_name(f"{settings.get('trained_by', name)}-{wanted}")  # figures may share their trainings
-    finished = all_trained(settings, budget, trained_in)
+    others = [word for word in typed if not word.startswith(BESIDE)]
+    # A tiny budget tries the code; its numbers are no result, nor are those of a changed figure.
+    aside = wanted == "tiny" or bool(others)
+    pictures, numbers = (place, place) if aside else (Path("docs/figures"), Path("docs/results"))
+    kept = KeptSeeds(numbers / "seeds" / f"{name}.jsonl") if config["kept"] else None
+    finished = all_trained(settings, budget, trained_in, kept)
     torch.set_default_dtype(torch.float32)
     figure: Figure = import_class(settings["_target_"])(**budget.get("settings", {}))
     bench = Bench(place / "measured", finished, generation(), console.say)
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch's own, from inside its forward mode
     found = figure.measure(bench)
     said = text.said(found, budget.get("settings", {}))
-    others = [word for word in typed if not word.startswith(("figure=", "budget=", "paths.", "hydra."))]
-    # A tiny budget tries the code; its numbers are no result, nor are those of a changed figure.
-    aside = wanted == "tiny" or bool(others)
-    pictures, numbers = (place, place) if aside else (Path("docs/figures"), Path("docs/results"))
+    if kept is not None:
+        kept.add(list(_of(finished, bench)))
     pictures.mkdir(parents=True, exist_ok=True)
     figure.save({**said["data"], **found.arrays}, text, pictures / f"{name}.png")
+    more = [*(word for word in typed if word.startswith(("seeds=", "kept="))), *others]
     whole = {
         "figure": name,
         "title": text.title,
-        "command": " ".join(["python src/reproduce.py", f"figure={name}", f"budget={wanted}", *map(quote, others)]),
+        "command": " ".join(["python src/reproduce.py", f"figure={name}", f"budget={wanted}", *map(quote, more)]),
         "budget": budget,
         **said,
         "minutes_of_training": round(sum(run.summary["seconds"] for few in finished.values() for run in few) / 60, 1),
@@ -153,6 +172,13 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     console.say(f"{time.monotonic() - started:.0f} s in all")
     console.show_paths({"picture": pictures / f"{name}.png", "numbers": numbers / f"{name}.json"})
     return numbers / f"{name}.json"
+
+
+def _of(finished: Mapping[str, Sequence[FinishedRun]], bench: Bench) -> Iterator[KeptSeed]:
+    """Return what is to be kept of every finished run."""
+    for training, runs in finished.items():
+        for run in runs:
+            yield KeptSeed(training, run.seed, run.summary, bench.of_runs.get(run.summary["identity"], {}))
 
 
 def machine() -> str:
