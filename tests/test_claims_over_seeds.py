@@ -6,6 +6,7 @@ import pytest
 
 from scorewise.comparison.seeds import mean_of
 from scorewise.figures import fig2, fig3a, fig5_saltpepper, fig5_singlestep, table_wine
+from scorewise.figures.outlier_scores import ScoresBySet
 from scorewise.figures.results import Claim
 from scorewise.figures.spread import judged, ratio_of, said, seeds_said
 
@@ -137,3 +138,35 @@ def test_wines_are_compared_with_the_better_of_both_of_a_seed() -> None:
     assert told(outliers) == (False, "+0.0010 [-0.0065, +0.0085], within noise")
     assert told(table_wine.claims(wines(-0.3, -0.4, -0.5), ["red"])[0])[0] is False
     assert told(table_wine.claims(wines(0.0), ["red"])[1]) == (True, "+0.0000, one seed")
+
+
+def detected(**auroc: float) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return what one seed has by metric, statistic and set; a bootstrap was .1 either way."""
+    of = {
+        name: {label: [value, value - 0.1, value + 0.1] for label in ("uniform", "const_uniform")}
+        for name, value in auroc.items()
+    }
+    return dict.fromkeys(("auroc", "aupr", "fpr95"), of)
+
+
+def test_outlier_scores_of_several_seeds_have_intervals_over_them_and_those_of_one_its_bootstrap() -> None:
+    ours = [detected(minus_h=value, h=1 - value) for value in (0.7, 0.8, 0.9)]
+    theirs = [detected(nll=value) for value in (0.75, 0.7, 0.6)]
+    by_seed = {"AR-CSM": ours, "Glow": theirs}
+    three = ScoresBySet("x", ("uniform", "const_uniform"), "const_uniform", by_seed)
+    # standard deviation .1: .8 -+ .248, cut to [0, 1]
+    half = T * 0.1 / math.sqrt(3)
+    assert three.auroc["AR-CSM"]["minus_h"]["uniform"] == pytest.approx([0.8, 0.8 - half, 1.0])
+    assert three.auroc["AR-CSM"]["h"]["uniform"] == pytest.approx([0.2, 0.0, 0.2 + half])
+    assert three.chosen == {"AR-CSM": "minus_h", "Glow": "nll"}
+    # -.05, .1, .3: mean .1167 and standard deviation .1756
+    (paper,) = (claim for claim in three.claims() if claim.name == "paper")
+    assert told(paper) == (False, "+0.117 [-0.320, +0.553], within noise")
+    one = ScoresBySet(
+        "x", ("uniform", "const_uniform"), "const_uniform", {name: each[2:] for name, each in by_seed.items()}
+    )
+    assert one.auroc["AR-CSM"]["minus_h"]["uniform"] == pytest.approx([0.9, 0.8, 1.0])
+    (paper,) = (claim for claim in one.claims() if claim.name == "paper")
+    assert told(paper) == (True, "+0.300, one seed")
+    assert "bootstrap" in one.seeds
+    assert "bootstrap" not in three.seeds

@@ -45,12 +45,12 @@ def test_a_tiny_budget_runs_and_shows_the_direction(
 ) -> None:
     for module in (pictures, training):  # of its runs: its own picture is what is looked at
         monkeypatch.setattr(module, "attempt", lambda *_: None)
-    words = ["kept=true"] if figure == "fig4_cifar" else []
-    ended = command(f"figure={figure}", "budget=tiny", *words, name="reproduce")
+    typed = ["kept=true"] if figure == "fig4_cifar" else []
+    ended = command(f"figure={figure}", "budget=tiny", *typed, name="reproduce")
     assert ended.status == 0, ended.err
     folder = ended.folder / f"runs/figures/{figure}-tiny"
     found = json.loads((folder / f"{figure}.json").read_text())
-    assert found["command"] == " ".join([f"python src/reproduce.py figure={figure} budget=tiny", *words])
+    assert found["command"] == " ".join([f"python src/reproduce.py figure={figure} budget=tiny", *typed])
     assert not (ended.folder / "docs").exists(), "a tiny run is no result"
     for words in catalog.options("figure")[figure].get("tiny_must_show", []):
         meant = [claim for claim in found["claims"] if words in claim["sentence"]]
@@ -71,7 +71,7 @@ def test_a_tiny_budget_runs_and_shows_the_direction(
         assert [path.stat().st_mtime_ns for path in trained] == before
         repeated = json.loads((folder / f"{figure}.json").read_text())
         assert repeated["tables"] == found["tables"]
-    if words:
+    if typed:
         nothing_is_trained_of_what_was_kept(folder, found, partial(command, name="reproduce"))
 
 

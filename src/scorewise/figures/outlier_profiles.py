@@ -7,13 +7,13 @@ from typing import Any, final
 
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.comparison.seeds import Mean, mean_of
+from scorewise.comparison.seeds import mean_of
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.outlier_scores import nested, statistics_of
 from scorewise.figures.results import Claim, Results, ResultTable, Text
-from scorewise.figures.spread import judged, said, seeds_said
+from scorewise.figures.spread import judged, mean_of_shares, said, seeds_said
 
 STATISTIC = "multiscale_norms"
 MEAN = "mean"
@@ -52,14 +52,19 @@ class OutlierProfiles(Figure):
                 name: {label: [auroc[name][label][0] for auroc in by_seed] for label in sets}
                 for name in statistics_of(by_seed[0])
             }
-            rows = [[name, *(said(_mean_of(of_set[label]), ".3f") for label in sets)] for name, of_set in found.items()]
+            rows = [
+                [name, *(said(mean_of_shares(of_set[label]), ".3f") for label in sets)]
+                for name, of_set in found.items()
+            ]
             tables.append(ResultTable("auroc", rows, ("statistic", *sets), inside=inside, seeds=seeds_said(len(runs))))
-            mean = _mean_of(found[STATISTIC][MEAN])
+            mean = mean_of_shares(found[STATISTIC][MEAN])
             claims.append(judged("all", mean, ".3f", lambda auroc: auroc >= self.wanted, inside=inside))
             best = max(mean_of(of_set[MEAN]).mean for name, of_set in found.items() if name != STATISTIC)
             claims.append(judged("ahead", mean, ".3f", partial(operator.lt, best), inside=inside, best=best))
             seconds = sum(run.summary["seconds"] for run in runs) / len(runs)
-            notes.append({"inside": inside, **runs[0].summary, "minutes": seconds / 60, "noise": runs[0].model.noise})
+            notes.append(
+                {"inside": inside, **runs[0].summary, "minutes": seconds / 60, "noise": _noise(bench, runs[0])}
+            )
             data[inside] = {"sets": sets, "auroc": found}
         return Results(tables, claims, {"wanted": self.wanted}, {"run": notes}, data)
 
@@ -84,7 +89,6 @@ class OutlierProfiles(Figure):
                 axes.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 0.02))
 
 
-def _mean_of(aurocs: Sequence[float]) -> Mean:
-    """Return their mean with its interval, cut to what an AUROC can be."""
-    mean = mean_of(aurocs)
-    return mean._replace(low=max(mean.low, 0.0), high=min(mean.high, 1.0)) if mean.n > 1 else mean
+def _noise(bench: Bench, run: FinishedRun) -> float:
+    """Return the noise of a trained model's law."""
+    return bench.once_of(run, f"noise-{run.seed}", {}, lambda: float(run.model.noise))

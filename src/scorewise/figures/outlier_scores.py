@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from scorewise.comparison.seeds import mean_of
 from scorewise.figures.results import Claim, Facts, ResultTable
+from scorewise.figures.spread import apart, judged, mean_of_shares, seeds_said
 from scorewise.outliers import MEANINGS, METRICS
 
 OURS = "AR-CSM"
@@ -30,13 +32,24 @@ class ScoresBySet:
         inside: the data that the models were trained on.
         out: outlier sets.
         choose_on: the set that a statistic is chosen on.
-        found: by model, metric, statistic and set: value, low and high.
+        by_seed: by model, what every seed has by metric, statistic and set: value, low and high.
     """
 
     inside: str
     out: Sequence[str]
     choose_on: str
-    found: Mapping[str, Mapping[str, Any]]
+    by_seed: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    @cached_property
+    def found(self) -> dict[str, Any]:
+        """By model, metric, statistic and set: value, low and high, of one seed those of its bootstrap over images."""
+        return {model: each[0] if len(each) == 1 else _over_seeds(each) for model, each in self.by_seed.items()}
+
+    @property
+    def seeds(self) -> str:
+        """What intervals are of, for a caption."""
+        count = len(next(iter(self.by_seed.values())))
+        return "with the interval of 95 % of a bootstrap over images; one seed" if count == 1 else seeds_said(count)
 
     @cached_property
     def auroc(self) -> dict[str, Any]:
@@ -80,7 +93,7 @@ class ScoresBySet:
                 shown = {**paper, "mean": of_all}
                 cells = ["" if shown.get(each) is None else f"{shown[each]:.2f}" for each in sets]
                 rows.append([f"{model}, paper", f"{statistic} (CIFAR-10 in)", *cells])
-        return ResultTable("auroc", rows, self.columns, inside=self.inside)
+        return ResultTable("auroc", rows, self.columns, inside=self.inside, seeds=self.seeds)
 
     def other_metrics(self) -> ResultTable:
         """Return AUPR and FPR of every statistic."""
@@ -117,15 +130,32 @@ class ScoresBySet:
 
     def _of_paper(self) -> Iterator[Claim]:
         sets = [name for name in PUBLISHED[OURS][1] if name in self.out]
+        of_paper = {model: name for model, name in OF_PAPER.items() if name in self.auroc.get(model, {})}
         means = {
-            model: sum(self.auroc[model][name][label][0] for label in sets) / len(sets)
-            for model, name in OF_PAPER.items()
-            if name in self.auroc.get(model, {})
+            model: [sum(one["auroc"][name][label][0] for label in sets) / len(sets) for one in self.by_seed[model]]
+            for model, name in of_paper.items()
         }
         if OURS in means and len(means) > 1:
-            best = max(mean for model, mean in means.items() if model != OURS)
-            shown = _listed({f"{model} {OF_PAPER[model]}": mean for model, mean in means.items()})
-            yield Claim("paper", means[OURS] > best, sets=" and ".join(sets), means=shown)
+            best = [
+                max(of_seed) for of_seed in zip(*(each for model, each in means.items() if model != OURS), strict=True)
+            ]
+            shown = _listed({f"{model} {of_paper[model]}": mean_of(each).mean for model, each in means.items()})
+            ahead = apart(means[OURS], best)
+            yield judged("paper", ahead, "+.3f", lambda ahead: ahead > 0, sets=" and ".join(sets), means=shown)
+
+
+def _over_seeds(found_S: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean over seeds with its interval by metric, statistic and set, as `nested` has those of one seed."""
+    return {
+        metric: {
+            statistic: {
+                label: list(mean_of_shares([found[metric][statistic][label][0] for found in found_S])[:3])
+                for label in by_set
+            }
+            for statistic, by_set in by_statistic.items()
+        }
+        for metric, by_statistic in found_S[0].items()
+    }
 
 
 def statistics_of(auroc: Mapping[str, Any]) -> list[str]:

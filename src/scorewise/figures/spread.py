@@ -23,6 +23,12 @@ def said(mean: Mean, spec: str) -> str:
     return f"{mean.mean:{spec}}" + (f" [{mean.low:{spec}}, {mean.high:{spec}}]" if mean.n > 1 else "")
 
 
+def mean_of_shares(shares_S: Sequence[float]) -> Mean:
+    """Return the mean of numbers in [0, 1] over seeds with its interval, cut to [0, 1]."""
+    mean = mean_of(shares_S)
+    return mean._replace(low=max(mean.low, 0.0), high=min(mean.high, 1.0)) if mean.n > 1 else mean
+
+
 def apart(values_S: Sequence[float], others_S: Sequence[float]) -> Mean:
     """Return the mean of a difference seed by seed, with its interval."""
     return mean_of([value - other for value, other in zip(values_S, others_S, strict=True)])

@@ -57,13 +57,16 @@ class Table1(Figure):
         notes: list[Facts] = []
         data: dict[str, Any] = {}
         for inside, out in self.out.items():
-            runs = {model: few[0] for model, few in bench.of(inside).items()}
-            found = {model: self._tested(bench, f"{inside}/{model}", run, out) for model, run in runs.items()}
-            of_data = ScoresBySet(inside, out, self.choose_on, found)
+            runs = bench.of(inside)
+            by_seed = {
+                model: [self._tested(bench, f"{inside}/{model}", run, out) for run in few]
+                for model, few in runs.items()
+            }
+            of_data = ScoresBySet(inside, out, self.choose_on, by_seed)
             tables += [of_data.table(), of_data.other_metrics()]
             claims += of_data.claims()
-            notes += [_of_run(inside, model, run) for model, run in runs.items()]
-            data[inside] = {"out": list(out), "chosen": of_data.chosen, "found": found}
+            notes += [_of_run(bench, inside, model, few[0]) for model, few in runs.items()]
+            data[inside] = {"out": list(out), "chosen": of_data.chosen, "found": of_data.found}
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in MEANINGS.items())
         return Results(tables, claims, {"meanings": meanings}, {"run": notes}, data)
 
@@ -89,7 +92,7 @@ class Table1(Figure):
             axes.set_title(f"AUROC, {inside} in", fontsize=9)
 
 
-def _of_run(inside: str, model: str, run: FinishedRun) -> Facts:
-    noise = run.model.noise
+def _of_run(bench: Bench, inside: str, model: str, run: FinishedRun) -> Facts:
+    noise = bench.once_of(run, f"{inside}-{model}-noise", {}, lambda: float(run.model.noise))
     clean = f"examples with noise {noise:g} in [-1, 1]" if noise else "clean examples"
     return {"inside": inside, "model": model, **run.summary, "minutes": run.summary["seconds"] / 60, "examples": clean}
