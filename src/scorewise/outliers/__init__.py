@@ -6,6 +6,7 @@ from scorewise.outliers.conformal import conformal_p_values, discoveries, false_
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
 from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.explanation import Explanation
+from scorewise.outliers.kept_surveys import KeptSurveys
 from scorewise.outliers.nearest import NearestRows
 from scorewise.outliers.page import write_page
 from scorewise.outliers.profiles import ScoreProfiles
@@ -28,6 +29,7 @@ __all__ = [
     "Estimate",
     "Examiner",
     "Explanation",
+    "KeptSurveys",
     "NearestRows",
     "ScoreNorms",
     "ScoreProfiles",

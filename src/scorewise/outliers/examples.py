@@ -1,6 +1,6 @@
 """The quantities that outlier scores follow from, of the examples of a data set."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,12 +87,18 @@ class Examiner:
         parts: dict[str, list[Tensor]] = {}
         device = self.model.mean.device
         count = source.count(split)
-        chosen_N = torch.arange(max(0, count - images), count) if last else torch.arange(min(images, count))
-        for index_B in chosen_N.split(BATCH):
+        for index_B in self.places(source, split, images, last):
             x_BD = source.examples(split, index_B, -1, self.seed).to(device)
             for name, value_B in self.look(x_BD, index_B.to(device), label, wanted, count if last else images).items():
                 parts.setdefault(name, []).append(value_B.cpu())
         return {name: torch.cat(part) for name, part in parts.items()}
+
+    def places(self, source: Source, split: Split, images: int, last: bool = False) -> Sequence[Tensor]:
+        """Return the places of the examples that a survey looks at, batch by batch."""
+        count = source.count(split)
+        chosen_N = torch.arange(max(0, count - images), count) if last else torch.arange(min(images, count))
+        parts: Sequence[Tensor] = chosen_N.split(BATCH)
+        return parts
 
     def refusal(self, found: Mapping[str, Tensor]) -> str | None:
         """Return why in-distribution examples have no likelihood to report, or None where they have."""

@@ -1,5 +1,6 @@
 """Predicting with a finished run: images restored or encoded, outlier scores, or log-densities of a table's rows."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +16,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.errors import UserError
 from scorewise.files import refuse_outside, refuse_unwritable
 from scorewise.heads.trained import Trained
+from scorewise.run.code_version import code_version
 from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import GivenBatches, images_of_folder, rows_of_table, takes_rows
 from scorewise.run.precision import restoring_precision
@@ -23,6 +25,8 @@ from scorewise.tasks.prediction import Given, Prediction
 
 OF_ROWS = "density"
 """The task that rows of a table have where none is given."""
+SURVEYS = "surveys"
+"""Where a run keeps what predictions refer to."""
 
 
 class Predicted(NamedTuple):
@@ -93,12 +97,21 @@ def predict(config: dict[str, Any]) -> Predicted:
     refuse_unwritable(target)
     given = rows_of_table(done, config) if rows else images_of_folder(done, config, target)
     prediction.accept(given)
+    refuse_outside(done.folder, done.folder / SURVEYS)
+    code = code_version()
+    if not own_classes(config) and not code["modified"]:  # code that changes without a name of its own
+        prediction.keep_in(done.folder / SURVEYS, _settings(done, config, code))
     found = _found(done, prediction, given)
     unusable = prediction.unusable(given, found)
     if done.trainer.is_global_zero:
         prediction.write(given, found, target)
     left_out = len(given.left_out) + len(unusable)
     return Predicted(target / prediction.file, len(given.names) - len(unusable), left_out, prediction.what)
+
+
+def _settings(done: Finished, config: dict[str, Any], code: dict[str, Any]) -> str:
+    """Return all settings that a prediction follows from, and the versions that it is made by."""
+    return json.dumps([done.stored, config["trainer"], code, torch.__version__], sort_keys=True, default=str)
 
 
 def _of_images() -> dict[str, Any]:

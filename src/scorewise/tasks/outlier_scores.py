@@ -43,6 +43,10 @@ class OutlierScores(Prediction):
         """What was done to the examples."""
         return f"scored by {self.reference.statistic}"
 
+    def keep_in(self, folder: Path, about: str) -> None:
+        """Keep what the model says of its own data, see `KeptSurveys`."""
+        self.survey.kept = outliers.KeptSurveys(folder, about)
+
     def begin(self) -> None:
         """Score held-out in-distribution examples.
 

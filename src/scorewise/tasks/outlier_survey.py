@@ -121,6 +121,8 @@ class OutlierSurvey:
                 )
         self.model, self.source, self.out, self.choose_on, self.images = model, source, dict(out), choose_on, images
         self.examiner, self.statistics = examiner, outliers.statistics_of(type(model))
+        self.kept: outliers.KeptSurveys | None = None
+        """Where surveys of the model's own data are kept; None: they are made anew."""
 
     def prepare(self, label: str) -> None:
         """Make sure that an outlier set is there.
@@ -178,7 +180,7 @@ class OutlierSurvey:
         profiles = None
         if "profile" in outliers.quantities_behind(statistics):
             # Not held-out ones, which would be among their own nearest and look more ordinary than new examples.
-            learned = self.examiner.survey(self.source, "train", "train", ("profile",), self.images, last=True)
+            learned = self._own("train", ("profile",), last=True)
             profiles = outliers.ScoreProfiles(learned["profile"])
         mean_nll, usable = self._held_out_mean(statistics, held_out, inside or {})
         return Ordinary(mean_nll, profiles), usable
@@ -200,7 +202,12 @@ class OutlierSurvey:
 
     def _held_out(self, wanted: Sequence[str]) -> dict[str, Tensor]:
         split: Split = "val" if self.source.count("val") else "train"
-        return self.examiner.survey(self.source, split, split, wanted, self.images)
+        return self._own(split, wanted)
+
+    def _own(self, split: Split, wanted: Sequence[str], last: bool = False) -> dict[str, Tensor]:
+        if self.kept is not None:
+            return self.kept.survey(self.examiner, self.source, split, wanted, self.images, last)
+        return self.examiner.survey(self.source, split, split, wanted, self.images, last)
 
     def _warn_of_tails(self, label: str, found: Mapping[str, Tensor]) -> None:
         if "outside" not in found:

@@ -72,6 +72,14 @@ class Prediction(ABC):
             UserError: they cannot be used as they are.
         """
 
+    def keep_in(self, folder: Path, about: str) -> None:
+        """Keep what predictions refer to in a folder, where that takes long, for the next time.
+
+        Args:
+            folder: for files.
+            about: all settings that it follows from.
+        """
+
     def begin(self) -> None:
         """Compute what predictions refer to, with the model where it is."""
 

@@ -1,0 +1,87 @@
+"""What a model said of its own data, kept beside it for as long as weights and examples stay the same."""
+
+import hashlib
+import io
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scorewise.data.source import Source, Split
+from scorewise.errors import UserError
+from scorewise.files import make_folder, put_bytes
+from scorewise.outliers.examples import Examiner
+
+NAMED = 20
+"""Digits of a file's name."""
+
+
+class KeptSurveys:
+    """Surveys by one examiner, each made once for the same weights, examples and settings.
+
+    Args:
+        folder: of the files, made where it is missing; one that cannot be written keeps nothing.
+        about: all settings that the numbers follow from, beside the examiner's.
+
+    Example:
+        >>> import scorewise
+        >>> from pathlib import Path
+        >>> from scorewise.data import Digits
+        >>> from scorewise.outliers import Examiner, KeptSurveys
+        >>> examiner = Examiner(scorewise.load("digits"), noise=0.3, seed=0, likelihoods=8)
+        >>> kept = KeptSurveys(Path("surveys"), "likelihood=quadrature")
+        >>> kept.survey(examiner, Digits(), "val", ["h"], 8)["h"].shape
+        torch.Size([8])
+    """
+
+    def __init__(self, folder: Path, about: str) -> None:
+        self.folder, self.about = folder, about
+
+    def survey(
+        self,
+        examiner: Examiner,
+        source: Source,
+        split: Split,
+        wanted: Collection[str],
+        images: int,
+        last: bool = False,
+    ) -> dict[str, Tensor]:
+        """Return the wanted quantities of examples of a split, see `Examiner.survey`; read where they were kept."""
+        of = (examiner.noise, examiner.seed, examiner.likelihoods, split, sorted(wanted), images, last)
+        content = hashlib.sha256(repr((self.about, *of)).encode())
+        assert isinstance(examiner.model, nn.Module)
+        for name, value in examiner.model.state_dict().items():
+            content.update(f"{name} {value.dtype} {value.device.type}".encode())
+            content.update(_bytes(value))
+        for index_B in examiner.places(source, split, images, last):
+            content.update(_bytes(source.examples(split, index_B, -1, examiner.seed)))
+        path = self.folder / f"{content.hexdigest()[:NAMED]}.pt"
+        return _once(path, lambda: examiner.survey(source, split, split, wanted, images, last))
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _once(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    if (found := _read(path)) is not None:
+        return found
+    made = compute()
+    written = io.BytesIO()
+    torch.save(made, written)
+    with suppress(OSError, UserError):
+        make_folder(path.parent)
+        put_bytes(path, written.getbuffer())
+    return made
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """Return what a file holds, or None where it is missing or damaged."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # whatever a damaged file makes of it, the survey can be made again
+        return None
+    fine = isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values())
+    return dict(found) if fine else None
