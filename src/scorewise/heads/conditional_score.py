@@ -107,7 +107,7 @@ class ConditionalScore(NumericallyNormalised):
             form = torch.stack([of_net / scale, of_u / scale, of_net / scale**2, of_u / scale**2])
             u_N, c_NF = self.standardise(q_BD.detach()).to(dtype).flatten(), c_BDF.to(dtype).flatten(0, 1)
             weight_N = (weight_B if by_entry else weight_B.unsqueeze(-1)).to(dtype).expand_as(q_BD).flatten()
-            skips = by_entry and not weight_B.requires_grad
+            skips = by_entry and not weight_B.requires_grad and bool((weight_N == 0).any())
             counted = weight_N.nonzero().squeeze(-1) if skips else slice(None)
             total, counted_N = fused_csm(
                 self.activation,
