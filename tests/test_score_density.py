@@ -205,6 +205,12 @@ def test_rows_that_are_kept_for_p_values_have_no_say_in_the_scale_of_the_others(
     np.testing.assert_allclose(detector.scale_, x[~kept].std(0))
 
 
+@pytest.mark.parametrize("order", ["raster", "any"])
+def test_a_training_that_leaves_the_numbers_is_refused(order: str) -> None:
+    with pytest.raises(ValueError, match=r"lr=1e\+06 left no finite loss"):
+        ScoreDensity(**{**QUICK, "steps": 100}, lr=1e6, ordering=order).fit(gaussian(100))
+
+
 def test_without_kept_rows_there_are_no_p_values() -> None:
     model = ScoreDensity(**{**QUICK, "calibration": 0.0}).fit(gaussian(50))
     with pytest.raises(ValueError, match="calibration=0 kept no row"):
