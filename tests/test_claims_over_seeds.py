@@ -168,5 +168,12 @@ def test_outlier_scores_of_several_seeds_have_intervals_over_them_and_those_of_o
     assert one.auroc["AR-CSM"]["minus_h"]["uniform"] == pytest.approx([0.9, 0.8, 1.0])
     (paper,) = (claim for claim in one.claims() if claim.name == "paper")
     assert told(paper) == (True, "+0.300, one seed")
+    # The mean of both seeds' choices is of neither alone: -h on the first seed, h on the second.
+    ours = [detected(minus_h=value, h=1 - value) for value in (0.9, 0.2)]
+    for each in ours:
+        each["auroc"] |= {"chosen": {"others": [0.8, 0.7, 0.9]}}
+    both = ScoresBySet("x", ("uniform", "const_uniform"), "const_uniform", {"AR-CSM": ours})
+    (chosen,) = (claim for claim in both.claims() if claim.name == "chosen")
+    assert (both.chosen["AR-CSM"], chosen.facts["statistic"]) == ("minus_h", "minus_h or h")
     assert "bootstrap" in one.seeds
     assert "bootstrap" not in three.seeds

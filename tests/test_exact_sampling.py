@@ -49,6 +49,16 @@ def test_inverse_cdf_draws_the_law(name: str) -> None:
 
 
 @torch.no_grad()
+def test_the_flow_takes_the_steps_that_it_says_after_they_were_changed_too() -> None:
+    model: Any = Analytic(1, [0.3, 0.7], [-2.0, 1.5], [0.1, 0.1])
+    changed, contexts = Flow(2), torch.zeros(100, 1, 1)
+    changed.steps = 64
+    few, many, found = (each.draw_block(model, contexts, seeded()) for each in (Flow(2), Flow(64), changed))
+    torch.testing.assert_close(found, many, rtol=0, atol=0)
+    assert (found - few).abs().max() > 0.01
+
+
+@torch.no_grad()
 def test_long_steps_from_level_to_level_are_exact_too() -> None:
     model: Any = Analytic(1, [0.3, 0.7], [-2.0, 1.5], [0.1, 0.1])
     n = 20_000

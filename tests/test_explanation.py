@@ -94,6 +94,9 @@ def test_a_selection_has_the_rates_of_all_that_were_judged_or_none(tmp_path: Pat
     x = torch.zeros(3, 2)
     cells = CellFindings.of(GaussianRows(torch.zeros(2), torch.eye(2)), x)
     given = (["a", "b", "c"], ["u", "v"], torch.tensor([3.0, 2.0, 1.0]), everything[chosen], cells)
+    for none in (torch.zeros(0), everything[None], torch.tensor([0.1, math.nan]), torch.tensor([0.1, 1.1])):
+        with pytest.raises(ValueError, match=r"one p-value of every row|1 of 2 p-values are no numbers"):
+            Explanation(*given, judged_N=none)
     among = Explanation(*given, judged_N=everything)
     torch.testing.assert_close(among.rate_B, rates[chosen])
     assert among.listed(0.1) == 2

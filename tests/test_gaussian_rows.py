@@ -104,6 +104,16 @@ def test_cells_missing_at_random_leave_the_same_parameters(rows: GaussianRows) -
     assert float(found.log_prob(x_ND).mean()) >= float(rows.log_prob(x_ND).mean()), "it has the largest likelihood"
 
 
+def test_the_ridge_is_added_to_the_variances_once_whatever_is_missing() -> None:
+    x_ND = torch.tensor([[0.0, 0.0], [2.0, 4.0], [0.0, 4.0], [2.0, 0.0]], dtype=torch.float64)
+    rows = torch.cat([x_ND, x_ND[:, :1].expand(-1, 2)])  # the same first cells again, the second ones missing
+    rows[4:, 1] = math.nan
+    rows = torch.cat([rows, torch.full((8, 1), math.nan, dtype=torch.float64)], 1)  # and a column that nobody saw
+    found = GaussianRows.fit(rows, ridge=0.5)
+    expected_DD = torch.diag(torch.tensor([1.0, 4.0, 1.0], dtype=torch.float64) + 0.5)
+    torch.testing.assert_close(found.covariance_DD, expected_DD, rtol=1e-5, atol=1e-5)
+
+
 def test_imputed_intervals_cover(rows: GaussianRows) -> None:
     whole_ND = rows.sample(4000, generator())
     missing_ND = torch.rand(whole_ND.shape, generator=generator(1)) < 0.3

@@ -156,6 +156,10 @@ def test_percentiles_on_arrays_made_by_hand() -> None:
     reference = torch.tensor([3.0, 1.0, 2.0, 2.0])
     found = outliers.percentiles(torch.tensor([0.0, 1.0, 2.0, 2.5, 9.0, torch.inf]), reference)
     assert found.tolist() == [0.0, 12.5, 50.0, 75.0, 100.0, 100.0]
+    some = torch.cat([reference, torch.tensor([torch.nan, torch.nan])])  # what is no number has no place
+    torch.testing.assert_close(outliers.percentiles(torch.tensor([1.0, 9.0]), some).tolist(), [12.5, 100.0])
+    assert outliers.percentiles(torch.tensor([torch.nan]), reference).isnan().all()
+    assert outliers.percentiles(torch.tensor([1.0]), some[4:]).isnan().all()
 
 
 def known(dims: int = 5) -> tuple[KnownGaussian, Tensor, Tensor]:
@@ -606,7 +610,7 @@ def test_the_trainings_of_table_1_compose(figure: str, budget: str) -> None:
         sets = outlier_sets.outside_sources(out, shapes[inside], {"data": None, "cache": None})
         assert {source.shape for source in sets.values()} == {shapes[inside]}
         assert "black" in sets, "where one-sided statistics fail"
-    assert len(trainings) == 4 * len(shapes)
+    assert len(trainings) == 4 * len(shapes) * settings["budgets"][budget]["seeds"]
 
 
 def test_numbers_of_the_figure_by_metric_statistic_and_set() -> None:

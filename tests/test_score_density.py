@@ -140,6 +140,18 @@ def test_planted_outliers_of_wine() -> None:
     assert roc_auc_score([0] * 50 + [1] * 50, scores) > 0.8
 
 
+def test_orders_of_the_first_network() -> None:
+    x = np.zeros((40, 3))  # the column that varies says most, constant ones follow by their place
+    x[:, 1] = np.random.default_rng(0).normal(size=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        by_list, by_array, found, raster = (
+            ScoreDensity(**QUICK, ordering=order).fit(x).score(x)
+            for order in ([1, 0, 2], np.array([1, 0, 2]), "data_driven", "raster")
+        )
+    assert by_list == by_array == found != raster
+
+
 def test_outliers_among_the_fitted_rows_are_not_learned_where_few_rows_are_central() -> None:
     x = np.concatenate([gaussian(240), 0.1 * gaussian(40, 1) + np.array([6.0, -6.0])])  # a cluster of its own
     odd = np.arange(280) >= 240
@@ -168,9 +180,8 @@ def test_the_interface_of_outlier_detectors(detector: ScoreDensity) -> None:
 def test_fitted_rows_are_judged_by_the_others(detector: ScoreDensity) -> None:
     x, new = gaussian(600), gaussian(2000, 3)
     alone, own = detector.outlier_score(x, fitted=True), detector.outlier_score(x)
-    kept = np.abs(own[:, None] - detector.calibration_scores_).min(1) < 1e-9
-    assert kept.sum() == 180
-    np.testing.assert_allclose(alone[kept], own[kept])  # they were not fitted, so none is at no distance from itself
+    kept = np.isclose(alone, own)  # they were not fitted, so none is at no distance from itself
+    np.testing.assert_allclose(np.sort(own[kept]), np.sort(detector.calibration_scores_))
     assert (alone[~kept] > own[~kept]).all()
     flagged = [(detector.outlier_score(new) > np.quantile(scores, 0.9)).mean() for scores in (alone, own)]
     assert flagged[0] == pytest.approx(0.1, abs=0.04)
@@ -184,6 +195,20 @@ def test_p_values_are_valid(detector: ScoreDensity) -> None:
     for level in (0.05, 0.2, 0.5):  # of one draw of 180 held-out rows, which have a standard error of their own
         assert (p <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / 180)
     assert detector.pvalues(np.array([[100.0, 100.0]]))[0] == pytest.approx(1 / 181)
+
+
+def test_rows_that_are_kept_for_p_values_have_no_say_in_the_scale_of_the_others(detector: ScoreDensity) -> None:
+    x = gaussian(600)
+    kept = np.isclose(detector.outlier_score(x), detector.outlier_score(x, fitted=True))
+    assert kept.sum() == 180
+    np.testing.assert_allclose(detector.mean_, x[~kept].mean(0))
+    np.testing.assert_allclose(detector.scale_, x[~kept].std(0))
+
+
+@pytest.mark.parametrize("order", ["raster", "any"])
+def test_a_training_that_leaves_the_numbers_is_refused(order: str) -> None:
+    with pytest.raises(ValueError, match=r"lr=1e\+06 left no finite loss"):
+        ScoreDensity(**{**QUICK, "steps": 100}, lr=1e6, ordering=order).fit(gaussian(100))
 
 
 def test_without_kept_rows_there_are_no_p_values() -> None:

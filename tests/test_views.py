@@ -154,8 +154,9 @@ def test_a_cell_beyond_all_nodes_has_all_probability_on_one_side(rows: GaussianR
     assert found.quantile(0.5).isfinite().all()
 
 
-def test_distances_are_those_of_scikit_learn() -> None:
-    x, y = torch.randn(50, 3, generator=generator()).double(), torch.randn(20, 3, generator=generator(1)).double()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_distances_are_those_of_scikit_learn(dtype: torch.dtype) -> None:
+    x, y = (torch.randn(n, 3, generator=generator(seed)).to(dtype) for n, seed in ((50, 0), (20, 1)))
     index = NearestNeighbors(n_neighbors=5).fit(x.numpy())
     nearest = NearestRows(x, 5)
     np.testing.assert_allclose(nearest.distance(y).numpy(), index.kneighbors(y.numpy())[0].mean(1), atol=1e-6)

@@ -24,6 +24,7 @@ from scorewise.densities.support import central_rows
 from scorewise.densities.training import Schedule
 from scorewise.densities.views import Recipe
 from scorewise.errors import names_of
+from scorewise.ordering import Ordering
 from scorewise.outliers import Explanation, conformal_p_values
 from scorewise.outliers.cells import INTERVAL
 
@@ -133,10 +134,10 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         order = np.random.default_rng(seed).permutation(len(table))
         kept, fitted = np.split(order, [min(KEPT, int(self.calibration * len(table)))])
         x_ND = self._numbers(table, fitted)
-        recipe = self._recipe(x_ND.shape[1], seed)
-        self.mean_, self.scale_ = self._scale(torch.as_tensor(x_ND))
+        self.mean_, self.scale_ = self._scale(torch.as_tensor(x_ND), fitted)
         if self.support_fraction < 1:
             fitted = fitted[self._central(x_ND[fitted])]
+        recipe = self._recipe(standardised(x_ND[fitted], self.mean_, self.scale_), seed)
         if self._takes_any_order(x_ND):
             names = self._columns(x_ND.shape[1])
             self.model_ = IncompleteRows.fitted(x_ND[fitted], names, self._codes(), recipe)
@@ -150,19 +151,19 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
     def _central(self, x_ND: Array) -> NDArray[np.bool_]:
         """Return which rows lie most centrally, `support_fraction` of them."""
         of_codes = [d for d, name in enumerate(self._columns(x_ND.shape[1])) if name in self._codes()]
-        z_ND = standardised(x_ND, self.mean_, self.scale_)
-        return np.asarray(central_rows(z_ND, of_codes, self.support_fraction, self.smoothing**2))
+        z_ND, ridge = standardised(x_ND, self.mean_, self.scale_), self.smoothing**2
+        return np.asarray(central_rows(z_ND, of_codes, self.support_fraction, ridge))
 
-    def _scale(self, x_ND: Tensor) -> tuple[Array, Array]:
-        """Return means and scales of the columns; warn of empty and constant ones, and of values that hide others."""
-        names, codes = self._columns(x_ND.shape[1]), self._codes()
-        there_D, varies_D = (~x_ND.isnan()).any(0), varies(x_ND)
+    def _scale(self, x_ND: Tensor, fitted: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return means and scales of the fitted rows' columns; warn of empty and constant ones, and of far values."""
+        names, codes, fit_ND = self._columns(x_ND.shape[1]), self._codes(), x_ND[fitted]
+        there_D, varies_D = (~fit_ND.isnan()).any(0), varies(fit_ND)
         if not bool(there_D.any()):
             raise ValueError("X has no value in any cell: give rows with some")
         of_numbers = [d for d, name in enumerate(names) if there_D[d] and name not in codes]
         mean_D, scale_D = torch.zeros_like(x_ND[0]), torch.ones_like(x_ND[0])
         if of_numbers:
-            mean_D[of_numbers], spread_d = moments(x_ND[:, of_numbers])
+            mean_D[of_numbers], spread_d = moments(fit_ND[:, of_numbers])
             resolution_d = (RESOLUTION * mean_D[of_numbers].abs()).clamp(min=1.0)
             scale_D[of_numbers] = torch.where(varies_D[of_numbers], spread_d, resolution_d)
         self._warn("columns without any value are not part of the density", ~there_D)
@@ -174,15 +175,16 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
 
     def _warn(self, what: str, which_D: Tensor) -> None:
         """Warn of some columns by name."""
-        names = self._columns(len(which_D))
-        if some := [name for name, one in zip(names, which_D.tolist(), strict=True) if one]:
+        if some := [name for name, one in zip(self._columns(len(which_D)), which_D.tolist(), strict=True) if one]:
             warnings.warn(f"{what}: {names_of(some)}", stacklevel=4)
 
-    def _recipe(self, dims: int, seed: int) -> Recipe:
-        """Return how to fit a table of so many columns."""
+    def _recipe(self, z_ND: Tensor, seed: int) -> Recipe:
+        """Return how to fit standardised rows."""
         rng = np.random.default_rng(seed)
-        others: list[Sequence[int]] = [rng.permutation(dims).tolist() for _ in range(1, self.orders)]
-        first = "raster" if str(self.ordering) == ANY else self.ordering
+        others: list[Sequence[int]] = [rng.permutation(z_ND.shape[1]).tolist() for _ in range(1, self.orders)]
+        first = "raster" if str(self.ordering) == ANY else np.asarray(self.ordering).tolist()
+        if first == "data_driven":
+            first = Ordering.data_driven(z_ND.nan_to_num()).sequence
         schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
         return Recipe(self.smoothing, self.terms, self.hidden, [first, *others], schedule, seed % 2**30)
 
@@ -249,9 +251,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         names = self._columns(x_ND.shape[1])
         rows = [str(name) for name in getattr(X, "index", range(len(x_ND)))]
         judged_N = None if judged is None else torch.as_tensor(np.asarray(judged, dtype=np.float64))
-        columns, labels = [names[d] for d in self.model_.used], self._labels()
-        found = self.model_.cells(x_ND)
-        return Explanation(rows, columns, score_B, self._p(score_B), found, labels=labels, judged_N=judged_N)
+        columns, found = [names[d] for d in self.model_.used], self.model_.cells(x_ND)
+        return Explanation(rows, columns, score_B, self._p(score_B), found, self._labels(), judged_N)
 
     def impute(self, X: ArrayLike, draws: int = 20, random_state: int | None = None) -> Imputed:
         """Return the missing cells of rows given the observed ones: draws, their means, and intervals of 90 %.
@@ -269,8 +270,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
             raise ValueError("this was fitted to complete rows, which lack nothing: fit it with ordering='any'")
         x_ND, generator, model = self._checked(X), self._generator(random_state), cast(IncompleteRows, self.model_)
         drawn = [model.fill(x_ND, generator) for _ in range(_count("draws", draws))]
-        ends = model.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
-        index = getattr(X, "index", None)
+        ends, index = model.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2)), getattr(X, "index", None)
         return Imputed.of(x_ND, drawn, ends, lambda rows_ND: self._as_given(rows_ND, index))
 
     def sample(self, n_samples: int = 1, random_state: int | None = None) -> Any:

@@ -1,6 +1,7 @@
 """Training on the rows of a table in memory, ended by rows that were held out."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -50,12 +51,16 @@ def train(model: M, loss: Loss[M], fit_ND: Tensor, held_VD: Tensor, schedule: Sc
         held_VD: rows that say when to end; none: the last step.
         schedule: of the training.
         seed: of batches and noise.
+
+    Raises:
+        ValueError: no look found a finite loss.
     """
     generator = torch.Generator().manual_seed(seed)
     steps, batch = schedule.of_columns(fit_ND.shape[1]), min(schedule.batch_size, max(64, len(fit_ND)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
     cycle = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _cycle(step / steps))
-    average, best, least, since = copy.deepcopy(model), model, float("inf"), 0
+    best: M | None = None
+    average, least, since = copy.deepcopy(model), float("inf"), 0
     for step in range(steps):
         x_BD = fit_ND[torch.randint(len(fit_ND), (batch,), generator=generator)]
         with torch.enable_grad():
@@ -67,10 +72,12 @@ def train(model: M, loss: Loss[M], fit_ND: Tensor, held_VD: Tensor, schedule: Sc
         _follow(average, model, min(0.99, (step + 1) / (step + 10)))
         if (step + 1) % max(1, steps // LOOKS) == 0 or step + 1 == steps:
             found = _held_out_loss(average, loss, held_VD, seed)
-            if found <= least:
+            if found <= least and math.isfinite(found):
                 best, least, since = copy.deepcopy(average), found, 0
             elif (since := since + 1) == PATIENCE:
                 break
+    if best is None:
+        raise ValueError(f"lr={schedule.lr:g} left no finite loss of the rows held out in training: give a smaller one")
     return best.eval()
 
 

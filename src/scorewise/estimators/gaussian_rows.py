@@ -117,7 +117,7 @@ class GaussianRows:
         variance_D = (x_ND - mean_D).square().nanmean(0)
         found = cls(mean_D, torch.diag(variance_D.nan_to_num(1.0)) + ridge * eye_DD)
         for _ in range(iterations):
-            mean_D, covariance_DD = found._expected_moments(x_ND)
+            mean_D, covariance_DD = found._expected_moments(x_ND, ridge)
             scale_D = found.covariance_DD.diagonal().sqrt()
             moved = ((mean_D - found.mean_D) / scale_D).abs().amax()
             change_DD = covariance_DD + ridge * eye_DD - found.covariance_DD
@@ -127,13 +127,16 @@ class GaussianRows:
                 break
         return found
 
-    def _expected_moments(self, x_ND: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and covariance of rows whose missing cells have their law given the observed ones."""
+    def _expected_moments(self, x_ND: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+        """Return mean and covariance of rows whose missing cells have their law given the observed ones.
+
+        Without the ridge that the variances of this Gaussian have: or that of missing cells would add up.
+        """
         filled_ND, left_DD = x_ND.clone(), torch.zeros_like(self.covariance_DD)
         for pattern in self._patterns(x_ND):
             mean_nD, spread_DD = self._missing(x_ND, pattern)
             filled_ND[pattern.rows_n] = torch.where(pattern.observed_D, x_ND[pattern.rows_n], mean_nD)
-            left_DD += len(pattern.rows_n) * spread_DD
+            left_DD += len(pattern.rows_n) * (spread_DD - ridge * torch.diag((~pattern.observed_D).to(spread_DD)))
         mean_D = filled_ND.mean(0)
         centred_ND = filled_ND - mean_D
         return mean_D, (centred_ND.T @ centred_ND + left_DD) / len(x_ND)

@@ -35,8 +35,15 @@ def false_discovery_rates(p_B: Tensor) -> Tensor:
 
     Args:
         p_B: p-values of all rows that were looked at, the unremarkable ones too.
+
+    Raises:
+        ValueError: one is no p-value.
     """
     count = len(p_B)
+    if strange := int((~((p_B >= 0) & (p_B <= 1))).sum()):
+        raise ValueError(
+            f"{strange} of {count} p-values are no numbers from 0 to 1, so there is no false discovery rate"
+        )
     ordered_B, order_B = p_B.double().sort()
     at_B = ordered_B * count / torch.arange(1, count + 1, dtype=torch.float64, device=p_B.device)
     least_B = at_B.flip(0).cummin(0).values.flip(0).clamp(max=1.0) if count else at_B

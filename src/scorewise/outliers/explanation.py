@@ -32,6 +32,9 @@ class Explanation:
         judged_N: p-values of all rows that were judged and that these are some of; None: not known, and then there is
             no false discovery rate, because rows that were chosen for their oddness have none of their own.
 
+    Raises:
+        ValueError: these are no p-values, or there are none.
+
     Example:
         >>> import torch
         >>> from scorewise.estimators import GaussianRows
@@ -51,6 +54,14 @@ class Explanation:
     cells: CellFindings
     labels: Mapping[int, Sequence[str]] = field(default_factory=dict)
     judged_N: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.judged_N is not None:
+            if self.judged_N.ndim != 1 or not len(self.judged_N):
+                raise ValueError(
+                    f"judged has shape {list(self.judged_N.shape)}: give one p-value of every row that was judged"
+                )
+            false_discovery_rates(self.judged_N)
 
     @property
     def rate_B(self) -> Tensor:

@@ -45,7 +45,11 @@ class NearestRows:
         return torch.where(own_B, others_B, nearest_BK[:, : self.neighbours].mean(-1))
 
     def _nearest(self, x_BD: Tensor, most: int) -> Tensor:
-        """Return the distances to the nearest rows, the nearest first, shape (B, most)."""
-        tiles = x_BD.split(max(1, TILE // len(self.x_ND)))
-        nearest = [squared_distances(q_BD, self.x_ND).topk(most, largest=False).values for q_BD in tiles]
-        return torch.cat(nearest).sqrt()
+        """Return the distances to the nearest rows, the nearest first, shape (B, most).
+
+        In double precision: in single precision a row is a thousandth of its size away from itself.
+        """
+        x_ND = self.x_ND.double()
+        tiles = x_BD.double().split(max(1, TILE // len(x_ND)))
+        nearest = [squared_distances(q_BD, x_ND).topk(most, largest=False).values for q_BD in tiles]
+        return torch.cat(nearest).sqrt().to(x_BD)

@@ -154,8 +154,10 @@ def outlier_scores(
 
 
 def percentiles(score_B: Tensor, reference_N: Tensor) -> Tensor:
-    """Return 100 times the share of reference scores below each score, ties by half, shape (B,)."""
-    ordered_N = reference_N.sort().values
-    below_B = torch.searchsorted(ordered_N, score_B.contiguous())
-    up_to_B = torch.searchsorted(ordered_N, score_B.contiguous(), right=True)
-    return 50.0 * (below_B + up_to_B).double() / len(reference_N)
+    """Return 100 times the share of reference scores below each score, ties by half, shape (B,).
+
+    Of those that are numbers; a score that is none has no place among them (NaN).
+    """
+    ordered_N, score_B = reference_N[~reference_N.isnan()].double().sort().values, score_B.double().contiguous()
+    below_B, up_to_B = (torch.searchsorted(ordered_N, score_B, right=right) for right in (False, True))
+    return (50.0 * (below_B + up_to_B).double() / len(ordered_N)).masked_fill(score_B.isnan(), torch.nan)

@@ -31,8 +31,7 @@ class Flow(Ancestral[CausalLadder]):
     @within_ranges
     def __init__(self, steps: Count = 32) -> None:
         self.steps = steps
-        self.flow = FlowODE(steps)
 
     def draw_block(self, model: CausalLadder, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return one draw per context, shape (n, block)."""
-        return self.flow.quantile(model, uniform_like(c_BDF[..., 0], generator), c_BDF)
+        return FlowODE(self.steps).quantile(model, uniform_like(c_BDF[..., 0], generator), c_BDF)

@@ -239,8 +239,11 @@ class OutlierSurvey:
                 f"task.statistic={name} needs a likelihood, which this model has none of to report (the warning says "
                 "why): use task.statistic=abs_h."
             )
-        held_out = self.source.count("val") > 0
-        return Reference(name, ordinary, ordinary.scores(found)[name], held_out)
+        scores_N, held_out = ordinary.scores(found)[name], self.source.count("val") > 0
+        if lost := int(scores_N.isnan().sum()):
+            of = f"{lost} of {len(scores_N)} examples that others are compared with"
+            warnings.warn(f"{name} of {of} is not a number: percentiles and p-values leave these out.", stacklevel=2)
+        return Reference(name, ordinary, scores_N, held_out)
 
     def _by_default(self) -> str:
         return next(one for one in BY_DEFAULT if one in self.statistics)
