@@ -77,6 +77,17 @@ def test_the_page(explanation: Explanation, tmp_path: Path) -> None:
     assert sum(tag == "section" for tag, _ in tags.opened) == 10
 
 
+def test_numbers_are_not_rounded_before_the_point(tmp_path: Path) -> None:
+    rows = GaussianRows(torch.tensor([22000.0, 0.0]), torch.tensor([[1e8, 0.0], [0.0, 1.0]]))
+    x = torch.tensor([[1166374.0, 0.5]])
+    found = Explanation(["one"], ["income", "b"], -rows.log_prob(x), torch.tensor([0.01]), CellFindings.of(rows, x))
+    found.write_cells(tmp_path / "cells.csv")
+    write_page(found, tmp_path / "odd.html")
+    cell = next(csv.DictReader((tmp_path / "cells.csv").open()))
+    assert (cell["found"], cell["expected"]) == ("1166374", "22000")
+    assert "<b>1166374</b><small>22000</small>" in (tmp_path / "odd.html").read_text()
+
+
 def test_colours_follow_the_surprise(explanation: Explanation, tmp_path: Path) -> None:
     from scorewise.outliers.page import _colour
 

@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -344,3 +345,24 @@ def test_a_run_with_an_odd_summary_is_finished_again(command: Command, content: 
     assert ended.status == 0, ended.err
     assert RunFolder(run, "").finished
     assert (run / "metrics.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (24254.73, 4, "24255"),  # not 2.425e+04
+        (900000.0, 4, "900000"),
+        (-1234567.8, 6, "-1234568"),
+        (9999.7, 4, "9999.7"),
+        (12.3456, 4, "12.35"),
+        (0.00012345, 4, "0.0001234"),
+        (1.5e-7, 4, "1.5e-07"),
+        (2.5e16, 4, "2.5e+16"),
+        (math.inf, 4, "inf"),
+        (math.nan, 4, "nan"),
+    ],
+)
+def test_numbers_have_all_digits_before_the_point(tmp_path: Path, value: float, digits: int, text: str) -> None:
+    assert files.plain(value, digits) == text
+    files.write(tmp_path / "table.csv", ["a"], [[value]], digits=digits)
+    assert (tmp_path / "table.csv").read_text().split() == ["a", text]

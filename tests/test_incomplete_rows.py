@@ -14,6 +14,7 @@ from scorewise.heads.columns import ColumnKind
 from scorewise.heads.examples import Misfit
 from scorewise.noise import Draws
 from scorewise.objectives import MLE
+from scorewise.outliers import as_if_whole, usual_surprise
 from scorewise.sampling import Exact, InverseCDF
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -63,6 +64,27 @@ def test_several_orders_are_an_equal_mixture() -> None:
     x[0, 2] = math.nan
     by_order = torch.tensor([[by_hand(model, row, list(one.sequence)) for one in model.orderings] for row in x])
     torch.testing.assert_close(model.log_prob(x).detach(), by_order.logsumexp(1) - math.log(3))
+
+
+def test_surprises_of_cells_add_up_to_that_of_the_row() -> None:
+    x, model = ROWS.clone(), model_of(MIXED)
+    x[0, 1], x[1, 3], x[1, 0] = math.nan, math.nan, math.nan
+    found = model.surprise(x)
+    assert torch.equal(found.isnan(), x.isnan())
+    torch.testing.assert_close(found.nansum(1), -model.log_prob(x).detach())
+
+
+def test_a_missing_cell_counts_as_the_usual_one_of_its_column() -> None:
+    class Told:
+        def surprise(self, x_BD: Tensor) -> Tensor:
+            return x_BD
+
+    nan = math.nan
+    rows = torch.tensor([[1.0, 5.0, nan], [2.0, nan, nan], [900.0, 7.0, nan]])
+    usual = usual_surprise(Told(), rows)
+    assert usual.tolist() == [2.0, 5.0, 0.0], "a median, and 0 where nothing is known"
+    judged = torch.tensor([[nan, 1.0, 1.0], [1.0, nan, 1.0], [1.0, 1.0, 1.0], [nan, nan, nan]])
+    assert as_if_whole(torch.tensor([1.0, 2.0, 3.0, 0.0]), judged, usual).tolist() == [3.0, 7.0, 3.0, 7.0]
 
 
 def test_rows_that_differ_in_what_is_missing_do_not_meet() -> None:

@@ -341,6 +341,22 @@ def test_odd_rows_have_odd_cells_and_names(command: Command, table: Path) -> Non
     assert not list(Path("none").glob("cells.csv"))
 
 
+def test_rows_are_no_odder_for_what_they_lack(command: Command, table: Path) -> None:
+    """Half of the rows lose their income, whose log-density is about -9: by their percentiles nobody could tell."""
+    done = command("experiment=mixed_table", f"data.path={table}", *SMALL)
+    assert done.status == 0, done.err
+    new = people(table.parent / "new.csv", missing=0.0)
+    header, *rows = new.read_text().splitlines()
+    cut = [",".join("" if i % 2 and d == 1 else x for d, x in enumerate(r.split(","))) for i, r in enumerate(rows)]
+    new.write_text("\n".join([header, *cut]) + "\n")
+    for asked, file in (("task=ood", "outliers"), ("task.statistic=nll", "outliers"), ("", "densities")):
+        words = [f"run={done.run}", f"input={new}", *(["task=ood", asked] if file == "outliers" else [])]
+        assert command(*dict.fromkeys(words), name="predict").status == 0
+        place = [float(row["percentile"]) for row in lines_of(done.run / "predictions" / f"{file}.csv")]
+        whole, lacking = float(np.mean(place[::2])), float(np.mean(place[1::2]))
+        assert abs(whole - lacking) < 12, (asked, whole, lacking)
+
+
 def test_odd_rows_of_numbers_have_odd_cells(command: Command, tmp_path: Path) -> None:
     x = np.random.default_rng(0).multivariate_normal([5, 0], [[4, 1.9], [1.9, 1]], 500)
     np.savetxt(tmp_path / "t.csv", x, delimiter=",", header="a,b", comments="")

@@ -119,7 +119,7 @@ def write(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]], digi
         path: the file; its folder is made where it is not there.
         header: names of the columns.
         rows: their cells.
-        digits: of floats; None: all.
+        digits: of floats at least, see `plain`; None: all.
 
     Raises:
         UserError: see `put_bytes`.
@@ -154,7 +154,16 @@ def refuse_unwritable(folder: Path) -> None:
         raise UserError(f"{folder} cannot be written, so nothing was computed: allow it, or use another folder.")
 
 
+def plain(value: float, digits: int) -> str:
+    """Return a number in so many digits at least, and in all before the point: 24255, not 2.425e+04.
+
+    From 1e15 on, where floats are no longer exact to a tenth, the digits that are asked for are all.
+    """
+    whole = len(f"{abs(value):.0f}") if abs(value) < 1e15 else 0
+    return f"{value:.{max(digits, whole)}g}"
+
+
 def _cell(value: Any, digits: int | None) -> Any:
     if isinstance(value, float) and digits is not None:
-        return f"{value:.{digits}g}"
+        return plain(value, digits)
     return harmless(value) if isinstance(value, str) else value

@@ -48,7 +48,7 @@ from scorewise.capabilities.protocols import (
     UncheckedDensity,
     Watched,
 )
-from scorewise.capabilities.rows import CategoryCells, Cells, RowDensity
+from scorewise.capabilities.rows import CategoryCells, Cells, CellSurprises, RowDensity
 from scorewise.capabilities.traces import GradientFeatures, LaplacianFeatures, TracedScoreModel
 from scorewise.version import renamed
 
@@ -59,6 +59,7 @@ __all__ = [
     "BlockScoreModel",
     "CategoryCells",
     "CausalFeatures",
+    "CellSurprises",
     "Cells",
     "ClosedFormDensity",
     "CompletesRows",

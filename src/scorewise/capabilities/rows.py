@@ -37,6 +37,14 @@ class CategoryCells(Cells, Protocol):
 
 
 @runtime_checkable
+class CellSurprises(Protocol):
+    """Says what every cell of incomplete rows adds to - log q of its row."""
+
+    def surprise(self, x_BD: Tensor) -> Tensor:
+        """Return what every cell adds to - log q, nats, shape (B, D); NaN where it is missing."""
+
+
+@runtime_checkable
 class RowDensity(Protocol):
     """Has the density of every subset of the columns of a row; NaN marks a missing cell."""
 

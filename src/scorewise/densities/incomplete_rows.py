@@ -83,7 +83,8 @@ class IncompleteRows(TableDensity):
         mean, scale = mean_U.numpy(), scale_U.numpy()
         fit_ND, held_VD = held_out(standardised(raw_NU.numpy(), mean, scale))
         model = _trained(laws, used, fit_ND, held_VD, recipe)
-        return cls(model, used, tuple(kinds), mean, scale, _expected(model, held_VD), len(names))
+        expected_U = model.surprise(held_VD).nanmean(0).nan_to_num(0.0)
+        return cls(model, used, tuple(kinds), mean, scale, expected_U, len(names))
 
     @property
     def unordered(self) -> list[int]:  # type: ignore[override]
@@ -170,16 +171,6 @@ def _missing(x_ND: Array) -> Any:
 def _of_used(ordering: str | Sequence[int], used: list[int]) -> str | Sequence[int]:
     """Return an order of the columns that are used, from one of all."""
     return ordering if isinstance(ordering, str) else [used.index(d) for d in ordering if d in used]
-
-
-@torch.no_grad()
-def _expected(model: ByColumn, held_VD: Tensor) -> Tensor:
-    """Return what a cell of every column adds to - log q of held-out rows on average, nats, shape (D,)."""
-    found = [
-        model.conditional_log_prob(held_VD, model.context_along(held_VD, ordering)) for ordering in model.orderings
-    ]
-    count_D = (~held_VD.isnan()).sum(0).clamp(min=1)
-    return -torch.stack(found).mean(0).sum(0) / count_D
 
 
 def _trained(

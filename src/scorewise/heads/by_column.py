@@ -190,6 +190,13 @@ class ByColumn(CausalModel):
         """
         return self.over_orders(x_BD, lambda c_BDF: self.conditional_log_prob(x_BD, c_BDF).sum(-1))
 
+    @torch.no_grad()
+    def surprise(self, x_BD: Tensor) -> Tensor:
+        """Return what every cell adds to - log q, the mean over the orders, nats, shape (B, D); NaN where missing."""
+        contexts = [self.context_along(x_BD, ordering) for ordering in self.orderings]
+        found_BD = -torch.stack([self.conditional_log_prob(x_BD, c_BDF) for c_BDF in contexts]).mean(0)
+        return found_BD.masked_fill(x_BD.isnan(), torch.nan)
+
     def outlier_score(self, x: Any) -> Tensor:
         """Return - log q of the observed part of rows, larger is odder, nats.
 

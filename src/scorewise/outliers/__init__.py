@@ -6,6 +6,7 @@ from scorewise.outliers.conformal import conformal_p_values, discoveries, false_
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
 from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.explanation import Explanation
+from scorewise.outliers.incomplete import as_if_whole, usual_surprise
 from scorewise.outliers.kept_surveys import KeptSurveys
 from scorewise.outliers.nearest import NearestRows
 from scorewise.outliers.page import write_page
@@ -34,6 +35,7 @@ __all__ = [
     "ScoreNorms",
     "ScoreProfiles",
     "Surprise",
+    "as_if_whole",
     "combined",
     "compare",
     "conformal_p_values",
@@ -48,6 +50,7 @@ __all__ = [
     "replicates",
     "statistics_of",
     "two_sided",
+    "usual_surprise",
     "write_page",
 ]
 

@@ -11,6 +11,7 @@ from scorewise.data.source import Source, Split
 from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.likelihood.likelihood import TailMass
 from scorewise.noise import Draws
+from scorewise.outliers.incomplete import as_if_whole
 from scorewise.outliers.statistics import numerically_normalised, quantities
 
 BATCH = 100
@@ -26,6 +27,7 @@ class Examiner:
         seed: of that noise.
         likelihoods: of how many examples of a set a numerical likelihood is computed, at most; other quantities cost
             little.
+        usual_D: what missing cells add to nll, see `usual_surprise`; None: the model takes none.
 
     Example:
         >>> import scorewise
@@ -42,6 +44,7 @@ class Examiner:
     noise: float
     seed: int
     likelihoods: int
+    usual_D: Tensor | None = None
 
     @property
     def normalised(self) -> WithLikelihood | None:
@@ -77,8 +80,13 @@ class Examiner:
         for some, most in _together({name: self.most(name, images) for name in wanted}):
             chosen_B = index_B < most
             if bool(chosen_B.any()):
-                found |= quantities(self.model, x_BD[chosen_B], some)
+                found |= self.quantities(x_BD[chosen_B], some)
         return found
+
+    def quantities(self, x_BD: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
+        """Return quantities of examples as they are, see `quantities`; nll as if rows were whole."""
+        found = quantities(self.model, x_BD, wanted)
+        return found | {name: as_if_whole(found[name], x_BD, self.usual_D) for name in ("nll",) if name in found}
 
     def survey(
         self, source: Source, split: Split, label: str, wanted: Collection[str], images: int, last: bool = False

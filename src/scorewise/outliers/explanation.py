@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from scorewise.errors import printable
-from scorewise.files import write
+from scorewise.files import plain, write
 from scorewise.outliers.cells import CellFindings
 from scorewise.outliers.conformal import false_discovery_rates
 
 DIGITS = 6
+"""Of numbers in the tables, at least."""
+SHOWN = 4
+"""Of numbers on the page, at least."""
 MISSING = "missing"
 """How a missing cell is shown."""
 
@@ -85,7 +88,7 @@ class Explanation:
         if math.isnan(value):
             return MISSING
         labels = self.labels.get(column)
-        return f"{value:.4g}" if labels is None else labels[min(max(round(value), 0), len(labels) - 1)]
+        return plain(value, SHOWN) if labels is None else labels[min(max(round(value), 0), len(labels) - 1)]
 
     def write_rows(self, path: Path) -> None:
         """Write name, score, p-value and false discovery rate (empty where not known) of every row, in their order."""

@@ -51,6 +51,8 @@ class KeptSurveys:
         """Return the wanted quantities of examples of a split, see `Examiner.survey`; read where they were kept."""
         of = (examiner.noise, examiner.seed, examiner.likelihoods, split, sorted(wanted), images, last)
         content = hashlib.sha256(repr((self.about, *of)).encode())
+        if examiner.usual_D is not None:
+            content.update(_bytes(examiner.usual_D))
         assert isinstance(examiner.model, nn.Module)
         for name, value in examiner.model.state_dict().items():
             content.update(f"{name} {value.dtype} {value.device.type}".encode())

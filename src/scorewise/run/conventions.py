@@ -24,7 +24,10 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         bits = f"of {of_density} in {source.unit}, with the Jacobian of the scaling"
     scale = "the model's scale"
     if isinstance(source, Tabular) and source.table.mixed is not None:
-        scale = "the columns' own units: densities of numbers, probabilities of categories, whole numbers and spikes"
+        scale = (
+            "the columns' own units: densities of numbers, probabilities of categories, whole numbers and spikes; "
+            "missing cells add nothing"
+        )
         bits = f"nll in bits, by the {source.dims} columns"
     return {
         "loss": f"objective={objective}, sum over {source.dims} dimensions, on {law}",

@@ -17,6 +17,7 @@ from scorewise.tasks.outlier_survey import OF_LIKELIHOOD, Judged, OutlierSurvey
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 
+WHOLE = "a missing cell counting as the usual one of its column"
 NO_SET = "task.out is empty: name at least one data option to compare with, task.out=[uniform] say"
 
 
@@ -111,6 +112,7 @@ class OODScoring(ScoreTask):
         """Forget an earlier test."""
         super().on_test_start()
         self._inside, self._judged = {}, None
+        self.survey.begin()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the numbers of in-distribution examples, of as many as are wanted."""
@@ -149,13 +151,15 @@ class OODScoring(ScoreTask):
         noise = f" + N(0, {self.noise:g}^2)" if self.noise else ""
         likelihoods = self.survey.examiner.most("nll", self.images)
         fewer = f", at most {likelihoods} per set" if likelihoods < self.images else ""
+        whole = "" if self.survey.examiner.usual_D is None else f", {WHOLE}"
+        of_likelihood = f"{whole}{fewer}"
         known, sets = self.survey.statistics, self.survey.out
         texts = {
             "auroc": "area under the ROC curve, outliers positive, larger scores odder; .5 is chance",
             "aupr": "area under the precision-recall curve (average precision), outliers positive",
             "fpr95": f"share of in-distribution examples above what {100 * FOUND:g} % of the outliers exceed",
             "mean": "over all sets",
-            **{name: f"{outliers.MEANINGS[name]}{fewer if name in OF_LIKELIHOOD else ''}" for name in known},
+            **{name: f"{outliers.MEANINGS[name]}{of_likelihood if name in OF_LIKELIHOOD else ''}" for name in known},
             **{label: f"up to {self.images} examples of {type(s).__name__}{noise}" for label, s in sets.items()},
         }
         if self._judged is not None:

@@ -2,15 +2,20 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor
 
 from scorewise import outliers
+from scorewise.capabilities import CellSurprises
 from scorewise.data.source import Source, Split
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import WithLikelihood
+from scorewise.objectives.any_order import of_any_order
+from scorewise.outliers import usual_surprise
 from scorewise.outliers.names import INSIDE
 
 OF_LIKELIHOOD = ("nll", "typicality")
@@ -124,6 +129,14 @@ class OutlierSurvey:
         self.kept: outliers.KeptSurveys | None = None
         """Where surveys of the model's own data are kept; None: they are made anew."""
 
+    def begin(self) -> None:
+        """Find out what cells usually add to nll, of a model of incomplete rows, so that these can be compared."""
+        if of_any_order(self.model) and isinstance(self.model, CellSurprises):
+            split = self._held_out_split()
+            some = torch.arange(min(self.images, self.source.count(split)))
+            x_ND = self.source.examples(split, some, -1, self.examiner.seed).to(self.model.mean.device)
+            self.examiner = replace(self.examiner, usual_D=usual_surprise(self.model, x_ND))
+
     def prepare(self, label: str) -> None:
         """Make sure that an outlier set is there.
 
@@ -201,13 +214,15 @@ class OutlierSurvey:
         return float(fine_N.mean()), tuple(statistics)
 
     def _held_out(self, wanted: Sequence[str]) -> dict[str, Tensor]:
-        split: Split = "val" if self.source.count("val") else "train"
-        return self._own(split, wanted)
+        return self._own(self._held_out_split(), wanted)
 
     def _own(self, split: Split, wanted: Sequence[str], last: bool = False) -> dict[str, Tensor]:
         if self.kept is not None:
             return self.kept.survey(self.examiner, self.source, split, wanted, self.images, last)
         return self.examiner.survey(self.source, split, split, wanted, self.images, last)
+
+    def _held_out_split(self) -> Split:
+        return "val" if self.source.count("val") else "train"
 
     def _warn_of_tails(self, label: str, found: Mapping[str, Tensor]) -> None:
         if "outside" not in found:
@@ -230,6 +245,7 @@ class OutlierSurvey:
         Raises:
             UserError: the statistic needs a likelihood, and the model has none to report.
         """
+        self.begin()
         wanted = (statistic,) if statistic else self.statistics if self.choose_on else (self._by_default(),)
         found = self._held_out(outliers.quantities_behind(wanted))
         name = wanted[0] if len(wanted) == 1 else self._chosen(found)
@@ -263,7 +279,7 @@ class OutlierSurvey:
     def score(self, x_BD: Tensor, index_B: Tensor, reference: Reference) -> Tensor:
         """Return the outlier scores of other examples by the statistic of a reference, shape (B,)."""
         x_BD = self.examiner.noisy(x_BD, index_B, "predict")
-        found = outliers.quantities(self.model, x_BD, outliers.quantities_behind((reference.statistic,)))
+        found = self.examiner.quantities(x_BD, outliers.quantities_behind((reference.statistic,)))
         return reference.ordinary.scores(found)[reference.statistic]
 
 
