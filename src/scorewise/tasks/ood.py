@@ -12,8 +12,9 @@ from scorewise.outliers.detection import FOUND, LEAST
 from scorewise.outliers.names import ENDINGS
 from scorewise.ranges import AtLeast, Count, Whole, within_ranges
 from scorewise.tasks.held_out import HeldOutNumber
+from scorewise.tasks.judged import Judged
 from scorewise.tasks.outlier_scores import OutlierScores
-from scorewise.tasks.outlier_survey import OF_LIKELIHOOD, Judged, OutlierSurvey
+from scorewise.tasks.outlier_survey import OF_LIKELIHOOD, OutlierSurvey
 from scorewise.tasks.report import Report
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 
