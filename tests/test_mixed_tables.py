@@ -279,6 +279,7 @@ def test_a_table_is_trained_tested_drawn_from_and_completed(command: Command, ta
 
     model = scorewise.load(done.run)
     assert model.says()[:2] == ["probability", "density"]
+    assert "and 2 more)" in repr(model), "five of seven columns, and those that are codes are among the rest"
     assert model.log_prob(torch.full((2, 7), torch.nan)).tolist() == [0.0, 0.0]
 
 

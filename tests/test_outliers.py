@@ -150,6 +150,13 @@ def test_a_statistic_is_chosen_on_one_set_and_reported_on_the_others() -> None:
     assert found.others["auroc"].se == pytest.approx(z.se / 2)
     assert outliers.compare(inside, outside, "y", 10, 0).chosen == "b"
     assert outliers.compare(inside, {"x": outside["x"]}, "x", 10, 0).others is None
+    assert found.tied == []
+
+
+def test_statistics_that_cannot_be_told_apart_are_said() -> None:
+    low, high = torch.arange(50.0), 100 + torch.arange(40.0)
+    found = outliers.compare({"a": low, "b": low, "c": low}, {"x": {"a": high, "b": -high, "c": high}}, "x", 20, 0)
+    assert (found.chosen, found.tied) == ("a", ["c"])
 
 
 def test_percentiles_on_arrays_made_by_hand() -> None:

@@ -73,7 +73,10 @@ class Described(nn.Module, ABC):
         indicators = [
             f"{one['column']}={value}" for one in found.get("categories", ()) for value in one.get("values", ())
         ]
-        return f"{numbers}, standardised columns ({names_of([*map(str, found['numeric']), *indicators])})"
+        mixed = found.get("mixed")
+        coded = mixed["codes"] if has_shape(mixed, {"codes": list}) else ()
+        codes = [f"{one['column']} as codes" for one in coded]
+        return f"{numbers}, standardised columns ({names_of([*map(str, found['numeric']), *codes, *indicators])})"
 
     def __getattr__(self, name: str) -> Tensor | nn.Module:
         """Return a parameter, a buffer or a module.

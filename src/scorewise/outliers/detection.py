@@ -128,7 +128,7 @@ class DetectionResults(NamedTuple):
 
     Args:
         estimates: by statistic, set (and "mean" over all sets) and metric.
-        chosen: the statistic with the highest AUROC on `chosen_on`.
+        chosen: the statistic with the highest AUROC on `chosen_on`, the first of several.
         chosen_on: a set.
         others: the chosen statistic's means over the other sets by metric; None where there are none.
 
@@ -147,6 +147,12 @@ class DetectionResults(NamedTuple):
     chosen: str
     chosen_on: str
     others: Mapping[str, Estimate] | None
+
+    @property
+    def tied(self) -> list[str]:
+        """The other statistics whose AUROC on `chosen_on` is as high: there is no telling which of them is better."""
+        auroc = {name: by_set[self.chosen_on]["auroc"].value for name, by_set in self.estimates.items()}
+        return [name for name, value in auroc.items() if name != self.chosen and value == auroc[self.chosen]]
 
 
 def compare(

@@ -165,8 +165,9 @@ class OODScoring(ScoreTask):
         }
         if self._judged is not None:
             detected = self._judged.detected
+            tied = f" (no higher than {', '.join(detected.tied)}: it is only the first)" if detected.tied else ""
             texts["chosen"] = (
-                f"{detected.chosen}, which has the highest AUROC on {detected.chosen_on}; on the other sets alone"
+                f"{detected.chosen}, which has the highest AUROC on {detected.chosen_on}{tied}; on the other sets alone"
             )
             texts["others"] = f"over all sets but {detected.chosen_on}"
         return texts
