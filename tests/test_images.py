@@ -10,6 +10,7 @@ import struct
 import sys
 import tarfile
 import types
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -702,3 +703,14 @@ def test_omniglot_is_downloaded_and_kept(tmp_path: Path, monkeypatch: pytest.Mon
         OmniglotSmall(str(tmp_path / "data"), str(tmp_path / "other")).prepare()
     with pytest.raises(UserError, match=r"data\.size=200 must be"):
         OmniglotSmall(size=200)
+
+
+def test_a_small_folder_takes_smaller_steps(tmp_path: Path) -> None:
+    one = source(folder_of(tmp_path / "images", 12), val=0, test=0)
+    assert one.count("train") == 12
+    for most, taken in ((64, 8), (24, 12), (13, 6), (12, 12), (3, 3)):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert one.batch_size(most) == taken
+        said = f"a folder of 12 training images takes steps of {taken} instead of data.batch_size={most}."
+        assert [str(warned.message) for warned in told] == ([said] if taken < most else [])

@@ -165,6 +165,18 @@ class ImageFolder(EightBitImages):
         self.raw(split)
         return self._names[split]
 
+    def batch_size(self, most: int) -> int:
+        """Return how many images make a step: fewer where the folder has not so many to train on."""
+        images, batch = self.count("train"), most
+        while batch > images > 0:
+            batch //= 2
+        if batch < most:
+            warnings.warn(
+                f"a folder of {images} training images takes steps of {batch} instead of data.batch_size={most}.",
+                stacklevel=2,
+            )
+        return batch
+
     def remarks(self) -> dict[str, Any]:
         """Return how many images each split has, and every file that is not used, with its reason."""
         counts = {split: self.count(split) for split in SPLITS}

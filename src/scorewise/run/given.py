@@ -79,6 +79,13 @@ def rows_of_table(done: Finished, config: dict[str, Any]) -> Given:
         warnings.warn(
             f"{len(left_out)} of {table.total} rows of {path} are left out: {reasons_of(left_out)}.", stacklevel=2
         )
+    if isinstance(source, Tabular) and (new := source.table.unknown(table.raw_ND[fine_N])):
+        counts = ", ".join(f"{printable(name)} {count}" for name, count in new.items())
+        warnings.warn(
+            f"rows of {printable(str(path))} with a category that training did not have, which counts as all but "
+            f"impossible, by column: {counts}.",
+            stacklevel=2,
+        )
     places = fine_N.nonzero()[:, 0].tolist()
     ids = [(table.ids[i],) if table.id_column is not None else () for i in places]
     id_column = () if table.id_column is None else (table.id_column or "index",)

@@ -108,6 +108,12 @@ class Columns:
             rows.append(row)
         return rows
 
+    def unknown(self, raw_BD: Tensor) -> dict[str, int]:
+        """Return how many rows have a category that training did not have, by column of codes that has some."""
+        codes = enumerate(self.codes.items(), len(self.numeric))
+        counts = {name: int((raw_BD[:, d] >= len(values)).sum()) for d, (name, values) in codes}
+        return {name: count for name, count in counts.items() if count}
+
     @property
     def single(self) -> int:
         """How many of the D numbers are a column each; the others are indicators."""
