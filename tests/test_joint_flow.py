@@ -1,6 +1,8 @@
 """The probability flow of joint scores against known laws: draws, likelihoods, and the law of the levels."""
 
 import math
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -8,6 +10,8 @@ from laws import gaussian_law
 from torch import Tensor, nn
 
 from scorewise.data.laws import GaussianMixtureLaw
+from scorewise.figures.flow_nats import FlowNats
+from scorewise.figures.noisy_copies import noisy_copies
 from scorewise.likelihood import JointFlow
 from scorewise.noise import Draws, karras_ladder
 from scorewise.objectives.dsm_multiscale import DSMMultiscale
@@ -45,6 +49,19 @@ def two_modes() -> Exact:
 
 def white(std: float, dims: int = 3) -> Exact:
     return Exact(GaussianMixtureLaw(torch.ones(1), torch.zeros(1, dims), std**2 * torch.eye(dims)[None]), std)
+
+
+def test_nats_of_a_figure_have_projections_of_their_own_in_every_batch() -> None:
+    covariance = torch.tensor([[1.0, 0.7, 0.3], [0.7, 1.0, 0.7], [0.3, 0.7, 1.0]])
+    model = Exact(GaussianMixtureLaw(torch.ones(1), torch.zeros(1, 3), covariance[None]), 1.0)
+    source = SimpleNamespace(examples=lambda *given: torch.zeros(len(given[1]), 3))
+    run: Any = SimpleNamespace(model=model, source=source)
+    found = FlowNats(images=32, steps=4, checked=2, probes=2).of(run, "test")
+    exact = -JointFlow(4).log_prob(cast(Any, model), noisy_copies(torch.zeros(32, 3), LOW, 1)).value_B
+    # The error of a linear score depends on the projections alone; equal ones would not average out over batches of 16.
+    error = torch.tensor(found["nats"]) - exact
+    assert (error[:16] - error[16:]).abs().max() > 0.01
+    assert found["trace_error"] > 0
 
 
 # Levels.

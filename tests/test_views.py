@@ -154,6 +154,18 @@ def test_a_cell_beyond_all_nodes_has_all_probability_on_one_side(rows: GaussianR
     assert found.quantile(0.5).isfinite().all()
 
 
+@pytest.mark.parametrize("smoothing", [0.3, 0.01])
+def test_cells_of_a_law_that_is_as_narrow_as_its_smoothing(smoothing: float) -> None:
+    mean_KD = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]], dtype=torch.float64)
+    weight_K, eye_DD = torch.tensor([0.1, 0.4, 0.25, 0.25]).to(mean_KD), torch.eye(2).to(mean_KD)
+    law = FullGaussians(weight_K, mean_KD, smoothing**2 * eye_DD.expand(4, 2, 2))
+    x = law.sample(100, generator())
+    found = ReplacedCells.of(law, x, Nodes.of(mean_KD, smoothing))
+    share = (weight_K.log() - 0.5 * ((x[:, :1] - mean_KD[:, 0]) / smoothing).square()).softmax(-1)
+    below = (share * torch.special.ndtr((x[:, 1:] - mean_KD[:, 1]) / smoothing)).sum(-1)
+    torch.testing.assert_close(found.below_BD[:, 1], below, rtol=0, atol=0.01)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_distances_are_those_of_scikit_learn(dtype: torch.dtype) -> None:
     x, y = (torch.randn(n, 3, generator=generator(seed)).to(dtype) for n, seed in ((50, 0), (20, 1)))

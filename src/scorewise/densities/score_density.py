@@ -238,8 +238,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
     def explain(self, X: ArrayLike, judged: ArrayLike | None = None) -> Explanation:
         """Return how odd rows and their cells are, and what was expected, in the columns' own units.
 
-        Of complete rows of numbers every cell costs about a hundred densities: give the rows that matter, the oddest of
-        `outlier_score` say.
+        Of complete rows of numbers every cell costs a hundred densities, more under a smoothing below .1: give the rows
+        that matter, the oddest of `outlier_score` say.
 
         Args:
             X: the rows.

@@ -44,7 +44,7 @@ class FlowNats:
         clean_BD = run.source.examples(split, torch.arange(self.images), -1, 0)
         x_BD = noisy_copies(clean_BD, float(model.noise), 1)
         with torch.no_grad():
-            parts = [self._log_q(model, few_BD, 1) for few_BD in x_BD.split(AT_ONCE)]
+            parts = [self._log_q(model, few_BD, 1, seed) for seed, few_BD in enumerate(x_BD.split(AT_ONCE))]
             few_BD = x_BD[: min(self.checked, AT_ONCE)]
             apart_B = self._log_q(model, few_BD, 2)[0] - self._log_q(model, few_BD, 1)[0]
         nats_B, trace_B = -torch.cat([value for value, _ in parts]), torch.cat([error for _, error in parts])
@@ -54,8 +54,9 @@ class FlowNats:
             "trace_error": float(trace_B.square().mean().sqrt()) / self.images**0.5,
         }
 
-    def _log_q(self, model: Any, x_BD: Tensor, finer: int) -> tuple[Tensor, Tensor]:
+    def _log_q(self, model: Any, x_BD: Tensor, finer: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Return log q and its standard error by projections of their own for every seed, so that errors add up."""
         if isinstance(model, NoisyBlockScore):
             value_B = BlockFlowODE(self.steps).unchecked_log_prob(model, x_BD, finer)[0].double()
             return value_B, torch.zeros_like(value_B)
-        return JointFlow(self.steps, self.probes).log_prob(model, x_BD, Generator().manual_seed(0), finer)
+        return JointFlow(self.steps, self.probes).log_prob(model, x_BD, Generator().manual_seed(seed), finer)

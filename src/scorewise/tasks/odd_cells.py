@@ -105,4 +105,4 @@ class OddCells:
     def _nodes(self, like: Tensor) -> Nodes:
         some = torch.arange(min(KNOWN, self.source.count("train")))
         x_ND = self.source.examples("train", some, -1, 0)
-        return Nodes.of(x_ND.to(like), max(self.model.noise, LEAST))
+        return Nodes.of(x_ND.to(like), max(self.model.noise, LEAST), self.model.noise or LEAST)
