@@ -159,6 +159,15 @@ def test_statistics_that_cannot_be_told_apart_are_said() -> None:
     assert (found.chosen, found.tied) == ("a", ["c"])
 
 
+@pytest.mark.parametrize("counts", [(0, 3), (3, 0)])
+def test_nothing_is_told_from_an_empty_set(counts: tuple[int, int]) -> None:
+    inside, outside = (torch.rand(count) for count in counts)
+    with pytest.raises(ValueError, match="there must be some of both"):
+        outliers.detection(inside, outside)
+    with pytest.raises(ValueError, match="there must be some of both"):
+        outliers.replicates(inside, outside, 10, (0, 1))
+
+
 def test_percentiles_on_arrays_made_by_hand() -> None:
     reference = torch.tensor([3.0, 1.0, 2.0, 2.0])
     found = outliers.percentiles(torch.tensor([0.0, 1.0, 2.0, 2.5, 9.0, torch.inf]), reference)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,10 @@ class KeptSeeds:
         return self._by_identity.get(identity)
 
     def add(self, finished: Sequence[KeptSeed]) -> None:
-        """Write the file with these trainings, each in the place of an earlier line of the same config."""
-        self._by_identity |= {each.summary["identity"]: each for each in finished}
+        """Write the file with these trainings; to a line of the same config goes what was measured besides."""
+        for each in finished:
+            known = self._by_identity.get(identity := each.summary["identity"])
+            measured = {**(known.measured if known else {}), **each.measured}
+            self._by_identity[identity] = replace(each, measured=measured)
         make_folder(self.path.parent)
         put_text(self.path, "".join(json.dumps(asdict(each)) + "\n" for each in self._by_identity.values()))

@@ -50,7 +50,7 @@ def detection(inside_N: Tensor, outside_N: Tensor) -> dict[str, float]:
     Outliers are the positive class and larger scores odder. Scores may be infinite.
 
     Raises:
-        ValueError: a score is not a number.
+        ValueError: a score is not a number, or one of the sets is empty.
     """
     from torchmetrics.functional.classification import (  # takes seconds
         binary_auroc,
@@ -71,6 +71,10 @@ def detection(inside_N: Tensor, outside_N: Tensor) -> dict[str, float]:
 
 def _ranked(inside_N: Tensor, outside_N: Tensor) -> tuple[Tensor, Tensor]:
     """Return which of both sets' examples are outliers, and all their ranks from 0; equal scores have one."""
+    if not len(inside_N) or not len(outside_N):
+        raise ValueError(
+            f"{len(inside_N)} scores of the data and {len(outside_N)} of outliers: there must be some of both"
+        )
     pooled_N = torch.cat([inside_N, outside_N]).double()
     if bool(pooled_N.isnan().any()):
         raise ValueError("a score is not a number, so it has no rank")
