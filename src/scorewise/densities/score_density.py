@@ -112,7 +112,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         hidden: tuple[int, ...] = (128, 128),
         steps: int = 1000,
         lr: float = 3e-3,
-        ordering: str = "raster",
+        ordering: ArrayLike = "raster",
         orders: int = 2,
         contamination: float = 0.05,
         calibration: float = 0.1,
