@@ -26,12 +26,12 @@ class KeptSurveys:
         about: all settings that the numbers follow from, beside the examiner's.
 
     Example:
-        >>> import scorewise
+        >>> import scorewise, tempfile
         >>> from pathlib import Path
         >>> from scorewise.data import Digits
         >>> from scorewise.outliers import Examiner, KeptSurveys
         >>> examiner = Examiner(scorewise.load("digits"), noise=0.3, seed=0, likelihoods=8)
-        >>> kept = KeptSurveys(Path("surveys"), "likelihood=quadrature")
+        >>> kept = KeptSurveys(Path(tempfile.mkdtemp()), "likelihood=quadrature")
         >>> kept.survey(examiner, Digits(), "val", ["h"], 8)["h"].shape
         torch.Size([8])
     """
