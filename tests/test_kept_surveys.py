@@ -72,12 +72,15 @@ def test_damaged_files_and_folders_that_cannot_be_written_keep_nothing(tmp_path:
     assert surveyed(tmp_path / "file" / "below", model)[1]
 
 
-@pytest.mark.parametrize("modified", [False, True])
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [({}, True), ({"modified": False}, True), ({"modified": True}, False), ({"modified": None}, False)],
+)
 def test_predict_keeps_what_percentiles_refer_to(
-    command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, modified: bool
+    command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, said: dict[str, bool | None], kept: bool
 ) -> None:
-    """Code that was changed has no name that could stand for it: what it says is not kept."""
-    monkeypatch.setattr(prediction, "code_version", lambda: {"scorewise": "1", "modified": modified})
+    """What changed code says is not kept: it has no name that could stand for it, as an installed package has."""
+    monkeypatch.setattr(prediction, "code_version", lambda: {"scorewise": "1", **said})
     (Path("table.csv")).write_text("a,b\n" + "".join(f"{i % 7},{(i * i) % 11}\n" for i in range(80)))
     trained = command(
         "debug=tiny", "data=table", "data.path=table.csv", "backbone=made", "objective=mle", "head=gaussian"
@@ -88,8 +91,8 @@ def test_predict_keeps_what_percentiles_refer_to(
     first = command(*asked, name="predict")
     assert first.status == 0, first.err
     written = (run / "predictions/outliers.csv").read_text()
-    assert len(list(run.glob("surveys/*.pt"))) == (0 if modified else 1)
-    monkeypatch.setattr(Examiner, "survey", None if not modified else Examiner.survey)
+    assert len(list(run.glob("surveys/*.pt"))) == int(kept)
+    monkeypatch.setattr(Examiner, "survey", None if kept else Examiner.survey)
     again = command(*asked, name="predict")
     assert again.status == 0, again.err
     assert (run / "predictions/outliers.csv").read_text() == written

@@ -97,10 +97,8 @@ def predict(config: dict[str, Any]) -> Predicted:
     refuse_unwritable(target)
     given = rows_of_table(done, config) if rows else images_of_folder(done, config, target)
     prediction.accept(given)
-    refuse_outside(done.folder, done.folder / SURVEYS)
-    code = code_version()
-    if not own_classes(config) and not code["modified"]:  # code that changes without a name of its own
-        prediction.keep_in(done.folder / SURVEYS, _settings(done, config, code))
+    if prediction.keeps:
+        _keep(prediction, done, config)
     found = _found(done, prediction, given)
     unusable = prediction.unusable(given, found)
     if done.trainer.is_global_zero:
@@ -109,9 +107,13 @@ def predict(config: dict[str, Any]) -> Predicted:
     return Predicted(target / prediction.file, len(given.names) - len(unusable), left_out, prediction.what)
 
 
-def _settings(done: Finished, config: dict[str, Any], code: dict[str, Any]) -> str:
-    """Return all settings that a prediction follows from, and the versions that it is made by."""
-    return json.dumps([done.stored, config["trainer"], code, torch.__version__], sort_keys=True, default=str)
+def _keep(prediction: Prediction, done: Finished, config: dict[str, Any]) -> None:
+    """Let a prediction keep what it refers to beside the run, unless its code can change without a name of its own."""
+    refuse_outside(done.folder, done.folder / SURVEYS)
+    code = code_version()  # an installed package says nothing of changes
+    if not own_classes(config) and code.get("modified", False) is False:
+        about = json.dumps([done.stored, config["trainer"], code, torch.__version__], sort_keys=True, default=str)
+        prediction.keep_in(done.folder / SURVEYS, about)
 
 
 def _of_images() -> dict[str, Any]:

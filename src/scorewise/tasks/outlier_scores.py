@@ -25,7 +25,7 @@ class OutlierScores(Prediction):
         cells: rows of a table whose cells are explained, the oddest.
     """
 
-    file, by_name = "outliers.csv", True
+    file, by_name, keeps = "outliers.csv", True, True
 
     def __init__(self, survey: OutlierSurvey, statistic: str | None, cells: int = 0) -> None:
         self.survey, self.statistic = survey, statistic

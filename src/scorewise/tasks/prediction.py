@@ -50,10 +50,12 @@ class Prediction(ABC):
     Class attributes:
         file: that is written, below the folder; empty: the folder itself is filled.
         by_name: whether the noise of an example follows from its name, and not from its place among the others.
+        keeps: whether there is something to keep for the next time, see `keep_in`.
     """
 
     file: ClassVar[str] = ""
     by_name: ClassVar[bool] = False
+    keeps: ClassVar[bool] = False
 
     @property
     def folder(self) -> str:
