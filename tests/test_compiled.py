@@ -10,9 +10,9 @@ from torch import Tensor
 
 from scorewise.backbones import MADE
 from scorewise.errors import UserError
-from scorewise.heads import ConditionalScore, fused_csm
+from scorewise.heads import ConditionalScore, NoisyConditionalScore, fused_csm
 from scorewise.noise import Draws
-from scorewise.objectives import CSM
+from scorewise.objectives import CSM, CSMAnnealed
 from scorewise.run.compiler import require_compiler
 
 Command = Callable[..., Outcome]
@@ -42,6 +42,18 @@ def test_compiled_is_eager(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == 3 * [(64,)]
 
 
+@pytest.mark.slow
+def test_compiled_is_eager_at_many_levels() -> None:
+    objective = CSMAnnealed(2.0, None, 3, 0.5, draws=2)
+    model = NoisyConditionalScore(MADE((20,), 4, (16,)), levels=(2.0, 1.0, 0.5), hidden=(8, 8), noise=0.5)
+    x, results = torch.randn(3, 20), []
+    for model.compiles in (False, True):
+        loss = objective(model, x, Draws.of(0, 0, torch.arange(3)))
+        results.append((loss.total, loss.per_example, *torch.autograd.grad(loss.total, list(model.parameters()))))
+    for eager, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, eager, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(("compiler", "why"), [("/nowhere/g++", "was not found"), ("false", "cannot compile")])
 def test_no_compiler_is_one_sentence(
     command: Command, monkeypatch: pytest.MonkeyPatch, compiler: str, why: str
@@ -62,7 +74,7 @@ def test_no_compiler_is_one_sentence(
 def test_nothing_to_compile_is_one_sentence(command: Command) -> None:
     ended = command("debug=tiny", "objective=dsm", "trainer.compile=true")
     assert ended.status == 1
-    assert "use objective=csm head=conditional_score, or trainer.compile=false" in ended.err
+    assert "use objective=csm head=conditional_score or objective=csm_annealed" in ended.err
 
 
 def test_it_is_no_part_of_what_a_run_computes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

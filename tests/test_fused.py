@@ -1,7 +1,8 @@
-"""The fused step of composite score matching against double backward."""
+"""The fused steps of composite score matching, at one noise level and at many, against double backward."""
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from scorewise.backbones import MADE
 from scorewise.backbones.tangents import CURVATURES, TANGENTS
-from scorewise.capabilities import FusedCSMModel
-from scorewise.heads import ConditionalScore, fused_csm
+from scorewise.capabilities import FusedCSMModel, FusedNoisyCSMModel
+from scorewise.heads import ConditionalScore, NoisyConditionalScore, fused_csm
 from scorewise.noise import Draws
-from scorewise.objectives import CSM
+from scorewise.objectives import CSM, CSMAnnealed
 from scorewise.objectives.objective import Objective
 
 SMOOTH = ("silu", "softplus", "tanh", "elu")
@@ -30,7 +31,7 @@ def draws(n: int = BATCH) -> Draws:
     return Draws.of(0, 0, torch.arange(n))
 
 
-def gradients(total: Tensor, model: ConditionalScore) -> dict[str, Tensor]:
+def gradients(total: Tensor, model: torch.nn.Module) -> dict[str, Tensor]:
     names, parameters = zip(*model.named_parameters(), strict=True)
     return dict(zip(names, torch.autograd.grad(total, parameters), strict=True))
 
@@ -72,6 +73,74 @@ def test_values_and_every_gradient_equal_double_backward(
     for name in true:
         torch.testing.assert_close(found[name], true[name], rtol=1e-10, atol=1e-10, msg=name)
         assert true[name].abs().max() > 1e-6, name
+
+
+def noisy_model_with(activation: str = "silu", hidden: Sequence[int] = (6, 5)) -> NoisyConditionalScore:
+    made = MADE((DIMS,), 3, (8,), "tanh")
+    levels = (2.0, 0.9, 0.4)
+    return NoisyConditionalScore(
+        made, levels=levels, hidden=hidden, activation=activation, noise=0.4, mean=0.3, std=1.7
+    )
+
+
+def annealed_by_double_backward(
+    objective: CSMAnnealed, model: NoisyConditionalScore, x: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    loss_B = objective.per_example(model, x, draws(len(x)))
+    return (weight * loss_B).sum(), loss_B
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("activation", SMOOTH)
+@pytest.mark.parametrize("hidden", [(6,), (6, 5, 4)])
+@pytest.mark.parametrize("settings", [{}, {"draws": 3, "weight": "edm"}, {"continuous": False, "sigma_min": 0.5}])
+def test_at_many_levels_values_and_every_gradient_equal_double_backward(
+    activation: str, hidden: tuple[int, ...], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_csm, "ROWS", 8)
+    objective = CSMAnnealed(**{"sigma_max": 2.0, "sigma_min": None, "levels": 3, "smoothing": 0.4, **settings})
+    model, x = noisy_model_with(activation, hidden), 2 * torch.randn(BATCH, DIMS)
+    weight = torch.rand(BATCH).index_fill(0, torch.tensor([2]), 0.0)  # its value is told all the same
+    loss = objective(model, x, draws(), weight)
+    total, per_example = annealed_by_double_backward(objective, model, x, weight)
+    torch.testing.assert_close(loss.total, total, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(loss.per_example, per_example, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(objective(model, x, draws()).total, per_example.mean(), rtol=1e-10, atol=1e-10)
+    found, true = gradients(loss.total, model), gradients(total, model)
+    assert len(found) == 2 * (2 + len(hidden) + 1) + 2
+    for name in true:
+        torch.testing.assert_close(found[name], true[name], rtol=1e-10, atol=1e-10, msg=name)
+        assert true[name].abs().max() > 1e-6, name
+    with torch.no_grad():
+        torch.testing.assert_close(objective(model, x, draws(), weight).per_example, per_example)
+
+
+@pytest.mark.usefixtures("double")
+def test_at_many_levels_what_the_pass_cannot_do_takes_the_ordinary_path_or_is_refused() -> None:
+    objective, model, x = CSMAnnealed(2.0, None, 3, 0.4), noisy_model_with(), torch.randn(BATCH, DIMS)
+    mean = torch.full((BATCH,), 1 / BATCH)
+    with pytest.raises(RuntimeError, match="differentiated once only"):
+        torch.autograd.grad(objective(model, x, draws()).total, model.of_query, create_graph=True)
+    wanting = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(objective(model, wanting, draws()).total, wanting)
+    assert gradient.abs().max() > 0
+    with pytest.raises(ValueError, match="no second derivative"):
+        objective(noisy_model_with("relu"), x, draws())
+    other = DoubledAtEveryLevel(MADE((DIMS,), 3, (8,), "tanh"), levels=(2.0, 0.4), noise=0.4)
+    assert isinstance(model, FusedNoisyCSMModel)
+    assert not isinstance(other, FusedNoisyCSMModel)
+    true = annealed_by_double_backward(objective, other, x, mean)[0]
+    torch.testing.assert_close(objective(other, x, draws()).total, true)
+
+
+def test_at_many_levels_mixed_precision_leaves_the_derivative_in_single() -> None:
+    objective, model, x = CSMAnnealed(2.0, None, 3, 0.4), noisy_model_with(), torch.randn(BATCH, DIMS)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed, context = objective(model, x, draws()), model.context(x)
+    assert mixed.total.dtype == torch.float32
+    model.context = lambda _: context  # type: ignore[method-assign, assignment]
+    full = objective(model, x, draws())
+    torch.testing.assert_close(mixed.per_example, full.per_example, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.usefixtures("double")
@@ -161,6 +230,11 @@ def test_single_precision_is_close() -> None:
 class Doubled(ConditionalScore):
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         return 2 * super().conditional_score(q_BD, c_BDF)
+
+
+class DoubledAtEveryLevel(NoisyConditionalScore):
+    def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor:
+        return 2 * super().noisy_conditional_score(q_BD, c_BDF, sigma_BD)
 
 
 def test_a_class_with_another_score_takes_the_ordinary_path() -> None:

@@ -117,8 +117,7 @@ class MaskedContexts(Protocol):
 class FusedCSMModel(ConditionalScoreModel, Protocol):
     """Has the weighted sum of s_d^2 / 2 + ds_d/dq_d and its value per example, with gradients from one pass.
 
-    Weights are per example (B,) or per entry (B, D), and so are the values.
-    `compile_csm` lets torch.compile build that pass from now on.
+    Weights are per example (B,) or per entry (B, D), and so are the values. `compile_csm` has torch.compile build it.
     """
 
     def weighted_csm(self, q_BD: Tensor, c_BDF: Tensor, weight_B: Tensor) -> tuple[Tensor, Tensor]: ...
@@ -136,6 +135,20 @@ class NoisyConditionalScoreModel(Protocol):
     def context(self, x_BD: Tensor) -> Tensor: ...
 
     def noisy_conditional_score(self, q_BD: Tensor, c_BDF: Tensor, sigma_BD: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class FusedNoisyCSMModel(NoisyConditionalScoreModel, Protocol):
+    """Has the weighted sum of s_d^2 / 2 + ds_d/dq_d over M queries per context, each at a level, in one pass.
+
+    And the value of each, detached. Weights are per entry (M, B, D). `compile_csm` as in `FusedCSMModel`.
+    """
+
+    def weighted_noisy_csm(
+        self, q_MBD: Tensor, c_BDF: Tensor, sigma_MBD: Tensor, weight_MBD: Tensor
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def compile_csm(self) -> None: ...
 
 
 @runtime_checkable

@@ -96,6 +96,7 @@ class Fig3b(Figure):
         def titled(name: str) -> str:
             return f"{name} ({sizes[name]:,})"
 
+        listed = ", ".join(f"{name} {count}" for name, count in iterations.items())
         columns = ("density", "data vs data", *map(titled, SAMPLED))
         return Results(
             [
@@ -104,12 +105,14 @@ class Fig3b(Figure):
                 ResultTable("nll", _rows(nll, 3), ("density", "entropy", *map(titled, LIKELIHOODS))),
                 ResultTable("two_ways", ways),
             ],
-            [*_of_sizes(sizes), *_of_distances(swd, iterations), *_of_likelihoods(nll, sizes)],
+            [*_of_sizes(sizes), *_of_distances(swd, iterations), *_of_likelihoods(nll, sizes), _of_sharpness(mmd)],
             {"smoothing": SMOOTHING, "seeds": len(bench.runs[f"{OURS}/{names[0]}"]), "count": len(names)},
             {
                 "last": [{"wins": len(wins), "more": f", and {len(ties)} more inside the floor" if ties else ""}],
                 "mmd": [{"wins": len(wins_mmd), "ties": len(ties_mmd)}],
-                "iterations": [{"iterations": ", ".join(f"{name} {count}" for name, count in iterations.items())}],
+                "iterations": [
+                    {"iterations": listed, "noises": bench.firsts[f"{OURS}/{names[0]}"].config["objective"]["draws"]}
+                ],
                 "langevin": [{"behind": behind}],
             },
             data={"swd": swd, "mmd": mmd, "nll": nll, "two_ways": two_ways, "parameters": sizes},
@@ -221,12 +224,18 @@ def _of_likelihoods(nll: Mapping[str, ByModel], sizes: Mapping[str, int]) -> lis
     near = [toy for toy in nll if mean(toy, OURS) - mean(toy, series) < 0.1]
     wanted = min(7, len(nll))
 
-    def of(densities: Sequence[str]) -> dict[str, Any]:
-        return {"number": len(densities), "which": ", ".join(densities) or "none", "wanted": wanted}
-
     return [
         Claim("half", sizes[series] <= 0.5 * sizes[mixture], ours=sizes[series], theirs=sizes[mixture]),
-        Claim("likelier", len(better) == len(nll), **of(better)),
-        Claim("entropy", len(close) >= wanted, **of(close)),
-        Claim("annealed", len(near) >= wanted, **of(near)),
+        Claim("likelier", len(better) == len(nll), **_listed(better)),
+        Claim("entropy", len(close) >= wanted, **_listed(close), wanted=wanted),
+        Claim("annealed", len(near) == len(nll), **_listed(near)),
     ]
+
+
+def _of_sharpness(mmd: Mapping[str, ByModel]) -> Claim:
+    inside = [toy for toy, by in mmd.items() if mean_and_spread(by[OURS])[0] <= max(by["floor"])]
+    return Claim("sharp", len(inside) == len(mmd), **_listed(inside))
+
+
+def _listed(densities: Sequence[str]) -> dict[str, Any]:
+    return {"number": len(densities), "which": ", ".join(densities) or "none"}

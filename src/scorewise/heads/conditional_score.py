@@ -104,21 +104,14 @@ class ConditionalScore(NumericallyNormalised):
         of_net, of_u = self.form.of_net, self.form.of_u
         with torch.autocast(q_BD.device.type, enabled=False):
             scale = self.scale.to(dtype)
-            form = torch.stack([of_net / scale, of_u / scale, of_net / scale**2, of_u / scale**2])
-            u_N, c_NF = self.standardise(q_BD.detach()).to(dtype).flatten(), c_BDF.to(dtype).flatten(0, 1)
-            weight_N = (weight_B if by_entry else weight_B.unsqueeze(-1)).to(dtype).expand_as(q_BD).flatten()
-            skips = by_entry and not weight_B.requires_grad and bool((weight_N == 0).any())
-            counted = weight_N.nonzero().squeeze(-1) if skips else slice(None)
-            total, counted_N = fused_csm(
+            total, loss_BD = fused_csm(
                 self.activation,
-                u_N[counted],
-                weight_N[counted],
-                form,
-                c_NF[counted],
+                self.standardise(q_BD.detach()).to(dtype),
+                (weight_B if by_entry else weight_B.unsqueeze(-1)).to(dtype),
+                torch.stack([of_net / scale, of_u / scale, of_net / scale**2, of_u / scale**2]),
+                c_BDF.to(dtype),
                 [weight.to(dtype) for weight in weights],
+                skips_zeros=by_entry,
                 compiled=self.compiles,
             )
-        loss_N = torch.zeros_like(u_N)
-        loss_N[counted] = counted_N
-        loss_BD = loss_N.view_as(q_BD)
         return total, loss_BD if by_entry else loss_BD.sum(-1)

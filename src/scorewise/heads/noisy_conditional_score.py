@@ -11,12 +11,13 @@ from torch.nn import functional
 from scorewise.backbones.layers import ActivationName, activation_named, perceptron
 from scorewise.backbones.tangents import TANGENTS
 from scorewise.heads.examples import of_queries
+from scorewise.heads.fused_csm import fused_csm
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import Count, HiddenSizes, within_ranges
 
 
 class NoisyConditionalScore(NumericallyNormalised):
-    """Conditional scores at every noise level: NoisyConditionalScoreModel, ConditionalScoreModel, FoldedScores.
+    """Conditional scores at every noise level: FusedNoisyCSMModel, ConditionalScoreModel, FoldedScores.
 
     In EDM form (Karras et al. 2022, eq. 7, as a score): with y = q - mean and r = sigma^2 + std^2,
     s = std / (sigma sqrt r) net(y / sqrt r, c, log sigma) - y / r. The context sees the smallest level only (AR-CSM,
@@ -69,7 +70,7 @@ class NoisyConditionalScore(NumericallyNormalised):
         self.of_context = nn.Linear(width, hidden[0])
         self.of_query = nn.Parameter(torch.empty(hidden[0]).uniform_(-1, 1))
         self.of_level = nn.Parameter(torch.empty(hidden[0]).uniform_(-1, 1))
-        self.activation = activation
+        self.activation, self.compiles = activation, False
         self.first = activation_named(activation)
         self.rest = perceptron(hidden, activation)
         self.last = nn.Linear(hidden[-1], 1)
@@ -78,6 +79,8 @@ class NoisyConditionalScore(NumericallyNormalised):
         super().__init_subclass__(**settings)
         if "noisy_conditional_score" in vars(cls) and "folded" not in vars(cls):
             cls.folded = None  # type: ignore[method-assign, assignment]  # ours are the parts of another score
+        if "noisy_conditional_score" in vars(cls) and "weighted_noisy_csm" not in vars(cls):
+            cls.weighted_noisy_csm = None  # type: ignore[method-assign, assignment]  # and the loss of another score
 
     @staticmethod
     def width_needed(**settings: Any) -> int | None:
@@ -99,6 +102,43 @@ class NoisyConditionalScore(NumericallyNormalised):
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:
         """Return the conditional score of the law with the smallest noise, shape of q."""
         return self.noisy_conditional_score(q_BD, c_BDF, torch.full_like(q_BD, self.levels[-1]))
+
+    def compile_csm(self) -> None:
+        """Let torch.compile build the pass of `weighted_noisy_csm` from now on."""
+        self.compiles = True
+
+    def weighted_noisy_csm(
+        self, q_MBD: Tensor, c_BDF: Tensor, sigma_MBD: Tensor, weight_MBD: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum over entries of s_d^2 / 2 + ds_d/dq_d, and the value of each, detached, (M, B, D).
+
+        Entries are M queries, each at its level, per context. Of a model of any order one of weight 0, a known one, is
+        not computed: its value is 0. One pass
+        over chunks of rows, as `ConditionalScore.weighted_csm`, with the level as one more number of the context.
+
+        Raises:
+            ValueError: gradients are wanted and the activation has no second derivative.
+        """
+        of_context_HF = torch.cat([self.of_context.weight, self.of_level.unsqueeze(-1)], -1)
+        weights = [of_context_HF, self.of_context.bias, self.of_query, *self.rest.parameters()]
+        weights += [self.last.weight[0], self.last.bias[0]]
+        dtype = torch.promote_types(q_MBD.dtype, torch.float32)
+        with torch.autocast(q_MBD.device.type, enabled=False):
+            y_MBD, sigma_MBD = q_MBD.detach().to(dtype) - self.mean, sigma_MBD.to(dtype)
+            r_MBD = sigma_MBD.square() + self.std**2
+            root_MBD = r_MBD.sqrt()
+            to_net_MBD = self.std / (sigma_MBD * root_MBD)
+            level_MBD1 = ((sigma_MBD.log() - self.middle) / self.half_range).unsqueeze(-1)
+            return fused_csm(
+                self.activation,
+                y_MBD / root_MBD,
+                weight_MBD.to(dtype),
+                torch.stack([to_net_MBD, -1 / root_MBD, to_net_MBD / root_MBD, -1 / r_MBD], -1),
+                torch.cat([c_BDF.to(dtype).expand(*q_MBD.shape, -1), level_MBD1], -1),
+                [weight.to(dtype) for weight in weights],
+                skips_zeros=self.any_order,
+                compiled=self.compiles,
+            )
 
     def folded(self, c_BDF: Tensor) -> Tensor:
         """Return what the first layer has of contexts, shape (..., H)."""

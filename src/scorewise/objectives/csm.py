@@ -41,7 +41,7 @@ class CSM(BlockwiseObjective[ConditionalScores]):
 
     def per_dimension(self, model: ConditionalScores, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
         """Return s_d^2 / 2 + d s_d / d x_d of every dimension, shape (B, D)."""
-        fused = _fused(model)
+        fused = self.fused(model)
         if fused is not None and not torch.is_grad_enabled():
             return fused.weighted_csm(x_BD, c_BDF, torch.ones_like(x_BD))[1]
         s_BD, ds_BD = elementwise_derivative(lambda q_BD: model.conditional_score(q_BD, c_BDF), x_BD)
@@ -56,7 +56,7 @@ class CSM(BlockwiseObjective[ConditionalScores]):
         self, model: ConditionalScores | InBlocks, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None
     ) -> Loss:
         """Return the loss of a batch, in one fused pass where the model has one; x is data there."""
-        fused = _fused(model)
+        fused = self.fused(model)
         if x_BD.requires_grad or fused is None:
             return super().__call__(model, x_BD, draws, weight_B)
         weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
@@ -68,10 +68,10 @@ class CSM(BlockwiseObjective[ConditionalScores]):
         total, loss_BD = fused.weighted_csm(model.filled(x_BD), c_BDF, weight_BD)
         return Loss(total, (known.weight_BD * loss_BD).sum(-1))
 
+    def fused(self, model: object) -> FusedCSMModel | None:
+        """Return the model if it has this loss in one pass."""
+        return model if isinstance(model, FusedCSMModel) else None
+
     def gain(self, model: Scaled) -> float:
         """Return sigma^2 of the smoothed law, or the variance of the data where that has no noise."""
         return score_gain(model)
-
-
-def _fused(model: object) -> FusedCSMModel | None:
-    return model if isinstance(model, FusedCSMModel) else None

@@ -1,17 +1,19 @@
 """Composite score matching with noise annealed in each dimension (AR-CSM, section 4.2)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor
 
-from scorewise.capabilities import NoisyBlockScoreModel, NoisyConditionalScoreModel
-from scorewise.capabilities.roles import CausalLadder, NoisyBlockScores
+from scorewise.capabilities import FusedNoisyCSMModel, MaskedContexts, NoisyBlockScoreModel, NoisyConditionalScoreModel
+from scorewise.capabilities.roles import CausalLadder, InBlocks, NoisyBlockScores
 from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws, smoothing_noise
+from scorewise.objectives.any_order import known_part, of_any_order
 from scorewise.objectives.conditional import BlockwiseObjective
 from scorewise.objectives.log_normal import LogNormalLevels
 from scorewise.objectives.multiscale import WEIGHTS, Multiscale, beside_sigma2
+from scorewise.objectives.objective import Loss
 from scorewise.ranges import Count, OneOf, Position, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
@@ -96,8 +98,7 @@ class CSMAnnealed(BlockwiseObjective[CausalLadder], Multiscale[CausalLadder]):
 
     def per_dimension(self, model: CausalLadder, x_BD: Tensor, c_BDF: Tensor, draws: Draws) -> Tensor:
         """Return the loss of every dimension at its level, shape (B, D)."""
-        sigma_MBD = self.sigmas(draws, (self.draws, x_BD.shape[1]), x_BD.dtype).transpose(0, 1)
-        q_MBD = self._noisy(x_BD, sigma_MBD, draws)
+        q_MBD, sigma_MBD = self._queries(x_BD, draws)
         if self.target == "csm":
             s_MBD, ds_MBD = elementwise_derivative(
                 lambda q_MBD: model.noisy_conditional_score(q_MBD, c_BDF, sigma_MBD), q_MBD
@@ -124,6 +125,35 @@ class CSMAnnealed(BlockwiseObjective[CausalLadder], Multiscale[CausalLadder]):
         s_MBD = model.join(score(model.split(q_MBD)))
         residual_MBD = sigma_MBD * s_MBD + (q_MBD - self._clean(x_BD, draws)) / sigma_MBD
         return 0.5 * (self._weights(model, sigma_MBD) * residual_MBD.square()).sum(-1).mean(0)
+
+    def __call__(
+        self, model: CausalLadder | InBlocks, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None
+    ) -> Loss:
+        """Return the loss of a batch, in one fused pass where the model has one for target=csm; x is data there."""
+        fused = self.fused(model)
+        if x_BD.requires_grad or fused is None:
+            return super().__call__(model, x_BD, draws, weight_B)
+        weight_B = torch.full_like(x_BD[:, 0], 1 / len(x_BD)) if weight_B is None else weight_B
+        seen_BD, counts_BD = self.seen(x_BD, draws), torch.ones_like(x_BD)
+        if of_any_order(model):
+            masked, known = cast("MaskedContexts", model), known_part(draws, x_BD)
+            x_BD, c_BDF = masked.filled(x_BD), masked.masked_context(seen_BD, known.known_BD)
+            counts_BD = known.weight_BD
+        else:
+            c_BDF = fused.context(seen_BD)
+        q_MBD, sigma_MBD = self._queries(x_BD, draws)
+        counts_MBD = counts_BD / self.draws * self._weights(cast("CausalLadder", model), sigma_MBD) * sigma_MBD.square()
+        total, loss_MBD = fused.weighted_noisy_csm(q_MBD, c_BDF, sigma_MBD, weight_B.unsqueeze(-1) * counts_MBD)
+        return Loss(total, (counts_MBD * loss_MBD).sum((0, -1)))
+
+    def fused(self, model: object) -> FusedNoisyCSMModel | None:
+        """Return the model if it has the loss of target=csm in one pass and that is the target."""
+        return model if self.target == "csm" and isinstance(model, FusedNoisyCSMModel) else None
+
+    def _queries(self, x_BD: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Return noisy queries and their levels, shape (M, B, D)."""
+        sigma_MBD = self.sigmas(draws, (self.draws, x_BD.shape[1]), x_BD.dtype).transpose(0, 1)
+        return self._noisy(x_BD, sigma_MBD, draws), sigma_MBD
 
     def _weights(self, model: CausalLadder | NoisyBlockScores, sigma: Tensor) -> Tensor:
         return beside_sigma2(self.weight, sigma, model)

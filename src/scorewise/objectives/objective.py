@@ -14,6 +14,8 @@ from scorewise.capabilities import (
     BlockScoreModel,
     ClosedFormDensity,
     ConditionalScoreModel,
+    FusedCSMModel,
+    FusedNoisyCSMModel,
     NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     ScoreModel,
@@ -130,6 +132,10 @@ class Objective(ABC, Generic[M]):
     def held_out(self, model: M, x_BD: Tensor, draws: Draws) -> Tensor:
         """Return what ranks models on held-out examples, shape (B,): the loss itself, where that does."""
         return self.per_example(model, x_BD, draws)
+
+    def fused(self, model: object) -> FusedCSMModel | FusedNoisyCSMModel | None:
+        """Return the model if it has this loss with its gradients in one pass, else nothing."""
+        return None
 
     def numbers(self, loss_B: Tensor) -> Mapping[str, Tensor]:
         """Return further named numbers per example that follow from the loss, such as its value in another scale."""

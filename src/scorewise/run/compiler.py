@@ -6,10 +6,8 @@ import subprocess
 import sys
 import sysconfig
 
-from scorewise.capabilities import FusedCSMModel
 from scorewise.errors import UserError
 from scorewise.heads.trained import Trained
-from scorewise.objectives.csm import CSM
 from scorewise.objectives.objective import Objective
 
 
@@ -19,13 +17,15 @@ def compile_step(model: Trained, objective: Objective | None) -> None:
     Raises:
         UserError: there is no such step, or no compiler.
     """
-    if not (isinstance(objective, CSM) and isinstance(model, FusedCSMModel)):
+    fused = None if objective is None else objective.fused(model)
+    if fused is None:
         raise UserError(
             "trainer.compile=true compiles the fused step of composite score matching, and this run has none: use "
-            "objective=csm head=conditional_score, or trainer.compile=false."
+            "objective=csm head=conditional_score or objective=csm_annealed head=noisy_conditional_score, or "
+            "trainer.compile=false."
         )
     require_compiler()
-    model.compile_csm()
+    fused.compile_csm()
 
 
 def require_compiler() -> None:
