@@ -50,6 +50,16 @@ def test_a_survey_is_made_once(tmp_path: Path, model: Gaussian) -> None:
     assert again.dtype == torch.float64
 
 
+def test_numbers_that_are_not_finite_are_kept_too(tmp_path: Path, model: Gaussian) -> None:
+    with torch.no_grad():
+        model.mean.fill_(float("nan"))
+    first, _ = surveyed(tmp_path, model)
+    again, looked = surveyed(tmp_path, model)
+    assert not looked
+    torch.testing.assert_close(first, again, equal_nan=True)
+    assert first.isnan().all()
+
+
 def test_what_it_follows_from_makes_another(tmp_path: Path, model: Gaussian) -> None:
     surveyed(tmp_path, model)
     for changed in ({"about": "b"}, {"noise": 0.1}, {"correlation": 0.3}, {"std": 2.0}):
@@ -63,7 +73,8 @@ def test_what_it_follows_from_makes_another(tmp_path: Path, model: Gaussian) -> 
 def test_damaged_files_and_folders_that_cannot_be_written_keep_nothing(tmp_path: Path, model: Gaussian) -> None:
     first, _ = surveyed(tmp_path, model)
     (kept,) = tmp_path.iterdir()
-    for damaged in (b"", kept.read_bytes()[:100], b"[]"):
+    whole = kept.read_bytes()
+    for damaged in (b"", whole[:100], b"[]", whole[:-1] + bytes([whole[-1] ^ 1])):
         kept.write_bytes(damaged)
         again, looked = surveyed(tmp_path, model)
         assert looked
@@ -91,7 +102,7 @@ def test_predict_keeps_what_percentiles_refer_to(
     first = command(*asked, name="predict")
     assert first.status == 0, first.err
     written = (run / "predictions/outliers.csv").read_text()
-    assert len(list(run.glob("surveys/*.pt"))) == int(kept)
+    assert len(list(run.glob("surveys/*.safetensors"))) == int(kept)
     monkeypatch.setattr(Examiner, "survey", None if kept else Examiner.survey)
     again = command(*asked, name="predict")
     assert again.status == 0, again.err

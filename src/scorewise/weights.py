@@ -26,11 +26,15 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     put_bytes(path, save(plain, {CHECKSUM: _checksum(plain)}))
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, finite: bool = True) -> dict[str, Tensor]:
     """Return the tensors of a file by name, on the CPU.
 
+    Args:
+        path: of the file.
+        finite: refuse numbers that are not finite, which no weight is.
+
     Raises:
-        Unreadable: it cannot be opened or is damaged, or a number in it is not finite.
+        Unreadable: it cannot be opened or is damaged, or see finite.
     """
     try:
         path.open("rb").close()  # safetensors takes any file that it cannot open for one that is not there
@@ -43,7 +47,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if metadata.get(CHECKSUM, found := _checksum(weights)) != found:
         raise Unreadable("its numbers are not those that were written: their checksum is another")
     for name, value in weights.items():
-        if not bool(value.isfinite().all()):
+        if finite and not bool(value.isfinite().all()):
             raise Unreadable(f"{name} holds what is no number")
     return weights
 

@@ -1,8 +1,7 @@
 """What a model said of its own data, kept beside it for as long as weights and examples stay the same."""
 
 import hashlib
-import io
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,8 +10,10 @@ from torch import Tensor, nn
 
 from scorewise.data.source import Source, Split
 from scorewise.errors import UserError
-from scorewise.files import make_folder, put_bytes
+from scorewise.files import make_folder
 from scorewise.outliers.examples import Examiner
+from scorewise.stored import Unreadable
+from scorewise.weights import read_weights, write_weights
 
 NAMED = 20
 """Digits of a file's name."""
@@ -59,7 +60,7 @@ class KeptSurveys:
             content.update(_bytes(value))
         for index_B in examiner.places(source, split, images, last):
             content.update(_bytes(source.examples(split, index_B, -1, examiner.seed)))
-        path = self.folder / f"{content.hexdigest()[:NAMED]}.pt"
+        path = self.folder / f"{content.hexdigest()[:NAMED]}.safetensors"
         return _once(path, lambda: examiner.survey(source, split, split, wanted, images, last))
 
 
@@ -68,22 +69,10 @@ def _bytes(value: Tensor) -> bytes:
 
 
 def _once(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    if (found := _read(path)) is not None:
-        return found
+    with suppress(Unreadable):  # missing or damaged: it can be made again
+        return read_weights(path, finite=False)
     made = compute()
-    written = io.BytesIO()
-    torch.save(made, written)
     with suppress(OSError, UserError):
         make_folder(path.parent)
-        put_bytes(path, written.getbuffer())
+        write_weights(path, made)
     return made
-
-
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """Return what a file holds, or None where it is missing or damaged."""
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # whatever a damaged file makes of it, the survey can be made again
-        return None
-    fine = isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values())
-    return dict(found) if fine else None
