@@ -12,8 +12,7 @@ from scorewise import catalog
 from scorewise.config import choices
 from scorewise.config.identity import plain
 from scorewise.data.roots import cache_root
-from scorewise.errors import UserError
-from scorewise.figures.kept_seeds import KeptSeed
+from scorewise.figures.kept_seeds import KeptSeed, NotKept
 from scorewise.quality import ExtractorStore, FeatureExtractor
 from scorewise.run.folder import RunFolder
 from scorewise.store import load
@@ -29,12 +28,14 @@ class FinishedRun:
         folder: of the run.
         config: as settled.
         kept: what is left of one whose folder is not here.
+        features: the folder of trained feature extractors; None: beside the runs.
     """
 
     seed: int
     folder: RunFolder
     config: dict[str, Any]
     kept: KeptSeed | None = None
+    features: Path | None = None
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
@@ -46,13 +47,10 @@ class FinishedRun:
         """Its folder.
 
         Raises:
-            UserError: it is not here, and what is asked of it was not kept.
+            NotKept: it is not here, and what is asked of it was not kept.
         """
         if self.kept:
-            raise UserError(
-                f"What is asked of {self.kept.training} seed={self.seed} was not kept with it, and the training is not "
-                "here: leave out kept=true to train it."
-            )
+            raise NotKept(self.kept)
         return self.folder.path
 
     @cached_property
@@ -84,7 +82,7 @@ class FinishedRun:
         return evaluation.evaluate({**config, "run": str(self.path)})[0]
 
     def extractor(self, choice: str | None, epochs: int | None = None) -> FeatureExtractor:
-        """Return a feature extractor for its data set: inception, untrained, or one that is kept beside the runs.
+        """Return a feature extractor for its data set: inception, untrained, or one that is kept, see `features`.
 
         Args:
             choice: see `ExtractorStore.take`; None: a classifier of the data set, trained where there is none yet.
@@ -96,7 +94,7 @@ class FinishedRun:
         source = self.source
         if choice is not None:
             return ExtractorStore(cache_root(self.config["paths"]["cache"]) / "features").take(choice, source)
-        place = self.folder.path.parents[1] / "features"
+        place = self.features or self.folder.path.parents[1] / "features"
         if newest := ExtractorStore(place).newest(source.name):
             return newest
         from scorewise.run import features  # Lightning again

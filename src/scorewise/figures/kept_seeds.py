@@ -27,8 +27,16 @@ class KeptSeed:
     measured: Mapping[str, Any]
 
 
+class NotKept(Exception):
+    """Something is asked of a training that is not here, and was not kept of it."""
+
+    def __init__(self, kept: KeptSeed) -> None:
+        super().__init__(f"{kept.training} seed={kept.seed}: what is asked of it was not kept")
+        self.kept = kept
+
+
 class KeptSeeds:
-    """A file with a line per training and seed.
+    """A file with a line per training and seed, and beside it the feature extractors that images were judged by.
 
     Args:
         path: of the file, which need not be there.
@@ -47,6 +55,15 @@ class KeptSeeds:
                 self._by_identity[kept.summary["identity"]] = kept
             except (ValueError, TypeError, KeyError) as error:
                 raise UserError(f"{path}, line {i}, is no kept training ({error}): remove the line.") from error
+
+    @property
+    def features(self) -> Path:
+        """Where the feature extractors are: FID and KID of two seeds compare by the same one only."""
+        return self.path.parent / "features"
+
+    def forget(self, kept: KeptSeed) -> None:
+        """Take a training for one that has no line, until it is added again."""
+        del self._by_identity[kept.summary["identity"]]
 
     def of(self, identity: str) -> KeptSeed | None:
         """Return what is kept of the training whose config has this identity, or nothing."""

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
@@ -23,8 +23,8 @@ from scorewise.errors import UserError
 from scorewise.figures.bench import Bench, write_whole
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
-from scorewise.figures.kept_seeds import KeptSeed, KeptSeeds
-from scorewise.figures.results import Text
+from scorewise.figures.kept_seeds import KeptSeed, KeptSeeds, NotKept
+from scorewise.figures.results import Results, Text
 from scorewise.run.folder import claim
 from scorewise.run.precision import restoring_precision
 from scorewise.store import import_class
@@ -75,14 +75,15 @@ def trained(asked: AskedTraining, place: Path, kept: KeptSeeds | None = None) ->
     below_any = (path, *sorted(place.parent.glob(f"*/*/{path.name}")))
     folders = [claim(config, stored, each, None) for each in below_any]
     folder = next((each for each in folders if each.finished), folders[0])
+    line, features = (kept.of(path.name), kept.features) if kept else (None, None)
     if not folder.finished:
-        if kept and (line := kept.of(path.name)):
-            return FinishedRun(asked.seed, folder, config, line)
+        if line:
+            return FinishedRun(asked.seed, folder, config, line, features)
         from scorewise.run import training  # Lightning takes seconds, and some figures train nothing
 
         compatibility.refuse_incompatible(config)
         training.train_run(config, stored, folder, asked.name)
-    return FinishedRun(asked.seed, folder, config)
+    return FinishedRun(asked.seed, folder, config, features=features)
 
 
 def all_trained(
@@ -144,12 +145,9 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     aside = wanted == "tiny" or bool(others)
     pictures, numbers = (place, place) if aside else (Path("docs/figures"), Path("docs/results"))
     kept = KeptSeeds(numbers / "seeds" / f"{name}.jsonl") if config["kept"] else None
-    finished = all_trained(settings, budget, trained_in, kept)
-    torch.set_default_dtype(torch.float32)
     figure: Figure = import_class(settings["_target_"])(**budget.get("settings", {}))
-    bench = Bench(place / "measured", finished, generation(), console.say)
-    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch's own, from inside its forward mode
-    found = figure.measure(bench)
+    bench, found = _measured(figure, place / "measured", kept, lambda: all_trained(settings, budget, trained_in, kept))
+    finished = bench.runs
     said = text.said(found, budget.get("settings", {}))
     if kept is not None:
         kept.add(list(_of(finished, bench)))
@@ -172,6 +170,22 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     console.say(f"{time.monotonic() - started:.0f} s in all")
     console.show_paths({"picture": pictures / f"{name}.png", "numbers": numbers / f"{name}.json"})
     return numbers / f"{name}.json"
+
+
+def _measured(
+    figure: Figure, folder: Path, kept: KeptSeeds | None, train: Callable[[], Mapping[str, Sequence[FinishedRun]]]
+) -> tuple[Bench, Results]:
+    """Return what a figure measures of its trainings; of which too little was kept, those are trained again."""
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch's own, from inside its forward mode
+    while True:
+        bench = Bench(folder, train(), generation(), console.say)
+        torch.set_default_dtype(torch.float32)
+        try:
+            return bench, figure.measure(bench)
+        except NotKept as missing:
+            assert kept is not None
+            kept.forget(missing.kept)
+            console.say(f"{missing}, so it is trained again")
 
 
 def _of(finished: Mapping[str, Sequence[FinishedRun]], bench: Bench) -> Iterator[KeptSeed]:
