@@ -80,12 +80,12 @@ def test_images_are_restored_block_by_block() -> None:
     noisy = NoisyBlockScore(backbone, levels=(2.0, 0.5, 0.1), hidden=8, noise=0.1, std=0.6)
     single = BlockScore(backbone, hidden=8, noise=0.5, std=0.6)
     for model, mode in ((noisy, "sequential"), (single, "parallel")):
-        restoration = Restoration(model, (1, 4, 4), Damage(sigma=0.5), Infilling(), "auto", 0)
+        restoration = Restoration(model, (1, 4, 4), Damage(sigma=0.5), Infilling(), "auto")
         assert restoration.mode == mode
         seen = restoration.observe(clean, Draws.fresh(3)).images
         torch.testing.assert_close(seen["restored"], (seen["corrupted"] * 0.36 / 0.61).clamp(-1, 1))
     with pytest.raises(ValueError, match="mode=joint"):
-        Restoration(noisy, (1, 4, 4), Damage(sigma=0.5), Infilling(), "joint", 0)
+        Restoration(noisy, (1, 4, 4), Damage(sigma=0.5), Infilling(), "joint")
 
 
 def test_outliers_have_the_sizes_of_scores_at_every_level() -> None:

@@ -16,17 +16,21 @@ from torch import Generator, Tensor, nn
 
 import scorewise
 from scorewise import denoising
+from scorewise.backbones import MADE
 from scorewise.capabilities import ContextStream
 from scorewise.config.build import build
 from scorewise.config.choices import IncompatibleChoice
 from scorewise.denoising.filters import median_of_known
 from scorewise.errors import UserError
+from scorewise.heads import NoisyConditionalScore
 from scorewise.heads.streams import FullPassStream
-from scorewise.noise import Draws, normal_like
+from scorewise.noise import Draws, OfRows, normal_like
 from scorewise.ordering import Ordering
 from scorewise.run.task import build_task
 from scorewise.tasks.denoising import psnr, ssim
-from scorewise.tasks.restored_images import output_names
+from scorewise.tasks.prediction import Given
+from scorewise.tasks.restoration import Damage, Infilling, Restoration
+from scorewise.tasks.restored_images import RestoredImages, output_names
 
 Command = Callable[..., Outcome]
 SIDE = 6
@@ -166,6 +170,25 @@ def test_infilling_in_order_takes_what_comes_before(field: SimpleNamespace) -> N
     found = denoising.infill_in_order(model, torch.where(known, field.x, 9.0), known, 20_000, Generator())
     torch.testing.assert_close(found[2:, 14], expected, rtol=0, atol=0.02)
     assert torch.equal(found[known], field.x[known])
+
+
+def test_what_fills_an_image_does_not_depend_on_the_images_beside_it(field: SimpleNamespace) -> None:
+    model = KnownGaussian(field.mean, field.noisy, SIGMA)
+    known = torch.rand_like(field.x) > 0.2
+    known[:1] = True
+    draws = Draws.of(0, -1, torch.arange(len(known)))
+    whole = denoising.infill_in_order(model, field.x, known, 3, OfRows(draws))
+    for part in ([2], [1, 2], [0, 2, 3]):
+        found = denoising.infill_in_order(model, field.x[part], known[part], 3, OfRows(Draws(draws.key_B[part])))
+        torch.testing.assert_close(found, whole[part])
+
+
+def test_predict_refuses_to_find_lost_pixels_without_a_joint_score() -> None:
+    head = NoisyConditionalScore(MADE((1, 8, 8), 4, (8,)), levels=(1.0, 0.3), hidden=(8,), noise=0.3)
+    damage = Damage(corruption="salt_and_pepper")
+    restored = RestoredImages(Restoration(head, (1, 8, 8), damage, Infilling(), "sequential"), 0)
+    with pytest.raises(UserError, match=r"must be found: .* needs a joint score or a density"):
+        restored.accept(Given(["a"], torch.zeros(1, 64), []))
 
 
 def test_salt_and_pepper_is_found_and_filled(double: None) -> None:

@@ -12,7 +12,7 @@ from scorewise.backbones import MADE, MaskedMLP
 from scorewise.heads import ByColumn
 from scorewise.heads.columns import ColumnKind
 from scorewise.heads.examples import Misfit
-from scorewise.noise import Draws
+from scorewise.noise import Draws, OfRows
 from scorewise.objectives import MLE
 from scorewise.outliers import as_if_whole, usual_surprise
 from scorewise.sampling import Exact, InverseCDF
@@ -146,6 +146,21 @@ def test_filled_cells_follow_their_conditional(sampler: Exact | InverseCDF) -> N
     assert stats.kstest(ranks.numpy(), "uniform").pvalue > 0.01
 
 
+@pytest.mark.parametrize("sampler", [InverseCDF(), Exact()])
+def test_numbers_by_row_fill_a_row_whatever_stands_beside_it(sampler: Exact | InverseCDF) -> None:
+    model = model_of(MIXED)
+    model.sampler = sampler
+    gaps = ROWS.repeat(1500, 1)
+    gaps[::3, 0] = math.nan
+    gaps[1::2, 3] = math.nan
+    draws = Draws.of(0, -1, torch.arange(len(gaps)))
+    full = model.fill(gaps, OfRows(draws))
+    some = torch.tensor([3, 1001, 7])
+    torch.testing.assert_close(model.fill(gaps[some], OfRows(Draws(draws.key_B[some]))), full[some])
+    ranks = model.given_the_rest(full).below_BD[::3, 0]
+    assert stats.kstest(ranks.numpy(), "uniform").pvalue > 0.01
+
+
 def test_draws_follow_the_model() -> None:
     model = model_of(MIXED)
     x = model.sample(4000, torch.Generator().manual_seed(0))
@@ -176,6 +191,10 @@ def test_what_is_only_read_adds_nothing_and_is_always_known() -> None:
         model.fill(torch.full_like(ROWS, math.nan))
     with pytest.raises(ValueError, match="only reads some of its columns"):
         model.sample(3)
+    with pytest.raises(Misfit, match="only reads some of its columns and cannot draw them: mark them as known"):
+        model.complete(ROWS, torch.tensor([True, False, False, False]))
+    completed = model.complete(ROWS, torch.tensor([False, True, False, True]))
+    torch.testing.assert_close(completed[:, [1, 3]], ROWS[:, [1, 3]])
 
 
 def test_a_model_of_one_order_says_what_it_cannot() -> None:

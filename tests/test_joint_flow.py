@@ -16,6 +16,7 @@ from scorewise.likelihood import JointFlow
 from scorewise.noise import Draws, karras_ladder
 from scorewise.objectives.dsm_multiscale import DSMMultiscale
 from scorewise.sampling import AnnealedLangevin, ProbabilityFlow
+from scorewise.tasks.flow_likelihood import FlowLikelihood
 
 pytestmark = pytest.mark.usefixtures("double")
 HIGH, LOW = 4.0, 0.2
@@ -65,6 +66,24 @@ def test_nats_of_a_figure_have_projections_of_their_own_in_every_batch() -> None
 
 
 # Levels.
+
+
+def test_held_out_nats_of_an_example_do_not_depend_on_its_batch() -> None:
+    covariance = torch.tensor([[1.0, 0.7, 0.3], [0.7, 1.0, 0.7], [0.3, 0.7, 1.0]])
+    model = Exact(GaussianMixtureLaw(torch.ones(1), torch.zeros(1, 3), covariance[None]), 1.0)
+    source: Any = SimpleNamespace(dims=3, log_volume=0.0)
+    x, draws = torch.randn(6, 3), Draws.of(0, -1, torch.arange(6))
+
+    def nll(*sizes: int) -> Tensor:
+        of = FlowLikelihood(cast(Any, model), JointFlow(4, 2), source, LOW, 6)
+        keys = zip(x.split(sizes), draws.key_B.split(sizes), strict=True)
+        return torch.cat([of.of(part, Draws(key), 1)["nll"] for part, key in keys])
+
+    torch.testing.assert_close(nll(4, 2), nll(6))
+    torch.testing.assert_close(nll(1, 5), nll(6))
+    assert FlowLikelihood(cast(Any, model), JointFlow(4, 2), source, LOW, 3).of(x, draws, 1)["nll"].tolist() == (
+        pytest.approx(nll(6)[:3].tolist())
+    )
 
 
 @pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])

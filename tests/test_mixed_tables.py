@@ -305,6 +305,13 @@ def test_columns_that_are_only_read(command: Command, table: Path) -> None:
     completed = lines_of(done.run / "predictions" / "completed.csv")
     assert [(row["age"], row["region"]) for row in completed] == [("30", "south"), ("70", "north")]
     assert all(row["income"] for row in completed)
+    given.write_text("age,income,region,kids,rain,smoker,member\n31,,south,,,,\n70,,north,,,,\n,1e4,north,,,,\n")
+    ended = command(f"run={done.run}", f"input={given}", "task=impute", "task.draws=3", name="predict")
+    assert ended.status == 0, ended.err
+    assert "1 of 3 rows cannot be completed: no age, which the model only reads: 1 (row 3)" in ended.err
+    again = lines_of(done.run / "predictions" / "completed.csv")
+    assert [row["row"] for row in again] == ["1", "2"]
+    assert again[1] == completed[1], "draws are of a row, whatever stands beside it"
 
 
 def test_odd_rows_have_odd_cells_and_names(command: Command, table: Path) -> None:

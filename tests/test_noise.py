@@ -2,11 +2,22 @@
 
 import pytest
 import torch
+from scipy import stats
 
 from scorewise import noise
 from scorewise.backbones import MLP
 from scorewise.heads import Score
-from scorewise.noise import Draws, geometric_ladder, smoothing_noise, step_size
+from scorewise.noise import (
+    Draws,
+    OfRows,
+    geometric_ladder,
+    normal_like,
+    of_some,
+    signs_like,
+    smoothing_noise,
+    step_size,
+    uniform_like,
+)
 
 
 def test_numbers_do_not_depend_on_how_examples_are_grouped() -> None:
@@ -80,3 +91,34 @@ def test_keys_are_mixed_as_splitmix64_does_on_every_device() -> None:
     assert [one % 2**64 for one in noise._mix(z).tolist()] == expected
     many = torch.randint(-(2**62), 2**62, (3, 1000))
     assert torch.equal(noise._mix(many), noise._mixed_anywhere(many))
+
+
+def test_numbers_of_rows_do_not_depend_on_the_rows_beside_them() -> None:
+    """Nor on whether something was drawn for others alone, and they are the same as by the draws themselves."""
+    draws, like = Draws.of(3, -1, torch.arange(6)), torch.zeros(6, 2, 3, dtype=torch.float64)
+    for like_of in (uniform_like, normal_like, signs_like):
+        whole = OfRows(draws)
+        first, second = like_of(like, whole), like_of(like, whole)
+        part = OfRows(Draws(draws.key_B[[4, 1]]))
+        assert torch.equal(like_of(like[:2], part), first[[4, 1]])
+        assert torch.equal(like_of(like[:2], part), second[[4, 1]])
+        assert not torch.equal(first, second)
+        rows = torch.tensor([1, 4])
+        several = like_of(like[:4], of_some(whole, rows, "a", 2))
+        again = like_of(like[:2], of_some(OfRows(Draws(draws.key_B[[0, 1]])), torch.tensor([1]), "a", 2))
+        assert torch.equal(several[[0, 2]], again)
+        assert len(several.unique(dim=0)) == 4
+        assert not torch.equal(like_of(like[:4], of_some(whole, rows, "b", 2)), several)
+    plain = torch.Generator()
+    assert of_some(plain, torch.arange(2), "a") is plain
+
+
+def test_draws_of_content_are_those_of_the_example() -> None:
+    x = torch.randn(4000, 3)
+    draws = Draws.of_content(x)
+    assert torch.equal(Draws.of_content(x[[7, 2]].double()).key_B, draws.key_B[[7, 2]])
+    assert torch.equal(
+        Draws.of_content(torch.tensor([[0.0, 1]])).key_B, Draws.of_content(torch.tensor([[-0.0, 1]])).key_B
+    )
+    assert len({*draws.key_B.tolist(), *Draws.of_content(x.flip(1)).key_B.tolist()}) == 8000
+    assert stats.kstest(draws.uniform(dtype=torch.float64).numpy(), "uniform").pvalue > 1e-3

@@ -51,12 +51,16 @@ def _mixed(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def normal_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Return standard normal numbers of the shape, type and device of a tensor, from a generator of any device."""
+    if isinstance(generator, OfRows):
+        return generator.numbers().normal(*like.shape[1:], dtype=like.dtype).to(like.device)
     device = like.device if generator is None else generator.device
     return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 
 
 def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Return uniform numbers in (0, 1) of the shape, type and device of a tensor, from a generator of any device."""
+    if isinstance(generator, OfRows):
+        return generator.numbers().uniform(*like.shape[1:], dtype=like.dtype).to(like.device)
     device = like.device if generator is None else generator.device
     u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device)
     return u.clamp(min=torch.finfo(u.dtype).eps / 4).to(like.device)  # its quantile would be infinite
@@ -64,6 +68,8 @@ def uniform_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
 
 def signs_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Return -1 and +1 by even chance, of the shape, type and device of a tensor, from a generator of any device."""
+    if isinstance(generator, OfRows):
+        return generator.numbers().signs(*like.shape[1:], dtype=like.dtype).to(like.device)
     device = like.device if generator is None else generator.device
     return (2 * torch.randint(2, like.shape, generator=generator, device=device) - 1).to(like)
 
@@ -184,6 +190,13 @@ class Draws:
         return cls(_mix(key_B + index_B.to(torch.int64) * _GOLDEN))
 
     @classmethod
+    def of_content(cls, x_BD: Tensor) -> "Draws":
+        """Return draws that follow from what examples are: the same for one example in whatever batch."""
+        bits_BD = (x_BD.detach().to(torch.float64) + 0.0).cpu().view(torch.int64)  # one zero, not two
+        place_D = torch.arange(1, bits_BD.shape[1] + 1) * _GOLDEN
+        return cls(_mix(_mix(bits_BD ^ place_D).sum(-1)).to(x_BD.device))
+
+    @classmethod
     def fresh(cls, n: int, generator: torch.Generator | None = None) -> "Draws":
         """Return new draws for n examples, for use without a data set."""
         return cls(torch.randint(-(2**62), 2**62, (n,), generator=generator))
@@ -225,6 +238,42 @@ class Draws:
         """Return one index per example, drawn with the given weights (K,); shape (B,)."""
         edges = torch.cumsum(weights.to(dtype) / weights.sum(), 0)
         return torch.searchsorted(edges, self.uniform(dtype=dtype)).clamp(max=len(weights) - 1)
+
+
+class OfRows(torch.Generator):
+    """Random numbers by row where a generator is asked for: those of a row do not depend on the rows beside it.
+
+    Args:
+        draws: of the rows, as many as the first axis of what is drawn.
+    """
+
+    def __new__(cls, draws: Draws) -> "OfRows":
+        """Return a generator of the CPU, which is not asked itself."""
+        return super().__new__(cls)
+
+    def __init__(self, draws: Draws) -> None:
+        self.draws, self.asked = draws, 0
+
+    def numbers(self) -> Draws:
+        """Return draws of the rows for the next numbers."""
+        self.asked += 1
+        return self.draws.fork(f"{self.asked}")
+
+
+def of_some(generator: torch.Generator | None, rows_R: Tensor, purpose: str, times: int = 1) -> torch.Generator | None:
+    """Return a generator for some rows of a batch, whichever others are among them.
+
+    Args:
+        generator: of the whole batch; any but `OfRows` is returned as it is.
+        rows_R: their places in the batch.
+        purpose: what is drawn: for another one they have other numbers.
+        times: how often these rows stand one below the other.
+    """
+    if not isinstance(generator, OfRows):
+        return generator
+    key_R = generator.draws.fork(purpose).key_B[rows_R.to(generator.draws.key_B.device)]
+    times_M1 = torch.arange(times, device=key_R.device).unsqueeze(1) * _GOLDEN
+    return OfRows(Draws(_mix(key_R + times_M1).flatten()))
 
 
 def smoothing_noise(draws: Draws, like_BD: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from scorewise.capabilities import ConditionalSampler
 from scorewise.capabilities.roles import CausalQuantile, CausalSampler, Density, JointScore
 from scorewise.denoising.filters import median, median_of_known
 from scorewise.denoising.single_step import joint_score
-from scorewise.noise import step_size, uniform_like
+from scorewise.noise import of_some, step_size, uniform_like
 
 HALF = 0.5
 """Step of the ascent in units of sigma^2; 1 would replace a pixel by its denoised value, and overshoots."""
@@ -73,7 +73,8 @@ def infill_in_order(
             dims = list(model.ordering.sequence[done : done + c_BDF.shape[1]])
             block_BD, lost_B = x_BD[:, dims], ~known_BD[:, dims].all(1)
             if bool(lost_B.any()):
-                y_BD = _mean_of_draws(model, c_BDF[lost_B], draws, generator)
+                own = of_some(generator, lost_B.nonzero()[:, 0], f"dimension {done}", draws)
+                y_BD = _mean_of_draws(model, c_BDF[lost_B], draws, own)
                 block_BD[lost_B] = torch.where(known_BD[lost_B][:, dims], block_BD[lost_B], y_BD)
             x_BD[:, dims] = block_BD
             c_BDF, done = stream.push(block_BD), done + len(dims)

@@ -276,6 +276,11 @@ class ByColumn(CausalModel):
             raise Misfit("x lacks a cell of a column that the model only reads and so cannot draw.")
         return examples.answer(self.complete(examples.rows_BD, ~examples.rows_BD.isnan(), generator))
 
+    def _fill(self, x_BD: Tensor, known_BD: Tensor, generator: Generator | None) -> Tensor:
+        if bool((self.given_D & ~known_BD).any()):
+            raise Misfit("the model only reads some of its columns and cannot draw them: mark them as known.")
+        return super()._fill(x_BD, known_BD, generator)
+
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return n rows drawn from the model, shape (n, D).
 

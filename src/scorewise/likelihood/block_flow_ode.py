@@ -13,7 +13,7 @@ from scorewise.capabilities import NoisyBlockScoreModel
 from scorewise.capabilities.roles import NoisyBlockScores
 from scorewise.gradients import exact_trace, gradient_scope, trace_through
 from scorewise.likelihood.likelihood import Normaliser, Share, Values
-from scorewise.noise import geometric_ladder, uniform_like
+from scorewise.noise import Draws, geometric_ladder
 from scorewise.ranges import AtLeast, Count, OneOf, within_ranges
 
 TRACES = ("exact", "hutchinson")
@@ -35,7 +35,8 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
     Args:
         steps: Heun steps; two evaluations of the head each, with their traces.
         trace: exact (b tangents through the head) or hutchinson (random projections: unbiased, with `standard_error`).
-        projections: Rademacher ones per block, for hutchinson; the same along all of its way.
+        projections: Rademacher ones per block, for hutchinson; the same along all of its way. They follow from the
+            example, so that its number is the same in every batch, and the errors of several average out.
         values: see `Normaliser`.
         in_training: share of the steps where gradients are wanted, always with the exact trace; they take the memory of
             2 steps (b + 1) evaluations of the head.
@@ -100,9 +101,8 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
     def by_projection(self, model: NoisyBlockScores, x_BD: Tensor, finer: float = 1) -> Tensor:
         """Return log q(x) by each projection alone, shape (M, B), or (1, B) for the exact trace, in float64."""
         steps, rows = math.ceil(self.steps * finer), max(1, AT_ONCE // x_BD.shape[1])
-        generator = torch.Generator(x_BD.device).manual_seed(0)
         with torch.no_grad(), torch.autocast(x_BD.device.type, enabled=False):
-            parts = [self._of_rows(model, one_BD, steps, generator) for one_BD in x_BD.split(rows)]
+            parts = [self._of_rows(model, one_BD, steps) for one_BD in x_BD.split(rows)]
         return torch.cat(parts, -1)
 
     def _with_gradients(self, model: NoisyBlockScores, x_BD: Tensor, finer: float) -> Tensor:
@@ -110,13 +110,16 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         with torch.autocast(x_BD.device.type, enabled=False):
             return log_density_of_blocks(model, x_BD, steps, _by_tangents_through)
 
-    def _of_rows(self, model: NoisyBlockScores, x_BD: Tensor, steps: int, generator: torch.Generator) -> Tensor:
-        return log_density_of_blocks(model, x_BD, steps, self._trace_of(model.split(x_BD), generator))
+    def _of_rows(self, model: NoisyBlockScores, x_BD: Tensor, steps: int) -> Tensor:
+        return log_density_of_blocks(model, x_BD, steps, self._trace_of(model, x_BD))
 
-    def _trace_of(self, x_BKb: Tensor, generator: torch.Generator) -> Trace:
+    def _trace_of(self, model: NoisyBlockScores, x_BD: Tensor) -> Trace:
         """Return the way to the score of blocks and the trace of its derivative, (M, B, K) or (1, B, K)."""
-        like_MBKb = x_BKb.expand(self.projections, *x_BKb.shape)
-        v_MBKb = uniform_like(like_MBKb, generator).round().mul(2).sub(1) if self.trace == "hutchinson" else like_MBKb
+        if self.trace == "exact":
+            return _by_tangents
+        draws = Draws.of_content(x_BD).fork("projections")
+        v_BMKb = draws.signs(self.projections, *model.split(x_BD).shape[1:], dtype=x_BD.dtype)
+        v_MBKb = v_BMKb.transpose(0, 1)
 
         def projected(field: Field, q_BKb: Tensor) -> tuple[Tensor, Tensor]:
             def form(v_BKb: Tensor) -> Tensor:
@@ -127,7 +130,7 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
                 s_BKb, form_MBK = field(q_BKb), torch.vmap(form)(v_MBKb)
             return s_BKb.detach(), form_MBK.detach()
 
-        return _by_tangents if self.trace == "exact" else projected
+        return projected
 
     def numbers(self, model: NoisyBlockScores, x_BD: Tensor) -> dict[str, Tensor]:
         """Return what a reported likelihood rests on, per example (B,).

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from scorewise.capabilities import ConditionalSampler, ConditionalScoreModel, MaskedContexts
 from scorewise.capabilities.roles import Causal, CausalSampler, CausalScore
-from scorewise.noise import normal_like, step_size, uniform_like
+from scorewise.noise import normal_like, of_some, step_size, uniform_like
 from scorewise.ranges import Count, PositiveNumber, within_ranges
 
 M = TypeVar("M", bound=Causal, default=Any)
@@ -82,7 +82,8 @@ class Ancestral(Told, ABC, Generic[M]):
                 rows_R = ((order_B == number) & ~known_BD[:, dim]).nonzero()[:, 0]
                 if len(rows_R):
                     c_R1F = model.masked_context(x_BD[rows_R], known_BD[rows_R], [dim])
-                    x_BD[rows_R, dim] = self.draw_block(model, c_R1F, generator)[:, 0]
+                    own = of_some(generator, rows_R, f"dimension {dim}")
+                    x_BD[rows_R, dim] = self.draw_block(model, c_R1F, own)[:, 0]
                     known_BD[rows_R, dim] = True
                 self.tick((number * model.dims + position + 1) / (orders * model.dims))
         return x_BD

@@ -82,7 +82,7 @@ class Denoising(ScoreTask):
         if len(shape) != 3 or min(shape[1:]) < 7:
             raise ValueError(f"examples of shape {list(shape)} are no images of at least 7 x 7 pixels")
         self.images, self.shown = images, shown
-        self.restoration = Restoration(bundle.model, shape, damage, infilling, mode, bundle.seed)
+        self.restoration = Restoration(bundle.model, shape, damage, infilling, mode)
         self._restored = 0
         self._panels: dict[str, Tensor] = {}
 
@@ -101,7 +101,7 @@ class Denoising(ScoreTask):
     @property
     def prediction(self) -> RestoredImages:
         """A user's images restored."""
-        return RestoredImages(self.restoration)
+        return RestoredImages(self.restoration, self.seed)
 
     def on_test_start(self) -> None:
         """Forget an earlier test."""

@@ -12,7 +12,7 @@ from scorewise.data.source import Source
 from scorewise.errors import UserError
 from scorewise.heads.model import Model
 from scorewise.likelihood.joint_flow import JointFlow
-from scorewise.noise import Draws
+from scorewise.noise import Draws, OfRows
 from scorewise.tasks.measures import bits_per_dim
 
 ERROR_OF = 8
@@ -69,15 +69,15 @@ class FlowLikelihood:
             return {}
         noise_BD = draws.fork("flow").normal(self.source.dims, dtype=x_BD.dtype)[: len(x_BD)]
         x_BD = x_BD + self.extra * noise_BD
-        generator = torch.Generator().manual_seed(self.done)
+        probes = draws.fork("probes")
         with torch.autocast(x_BD.device.type, enabled=False):
-            value_B, error_B = self.flow.log_prob(self.model, x_BD, generator)
+            value_B, error_B = self.flow.log_prob(self.model, x_BD, OfRows(Draws(probes.key_B[: len(x_BD)])))
             found = {"nll": -value_B, "bits_per_dim": bits_per_dim(-value_B, self.source.dims, self.source.log_volume)}
             if self.flow.probes is not None:
                 found["nll_trace_error"] = error_B
             if self.done == 0:
-                few_BD = x_BD[:ERROR_OF]
-                pair = [self.flow.log_prob(self.model, few_BD, generator.manual_seed(0), finer) for finer in (1, 2)]
+                few_BD, few = x_BD[:ERROR_OF], Draws(probes.key_B[: min(ERROR_OF, len(x_BD))])
+                pair = [self.flow.log_prob(self.model, few_BD, OfRows(few), finer) for finer in (1, 2)]
                 found["nll_quadrature_error"] = (pair[0].value_B - pair[1].value_B).abs()
         self.done += len(x_BD)
         return found

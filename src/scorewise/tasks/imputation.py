@@ -1,5 +1,6 @@
 """Filling in the missing cells of rows, and how well that goes on cells that are hidden for it."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated, cast, final
 
@@ -8,10 +9,11 @@ from torch import Tensor
 
 from scorewise.capabilities import CompletesRows
 from scorewise.data.datamodule import Batch
+from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
 from scorewise.files import write
-from scorewise.noise import Draws
+from scorewise.noise import Draws, OfRows
 from scorewise.objectives.any_order import of_any_order
 from scorewise.ranges import Between, Count, within_ranges
 from scorewise.tasks.measures import INTERVAL
@@ -26,7 +28,7 @@ class Imputations(Prediction):
     """Every missing cell of a user's rows: draws given the observed ones, their mean, and a 90 % interval.
 
     `imputed.csv` has a line per missing cell; `completed.csv` the rows with the first of the draws. Of categories there
-    are draws alone.
+    are draws alone. What is drawn for a row follows from its number in the file and the seed.
 
     Args:
         model: of the rows.
@@ -35,7 +37,7 @@ class Imputations(Prediction):
         seed: of the draws.
     """
 
-    file = "imputed.csv"
+    file, by_name = "imputed.csv", True
 
     def __init__(self, model: CompletesRows, source: Source, draws: int, seed: int) -> None:
         self.model, self.source, self.draws, self.seed = model, source, draws, seed
@@ -46,15 +48,40 @@ class Imputations(Prediction):
         return "rows completed"
 
     def of(self, batch: Batch) -> Tensor:
-        """Return the ends of the interval of every cell, then the rows completed by every draw, (B, 2 + draws, D)."""
-        x_BD = batch.x_BD
-        cells = self.model.cells(x_BD, torch.ones(x_BD.shape[1], dtype=torch.bool, device=x_BD.device))
-        ends = [cells.quantile(u) for u in INTERVAL]
-        generator = torch.Generator().manual_seed(self.seed + int(batch.index_B[0]))
-        return torch.stack([*ends, *(self.model.fill(x_BD, generator) for _ in range(self.draws))], 1)
+        """Return the ends of the interval of every cell, then the rows completed by every draw, (B, 2 + draws, D).
+
+        Of a row that lacks a cell which the model only reads they are no numbers.
+        """
+        whole_B = ~self._lacks(batch.x_BD).any(-1)
+        x_BD, draws = batch.x_BD[whole_B], Draws.of(self.seed, batch.epoch_B[whole_B], batch.index_B[whole_B])
+        found = batch.x_BD.new_full((len(whole_B), len(INTERVAL) + self.draws, x_BD.shape[1]), torch.nan)
+        if len(x_BD):
+            cells = self.model.cells(x_BD, torch.ones(x_BD.shape[1], dtype=torch.bool, device=x_BD.device))
+            ends = [cells.quantile(u) for u in INTERVAL]
+            drawn = [self.model.fill(x_BD, OfRows(draws.fork(f"draw {k}"))) for k in range(self.draws)]
+            found[whole_B] = torch.stack([*ends, *drawn], 1)
+        return found
+
+    def _lacks(self, x_BD: Tensor) -> Tensor:
+        """Return which cells are missing that the model only reads, boolean, (B, D)."""
+        return x_BD.isnan() & self.model.only_read().to(x_BD.device)
+
+    def unusable(self, given: Given, found: Tensor) -> list[Skipped]:
+        """Return the rows that lack a cell which the model only reads; a warning names the columns."""
+        header, lacks_ND = cast(Tabular, self.source).table.header, self._lacks(given.x_ND)
+        left_out = [
+            Skipped(f"row {given.names[i]}", f"no {header[d]}, which the model only reads")
+            for i, d in ((i, int(lacks_D.int().argmax())) for i, lacks_D in enumerate(lacks_ND) if lacks_D.any())
+        ]
+        if left_out:
+            said = f"{len(left_out)} of {len(found)} rows cannot be completed: {reasons_of(left_out)}."
+            warnings.warn(said, stacklevel=2)
+        return left_out
 
     def write(self, given: Given, found: Tensor, folder: Path) -> None:
         """Write the missing cells, and the completed rows."""
+        whole = (~self._lacks(given.x_ND).any(-1)).nonzero()[:, 0]
+        given, found = given.some(whole.tolist()), found[whole]
         table = cast(Tabular, self.source).table
         words = [None] * len(table.numeric) + list(table.codes)
         low, high, *drawn = (table.cells(found[:, k]) for k in range(found.shape[1]))

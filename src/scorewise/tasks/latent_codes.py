@@ -28,6 +28,8 @@ class LatentCodes(Prediction):
         seed: of the draws.
     """
 
+    by_name = True
+
     def __init__(self, vae: VAE, folder: str, encodings: int, shown: int, seed: int) -> None:
         self.vae, self.encodings, self.shown, self.seed = vae, encodings, shown, seed
         self._folder = folder

@@ -39,6 +39,11 @@ class Given(NamedTuple):
         """Return what that column says of every example, or nothing of each."""
         return self.ids or [()] * len(self.names)
 
+    def some(self, places: Sequence[int]) -> "Given":
+        """Return these of the examples."""
+        ids = [self.ids[place] for place in places] if self.ids else ()
+        return self._replace(names=[self.names[place] for place in places], x_ND=self.x_ND[list(places)], ids=ids)
+
     def called(self) -> list[str]:
         """Return what every example is called: by that column, else as `names` has it."""
         return [identity[0] if identity else name for identity, name in zip(self.identities(), self.names, strict=True)]

@@ -11,7 +11,7 @@ from scorewise import denoising
 from scorewise.capabilities import BlockScoreModel, NoisyBlockScoreModel, NoisyConditionalScoreModel, NoisyScoreModel
 from scorewise.denoising.filters import median_of_known
 from scorewise.heads.model import Model
-from scorewise.noise import Draws
+from scorewise.noise import Draws, OfRows
 from scorewise.ranges import Between, Count, within_ranges
 from scorewise.tasks.restoring_means import Means, refusal
 
@@ -99,18 +99,15 @@ class Restoration:
         mode: parallel (E[x_d | y_<=d] from noisy contexts; of blocks E[x_k | y_<=k]), sequential (contexts from what is
             restored already), joint (grad log q, which sees the whole image); auto takes the one that the model was
             trained for.
-        seed: of draws that fill in pixels.
 
     Raises:
         ValueError: a way that the model has no means for, or a noise level that it does not know.
     """
 
-    def __init__(
-        self, model: Model, shape: tuple[int, ...], damage: Damage, infilling: Infilling, mode: str, seed: int
-    ) -> None:
+    def __init__(self, model: Model, shape: tuple[int, ...], damage: Damage, infilling: Infilling, mode: str) -> None:
         if sentence := refusal(type(model), damage.corruption, mode, damage.mask):
             raise ValueError(sentence)
-        self.model, self.shape, self.damage, self.infilling, self.seed = model, shape, damage, infilling, seed
+        self.model, self.shape, self.damage, self.infilling = model, shape, damage, infilling
         self._able: Any = model  # it has the means of its way, or there had been a refusal
         self.gaussian = damage.corruption == "gaussian"
         self.mode = self._automatic() if mode == "auto" else mode
@@ -149,11 +146,12 @@ class Restoration:
         what = damage.corruption if self.gaussian else f"{damage.corruption}-{damage.mask}"
         return f"denoising-{what}-{self.mode}"
 
-    def restore(self, y_BD: Tensor, known_BD: Tensor | None = None) -> Tensor:
+    def restore(self, y_BD: Tensor, draws: Draws, known_BD: Tensor | None = None) -> Tensor:
         """Return corrupted images restored, in [-1, 1], shape (B, D).
 
         Args:
             y_BD: corrupted images.
+            draws: of these images, for pixels that are drawn.
             known_BD: which entries salt and pepper did not hit; None: they are found.
         """
         if self.gaussian:
@@ -163,7 +161,7 @@ class Restoration:
         known_BD = ~self._outliers(y_BD) if known_BD is None else known_BD
         if self.mode == "joint":
             return denoising.infill(self._able, y_BD, known_BD, self.shape, self.infilling.steps)
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = OfRows(draws.fork("infill"))
         return denoising.infill_in_order(self._able, y_BD, known_BD, self.infilling.draws, generator).clamp(-1, 1)
 
     def _outliers(self, y_BD: Tensor) -> Tensor:
@@ -186,7 +184,7 @@ class Restoration:
     def _of_noise(self, clean_BD: Tensor, draws: Draws) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         y_BD = denoising.gaussian(clean_BD, self.sigma, draws)
         wiener_BD = denoising.wiener(y_BD, self.shape, self.sigma)
-        return y_BD, {"restored": self.restore(y_BD), "wiener": wiener_BD}, {}
+        return y_BD, {"restored": self.restore(y_BD, draws), "wiener": wiener_BD}, {}
 
     def _of_hits(self, clean_BD: Tensor, draws: Draws) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         y_BD, hit_BD = denoising.salt_and_pepper(clean_BD, self.damage.share, self.shape, draws)
@@ -199,7 +197,7 @@ class Restoration:
         else:
             tried["median_at_lost"] = torch.where(hit_BD, denoising.median(y_BD, self.shape), y_BD)
             tried["neighbours"] = median_of_known(y_BD, known_BD, self.shape, float(self.model.mean))
-        tried["restored"] = self.restore(y_BD, known_BD)
+        tried["restored"] = self.restore(y_BD, draws, known_BD)
         tried["wiener"] = denoising.wiener(y_BD, self.shape, None)
         return y_BD, tried, shares
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from scorewise.data.datamodule import Batch
 from scorewise.errors import UserError
 from scorewise.files import make_folder, put_bytes, refuse_outside
+from scorewise.noise import Draws
 from scorewise.tasks.prediction import Given, Prediction
 from scorewise.tasks.restoration import Restoration
+from scorewise.tasks.restoring_means import refusal
 
 
 def write_image(x_D: Tensor, shape: tuple[int, ...], path: Path) -> None:
@@ -42,10 +44,13 @@ class RestoredImages(Prediction):
 
     Args:
         restoration: how they are restored.
+        seed: of draws that fill in pixels.
     """
 
-    def __init__(self, restoration: Restoration) -> None:
-        self.restoration = restoration
+    by_name = True
+
+    def __init__(self, restoration: Restoration, seed: int) -> None:
+        self.restoration, self.seed = restoration, seed
 
     @property
     def folder(self) -> str:
@@ -58,16 +63,20 @@ class RestoredImages(Prediction):
         return "restored"
 
     def accept(self, given: Given) -> None:
-        """Look at the names of the images.
+        """Look at the names of the images, and whether hit pixels can be found.
 
         Raises:
-            UserError: two of them would go to one file.
+            UserError: two of them would go to one file, or there is no way to restore images without a mask.
         """
+        corruption = self.restoration.damage.corruption
+        found = refusal(type(self.restoration.model), corruption, "joint", "blind")
+        if found and not self.restoration.gaussian:
+            raise UserError(f"which pixels of these images are lost must be found: {found}.")
         output_names(given.names)
 
     def of(self, batch: Batch) -> Tensor:
         """Return the images restored, in [-1, 1], shape (B, D)."""
-        return self.restoration.restore(batch.x_BD)
+        return self.restoration.restore(batch.x_BD, Draws.of(self.seed, batch.epoch_B, batch.index_B))
 
     def write(self, given: Given, found: Tensor, folder: Path) -> None:
         """Write every image as a PNG under its own name."""
