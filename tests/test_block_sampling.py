@@ -124,6 +124,42 @@ def test_a_heun_step_is_of_second_order_on_a_gaussian() -> None:
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.2)
 
 
+def test_churn_does_not_leave_the_ladder() -> None:
+    asked = []
+
+    def slope(q_Bm: Tensor, level: float) -> Tensor:
+        asked.append(level)
+        return q_Bm / level
+
+    levels = karras_ladder(10.0, 0.3, 19, 7.0)
+    raised: list[tuple[float, float]] = []
+    BlockFlow(18, 7, 6.0).descend(levels, slope, torch.ones(2, 3), None, lambda *pair: raised.append(pair))
+    assert max(asked) == 10.0
+    assert max(high for _, high in raised) == 10.0
+    assert len(raised) == 17
+    assert all(high > low for low, high in raised)
+
+
+class WithoutStream(nn.Module):
+    """A causal backbone that does nothing but what it must."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = MADE((4,), 3, (8,))
+        self.shape, self.width, self.ordering = self.made.shape, self.made.width, self.made.ordering
+
+    def causal_features(self, u_BD: Tensor) -> Tensor:
+        c_BDF: Tensor = self.made.causal_features(u_BD)
+        return c_BDF
+
+
+def test_a_backbone_without_a_stream_draws_in_the_type_of_its_weights() -> None:
+    head = NoisyBlockScore(WithoutStream(), block=2, levels=(2.0, 0.5, 0.1), hidden=8, noise=0.1)
+    head.sampler = BlockFlow(3)
+    for model in (head.float(), head.double()):
+        assert model.sample(2).dtype == model.mean.dtype
+
+
 def test_levels_of_a_flow_are_even_in_a_root() -> None:
     ladder = torch.tensor(karras_ladder(20.0, 0.01, 7, 5.0))
     assert (float(ladder[0]), float(ladder[-1]), len(ladder)) == (20.0, 0.01, 7)

@@ -296,6 +296,16 @@ def test_columns_that_are_only_read(command: Command, table: Path) -> None:
     assert json.loads((done.run / "summary.json").read_text())["metrics"]["nll"] == pytest.approx(
         -float(log_p.mean()), rel=1e-4
     )
+    summary = json.loads((done.run / "summary.json").read_text())
+    bits = summary["metrics"]["nll"] / (5 * math.log(2))  # of seven columns two are only read
+    assert summary["metrics"]["bits_per_dim"] == pytest.approx(bits, rel=1e-6)
+    assert summary["conventions"]["bits_per_dim"] == "nll in bits, by the 5 columns that are not only read"
+    assert "sum over 5 dimensions" in summary["conventions"]["loss"]
+    card = (model.save(done.run / "mine") / "README.md").read_text()
+    assert "y = model.fill(x)  # NaN in x, drawn given the rest" in card
+    assert "model.sample" not in card
+    assert "- examples: shape [7]" in card
+    assert {"fill", "cells"} <= set(model.calls())
     refused = command(f"run={done.run}", "n=5", name="sample")
     assert refused.status == 2 or refused.status == 1
     assert "only reads some columns" in refused.err

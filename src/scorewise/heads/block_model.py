@@ -61,7 +61,9 @@ class BlockModel(Model, ABC):
     @property
     def features(self) -> Any:
         """What gives features of blocks: the backbone, or what takes them from its causal features."""
-        return self.backbone if isinstance(self.backbone, BlockFeatures) else FirstOfBlock(self.backbone, self.ordering)
+        if isinstance(self.backbone, BlockFeatures):
+            return self.backbone
+        return FirstOfBlock(self.backbone, self.ordering, self.mean)
 
     def split(self, x_BD: Tensor) -> Tensor:
         """Return examples by blocks, shape (..., K, b), padded with the mean where a block is smaller."""
@@ -83,7 +85,7 @@ class BlockModel(Model, ABC):
         """Return the contexts one block at a time, for sampling."""
         features = self.features
         stream = features.feature_stream() if isinstance(features, StreamsFeatures) else None
-        stream = stream or PassPerBlock(features, self.ordering)
+        stream = stream or PassPerBlock(features, self.ordering, self.mean)
         return StandardisedStream(self.standardise, Read(stream, self.net.of_context))
 
     def complete(self, x_BD: Any, known_D: Any, generator: Generator | None = None) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from scorewise.capabilities import BlockFeatures, ContextStream, StreamsFeatures
@@ -18,10 +17,11 @@ class FirstOfBlock:
     Args:
         backbone: with causal features along the order.
         ordering: with blocks.
+        like: a number of the type and on the device of the features.
     """
 
-    def __init__(self, backbone: Any, ordering: Ordering) -> None:
-        self.backbone, self.ordering = backbone, ordering
+    def __init__(self, backbone: Any, ordering: Ordering, like: Tensor) -> None:
+        self.backbone, self.ordering, self.like = backbone, ordering, like
         self.first = [block[0] for block in ordering.blocks]
 
     def block_features(self, u_BD: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class FirstOfBlock:
         """Return the same one block at a time."""
         if isinstance(self.backbone, StreamsFeatures):
             return ByDimension(self.backbone.feature_stream(), [len(block) for block in self.ordering.blocks])
-        return PassPerBlock(self, self.ordering)
+        return PassPerBlock(self, self.ordering, self.like)
 
 
 class ByDimension:
@@ -67,21 +67,21 @@ class PassPerBlock:
     Args:
         backbone: with features of blocks.
         ordering: with blocks.
+        like: a number of the type and on the device of the features.
     """
 
-    def __init__(self, backbone: BlockFeatures, ordering: Ordering) -> None:
+    def __init__(self, backbone: BlockFeatures, ordering: Ordering, like: Tensor) -> None:
         self.backbone, self.ordering, self.block = backbone, ordering, 0
-        self.u_BD = torch.empty(0)
+        self.u_BD = like.new_empty(0)
 
     def start(self, n: int) -> Tensor:
         """Return the features of the first block for n examples, shape (n, 1, F)."""
-        self.block, self.u_BD = 0, torch.zeros(n, len(self.ordering))
+        self.block, self.u_BD = 0, self.u_BD.new_zeros(n, len(self.ordering))
         return self.backbone.block_features(self.u_BD)[:, :1]
 
     def push(self, x_block: Tensor) -> Tensor:
         """Return the features of the next block, given the values (n, b) of the current one."""
         dims = list(self.ordering.blocks[self.block])
-        self.u_BD = self.u_BD.to(x_block)
         self.u_BD[:, dims] = x_block[:, : len(dims)]
         self.block += 1
         return self.backbone.block_features(self.u_BD)[:, self.block : self.block + 1]

@@ -108,6 +108,11 @@ class ByColumn(CausalModel):
             return None
         return ColumnLaws(list(map(ColumnKind.of, columns)), int(settings.get("components", 10))).width
 
+    @property
+    def usage(self) -> str:
+        """Lines of Python for its card."""
+        return "y = model.fill(x)  # NaN in x, drawn given the rest" if bool(self.given_D.any()) else super().usage
+
     def standardise(self, x_BD: Tensor) -> Tensor:
         """Return x: a column has its own scale."""
         return x_BD

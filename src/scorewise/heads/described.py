@@ -12,6 +12,8 @@ from scorewise.ranges import has_shape
 CALLS: Mapping[str, str] = {
     "sample": "samples",
     "complete": "draws given the first dimensions",
+    "fill": "rows with their missing cells drawn",
+    "cells": "what it says of every cell of a row given others",
     "log_prob": "a normalised density",
     "score": "the joint score",
     "noisy_score": "the joint score at every noise level",

@@ -19,11 +19,9 @@ class Trained(Described, ABC):
 
     Attributes:
         tags: under which a model hub finds it.
-        usage: lines of Python for its card.
     """
 
     tags: ClassVar[Sequence[str]] = ("score-matching", "density-estimation")
-    usage: ClassVar[str] = "x = model.sample(16)"
 
     @abstractmethod
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
@@ -38,14 +36,20 @@ class Trained(Described, ABC):
     def description(self) -> str:
         """Return what the model is, of what and how large, a sentence."""
 
+    @property
+    def usage(self) -> str:
+        """Lines of Python for its card."""
+        return "x = model.sample(16)"
+
     def card(self) -> str:
         """Return the model card, in Markdown under a header that model hubs read."""
-        facts = "".join(f"- {about}: {text}\n" for about, text in self.facts.items())
+        told = {"examples": self._examples(), **self.facts}
+        facts = "".join(f"- {about}: {text}\n" for about, text in told.items())
         header = yaml.safe_dump({"library_name": "scorewise", "tags": list(self.tags)}, sort_keys=False)
         return (
             f"---\n{header}---\n\n# {self.headline()}\n\n{self.description()}\n\n"
-            + (f"{facts}\n" if facts else "")
-            + f'```python\nimport scorewise\n\nmodel = scorewise.load("this/folder")\n{self.usage}\n```\n\n'
+            f"{facts}\n"
+            f'```python\nimport scorewise\n\nmodel = scorewise.load("this/folder")\n{self.usage}\n```\n\n'
             "Score means + grad log p. `config.yaml` says how it is built; nothing in this folder is executed.\n"
         )
 

@@ -28,7 +28,6 @@ class LatentModel(Trained, ABC):
     """
 
     tags = ("score-matching", "variational-autoencoder")
-    usage = "x = model.sample(16)  # mean images in [-1, 1]\nz = model.encode(x)"
     z: int
     dims: int
     observation: Observation
@@ -38,6 +37,11 @@ class LatentModel(Trained, ABC):
     @abstractmethod
     def latents(self, o_BD: Tensor, count: int, draws: Draws) -> Tensor:
         """Return draws of q(z|x) for observed images, shape (M, B, D)."""
+
+    @property
+    def usage(self) -> str:
+        """Lines of Python for its card."""
+        return "x = model.sample(16)  # mean images in [-1, 1]\nz = model.encode(x)"
 
     @property
     def like(self) -> Tensor:

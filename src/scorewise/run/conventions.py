@@ -7,6 +7,7 @@ from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
 from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.heads.trained import Trained
+from scorewise.tasks.measures import modelled_dims
 
 
 def conventions(source: Source, smoothing: float, objective: str, model: Trained) -> dict[str, str]:
@@ -22,15 +23,15 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
         bits = f"-log2 of the probability of {law}, on levels of {source.unit}"
     else:
         bits = f"of {of_density} in {source.unit}, with the Jacobian of the scaling"
-    scale = "the model's scale"
+    scale, dims = "the model's scale", modelled_dims(model, source)
     if isinstance(source, Tabular) and source.table.mixed is not None:
         scale = (
             "the columns' own units: densities of numbers, probabilities of categories, whole numbers and spikes; "
             "missing cells add nothing"
         )
-        bits = f"nll in bits, by the {source.dims} columns"
+        bits = f"nll in bits, by the {dims} columns" + (" that are not only read" if dims < source.dims else "")
     return {
-        "loss": f"objective={objective}, sum over {source.dims} dimensions, on {law}",
+        "loss": f"objective={objective}, sum over {dims} dimensions, on {law}",
         "loss_without_constant": "the loss less |z|^2 / (2 sigma^2), on average D / (2 sigma^2): comparable over sigma",
         "csm": f"eq. 5 of the AR-CSM paper, on {law}",
         "block_csm": f"the same of blocks, with exact traces, on {law}: comparable between models of the same blocks",

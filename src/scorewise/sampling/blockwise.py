@@ -209,8 +209,9 @@ class BlockFlow(FromNoise):
     ) -> Tensor:
         """Return what the flow carries a block at the first level to at the last, shape of q."""
         for number, (high, low) in enumerate(itertools.pairwise(levels)):
-            if self.churn and number:
-                raised = high * (1 + min(self.churn / self.steps, LARGEST_CHURN))
+            share = min(self.churn / self.steps, LARGEST_CHURN)
+            raised = min(high * (1 + share), levels[0])  # no further than the model was trained
+            if number and raised > high:
                 q_Bm = q_Bm + math.sqrt(raised**2 - high**2) * normal_like(q_Bm, generator)
                 raising(high, raised)
                 high = raised

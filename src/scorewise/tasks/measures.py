@@ -42,6 +42,11 @@ def bits_per_dim(nats_B: Tensor, dims: int, log_volume: float) -> Tensor:
     return (nats_B + log_volume) / (dims * math.log(2))
 
 
+def modelled_dims(model: object, source: Source) -> int:
+    """Return how many entries of an example the model has laws of: all but those that it only reads."""
+    return source.dims - (int(model.only_read().sum()) if isinstance(model, CompletesRows) else 0)
+
+
 class Measure(ABC):
     """Numbers per example that can be compared between objectives.
 
@@ -73,7 +78,8 @@ class ExactLikelihood(Measure):
         """Return nll and bits_per_dim, in full precision inside `torch.autocast` too."""
         with torch.autocast(x_BD.device.type, enabled=False):
             nll_B = -self.model.log_prob(x_BD)
-        return {"nll": nll_B, "bits_per_dim": bits_per_dim(nll_B, self.source.dims, self.source.log_volume)}
+        dims = modelled_dims(self.model, self.source)
+        return {"nll": nll_B, "bits_per_dim": bits_per_dim(nll_B, dims, self.source.log_volume)}
 
 
 class IntervalCoverage(Measure):
