@@ -168,6 +168,51 @@ def test_a_bad_study_is_one_sentence(command: Command, words: tuple[str, ...], s
     assert not list(ended.folder.rglob("study.db"))
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("+study.space.backbone.ordering={choices: [raster, reverse]}",), "backbone.ordering"),
+        (
+            ("data.dims=8", "backbone.ordering=random", "+study.space.backbone.ordering_seed={low: 0, high: 9}"),
+            "backbone.ordering_seed",
+        ),
+        (
+            (
+                "data.dims=8",
+                "backbone=patch_transformer",
+                "backbone.patch=[2]",
+                "+study.space.backbone.patch={choices: [[2], [4]]}",
+            ),
+            "backbone.patch",
+        ),
+        (("head=block_score", "+study.space.head.block={low: 1, high: 2}"), "head.block"),
+        (("objective=ssm", "+study.space.backbone={choices: [made, mlp]}"), "backbone"),
+        (("+study.space.backbone={choices: [made, masked_mlp]}",), "backbone"),
+    ],
+)
+def test_trials_are_not_ranked_by_losses_of_other_scores(command: Command, words: tuple[str, ...], name: str) -> None:
+    ended = command(*STUDY, "study.trials=1", *words, name="tune")
+    assert (ended.status, len(ended.err.strip().splitlines())) == (1, 1), ended.err
+    assert f"study.space.{name} changes which scores objective=" in ended.err
+    assert "or use objective=block_mle, csm_mle or mle, which rank by it" in ended.err
+    assert not list(ended.folder.rglob("study.db"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("objective=mle", "+study.space.backbone.ordering={choices: [raster, reverse]}"),
+        ("+study.space.backbone.ordering_seed={low: 0, high: 9}",),
+        ("+study.space.backbone={choices: [made, transformer]}",),
+        ("+study.space.head={choices: [conditional_score, block_score]}",),
+    ],
+    ids=["a likelihood", "a seed without effect", "the same order", "blocks of one dimension"],
+)
+def test_trials_are_ranked_by_losses_of_the_same_scores(command: Command, words: tuple[str, ...]) -> None:
+    ended = command(*STUDY, "study.trials=1", "test=false", *words, name="tune")
+    assert ended.status == 0, ended.err
+
+
 def test_a_study_without_a_validation_says_so(command: Command) -> None:
     ended = command("debug=tiny", *LITTLE, "study.trials=1", name="tune")
     assert ended.status == 1

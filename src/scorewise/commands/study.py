@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scorewise import catalog
 from scorewise.catalog import Config
+from scorewise.commands.matched import refuse_other_scores
 from scorewise.commands.search_space import space_of
 from scorewise.commands.sweeps import Row, write_table
 from scorewise.config import compatibility
@@ -100,17 +101,23 @@ class Study:
         refuse_no_folder("study.name", self.name)
         self.place = Path(config["paths"]["multirun"]).absolute() / self.name
         build_source(first).prepare()
+        refuse_other_scores(first, self._neighbours())
         self.study = self._open(identity(first))
 
     def _refuse_corners(self) -> Config:
         """Compose every end and every choice of the space, and return the config of the first ones."""
-        first = {name: part.ends[0] for name, part in self.space.items()}
-        corner = self._settled(first)
-        for name, part in self.space.items():
-            for value in part.ends[1:]:
-                compatibility.refuse_incompatible(self._settled({**first, name: value}))
+        corner = self._settled({name: part.ends[0] for name, part in self.space.items()})
+        for _, neighbour in self._neighbours():
+            compatibility.refuse_incompatible(neighbour)
         compatibility.refuse_incompatible(corner)
         return corner
+
+    def _neighbours(self) -> Iterator[tuple[str, Config]]:
+        """Return the configs that differ from the first one in one setting, each beside its name."""
+        first = {name: part.ends[0] for name, part in self.space.items()}
+        for name, part in self.space.items():
+            for value in part.ends[1:]:
+                yield name, self._settled({**first, name: value})
 
     def _settled(self, chosen: Mapping[str, str]) -> Config:
         """Return the config of a trial; Hydra prints a heading above errors of its own from inside a command."""

@@ -33,8 +33,9 @@ def conventions(source: Source, smoothing: float, objective: str, model: Trained
     return {
         "loss": f"objective={objective}, sum over {dims} dimensions, on {law}",
         "loss_without_constant": "the loss less |z|^2 / (2 sigma^2), on average D / (2 sigma^2): comparable over sigma",
-        "csm": f"eq. 5 of the AR-CSM paper, on {law}",
-        "block_csm": f"the same of blocks, with exact traces, on {law}: comparable between models of the same blocks",
+        "csm": f"eq. 5 of the AR-CSM paper, on {law}: comparable between models of one order",
+        "block_csm": f"the same of blocks, with exact traces, on {law}: comparable between models of the same blocks "
+        "in the same order",
         "nll": f"nats, of {of_density} in {scale}{how}",
         "nll_quadrature_error": "|nll - nll with twice the nodes or steps|, nats per example, first 32 examples",
         "nll_trace_error": "standard error of nll by the random projections of a trace, nats per example, as many",
