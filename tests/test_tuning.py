@@ -213,8 +213,38 @@ def test_trials_are_ranked_by_losses_of_the_same_scores(command: Command, words:
     assert ended.status == 0, ended.err
 
 
-def test_a_study_without_a_validation_says_so(command: Command) -> None:
-    ended = command("debug=tiny", *LITTLE, "study.trials=1", name="tune")
+def test_a_study_without_a_validation_ends_with_its_first_trial(command: Command) -> None:
+    short = ("debug=tiny", *LITTLE, "test=false", "study.trials=3")
+    for _ in range(2):  # nor does the same command train more of them
+        ended = command(*short, name="tune")
+        assert ended.status == 1
+        sentence = ended.err.strip().splitlines()[-1]
+        assert sentence.startswith("trial 0 ended before its first validation, and so would all others")
+        (row,) = trials(ended.folder)
+        assert "ended before its first validation, so it has no val/loss" in row["sentence"]
+
+
+def test_a_short_trial_beside_longer_ones_does_not_end_a_study(command: Command) -> None:
+    epochs = "+study.space.trainer.max_steps={choices: [2, 5]}"
+    settings = ("test=false", "study.sampler=random", "study.trials=4", "trainer.max_epochs=1")
+    ended = command(*STUDY, *settings, epochs, name="tune")
+    assert ended.status == 0, ended.err
+    found = {(row["trainer.max_steps"], row["status"]) for row in trials(ended.folder)}
+    assert found == {("2", "failed"), ("5", "finished")}
+
+
+def test_a_study_with_no_validation_at_all_is_refused(command: Command) -> None:
+    ended = command(*STUDY, "trainer.limit_val_batches=0", name="tune")
+    assert (ended.status, list(ended.folder.rglob("study.db"))) == (1, [])
+    assert ended.err.startswith("a study compares trials by val/loss, and trainer.limit_val_batches=0 has none")
+
+
+def test_a_number_that_was_never_finite_is_no_missing_validation(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scorewise.objectives import CSM
+
+    monkeypatch.setattr(CSM, "held_out", lambda *given: given[2].sum(-1) * float("nan"))
+    ended = command(*STUDY, "study.trials=1", "test=false", name="tune")
     assert ended.status == 1
-    assert "none of 1 trials has finished" in ended.err
-    assert "ended before its first validation, so it has no val/loss" in trials(ended.folder)[0]["sentence"]
+    assert trials(ended.folder)[0]["sentence"].startswith("its val/loss was finite in no validation")

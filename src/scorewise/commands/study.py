@@ -25,6 +25,7 @@ from scorewise.catalog import Config
 from scorewise.commands.matched import refuse_other_scores
 from scorewise.commands.search_space import space_of
 from scorewise.commands.sweeps import Row, write_table
+from scorewise.commands.unvalidated import refuse_more_of_them, refuse_no_validation, refuse_to_end_so
 from scorewise.config import compatibility
 from scorewise.config.choices import build_source
 from scorewise.config.identity import differences, identity, plain, storable
@@ -92,10 +93,11 @@ class Study:
             raise UserError(
                 "a study trains every trial in one process: use trainer.devices=1 and trainer.strategy=auto."
             )
-        self.monitor = first["task"]["monitor"]
+        self.monitor, self.trainer = first["task"]["monitor"], trainer
         if not self.monitor:
             task = catalog.option_name("task", first["task"]["_target_"])
             raise UserError(f"task={task} monitors no number in validation that a study could compare.")
+        refuse_no_validation(trainer, self.monitor)
         given = self.settings["name"]
         self.name = f"study-{'-'.join(names(first))}" if given is None else str(given)
         refuse_no_folder("study.name", self.name)
@@ -196,6 +198,7 @@ class Study:
         for number in range(self.settings["trials"]):
             if number < len(self.study.trials) and self.study.trials[number].state.is_finished():
                 continue
+            refuse_more_of_them(self.study.trials, self.space, self.trainer, self.monitor)
             self.study.sampler = self._sampler(number)
             if number < len(self.study.trials):
                 trial = Trial(self.study, self.study.trials[number]._trial_id)  # goes on with what it was given
@@ -206,6 +209,7 @@ class Study:
             write_table(self.place / "trials.csv", rows)
         rows = list(self.rows())
         write_table(self.place / "trials.csv", rows)
+        refuse_more_of_them(self.study.trials, self.space, self.trainer, self.monitor)
         return rows
 
     def _try(self, trial: Trial) -> None:
@@ -252,9 +256,11 @@ class Study:
             compatibility.refuse_incompatible(config)
             training.train_run(config, stored, folder, self.name, [Reports(self.monitor, report)])
         rows = read_metrics(folder.path / "metrics.csv").get(self.monitor, [])
+        if not rows:
+            refuse_to_end_so(trial, self.monitor)
         values = [value for _, value in rows if abs(value) < float("inf")]
         if not values:
-            raise UserError(f"it ended before its first validation, so it has no {self.monitor}: train longer.")
+            raise UserError(f"its {self.monitor} was finite in no validation: use a smaller optim.lr.")
         return min(values)
 
     def words(self, trial: FrozenTrial) -> list[str]:
