@@ -11,7 +11,9 @@ from laws import gaussian_law
 import scorewise
 from scorewise.backbones import MADE, MLP
 from scorewise.capabilities import NormalisedDensity, Sampler, ScoreModel
+from scorewise.data import Columns
 from scorewise.densities.ensemble import Ensemble
+from scorewise.errors import UserError
 from scorewise.heads import ConditionalScore, Gaussian, Mixture, Score
 from scorewise.heads.model import Model
 from scorewise.sampling import Exact
@@ -139,6 +141,10 @@ def test_capabilities() -> None:
             lambda: [Gaussian(MADE((2,), 2, (4,))), Gaussian(MADE((3,), 2, (4,)))],
             "member 0 takes examples of shape [2], member 1 of shape [3]",
         ),
+        (
+            lambda: [Gaussian(MADE((2,), 2, (4,)), noise=noise) for noise in (0.3, 0.3 + 1e-9, 0.5)],
+            "member 0 is of data with noise 0.3, member 2 with 0.5: train them with the same data.smoothing",
+        ),
         (lambda: [Score(MLP((2,), hidden=(4,)))], "Score, has no normalised density"),
     ],
 )
@@ -147,6 +153,44 @@ def test_what_is_no_ensemble_is_refused_in_one_sentence(members: Any, words: str
         Ensemble(members())
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def of_table(mean: float, scale: float, name: str = "acidity") -> Gaussian:
+    """Return a standard normal law of standardised rows, N(mean, scale^2) of both columns in their own units."""
+    model = gaussian((0, 1), [0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])
+    model.recipe = {"columns": Columns((name, "sugar"), {}, (mean, mean), (scale, scale)).plain()}
+    return model
+
+
+def test_members_of_tables_in_the_same_units_are_mixed() -> None:
+    model, again = of_table(98.0, 3.0), of_table(98.0 + 1e-14, 3.0)
+    x_BD = torch.randn(5, 2)
+    torch.testing.assert_close(Ensemble([model, again]).log_prob(x_BD), model.log_prob(x_BD), rtol=1e-14, atol=1e-14)
+
+
+def test_members_of_tables_in_other_units_are_refused() -> None:
+    one, other, raw_BD = of_table(98.0, 3.0), of_table(99.5, 4.0), 98.0 + 5 * torch.randn(20, 2)
+    own = []
+    for model in (one, other):
+        columns = Columns.of(model.recipe["columns"])
+        law = torch.distributions.Normal(columns.mean_D, columns.scale_D)
+        own.append(law.log_prob(raw_BD).sum(-1))
+        standardised = model.log_prob(columns.standardised(raw_BD))
+        torch.testing.assert_close(standardised - columns.log_volume, own[-1], rtol=1e-12, atol=1e-12)
+    # A row standardised once is two rows, whose densities are in two units: no mean of them is that of the mixture.
+    mixed = torch.stack(
+        [model.log_prob(Columns.of(one.recipe["columns"]).standardised(raw_BD)) for model in (one, other)]
+    )
+    truth = torch.stack(own).exp().mean(0).log()
+    wrong = mixed.exp().mean(0).log() - Columns.of(one.recipe["columns"]).log_volume - truth
+    assert float(wrong.detach().abs().max()) > 0.3
+    for another in (other, of_table(98.0, 3.0, "ash"), of_table(98.0, 3.001)):
+        with pytest.raises(UserError, match=r"member 1 has other columns, means or scales than member 0: .*split_seed"):
+            Ensemble([one, another])
+    image = gaussian((0, 1), [0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])
+    image.recipe = {"shape": [2]}
+    with pytest.raises(UserError, match="member 1 has other columns"):
+        Ensemble([one, image])
 
 
 def test_a_density_by_quadrature_has_no_joint_score() -> None:

@@ -10,10 +10,16 @@ from torch import Generator, Tensor, nn
 
 from scorewise.capabilities import ClosedFormDensity, NormalisedDensity, Sampler
 from scorewise.capabilities.roles import Density
+from scorewise.data.tabular.columns import Columns
+from scorewise.errors import UserError
 from scorewise.gradients import score_of_log_density
 from scorewise.heads.examples import count_of, of_examples
 from scorewise.heads.model import Model
 from scorewise.store import load
+
+
+class Unmixable(UserError, ValueError):
+    """Members that are no densities of the same examples in the same units; the message says which."""
 
 
 class Member(Density, Sampler, Protocol):
@@ -26,10 +32,11 @@ class Ensemble(nn.Module):
     By Jensen's inequality its log q(x) is nowhere below the mean of its members'.
 
     Args:
-        members: models of examples of one shape, each with a normalised density.
+        members: models of the same data with the same noise, each with a normalised density. Rows of a table are
+            standardised, and so are their densities: members need the same columns, means and scales.
 
     Raises:
-        ValueError: no member, members of different shapes, or one without a normalised density.
+        Unmixable: no member, one of other examples or of another noise, or one without a normalised density.
 
     Example:
         >>> import torch
@@ -46,17 +53,13 @@ class Ensemble(nn.Module):
     def __init__(self, members: Sequence[Model]) -> None:
         super().__init__()
         if not members:
-            raise ValueError("an ensemble needs at least one member, and was given none")
+            raise Unmixable("an ensemble needs at least one member, and was given none")
         self.shape = members[0].shape
         self.dims = members[0].dims
+        _refuse_others(members)
         for i, member in enumerate(members):
-            if member.shape != self.shape:
-                raise ValueError(
-                    f"members of an ensemble are models of the same data: member 0 takes examples of shape "
-                    f"{list(self.shape)}, member {i} of shape {list(member.shape)}"
-                )
             if not isinstance(member, NormalisedDensity):
-                raise ValueError(
+                raise Unmixable(
                     f"member {i} of the ensemble, {type(member).__name__}, has no normalised density to mix"
                 )
         self.members = nn.ModuleList(members)
@@ -126,3 +129,30 @@ class Ensemble(nn.Module):
 def equal_mixture(log_q_MB: Tensor) -> Tensor:
     """Return the log-density of the mixture with equal weights from those of its M parts, shape (B,)."""
     return log_q_MB.logsumexp(0) - math.log(len(log_q_MB))
+
+
+def _refuse_others(members: Sequence[Model]) -> None:
+    """Refuse members whose examples, or the law of them, are not those of the first one."""
+    first = members[0]
+    for i, member in enumerate(members[1:], 1):
+        if member.shape != first.shape:
+            raise Unmixable(
+                f"members of an ensemble are models of the same data: member 0 takes examples of shape "
+                f"{list(first.shape)}, member {i} of shape {list(member.shape)}"
+            )
+        if not math.isclose(member.noise, first.noise, rel_tol=1e-6):
+            raise Unmixable(
+                f"members of an ensemble are of one law: member 0 is of data with noise {first.noise:g}, member {i} "
+                f"with {member.noise:g}: train them with the same data.smoothing and objective.sigma"
+            )
+        if first.recipe and member.recipe and not _same_columns(first, member):
+            raise Unmixable(
+                f"members of an ensemble are of rows in the same units: member {i} has other columns, means or scales "
+                "than member 0: train them on the same table with the same data.split_seed"
+            )
+
+
+def _same_columns(*members: Model) -> bool:
+    """Return whether two models with recipes are of the same columns in the same scale, or neither is of a table."""
+    one, other = (Columns.of(found) if (found := member.recipe.get("columns")) else None for member in members)
+    return one is other if one is None or other is None else one.matches(other)
