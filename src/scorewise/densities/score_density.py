@@ -259,7 +259,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
 
         Args:
             X: the rows; a column that had no value in the fit stays as it is.
-            draws: per missing cell.
+            draws: per missing cell, from one stream for all rows: beside other rows a row has others, of the same law.
             random_state: of the draws; None: that of the estimator.
 
         Raises:
