@@ -105,10 +105,10 @@ class Imputations(Prediction):
 class Imputation(ScoreTask):
     """Filling in missing cells.
 
-    Test metrics, of cells of the test rows that are hidden: nll_hidden, nats per row, of the hidden cells given the
-    others; coverage_hidden, the share of hidden numbers inside the central 90 % interval of their law; mse_hidden, the
-    squared distance of its median in units of the column's variance; accuracy_hidden, the share of hidden categories
-    whose most probable value is the right one. What is predicted are draws, means and intervals.
+    Test metrics, means over rows, of cells of the test rows that are hidden: nll_hidden, nats, of the hidden cells
+    given the others; coverage_hidden, the share of hidden numbers inside the central 90 % interval of their law;
+    mse_hidden, the squared distance of its median in units of the column's variance; accuracy_hidden, the share of
+    hidden categories whose most probable value is the right one. What is predicted are draws, means and intervals.
 
     Args:
         bundle: model, objective, optimisation, data and seed.
@@ -172,9 +172,10 @@ class Imputation(ScoreTask):
     def conventions(self) -> dict[str, str]:
         """Return what the metrics mean."""
         hidden = f"{self.hide:.0%} of the observed cells of a test row hidden at random"
+        mean = "mean over rows of a row's own"
         return {
             "nll_hidden": f"nats per row, of the hidden cells given the others; {hidden}",
-            "coverage_hidden": "share of hidden numbers inside the central 90 % of their law given the others",
-            "mse_hidden": "squared distance of their median, in variances of the column",
-            "accuracy_hidden": "share of hidden categories whose most probable value is the right one",
+            "coverage_hidden": f"{mean} share of hidden numbers inside the central 90 % of their law given the others",
+            "mse_hidden": f"{mean} squared distance of hidden numbers from their median, in variances of the column",
+            "accuracy_hidden": f"{mean} share of hidden categories whose most probable value is the right one",
         }
