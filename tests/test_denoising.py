@@ -187,7 +187,7 @@ def test_predict_refuses_to_find_lost_pixels_without_a_joint_score() -> None:
     head = NoisyConditionalScore(MADE((1, 8, 8), 4, (8,)), levels=(1.0, 0.3), hidden=(8,), noise=0.3)
     damage = Damage(corruption="salt_and_pepper")
     restored = RestoredImages(Restoration(head, (1, 8, 8), damage, Infilling(), "sequential"), 0)
-    with pytest.raises(UserError, match=r"must be found: .* needs a joint score or a density"):
+    with pytest.raises(UserError, match=r"lacks a joint score .*: train with head=conditional_score, block_score"):
         restored.accept(Given(["a"], torch.zeros(1, 64), []))
 
 

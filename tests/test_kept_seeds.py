@@ -56,5 +56,8 @@ def test_images_are_judged_by_the_classifier_that_is_kept(tmp_path: Path) -> Non
     ExtractorStore(kept.features).put("digits", one, {})
     ExtractorStore(tmp_path / "figures/figure-cpu/features").put("digits", other, {})
     folder = RunFolder(tmp_path / "figures/figure-cpu/a/1234", "1234")
+    fresh = tmp_path / "fresh"
+    assert FinishedRun(0, folder, config, features=fresh).extractor(None).hash == other.hash, "not trained again"
+    assert ExtractorStore(fresh).newest("digits").hash == other.hash  # type: ignore[union-attr]
     assert FinishedRun(0, folder, config, features=kept.features).extractor(None).hash == one.hash
     assert FinishedRun(0, folder, config).extractor(None).hash == other.hash != one.hash

@@ -109,6 +109,10 @@ def test_numbers_of_rows_do_not_depend_on_the_rows_beside_them() -> None:
         assert torch.equal(several[[0, 2]], again)
         assert len(several.unique(dim=0)) == 4
         assert not torch.equal(like_of(like[:4], of_some(whole, rows, "b", 2)), several)
+    keys = [OfRows(draws), of_some(OfRows(draws), rows, "a"), of_some(OfRows(draws), rows, "b"), OfRows(draws)]
+    by_torch = [torch.rand(8, generator=one) for one in keys]  # as code of one's own may take them
+    assert torch.equal(by_torch[0], by_torch[3])
+    assert len(torch.stack(by_torch).unique(dim=0)) == 3
     plain = torch.Generator()
     assert of_some(plain, torch.arange(2), "a") is plain
 

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from scorewise.heads import CausalModel
+from scorewise.noise import uniform_like
 
 
 class Sech(CausalModel):
@@ -35,7 +36,7 @@ class Sech(CausalModel):
 
     def conditional_sample(self, c_BDF: Tensor, generator: Generator | None) -> Tensor:
         """Return one draw of every dimension from its conditional, shape (B, D)."""
-        u_BD = torch.rand(c_BDF.shape[:-1], generator=generator).clamp(1e-6, 1 - 1e-6).to(c_BDF)
+        u_BD = uniform_like(c_BDF[..., 0], generator).clamp(1e-6, 1 - 1e-6)
         z_BD = 2 / math.pi * torch.log(torch.tan(math.pi / 2 * u_BD))
         return self.mean + self.scale * (c_BDF[..., 0] + torch.exp(c_BDF[..., 1]) * z_BD)
 

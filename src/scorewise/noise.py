@@ -243,16 +243,20 @@ class Draws:
 class OfRows(torch.Generator):
     """Random numbers by row where a generator is asked for: those of a row do not depend on the rows beside it.
 
+    That is what `normal_like`, `uniform_like` and `signs_like` take from it. Whoever hands it to torch itself has
+    numbers that follow from all rows together.
+
     Args:
         draws: of the rows, as many as the first axis of what is drawn.
     """
 
     def __new__(cls, draws: Draws) -> "OfRows":
-        """Return a generator of the CPU, which is not asked itself."""
+        """Return a generator of the CPU."""
         return super().__new__(cls)
 
     def __init__(self, draws: Draws) -> None:
         self.draws, self.asked = draws, 0
+        self.manual_seed(int(_mix(draws.key_B).sum()) % 2**63)
 
     def numbers(self) -> Draws:
         """Return draws of the rows for the next numbers."""

@@ -24,7 +24,8 @@ def refuse_other_scores(first: Config, others: Iterable[tuple[str, Config]]) -> 
 
     Args:
         first: the settled config of one trial.
-        others: those of trials that differ from it in one setting each, beside its name.
+        others: those of trials that differ from it in one setting each, beside its name; settings that change the
+            scores only together are not found.
 
     Raises:
         UserError: the setting, or a model cannot be built.

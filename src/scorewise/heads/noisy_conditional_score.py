@@ -113,8 +113,8 @@ class NoisyConditionalScore(NumericallyNormalised):
         """Return the weighted sum over entries of s_d^2 / 2 + ds_d/dq_d, and the value of each, detached, (M, B, D).
 
         Entries are M queries, each at its level, per context. Of a model of any order one of weight 0, a known one, is
-        not computed: its value is 0. One pass
-        over chunks of rows, as `ConditionalScore.weighted_csm`, with the level as one more number of the context.
+        not computed: its value is 0. One pass over chunks of rows, as `ConditionalScore.weighted_csm`, with the level
+        as one more number of the context.
 
         Raises:
             ValueError: gradients are wanted and the activation has no second derivative.

@@ -24,8 +24,6 @@ from scorewise.run.evaluation import Finished
 from scorewise.store import read_config, refuse_unknown
 from scorewise.tasks.prediction import Given
 
-BATCH = 100
-
 
 def takes_rows(folder: Path, classes: Sequence[type] = ()) -> bool:
     """Return whether the examples of a run are rows of a table, and not images.
@@ -111,10 +109,10 @@ class GivenBatches:
         return cls(given.x_ND, torch.arange(len(given.x_ND)), size)
 
     @classmethod
-    def by_name(cls, given: Given) -> "GivenBatches":
+    def by_name(cls, given: Given, size: int) -> "GivenBatches":
         """Return examples whose noise follows from their names, so that adding others changes nothing."""
         numbers = [zlib.crc32(name.encode(errors="surrogateescape")) for name in given.names]
-        return cls(given.x_ND, torch.tensor(numbers), BATCH)
+        return cls(given.x_ND, torch.tensor(numbers), size)
 
     def __len__(self) -> int:
         return -(-len(self.x_ND) // self.size)

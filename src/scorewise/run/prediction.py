@@ -124,6 +124,6 @@ def _of_images() -> dict[str, Any]:
 def _found(done: Finished, prediction: Prediction, given: Given) -> Tensor:
     """Return what is predicted for all examples, shape (N, ...)."""
     size = int(done.stored["data"]["batch_size"])
-    batches = GivenBatches.by_name(given) if prediction.by_name else GivenBatches.by_place(given, size)
+    batches = (GivenBatches.by_name if prediction.by_name else GivenBatches.by_place)(given, size)
     parts = done.trainer.predict(Predicting(done.parts.model, prediction), cast(Any, batches)) or []
     return torch.cat([torch.as_tensor(part) for part in parts]).cpu()

@@ -12,6 +12,7 @@ from scorewise.data.datamodule import Batch
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
+from scorewise.errors import printable
 from scorewise.files import write
 from scorewise.noise import Draws, OfRows
 from scorewise.objectives.any_order import of_any_order
@@ -70,7 +71,7 @@ class Imputations(Prediction):
         """Return the rows that lack a cell which the model only reads; a warning names the columns."""
         header, lacks_ND = cast(Tabular, self.source).table.header, self._lacks(given.x_ND)
         left_out = [
-            Skipped(f"row {given.names[i]}", f"no {header[d]}, which the model only reads")
+            Skipped(f"row {given.names[i]}", f"no {printable(header[d])}, which the model only reads")
             for i, d in ((i, int(lacks_D.int().argmax())) for i, lacks_D in enumerate(lacks_ND) if lacks_D.any())
         ]
         if left_out:

@@ -14,7 +14,7 @@ from scorewise.files import make_folder, put_bytes, refuse_outside
 from scorewise.noise import Draws
 from scorewise.tasks.prediction import Given, Prediction
 from scorewise.tasks.restoration import Restoration
-from scorewise.tasks.restoring_means import refusal
+from scorewise.tasks.restoring_means import HEADS, refusal
 
 
 def write_image(x_D: Tensor, shape: tuple[int, ...], path: Path) -> None:
@@ -68,10 +68,12 @@ class RestoredImages(Prediction):
         Raises:
             UserError: two of them would go to one file, or there is no way to restore images without a mask.
         """
-        corruption = self.restoration.damage.corruption
-        found = refusal(type(self.restoration.model), corruption, "joint", "blind")
-        if found and not self.restoration.gaussian:
-            raise UserError(f"which pixels of these images are lost must be found: {found}.")
+        head, corruption = type(self.restoration.model), self.restoration.damage.corruption
+        if not self.restoration.gaussian and refusal(head, corruption, "joint", "blind"):
+            raise UserError(
+                f"which pixels of these images are lost must be found, for which {head.__name__} lacks a joint score "
+                f"or a density that can be differentiated: train with head={HEADS}."
+            )
         output_names(given.names)
 
     def of(self, batch: Batch) -> Tensor:
