@@ -456,7 +456,7 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     assert list(rows[0]) == ["name", "outlier_score", "percentile", "p_value", "false_discovery_rate"]
     model = scorewise.load(run)
     x = torch.from_numpy(np.array(Image.open(photos / "b.png"))).float().reshape(1, -1) / 127.5 - 1
-    (batch,) = GivenBatches.by_name(Given(["b.png"], x, []))
+    (batch,) = GivenBatches.by_name(Given(["b.png"], x, []), 1)
     noisy = outliers.Examiner(model, model.noise, 0, 1).noisy(x, batch.index_B, "predict")
     s = model.conditional_score(noisy, model.context(noisy))
     assert float(rows[0]["outlier_score"]) == pytest.approx(abs(float(s.sum())), rel=1e-4)

@@ -278,7 +278,7 @@ def test_a_batch_that_is_given_keeps_names_and_places() -> None:
     by_place = list(GivenBatches.by_place(given, 2))
     assert [batch.index_B.tolist() for batch in by_place] == [[0, 1], [2, 3], [4]]
     assert len(GivenBatches.by_place(given, 2)) == 3
-    (one,) = GivenBatches.by_name(given)
-    (other,) = GivenBatches.by_name(Given(list("edcba"), x_ND.flip(0), []))
+    (one,) = GivenBatches.by_name(given, 5)
+    (other,) = GivenBatches.by_name(Given(list("edcba"), x_ND.flip(0), []), 5)
     assert torch.equal(one.index_B, other.index_B.flip(0))
     assert set(one.epoch_B.tolist()) == {-1}
