@@ -91,6 +91,10 @@ class Fig3b(Figure):
         iterations = {name: f"{firsts[name]['steps']:,}" for name in SAMPLED}
         (wins, ties), (wins_mmd, ties_mmd) = (wins_and_ties(found, OURS, BASELINES[-1]) for found in (swd, mmd))
         behind = sum(mean_and_spread(each[LANGEVIN])[0] > mean_and_spread(each[OURS])[0] for each in swd.values())
+        behind_series = {
+            toy: mean_and_spread(by[OURS])[0] - mean_and_spread(by["cosine MLE"])[0] for toy, by in nll.items()
+        }
+        worst = max(behind_series, key=behind_series.__getitem__)
         ways = [[toy, *(f"{each:.3f}" for each in by.values())] for toy, by in two_ways.items()]
 
         def titled(name: str) -> str:
@@ -109,7 +113,7 @@ class Fig3b(Figure):
             {"smoothing": SMOOTHING, "seeds": len(bench.runs[f"{OURS}/{names[0]}"]), "count": len(names)},
             {
                 "last": [{"wins": len(wins), "more": f", and {len(ties)} more inside the floor" if ties else ""}],
-                "mmd": [{"wins": len(wins_mmd), "ties": len(ties_mmd)}],
+                "mmd": [{"wins": len(wins_mmd), "ties": len(ties_mmd), "worst": worst, "gap": behind_series[worst]}],
                 "iterations": [
                     {"iterations": listed, "noises": bench.firsts[f"{OURS}/{names[0]}"].config["objective"]["draws"]}
                 ],
