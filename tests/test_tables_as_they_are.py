@@ -204,13 +204,13 @@ def test_imputed_intervals_cover(of_gaussian: ScoreDensity) -> None:
 def test_rows_beside_a_row_change_its_draws_and_not_its_interval(of_gaussian: ScoreDensity) -> None:
     row, other = np.array([[0.5, np.nan, -0.5]]), np.array([[np.nan, 0.0, 1.0]])
     alone, equal, beside = (
-        of_gaussian.impute(rows, draws=300) for rows in (row, np.repeat(row, 2, 0), np.concatenate([other, row]))
+        of_gaussian.impute(rows, draws=100) for rows in (row, np.repeat(row, 2, 0), np.concatenate([other, row]))
     )
     for end in ("low", "high"):
         assert getattr(beside, end)[-1, 1] == pytest.approx(getattr(alone, end)[0, 1], abs=1e-9)
     drawn = np.stack(equal.draws)[:, :, 1]
-    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.2, "equal rows have draws of their own"
-    error = drawn.std() / np.sqrt(300)
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.35, "equal rows have draws of their own"
+    error = drawn.std() / np.sqrt(100)
     assert beside.mean[-1, 1] == pytest.approx(alone.mean[0, 1], abs=5 * error)
 
 
