@@ -16,7 +16,7 @@ from statistics import median
 import torch
 from record import ratio_row, write
 from torch import Tensor
-from train_step import step_with, timed
+from train_step import in_turn, step_with
 
 from scorewise.backbones import MADE
 from scorewise.heads import NoisyConditionalScore
@@ -75,14 +75,7 @@ def main() -> None:
     for job, (batch, dims, count) in JOBS.items():
         x_BD = torch.randn(batch, dims, device=device)
         variants = steps(batch, dims, count, device)
-        for step in variants.values():  # the first step compiles and allocates
-            step(x_BD)
-            step(x_BD)
-        taken: dict[str, list[float]] = {name: [] for name in variants}
-        for round_ in range(arguments.rounds):
-            names = list(variants)
-            for name in names if round_ % 2 else reversed(names):
-                taken[name].append(timed(variants[name], x_BD))
+        taken = in_turn(variants, x_BD, arguments.rounds)
         pairs = (("fused", "twice", 0.75), ("compiled", "twice", 0.6), ("fused", "dsm", 2.0))
         for one, other, goal in pairs:
             ratios = [a / b for a, b in zip(taken[one], taken[other], strict=True)]

@@ -75,6 +75,19 @@ def timed(step: Callable[[Tensor], None], x_BD: Tensor) -> float:
     return 1e3 * (now(x_BD.device) - start)
 
 
+def in_turn(variants: dict[str, Callable[[Tensor], None]], x_BD: Tensor, rounds: int) -> dict[str, list[float]]:
+    """Return the milliseconds of a step of every kind, by rounds that take them in turn, there and back."""
+    for step in variants.values():  # the first step compiles and allocates
+        step(x_BD)
+        step(x_BD)
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for round_ in range(rounds):
+        names = list(variants)
+        for name in names if round_ % 2 else reversed(names):
+            taken[name].append(timed(variants[name], x_BD))
+    return taken
+
+
 def main() -> None:
     """Measure, print and write docs/benchmarks/train_step.json."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -87,14 +100,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     x_BD = torch.randn(BATCH, DIMS, device=device)
     variants = steps(device)
-    for step in variants.values():  # the first step compiles and allocates
-        step(x_BD)
-        step(x_BD)
-    taken: dict[str, list[float]] = {name: [] for name in variants}
-    for round_ in range(arguments.rounds):
-        names = list(variants)
-        for name in names if round_ % 2 else reversed(names):
-            taken[name].append(timed(variants[name], x_BD))
+    taken = in_turn(variants, x_BD, arguments.rounds)
 
     def ratios(one: str, other: str) -> list[float]:
         return [a / b for a, b in zip(taken[one], taken[other], strict=True)]
