@@ -16,6 +16,7 @@ from scorewise.config.refusals import one_sentence
 from scorewise.errors import Stopped, UserError, machine_told
 from scorewise.run.allocation import settle_allocation
 from scorewise.run.folder import is_rank_zero
+from scorewise.run.waiting import settle_waiting
 
 failed: list[int] = []
 """Exit statuses of jobs that ended with a sentence; the other jobs of a sweep go on."""
@@ -47,6 +48,7 @@ def ending_well(
     @functools.wraps(task)
     def job(cfg: DictConfig) -> sweeps.Outcome | None:
         settle_allocation()
+        settle_waiting()
         try:
             with nullcontext() if debugging else machine_told():
                 searched.refuse_hidden()
