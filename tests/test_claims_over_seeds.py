@@ -5,7 +5,7 @@ import math
 import pytest
 
 from scorewise.comparison.seeds import mean_of
-from scorewise.figures import fig2, fig3a, fig5_saltpepper, fig5_singlestep, table_wine
+from scorewise.figures import fig2, fig3a, fig5_saltpepper, fig5_singlestep, table2_mnist, table_wine
 from scorewise.figures.outlier_scores import ScoresBySet
 from scorewise.figures.results import Claim
 from scorewise.figures.spread import judged, ratio_of, said, seeds_said
@@ -177,3 +177,29 @@ def test_outlier_scores_of_several_seeds_have_intervals_over_them_and_those_of_o
     assert (both.chosen["AR-CSM"], chosen.facts["statistic"]) == ("minus_h", "minus_h or h")
     assert "bootstrap" in one.seeds
     assert "bootstrap" not in three.seeds
+
+
+def test_table_2_compares_images_of_one_seed_and_means_of_several() -> None:
+    # Less than ELBO's by .5, 1.5, 1 and 1: mean 1, standard deviation sqrt(1 / 6), standard error .2041
+    elbo, csm = [100.0, 90.0, 80.0, 70.0], [99.5, 88.5, 79.0, 69.0]
+    one = {"ELBO": [{"nll": elbo}], "SSM": [{"nll": csm}], "CSM": [{"nll": [nll - 1 for nll in csm]}]}
+    ssm, of_csm, no_worse = table2_mnist.claims(one)
+    assert told(ssm) == (True, "-1.00 (0.20)")
+    assert told(of_csm) == (True, "-2.00 (0.20)")
+    assert told(no_worse) == (True, "-1.00 (0.00)")
+    assert ssm.facts["surely"] == "by more than two standard errors"
+    noisy = {"ELBO": [{"nll": elbo}], "A": [{"nll": [99.0, 91.0, 79.0, 70.5]}]}  # -1, 1, -1, .5
+    assert told(table2_mnist.claims(noisy)[0]) == (False, "-0.12 (0.52)")
+
+    def seeds(*means: float) -> list[dict[str, list[float]]]:
+        return [{"nll": [nll + mean for nll in elbo]} for mean in means]
+
+    # The seeds of ELBO differ by 10 nats, which pairing takes out: less by 1, 2, 3, interval -+ T / sqrt(3).
+    ssm, of_csm, no_worse = table2_mnist.claims(
+        {"ELBO": seeds(0, 10, 20), "SSM": seeds(-1, 8, 17), "CSM": seeds(-4, 6, 16)}
+    )
+    assert told(ssm) == (False, "-2.00 [-4.48, +0.48], within noise")
+    assert told(of_csm) == (True, "-4.00 [-4.00, -4.00]")
+    assert told(no_worse) == (True, "-2.00 [-4.48, +0.48]")
+    worse = table2_mnist.claims({"ELBO": seeds(0, 0, 0), "SSM": seeds(0, 0, 0), "CSM": seeds(1, 1, 1.1)})[-1]
+    assert told(worse) == (False, "+1.03 [+0.89, +1.18]")

@@ -6,13 +6,13 @@ from typing import Any, final
 
 import torch
 from matplotlib.figure import Figure as Canvas
-from torch import Tensor
 
 from scorewise import denoising
 from scorewise.comparison.seeds import mean_of
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.packed_images import packed_rows, unpacked_rows
 from scorewise.figures.restored import image_rows, labelled, psnr_of, quality_of, steps_of
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import apart, judged, said, seeds_said
@@ -62,7 +62,8 @@ class Fig5SaltPepper(Figure):
                 "corrupted": psnr_of(blind, "corrupted"),
             }
             judgements += claims(name, psnr[name])
-            pictures[name] = self._pictures(runs[0])
+            shown = bench.once_of(runs[0], f"{name}-pictures", {"shown": self.shown}, partial(self._pictures, runs[0]))
+            pictures[name] = unpacked_rows(shown)
         data = {"shapes": {name: run.source.shape for name, run in bench.firsts.items()}, "psnr": psnr}
         return Results(tables, judgements, notes={"steps": steps_of(bench)}, data=data, arrays={"pictures": pictures})
 
@@ -71,19 +72,20 @@ class Fig5SaltPepper(Figure):
         words = (*restoring, f"task.images={self.images}", *WAYS[way])
         return bench.once_of(run, f"{name}-{way}-{run.seed}", {"words": words}, partial(run.tested, *words))
 
-    def _pictures(self, run: FinishedRun) -> dict[str, Tensor]:
+    def _pictures(self, run: FinishedRun) -> dict[str, Any]:
         source, model = run.source, run.model
         index_B = torch.arange(self.shown)
         clean_BD = source.examples("test", index_B, -1, run.seed)
         y_BD, hit_BD = denoising.salt_and_pepper(clean_BD, self.share, source.shape, Draws.of(run.seed, -1, index_B))
         found_BD = denoising.impulse_mask(model, y_BD, source.shape, 10, 0.8)
-        return {
+        rows = {
             "corrupted": y_BD,
             "median filter": denoising.median(y_BD, source.shape),
             "mask known": denoising.infill(model, y_BD, ~hit_BD, source.shape, 10),
             "mask blind": denoising.infill(model, y_BD, ~found_BD, source.shape, 10),
             "clean": clean_BD,
         }
+        return packed_rows(rows, source.shape)
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw one row of images of the first seed per method, with its PSNR over seeds, models one below the other."""

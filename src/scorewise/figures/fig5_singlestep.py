@@ -14,6 +14,7 @@ from scorewise.data.source import Source
 from scorewise.figures.bench import Bench
 from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
+from scorewise.figures.packed_images import packed_rows, unpacked_rows
 from scorewise.figures.restored import image_rows, labelled, psnr_of, quality_of, steps_of
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import apart, judged, said, seeds_said
@@ -90,21 +91,32 @@ class Fig5SingleStep(Figure):
             claims(psnr),
             notes={"steps": steps_of(bench)},
             data={"shape": ones[0].source.shape, "psnr": psnr},
-            arrays=self._pictures(ones[0], by_dimension[0]),
+            arrays=self._pictures(bench, ones[0], by_dimension[0]),
         )
 
-    def _pictures(self, one: FinishedRun, per_dimension: FinishedRun) -> dict[str, Tensor]:
-        clean_BD, noisy_BD = self._noisy(one.source, one.seed, self.shown)
-        model = one.model
-        pictures = {
-            "noisy": noisy_BD,
-            "wiener": denoising.wiener(noisy_BD, one.source.shape, self.sigma),
-            "parallel": denoising.parallel(model, noisy_BD, self.sigma),
-            "joint": denoising.joint(model, noisy_BD, self.sigma),
-            "sequential": denoising.sequential(per_dimension.model, noisy_BD, self.sigma),
-            "clean": clean_BD,
-        }
-        return {name: x_BD.clamp(-1, 1) for name, x_BD in pictures.items()}
+    def _pictures(self, bench: Bench, one: FinishedRun, per_dimension: FinishedRun) -> dict[str, Tensor]:
+        about = {"sigma": self.sigma, "shown": self.shown}
+
+        def at_once() -> dict[str, Any]:
+            (clean_BD, noisy_BD), model = self._noisy(one.source, one.seed, self.shown), one.model
+            rows = {
+                "noisy": noisy_BD,
+                "wiener": denoising.wiener(noisy_BD, one.source.shape, self.sigma),
+                "parallel": denoising.parallel(model, noisy_BD, self.sigma),
+                "joint": denoising.joint(model, noisy_BD, self.sigma),
+                "clean": clean_BD,
+            }
+            return packed_rows(rows, one.source.shape)
+
+        def in_order() -> dict[str, Any]:
+            noisy_BD = self._noisy(one.source, one.seed, self.shown)[1]
+            rows = {"sequential": denoising.sequential(per_dimension.model, noisy_BD, self.sigma)}
+            return packed_rows(rows, one.source.shape)
+
+        pictures = unpacked_rows(bench.once_of(one, "pictures", about, at_once))
+        clean_BD = pictures.pop("clean")
+        ordered = unpacked_rows(bench.once_of(per_dimension, "pictures in order", about, in_order))
+        return {**pictures, **ordered, "clean": clean_BD}
 
     def draw(self, data: Mapping[str, Any], text: Text, canvas: Canvas) -> None:
         """Draw one row of images of the first seed per method, with its PSNR over seeds."""

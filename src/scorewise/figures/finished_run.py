@@ -68,6 +68,13 @@ class FinishedRun:
         return load(self.path)
 
     @property
+    def untrained(self) -> Any:
+        """A model of the same config before its first step: for what does not depend on weights."""
+        from scorewise.config import build  # the network library, and some figures train nothing
+
+        return build.build(self.config, self.seed).model
+
+    @property
     def source(self) -> Any:
         """Its data set, of the class that the figure's config asks for."""
         source = choices.build_source(self.config)

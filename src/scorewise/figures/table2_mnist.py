@@ -1,13 +1,14 @@
 """Table 2, MNIST: likelihoods of VAEs by six estimates of the gradient of the encoder's entropy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, final
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from scorewise.errors import UserError
+from scorewise.comparison.seeds import Mean, mean_of
 from scorewise.figures import likelihoods
 from scorewise.figures.bench import Bench
 from scorewise.figures.cost import seconds_per_step
@@ -15,7 +16,7 @@ from scorewise.figures.figure import Figure
 from scorewise.figures.finished_run import FinishedRun
 from scorewise.figures.likelihoods import Likelihoods
 from scorewise.figures.results import Claim, Facts, Results, ResultTable, Text
-from scorewise.figures.spread import Paired, mean_and_spread
+from scorewise.figures.spread import Paired, judged, mean_and_spread, said, seeds_said
 from scorewise.figures.vaes import OBJECTIVES, iteration
 from scorewise.quality import ReferenceImages, eight_bits, metric_values
 
@@ -30,6 +31,7 @@ PAPER: Mapping[str, tuple[float, float]] = {
 """z = 8 and z = 16 of the paper's table 2."""
 BASELINE = "ELBO"
 ByMethod = Mapping[str, Mapping[str, Any]]
+BySeed = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @final
@@ -55,35 +57,38 @@ class Table2Mnist(Figure):
 
     def measure(self, bench: Bench) -> Results:
         """Return every method's likelihood on the same images, paired with ELBO's, and what that rests on."""
-        if several := [name for name, runs in bench.runs.items() if len(runs) > 1]:
-            raise UserError(f"table 2 pairs images of one training each, and {several[0]} has several: use seeds=[0].")
-        found = {
+        first = {
             name: self.likelihoods.measured(bench, name, run, self.images, self.device)
             for name, run in bench.firsts.items()
         }
+        found = {
+            name: [
+                first[name],
+                *(self.likelihoods.values(bench, name, run, self.images, self.device) for run in runs[1:]),
+            ]
+            for name, runs in bench.runs.items()
+        }
         times, (quality, features) = self._times(bench), self._quality(bench)
-        rows = [[*self._row(name, found), *quality[name], times[name] / times[BASELINE]] for name in found]
-        order = sorted(found, key=lambda name: mean_and_spread(found[name]["nll"])[0])
+        rows = [
+            [*_row(name, found), *quality[name], round(times[name] / times[BASELINE], 2), self._published(name)]
+            for name in found
+        ]
+        order = sorted(found, key=lambda name: mean_of(_means(found[name], "nll")).mean)
+        seeds = len(found[BASELINE])
         return Results(
             [
-                ResultTable("nll", [[*row[:-1], round(row[-1], 2), self._published(row[0])] for row in rows]),
-                ResultTable("checks", [self.likelihoods.checks(name, one) for name, one in found.items()]),
+                ResultTable("nll", rows),
+                ResultTable("checks", [self.likelihoods.checks(name, one) for name, one in first.items()]),
             ],
-            _claims(found),
-            {"steps": bench.first.summary["steps"], **features, **self._precision()},
+            [*claims(found), *_of_checks(first)],
+            {"steps": bench.first.summary["steps"], "seeds": seeds_said(seeds), **features, **self._precision()},
             {
                 "order": [{"order": ", ".join(order)}],
-                "sizes": [{"of_kernels": _of_kernels(bench)}],
-                "narrow": _narrow(found),
+                "sizes": [{"of_kernels": _of_kernels(first), "of_seeds": _of_seeds(seeds)}],
+                "narrow": _narrow(first),
             },
-            {"names": list(found), "nll": {name: [one["nll"]] for name, one in found.items()}, "time": times},
+            {"names": list(found), "nll": {name: [one["nll"] for one in found[name]] for name in found}, "time": times},
         )
-
-    def _row(self, name: str, found: ByMethod) -> list[Any]:
-        means = likelihoods.means(found[name])
-        paired = "" if name == BASELINE else str(Paired.of(found[name]["nll"], found[BASELINE]["nll"]))
-        nll, reconstruction, prior = (round(means[each], 2) for each in ("nll", "reconstruction", "prior"))
-        return [name, nll, paired, reconstruction, prior, round(means["iwae"], 2) if "iwae" in means else "-"]
 
     def _precision(self) -> Facts:
         rough = self.likelihoods.rough
@@ -96,7 +101,7 @@ class Table2Mnist(Figure):
         def timed() -> dict[str, float]:
             steps = {}
             for name, run in bench.firsts.items():
-                vae = run.model.to(self.device)
+                vae = run.untrained.to(self.device)
                 objective = run.summary["choices"]["objective"]
                 x_BD = run.source.examples("train", torch.arange(min(128, run.source.count("train"))), 0, 0)
                 made = OBJECTIVES[objective]() if objective in OBJECTIVES else None
@@ -106,7 +111,7 @@ class Table2Mnist(Figure):
         who = [run.summary["identity"] for run in bench.firsts.values()]
         return bench.once("times", {"runs": who, "rounds": self.rounds}, timed)
 
-    def _quality(self, bench: Bench) -> tuple[dict[str, tuple[float, float]], Facts]:
+    def _quality(self, bench: Bench) -> tuple[dict[str, list[str]], Facts]:
         """Return FID and KID by method, and what all of them depend on."""
         source, extractor = bench.first.source, bench.first.extractor(None, self.epochs)
         against = ReferenceImages(extractor, source, "test")
@@ -117,10 +122,11 @@ class Table2Mnist(Figure):
             return metric_values(against.of(eight_bits(x_ND, source.shape), "mean images"))
 
         found = {}
-        for name, run in bench.firsts.items():
-            about = {**settings, "identity": run.summary["identity"]}
-            one = bench.once(f"{name} samples", about, partial(of, run))
-            found[name] = (round(one["fid"], 1), round(one["kid"], 3))
+        for name, runs in bench.runs.items():
+            each = [bench.once_of(run, f"{name}-{run.seed} samples", settings, partial(of, run)) for run in runs]
+            found[name] = [
+                said(mean_of([one[which] for one in each]), spec) for which, spec in (("fid", ".1f"), ("kid", ".3f"))
+            ]
         floor = bench.once("real images", settings, lambda: metric_values(against.floor(self.samples)))
         return found, {"extractor": extractor, "real": floor, "test_images": source.count("test")}
 
@@ -134,8 +140,9 @@ class Table2Mnist(Figure):
         canvas.set_size_inches(10, 4)
         names = data["names"]
         left, right = canvas.add_subplot(1, 2, 1), canvas.add_subplot(1, 2, 2)
-        means = [mean_and_spread(data["nll"][name][0])[0] for name in names]
-        left.plot(range(len(names)), means, "o", label="ours")
+        by_seed = {name: [{"nll": nll} for nll in data["nll"][name]] for name in names}
+        means = [mean_of(_means(by_seed[name], "nll")) for name in names]
+        _draw(left, means, [0.0] * len(means), label="ours")
         published = {i: value for i, name in enumerate(names) if isinstance(value := self._published(name), float)}
         if published:
             left.plot(list(published), list(published.values()), "x", color="grey", label="paper")
@@ -144,38 +151,90 @@ class Table2Mnist(Figure):
         left.set(ylabel="- log p(x), nats per image", title=text.panels["nll"].format(z=self.z))
         left.grid(alpha=0.25)
         others = [name for name in names if name != BASELINE]
-        paired = [Paired.of(data["nll"][name][0], data["nll"][BASELINE][0]) for name in others]
-        right.errorbar(
-            range(len(others)), [one.mean for one in paired], yerr=[2 * one.error for one in paired], fmt="o", capsize=4
-        )
+        paired = [_paired(by_seed[name], by_seed[BASELINE]) for name in others]
+        _draw(right, [mean_of([one.mean for one in each]) for each in paired], [2 * each[0].error for each in paired])
         right.axhline(0, color="grey", lw=1)
         right.set_xticks(range(len(others)), others, fontsize=8, rotation=30, ha="right")
-        right.set(ylabel="nll - nll of ELBO, nats", title=text.panels["paired"])
+        bars = "two standard errors" if len(by_seed[BASELINE]) == 1 else "95 % interval over seeds"
+        right.set(ylabel="nll - nll of ELBO, nats", title=text.panels["paired"].format(bars=bars))
         right.grid(alpha=0.25)
 
 
-def _claims(found: ByMethod) -> list[Claim]:
-    claims = []
+def _draw(axes: Axes, means: Sequence[Mean], errors: Sequence[float], **how: Any) -> None:
+    """Draw means over seeds with their intervals; of one seed with the errors given."""
+    half = [error if mean.n == 1 else mean.high - mean.mean for mean, error in zip(means, errors, strict=True)]
+    axes.errorbar(range(len(means)), [mean.mean for mean in means], yerr=half, fmt="o", capsize=4, **how)
+
+
+def _means(seeds: Sequence[Mapping[str, Any]], which: str) -> list[float]:
+    """Return the mean over images of every seed."""
+    return [mean_and_spread(one[which])[0] for one in seeds]
+
+
+def _paired(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[Paired]:
+    """Return nll less another's, image by image, of every seed."""
+    return [Paired.of(one["nll"], other["nll"]) for one, other in zip(ours, theirs, strict=True)]
+
+
+def _difference(paired: Sequence[Paired]) -> str:
+    """Return it with its interval over seeds; of one seed with its standard error over images."""
+    return str(paired[0]) if len(paired) == 1 else said(mean_of([one.mean for one in paired]), "+.2f")
+
+
+def _row(name: str, found: BySeed) -> list[Any]:
+    ours = found[name]
+    paired = "" if name == BASELINE else _difference(_paired(ours, found[BASELINE]))
+    nll, reconstruction, prior, iwae = (
+        said(mean_of(_means(ours, each)), ".2f") if each in ours[0] else "-"
+        for each in ("nll", "reconstruction", "prior", "iwae")
+    )
+    return [name, nll, paired, reconstruction, prior, iwae]
+
+
+def claims(found: BySeed) -> list[Claim]:
+    """Return what the likelihoods show, image by image; of several seeds, by the interval over them.
+
+    Args:
+        found: of every method and seed `nll`, nats of every image.
+    """
+    judgements = []
     for name in [name for name in found if name != BASELINE]:
-        paired = Paired.of(found[name]["nll"], found[BASELINE]["nll"])
-        claims.append(Claim("better", paired.mean < -2 * paired.error, name=name, paired=str(paired)))
+        paired, surely = _paired(found[name], found[BASELINE]), "by more than two standard errors"
+        if len(paired) == 1:
+            better = paired[0].mean < -2 * paired[0].error
+            judgements.append(Claim("better", better, name=name, surely=surely, measured=str(paired[0])))
+        else:
+            less = mean_of([one.mean for one in paired])
+            judgements.append(judged("better", less, "+.2f", lambda x: x < 0, name=name, surely="over seeds"))
     if "CSM" in found and "SSM" in found:
-        paired = Paired.of(found["CSM"]["nll"], found["SSM"]["nll"])
-        claims.append(Claim("csm", paired.mean < 2 * paired.error, paired=str(paired)))
-    gaps = [likelihoods.gap(one) for one in found.values()]
+        paired = _paired(found["CSM"], found["SSM"])
+        less = mean_of([one.mean for one in paired])
+        low = paired[0].mean - 2 * paired[0].error if len(paired) == 1 else less.low
+        judgements.append(Claim("csm", low < 0, measured=_difference(paired)))
+    return judgements
+
+
+def _of_checks(first: ByMethod) -> list[Claim]:
+    """Return whether annealing is right, and encoders are wide enough."""
+    gaps = [likelihoods.gap(one) for one in first.values()]
     bracketed = all(-3 * gap.error - 0.05 <= gap.mean <= 1 for gap in gaps)
-    widths = {name: likelihoods.width(one) for name, one in found.items()}
+    widths = {name: likelihoods.width(one) for name, one in first.items()}
     shown = ", ".join(f"{name} {one:.2g}" for name, one in widths.items())
     return [
-        *claims,
         Claim("bracketed", bracketed, gap=max(gap.mean for gap in gaps)),
         Claim("wide", all(0.5 <= one <= 2 for one in widths.values()), widths=shown),
     ]
 
 
-def _of_kernels(bench: Bench) -> str:
-    particles = {run.model.particles for run in bench.firsts.values()} - {1}
+def _of_kernels(first: ByMethod) -> str:
+    particles = {one["particles"] for one in first.values()} - {1}
     return f"Stein and Spectral have {max(particles)} particles (published: 100). " if particles else ""
+
+
+def _of_seeds(seeds: int) -> str:
+    if seeds == 1:
+        return "One training each: standard errors are over images, and say nothing of another seed."
+    return "What the likelihoods rest on is of the first seed."
 
 
 def _narrow(found: ByMethod) -> list[Facts]:
