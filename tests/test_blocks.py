@@ -82,6 +82,16 @@ BACKBONES: dict[str, Any] = {
         for patch in ((1, 1), (2, 2), (5, 4), (3, 4), (2, 3))
     },
     **{
+        f"neighbours-{order}-{patch}": lambda order=order, patch=patch, reach=reach: (
+            PatchTransformer(IMAGE, 3, patch, 8, 2, 1, ordering=order, neighbours=reach),
+            None,
+        )
+        for order, patch, reach in (
+            *(("raster", (2, 2), 1), ("spiral", (1, 1), 1), ("random", (2, 3), 2)),
+            *(("reverse", (1, 2), 3), ("raster", (5, 4), 1)),
+        )
+    },
+    **{
         f"made-{order}-{block}": lambda order=order, block=block: (MADE(IMAGE, 3, (60,), "tanh", order), block)
         for order in ("raster", "pixels", "random")
         for block in (1, 2, 8, 40, [3, 1, 30, 6])
@@ -130,6 +140,35 @@ def test_parameters_do_not_grow_with_the_number_of_patches_but_for_their_places(
         return sum(p.numel() for name, p in backbone.named_parameters() if name != "of_patch")
 
     assert count((1, 4, 4)) == count((1, 8, 8))
+
+
+@pytest.mark.parametrize("order", ["raster", "reverse", "random", "spiral"])
+@pytest.mark.parametrize(("shape", "patch", "reach"), [((2, 7, 6), (2, 2), 1), ((1, 6, 6), (1, 2), 2), ((7,), (2,), 2)])
+def test_neighbours_are_the_patches_around_that_come_before(order: str, shape: Any, patch: Any, reach: int) -> None:
+    """With nothing but what they say, features change with the patches within reach before them and with no other."""
+    if order == "spiral" and len(shape) == 1:
+        return
+    backbone = PatchTransformer(shape, 3, patch, 8, 2, 1, ordering=order, neighbours=reach)
+    for part in (backbone.of_value, backbone.blocks[0].attention.output, backbone.blocks[0].perceptron[-1]):
+        nn.init.zeros_(part.weight)
+    x = torch.randn(math.prod(shape))
+    seen = torch.autograd.functional.jacobian(lambda x: backbone.block_features(x[None])[0], x).abs().amax(1)
+    corner = [
+        [min(index) for index in zip(*(_place(dim, shape) for dim in block), strict=True)]
+        for block in backbone.ordering.blocks
+    ]
+    for k, here in enumerate(corner):
+        for j, there in enumerate(corner):
+            gaps = [abs(a - b) / size for a, b, size in zip(here, there, patch, strict=True)]
+            near = j < k and max(gaps) <= reach
+            assert (seen[k, list(backbone.ordering.blocks[j])] > 0).all() == near, (k, j)
+
+
+def _place(dim: int, shape: Any) -> list[int]:
+    """Return the row and the column of an entry, of a vector its index."""
+    sides = shape[-2:]
+    pixel = dim % math.prod(sides)
+    return [pixel // sides[1], pixel % sides[1]] if len(sides) == 2 else [pixel]
 
 
 # Blocks of one dimension are the one-dimensional classes.

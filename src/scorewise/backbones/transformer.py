@@ -117,14 +117,12 @@ class Positions(Protocol):
 
     width: int
     sequence: Tensor
-    begin: nn.Parameter
-    of_value: Any
     blocks: Any
     norm: Any
     output: Any
 
-    def where(self, positions: Tensor) -> Tensor:
-        """Return the vectors that say where these are, shape (P, size)."""
+    def entry(self, known_BPb: Tensor, position: int) -> Tensor:
+        """Return what enters the blocks at one position, given the values of those before it, shape (B, 1, size)."""
 
 
 class Transformer(nn.Module):
@@ -189,6 +187,12 @@ class Transformer(nn.Module):
         where_PF: Tensor = self.of_pixel[dims % pixels] + self.of_channel[dims // pixels]
         return where_PF
 
+    def entry(self, known_BPb: Tensor, position: int) -> Tensor:
+        """Return what enters the blocks at one position, given the values of those before it, shape (B, 1, size)."""
+        before_B1F = self.of_value(known_BPb[:, -1:]) if position else self.begin.expand(len(known_BPb), 1, -1)
+        h_B1F: Tensor = before_B1F + self.where(self.sequence[position, None])
+        return h_B1F
+
     def causal_features(self, u_BD: Tensor) -> Tensor:
         """Return features of every dimension from those before it in the order, shape (B, D, width)."""
         before_BPF = self.of_value(u_BD[:, self.sequence[:-1], None])
@@ -227,23 +231,28 @@ class TransformerStream:
     def __init__(self, backbone: Positions) -> None:
         self.backbone, self.passes, self.position = backbone, 0, 0
         self.cache = Cache(0)
+        self.known_BPb = torch.empty(0, 0, 0)
 
     def start(self, n: int) -> Tensor:
         """Return the features of the first position for n examples, shape (n, 1, width)."""
         self.passes = self.position = 0
         self.cache = Cache(len(self.backbone.sequence))
-        return self._features(self.backbone.begin.expand(n, 1, -1))
+        return self._features(torch.empty(n, 0, 0))
 
     def push(self, x_block: Tensor) -> Tensor:
         """Return the features of the next position, given the values (n, 1), or (n, b), of the current one."""
+        positions = len(self.backbone.sequence)
+        if self.position == 0:
+            self.known_BPb = x_block.new_empty(len(x_block), positions, x_block.shape[-1])
+        self.known_BPb[:, self.position] = x_block
         self.position += 1
-        if self.position == len(self.backbone.sequence):
+        if self.position == positions:
             return x_block.new_empty(len(x_block), 0, self.backbone.width)
-        return self._features(self.backbone.of_value(x_block[:, None]))
+        return self._features(self.known_BPb[:, : self.position])
 
-    def _features(self, h_B1F: Tensor) -> Tensor:
+    def _features(self, known_BPb: Tensor) -> Tensor:
         backbone = self.backbone
-        h_B1F = h_B1F + backbone.where(backbone.sequence[self.position, None])
+        h_B1F = backbone.entry(known_BPb, self.position)
         for block in cast(Iterable[Block], backbone.blocks):
             h_B1F = block.step(h_B1F, self.cache, self.position)
         self.passes += 1
