@@ -43,6 +43,20 @@ def explanation() -> Explanation:
     return Explanation(NAMES, COLUMNS, score, p, CellFindings.of(rows, x), {2: ["red", "<i>green</i>", "blue"]}, p)
 
 
+def test_numbers_have_the_digits_that_their_interval_needs(tmp_path: Path) -> None:
+    """Metres of a map: a column whose spread is half a unit, four million units from zero."""
+    rows = GaussianRows(torch.zeros(2), torch.eye(2))
+    cells = CellFindings.of(rows, torch.tensor([[0.5, 3.0], [-1.0, 0.0]]).double())
+    cells = cells.in_units(torch.tensor([4523456.0, 0.0]).double(), torch.tensor([0.5, 1.0]).double())
+    found = Explanation(["one", "two"], ["easting", "depth"], torch.zeros(2), torch.ones(2), cells)
+    found.write_cells(tmp_path / "cells.csv")
+    first, second, third, _ = csv.DictReader((tmp_path / "cells.csv").open())
+    assert [first["found"], third["found"], second["found"]] == ["4523456.25", "4523455.5", "3"]
+    assert float(first["high"]) == pytest.approx(4523456 + 0.5 * 1.6448536, abs=1e-5)
+    assert float(first["low"]) < float(first["found"]) < float(first["high"])
+    assert (found.shown(4523456.25, 0), found.shown(3.0, 1), found.shown(0.0, 0)) == ("4523456.25", "3", "0")
+
+
 def test_the_tables(explanation: Explanation, tmp_path: Path) -> None:
     explanation.write_rows(tmp_path / "outliers.csv")
     explanation.write_cells(tmp_path / "cells.csv")

@@ -239,11 +239,12 @@ def test_a_table_is_trained_tested_drawn_from_and_completed(command: Command, ta
     assert min(float(row["rain"]) for row in drawn) >= 0
 
     new = table.parent / "new.csv"
-    rows = [",".join(HEADER), "30,,south,2,0,yes,1", "45,2e4,west,,,no,", ",,,1,,,", ",,,,,,"]
+    odd = "30.25,123456.789012,south,2,0,yes,"  # an age that is not whole, more digits than single precision has
+    rows = [",".join(HEADER), "30,,south,2,0,yes,1", "45,2e4,west,,,no,", ",,,1,,,", odd, ",,,,,,"]
     new.write_text("\n".join(rows) + "\n")
     assert command(f"run={done.run}", f"input={new}", name="predict").status == 0
     densities = lines_of(done.run / "predictions" / "densities.csv")
-    assert [row["row"] for row in densities] == ["1", "2", "3"], "a row without any cell is left out"
+    assert [row["row"] for row in densities] == ["1", "2", "3", "4"], "a row without any cell is left out"
     assert all(math.isfinite(float(row["log_density"])) for row in densities)
     assert float(densities[1]["log_density"]) < float(densities[0]["log_density"]) - 10, "a region never seen"
     assert -5 < float(densities[2]["log_density"]) < 0, "the probability of one count"
@@ -268,7 +269,10 @@ def test_a_table_is_trained_tested_drawn_from_and_completed(command: Command, ta
         "age": "30",
         "region": "south",
     }
-    assert float(completed[0]["income"]) == pytest.approx(float(income["draw_1"]), rel=1e-6)
+    assert completed[0]["income"] == income["draw_1"]
+    assert (completed[3]["age"], completed[3]["income"]) == ("30.25", "123456.789012"), "as it was given"
+    assert completed[3]["member"] in "01"
+    assert completed[1]["income"] == "20000"
 
     tested = command(f"run={done.run}", "task=impute", name="eval")
     assert tested.status == 0, tested.err

@@ -163,6 +163,11 @@ def plain(value: float, digits: int) -> str:
     return f"{value:.{max(digits, whole)}g}"
 
 
+def shortest(value: float) -> float | int:
+    """Return a number that is written in no more digits than it takes: 3 and not 3.0."""
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+
+
 def _cell(value: Any, digits: int | None) -> Any:
     if isinstance(value, float) and digits is not None:
         return plain(value, digits)

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from scorewise.errors import printable
-from scorewise.files import plain, write
+from scorewise.files import plain, shortest, write
 from scorewise.outliers.cells import CellFindings
 from scorewise.outliers.conformal import false_discovery_rates
 
@@ -17,6 +18,8 @@ DIGITS = 6
 """Of numbers in the tables, at least."""
 SHOWN = 4
 """Of numbers on the page, at least."""
+MOST = 15
+"""That a float has."""
 MISSING = "missing"
 """How a missing cell is shown."""
 
@@ -88,7 +91,25 @@ class Explanation:
         if math.isnan(value):
             return MISSING
         labels = self.labels.get(column)
-        return plain(value, SHOWN) if labels is None else labels[min(max(round(value), 0), len(labels) - 1)]
+        if labels is None:
+            return plain(value, self._digits(value, column, SHOWN))
+        return labels[min(max(round(value), 0), len(labels) - 1)]
+
+    @cached_property
+    def _widths(self) -> list[float]:
+        """The width of the narrowest interval of every column; infinite where there is none."""
+        width_BD = (self.cells.high_BD - self.cells.low_BD).double()
+        width_BD = width_BD.masked_fill(~((width_BD > 0) & width_BD.isfinite()), math.inf)
+        widths: list[float] = width_BD.amin(0).tolist()
+        return widths
+
+    def _digits(self, value: float, column: int, least: int) -> int:
+        """Return how many digits a number of a column needs, so that so many of its narrowest interval are seen."""
+        width = self._widths[column]
+        if not value or not math.isfinite(value) or not math.isfinite(width):
+            return least
+        before = math.floor(math.log10(abs(value))) - math.floor(math.log10(width))
+        return min(least + max(before, 0), MOST)
 
     def write_rows(self, path: Path) -> None:
         """Write name, score, p-value and false discovery rate (empty where not known) of every row, in their order."""
@@ -105,13 +126,19 @@ class Explanation:
             for row, name in enumerate(self.rows)
             for d, column in enumerate(self.columns)
         )
-        write(path, header, lines, digits=DIGITS)
+        write(path, header, lines)
 
     def _line(self, row: int, column: int) -> list[str | float]:
         """Return the entries of a cell: labels for categories, nothing for what a missing cell does not have."""
         cells = self.cells
         values = [float(x_BD[row, column]) for x_BD in (cells.found_BD, cells.expected_BD, cells.low_BD, cells.high_BD)]
         numbers = [float(x_BD[row, column]) for x_BD in (cells.p_BD, cells.share_BD)]
-        of_column = [self.shown(value, column) if column in self.labels else value for value in values]
-        given = zip([*values, *numbers], [*of_column, *numbers], strict=True)
+        of_column = [
+            self.shown(value, column)
+            if column in self.labels
+            else shortest(float(plain(value, self._digits(value, column, DIGITS))))
+            for value in values
+        ]
+        of_cell = [float(plain(number, DIGITS)) for number in numbers]
+        given = zip([*values, *numbers], [*of_column, *of_cell], strict=True)
         return ["" if math.isnan(value) else text for value, text in given]

@@ -88,7 +88,7 @@ def rows_of_table(done: Finished, config: dict[str, Any]) -> Given:
     ids = [(table.ids[i],) if table.id_column is not None else () for i in places]
     id_column = () if table.id_column is None else (table.id_column or "index",)
     names = [str(number) for number in table.number_N[fine_N].tolist()]
-    return Given(names, x_ND[fine_N], left_out, id_column, ids)
+    return Given(names, x_ND[fine_N], left_out, id_column, ids, table.raw_ND[fine_N])
 
 
 class GivenBatches:

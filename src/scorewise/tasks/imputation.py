@@ -13,23 +13,21 @@ from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import Source
 from scorewise.data.tabular.source import Tabular
 from scorewise.errors import printable
-from scorewise.files import write
+from scorewise.files import shortest, write
 from scorewise.noise import Draws, OfRows
 from scorewise.objectives.any_order import of_any_order
 from scorewise.ranges import Between, Count, within_ranges
 from scorewise.tasks.measures import INTERVAL
-from scorewise.tasks.prediction import DIGITS, Given, Prediction
+from scorewise.tasks.prediction import Given, Prediction
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
-
-SINGLE = 7
-"""Digits that a cell has which went through single precision."""
 
 
 class Imputations(Prediction):
     """Every missing cell of a user's rows: draws given the observed ones, their mean, and a 90 % interval.
 
-    `imputed.csv` has a line per missing cell; `completed.csv` the rows with the first of the draws. Of categories there
-    are draws alone. What is drawn for a row follows from its number in the file and the seed.
+    `imputed.csv` has a line per missing cell; `completed.csv` the rows with the first of the draws, what was observed
+    as it was given. Of categories there are draws alone. What is drawn for a row follows from its number in the file
+    and the seed.
 
     Args:
         model: of the rows.
@@ -90,16 +88,19 @@ class Imputations(Prediction):
         lines = []
         for i, d in given.x_ND[:, : table.single].isnan().nonzero().tolist():
             ordered = words[d] is None
-            ends = (float(mean_ND[i, d]), low[i][d], high[i][d]) if ordered else ("", "", "")
+            ends = (table.to_scale(d, float(mean_ND[i, d])), low[i][d], high[i][d]) if ordered else ("", "", "")
             lines.append(
                 (int(given.names[i]), *given.identities()[i], table.header[d], *ends, *(rows[i][d] for rows in drawn))
             )
         first, *taken = ("row", "column", "mean", "low", "high", *(f"draw_{k}" for k in range(1, self.draws + 1)))
-        write(folder / self.file, (first, *given.header([first, *taken]), *taken), lines, digits=DIGITS)
+        write(folder / self.file, (first, *given.header([first, *taken]), *taken), lines)
+        if given.raw_ND is not None:
+            for i, d in (~given.raw_ND[:, : len(table.numeric)].isnan()).nonzero().tolist():
+                drawn[0][i][d] = shortest(float(given.raw_ND[i, d]))
         named = zip(given.names, given.identities(), drawn[0], strict=True)
         rows = [(int(name), *identity, *cells) for name, identity, cells in named]
         header = ("row", *given.header(("row", *table.header)), *table.header)
-        write(folder / "completed.csv", header, rows, digits=SINGLE)
+        write(folder / "completed.csv", header, rows)
 
 
 @final

@@ -86,8 +86,7 @@ class OutlierScores(Prediction):
         header = (first, *given.header([first, *taken]), *taken)
         write(folder / self.file, header, sorted(lines) if images else lines, digits=DIGITS)
         if not images:
-            rows = [given.called()[i] for i in places]
-            self.cells.write(rows, given.x_ND[places], score_B, self._p(score_B), folder)
+            self.cells.write(given.some(places), score_B, self._p(score_B), folder)
 
     def _p(self, score_B: Tensor) -> Tensor | None:
         p = [one for one in self.p_values(score_B)[0] if isinstance(one, float)]

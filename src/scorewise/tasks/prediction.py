@@ -23,6 +23,7 @@ class Given(NamedTuple):
         left_out: what cannot be used, with the reason.
         id_column: the name of the column that names rows, or nothing.
         ids: what that says, for every row, or nothing.
+        raw_ND: the rows as they were given, float64, in the columns' own units; None of images.
     """
 
     names: Sequence[str]
@@ -30,6 +31,7 @@ class Given(NamedTuple):
     left_out: Sequence[Skipped]
     id_column: tuple[str, ...] = ()
     ids: Sequence[tuple[str, ...]] = ()
+    raw_ND: Tensor | None = None
 
     def header(self, taken: Sequence[str]) -> tuple[str, ...]:
         """Return the column that names rows, or nothing; by another name where a table has one of that name."""
@@ -42,7 +44,9 @@ class Given(NamedTuple):
     def some(self, places: Sequence[int]) -> "Given":
         """Return these of the examples."""
         ids = [self.ids[place] for place in places] if self.ids else ()
-        return self._replace(names=[self.names[place] for place in places], x_ND=self.x_ND[list(places)], ids=ids)
+        raw_ND = None if self.raw_ND is None else self.raw_ND[list(places)]
+        names = [self.names[place] for place in places]
+        return self._replace(names=names, x_ND=self.x_ND[list(places)], ids=ids, raw_ND=raw_ND)
 
     def called(self) -> list[str]:
         """Return what every example is called: by that column, else as `names` has it."""

@@ -122,10 +122,12 @@ class Columns:
     def _rounded(self, d: int, number: float) -> float | str:
         words = [None] * len(self.numeric) + list(self.codes.values())
         cell = None if self.mixed is None else self.mixed.cell(d, number, self.scale[d], words[d])
-        if cell is not None:
-            return cell
-        scale = self.scale[d]
-        return round(number, DIGITS - math.floor(math.log10(scale))) if 0 < scale < math.inf else number
+        return self.to_scale(d, number) if cell is None else cell
+
+    def to_scale(self, d: int, number: float) -> float:
+        """Return a number of column d in its own units, in as many digits as its scale says; NaN and others as is."""
+        fine = math.isfinite(number) and 0 < self.scale[d] < math.inf
+        return round(number, DIGITS - math.floor(math.log10(self.scale[d]))) if fine else number
 
     def matches(self, other: "Columns") -> bool:
         """Return whether two tables have the same columns in the same scale, but for the last digits of sums."""
