@@ -76,14 +76,20 @@ def test_held_out_nats_of_an_example_do_not_depend_on_its_batch() -> None:
 
     def nll(*sizes: int) -> Tensor:
         of = FlowLikelihood(cast(Any, model), JointFlow(4, 2), source, LOW, 6)
-        keys = zip(x.split(sizes), draws.key_B.split(sizes), strict=True)
-        return torch.cat([of.of(part, Draws(key), 1)["nll"] for part, key in keys])
+        parts = zip(*(each.split(sizes) for each in (x, draws.key_B, torch.arange(6))), strict=True)
+        return torch.cat([of.of(part, Draws(key), index)["nll"] for part, key, index in parts])
 
     torch.testing.assert_close(nll(4, 2), nll(6))
     torch.testing.assert_close(nll(1, 5), nll(6))
-    assert FlowLikelihood(cast(Any, model), JointFlow(4, 2), source, LOW, 3).of(x, draws, 1)["nll"].tolist() == (
-        pytest.approx(nll(6)[:3].tolist())
+    first = FlowLikelihood(cast(Any, model), JointFlow(4, 2), source, LOW, 3)
+    assert first.of(x, draws, torch.arange(6))["nll"].tolist() == pytest.approx(nll(6)[:3].tolist())
+    # Two processes, each with every second example: together the first three, by their places.
+    even, odd = (
+        first.of(x[start::2], Draws(draws.key_B[start::2]), torch.arange(start, 6, 2))["nll"].tolist()
+        for start in (0, 1)
     )
+    assert [even[0], odd[0], even[1]] == pytest.approx(nll(6)[:3].tolist())
+    assert (len(even), len(odd)) == (2, 1)
 
 
 @pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])

@@ -64,6 +64,20 @@ def test_a_mean_is_of_those_with_a_number_and_the_others_are_known(
     assert without_number([-1], 3, "test example", []) == "1 of 3 test examples"
 
 
+def test_numbers_are_in_the_order_of_their_places_whoever_collected_them() -> None:
+    """Processes collect every second example each; a bootstrap draws by position."""
+    number, pairs = (HeldOutNumber(torch.device("cpu")) for _ in range(2))
+    for places in ([0, 2, 4], [1, 3]):
+        number.add(torch.tensor([10.0 * place if place != 3 else NAN for place in places]), torch.tensor(places))
+        pairs.add(torch.tensor([[place, -place] for place in places]).float(), torch.tensor(places))
+    assert number.values().nan_to_num(30.0).tolist() == [0.0, 10.0, 20.0, 30.0, 40.0]
+    assert number.missing() == [3]
+    assert pairs.values()[:, 1].tolist() == [0.0, -1.0, -2.0, -3.0, -4.0]
+    nowhere = HeldOutNumber(torch.device("cpu"))
+    nowhere.add(torch.tensor([3.0, 1.0, 2.0]), None)
+    assert nowhere.values().tolist() == [3.0, 1.0, 2.0]
+
+
 def test_only_finite_metrics_are_reported() -> None:
     with pytest.warns(UserWarning, match="no finite number: b, c, d"):
         assert finite_metrics({"a": 1.0, "b": INF, "c": NAN, "d": -INF}) == {"a": 1.0}

@@ -290,6 +290,17 @@ def test_no_memory_elsewhere(command: Command, monkeypatch: Patch) -> None:
     one_sentence(command("run=one", "n=100000000000000", name="sample"), "not enough memory", "fewer examples")
 
 
+def test_a_process_of_several_that_has_ended_is_one_sentence(command: Command, monkeypatch: Patch) -> None:
+    said = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection reset by peer [127.0.0.1]:3"
+    with monkeypatch.context() as patch:
+        stopping_at(3, RuntimeError(said), patch)
+        ended = command(*SMALL)
+    one_sentence(
+        ended, "another process of this run has ended: the last good checkpoint is", "the same command goes on"
+    )
+    assert command(*SMALL).status == 0
+
+
 @pytest.mark.parametrize("kind", NO_MEMORY)
 def test_no_memory_in_a_test_keeps_what_was_trained(command: Command, monkeypatch: Patch, kind: str) -> None:
     with monkeypatch.context() as patch:

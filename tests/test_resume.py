@@ -1,5 +1,6 @@
 """Stopping, killing and resuming: the same weights to the bit, the same table."""
 
+import itertools
 import json
 import os
 import re
@@ -443,6 +444,32 @@ def test_stopping_while_testing_says_so(command: Command, monkeypatch: pytest.Mo
         assert f"Stopped by {number.name}" in stopped.err
         assert "Traceback" not in stopped.err
     assert command(*CLOSED, "hydra.run.dir=here").status == 0
+
+
+def test_stopping_what_is_made_of_a_run_says_so(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scorewise.heads.model import Model
+    from scorewise.tasks.log_densities import LogDensities
+
+    assert command(*CLOSED, "data=gaussian", "hydra.run.dir=here").status == 0
+    Path("rows.csv").write_text(",".join(["0.1"] * 10) + "\n")
+
+    def stopped_by(number: int) -> torch.Tensor:
+        os.kill(os.getpid(), number)
+        return torch.zeros(1)
+
+    for number, (command_, kind, method) in itertools.product(
+        (signal.SIGTERM, signal.SIGINT), (("predict", LogDensities, "of"), ("sample", Model, "sample"))
+    ):
+        words = ["run=here", "output=made", *(["input=rows.csv"] if command_ == "predict" else [])]
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, method, lambda *_, n=number, **__: stopped_by(n))
+            stopped = command(*words, name=command_)
+        assert stopped.status == 128 + number
+        sentence = f"Stopped by {number.name}: nothing was written, and the same command starts again."
+        assert stopped.err.strip().endswith(sentence)
+        assert not Path("made").exists()
+        assert command(*words, name=command_).status == 0
+        shutil.rmtree("made")
 
 
 def test_a_run_folder_is_written_by_one_process_at_a_time(command: Command) -> None:

@@ -73,7 +73,8 @@ class _Later(ModuleType):
 
 
 def _show_warning(message: object, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    if is_rank_zero():
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def train(cfg: DictConfig) -> Path:
@@ -127,7 +128,8 @@ def evaluate(cfg: DictConfig) -> None:
     from scorewise.tracking import console
 
     metrics, conventions, picture = evaluation.evaluate(of_one_run(cfg))
-    console.show_results(metrics, conventions)
+    if is_rank_zero():
+        console.show_results(metrics, conventions)
     if picture:
         console.show_paths({"picture": picture})
 
@@ -139,7 +141,8 @@ def predict(cfg: DictConfig) -> None:
     from scorewise.tracking import console
 
     made = prediction.predict(of_one_run(cfg))
-    console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
+    if is_rank_zero():
+        console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
 
 
 def sample(cfg: DictConfig) -> None:
@@ -211,11 +214,11 @@ def compare(arguments: list[str]) -> int:
     try:
         with machine_told():
             made = comparison.compare_folders(arguments)
+            comparison.show(made.compared, console.console)
+            console.show_paths(made.files)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    comparison.show(made.compared, console.console)
-    console.show_paths(made.files)
     return 0 if made.compared.records else 1
 
 

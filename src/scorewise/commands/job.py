@@ -61,7 +61,7 @@ def ending_well(
             failed.append(error.exit_code)
             return _noted(sentence=str(error))
         except KeyboardInterrupt:
-            print("Stopped before training: nothing is lost.", file=sys.stderr)
+            print("Stopped: nothing is lost, and the same command starts again.", file=sys.stderr)
             if sweeping():
                 raise SweepStopped(130) from None
             failed.append(130)

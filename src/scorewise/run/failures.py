@@ -1,5 +1,6 @@
 """What ends a training before it is done, as sentences that say what is kept."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 from scorewise.errors import UserError, first_line, lacks_memory
 from scorewise.tasks.task import NotFinite
 
+GONE = re.compile(r"(gloo|nccl).*connection (reset|closed) by peer", re.IGNORECASE | re.DOTALL)
+"""What torch says in one process of several when another one is no longer there."""
+
 
 @contextmanager
 def told(last: Path, batch_size: int) -> Iterator[None]:
-    """Turn a loss that is no number, and a step that memory does not hold, into a sentence.
+    """Turn a loss that is no number, a step that memory does not hold, and a process that has ended into a sentence.
 
     Args:
         last: the checkpoint from which the run would go on.
@@ -24,6 +28,10 @@ def told(last: Path, batch_size: int) -> Iterator[None]:
     except NotFinite as error:
         raise UserError(f"{error}: {_kept(last)}; try a smaller optim.lr, or more data.smoothing.") from error
     except (MemoryError, RuntimeError) as error:
+        if GONE.search(str(error)):
+            raise UserError(
+                f"another process of this run has ended: {_kept(last)}; the same command goes on."
+            ) from error
         if not lacks_memory(error):
             raise
         raise UserError(

@@ -20,6 +20,7 @@ from scorewise.run.code_version import code_version
 from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import GivenBatches, images_of_folder, rows_of_table, takes_rows
 from scorewise.run.precision import restoring_precision
+from scorewise.run.stopping import stoppable
 from scorewise.store import local_folder
 from scorewise.tasks.prediction import Given, Prediction
 
@@ -99,10 +100,12 @@ def predict(config: dict[str, Any]) -> Predicted:
     prediction.accept(given)
     if prediction.keeps:
         _keep(prediction, done, config)
-    found = _found(done, prediction, given)
+    with stoppable("nothing was written, and the same command starts again"):
+        found = _found(done, prediction, given)
     unusable = prediction.unusable(given, found)
     if done.trainer.is_global_zero:
-        prediction.write(given, found, target)
+        with stoppable("every file that is there is whole, and the same command starts again"):
+            prediction.write(given, found, target)
     left_out = len(given.left_out) + len(unusable)
     return Predicted(target / prediction.file, len(given.names) - len(unusable), left_out, prediction.what)
 

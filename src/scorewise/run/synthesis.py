@@ -15,6 +15,7 @@ from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
 from scorewise.files import make_folder, put_bytes, refuse_outside, refuse_unwritable, write
 from scorewise.heads.trained import Trained
+from scorewise.run.stopping import stoppable
 from scorewise.sampling.denoise import tweedie
 from scorewise.store import load, local_folder
 
@@ -44,9 +45,10 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
             "this model only reads some columns and draws the others given them: predict with task=impute, of a table "
             "in which the others are blank."
         )
-    x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"])).flatten(1)
-    if config["denoise"]:
-        x_ND = _denoised(model, x_ND)
+    with stoppable("nothing was written, and the same command starts again"):
+        x_ND = model.sample(config["n"], torch.Generator().manual_seed(config["seed"])).flatten(1)
+        if config["denoise"]:
+            x_ND = _denoised(model, x_ND)
     make_folder(target)
     if len(model.shape) == 3:
         return _images(x_ND, model.shape, target)

@@ -38,6 +38,7 @@ def quieten() -> None:
         ".*lr_scheduler.step\\(\\).*before.*optimizer.step.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*WeightAveraging callback.*",
+        ".*sync_dist=True.*",  # held-out numbers are those of all processes already
         ".*could not find the monitored key.*",  # a run that ends before its first validation keeps its last weights
     ):
         warnings.filterwarnings("ignore", message=message)

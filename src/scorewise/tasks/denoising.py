@@ -83,7 +83,6 @@ class Denoising(ScoreTask):
             raise ValueError(f"examples of shape {list(shape)} are no images of at least 7 x 7 pixels")
         self.images, self.shown = images, shown
         self.restoration = Restoration(bundle.model, shape, damage, infilling, mode)
-        self._restored = 0
         self._panels: dict[str, Tensor] = {}
 
     @classmethod
@@ -106,15 +105,14 @@ class Denoising(ScoreTask):
     def on_test_start(self) -> None:
         """Forget an earlier test."""
         super().on_test_start()
-        self._restored, self._panels = 0, {}
+        self._panels = {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Corrupt and restore the images of a batch, up to the number that is wanted in all."""
-        left = max(1, self.images // self.trainer.world_size) - self._restored
-        clean_BD, index_B, epoch_B = (part[: max(0, left)] for part in batch)
-        if not len(clean_BD):
+        wanted = int((batch.index_B < self.images).sum())  # by places, so that several processes restore the same ones
+        clean_BD, index_B, epoch_B = (part[:wanted] for part in batch)
+        if not wanted:
             return
-        self._restored += len(clean_BD)
         observed = self.restoration.observe(clean_BD, Draws.of(self.seed, epoch_B, index_B))
         for name, share_B in observed.shares.items():
             self.collect(name, share_B, index_B)

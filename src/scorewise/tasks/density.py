@@ -91,8 +91,6 @@ class DensityEstimation(ScoreTask):
         super().on_test_start()
         if self.quadrature is not None:
             self.quadrature.forget()
-        if self.flow is not None:
-            self.flow.done = 0
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect every number that the model and the data allow."""
@@ -110,9 +108,9 @@ class DensityEstimation(ScoreTask):
         if self.fisher is not None:
             found["fisher_error_clean"] = self.fisher.against(self.fisher.clean, batch.x_BD)
         if self.flow is not None:
-            found |= self.flow.of(x_BD, draws, self.trainer.world_size)
+            found |= self.flow.of(x_BD, draws, batch.index_B)
         if self.quadrature is not None:
-            found |= self.quadrature.of(x_BD, self.trainer.world_size)
+            found |= self.quadrature.of(x_BD, batch.index_B)
         elif batch_idx == 0 and self.numerical:
             found["nll_quadrature_error"] = cast(NumericalDensity, self.model).quadrature_error(x_BD[:ERROR_OF])
         for name, value_B in found.items():

@@ -35,7 +35,6 @@ class FlowLikelihood:
     ) -> None:
         self.model, self.flow, self.source, self.examples = model, flow, source, examples
         self.extra = math.sqrt(max(0.0, model.noise**2 - smoothing**2))
-        self.done = 0
 
     @classmethod
     def of_model(
@@ -55,16 +54,15 @@ class FlowLikelihood:
             )
         return cls(cast(JointNoisyScore, model), flow, source, smoothing, examples)
 
-    def of(self, x_BD: Tensor, draws: Draws, world_size: int) -> dict[str, Tensor]:
-        """Return nll, bits_per_dim and what they rest on, of the next examples that are still asked for.
+    def of(self, x_BD: Tensor, draws: Draws, index_B: Tensor) -> dict[str, Tensor]:
+        """Return nll, bits_per_dim and what they rest on, of those examples that are asked for.
 
         Args:
             x_BD: smoothed examples.
             draws: of the noise up to the smallest level, and of the projections.
-            world_size: processes among which examples are dealt out.
+            index_B: their places in the split, ascending.
         """
-        left = max(0, math.ceil(self.examples / world_size) - self.done)
-        x_BD = x_BD[:left]
+        x_BD = x_BD[: int((index_B < self.examples).sum())]
         if not len(x_BD):
             return {}
         noise_BD = draws.fork("flow").normal(self.source.dims, dtype=x_BD.dtype)[: len(x_BD)]
@@ -75,9 +73,8 @@ class FlowLikelihood:
             found = {"nll": -value_B, "bits_per_dim": bits_per_dim(-value_B, self.source.dims, self.source.log_volume)}
             if self.flow.probes is not None:
                 found["nll_trace_error"] = error_B
-            if self.done == 0:
-                few_BD, few = x_BD[:ERROR_OF], Draws(probes.key_B[: min(ERROR_OF, len(x_BD))])
+            if few_of := min(len(x_BD), int((index_B < ERROR_OF).sum())):
+                few_BD, few = x_BD[:few_of], Draws(probes.key_B[:few_of])
                 pair = [self.flow.log_prob(self.model, few_BD, OfRows(few), finer) for finer in (1, 2)]
                 found["nll_quadrature_error"] = (pair[0].value_B - pair[1].value_B).abs()
-        self.done += len(x_BD)
         return found

@@ -35,8 +35,11 @@ class HeldOutNumber:
         self._places.update(values_B.new_full((len(values_B),), -1) if index_B is None else index_B)
 
     def values(self) -> Tensor:
-        """Return all numbers, finite or not, float64, shape (N,); or (N, L)."""
-        return joined(self._values).double().reshape(-1, *self._shape)
+        """Return all numbers in the order of their places, finite or not, float64, shape (N,); or (N, L).
+
+        So they are the same however many processes collected them, and whatever is drawn from them.
+        """
+        return joined(self._values).double().reshape(-1, *self._shape)[self._order()]
 
     def finite(self) -> Tensor:
         """Return the numbers that are finite, float64."""
@@ -45,7 +48,11 @@ class HeldOutNumber:
 
     def missing(self) -> list[int]:
         """Return the places of the examples without a finite number, in order; -1 where they are in no split."""
-        return sorted(int(place) for place in joined(self._places)[~self.values().isfinite()].tolist())
+        places_N = joined(self._places)[self._order()]
+        return sorted(int(place) for place in places_N[~self.values().isfinite()].tolist())
+
+    def _order(self) -> Tensor:
+        return joined(self._places).argsort(stable=True)
 
 
 def joined(metric: CatMetric) -> Tensor:

@@ -20,7 +20,7 @@ from scorewise.tasks.latent_codes import ALONG, STEPS, LatentCodes
 from scorewise.tasks.optimisation import Optimisation
 from scorewise.tasks.report import Report
 from scorewise.tasks.task import NotFinite, Task
-from scorewise.tasks.vae_likelihood import SIMULATED, VAELikelihood
+from scorewise.tasks.vae_likelihood import SIMULATED, WATCHED, VAELikelihood
 from scorewise.tasks.vae_settings import AnnealingSettings, LikelihoodSettings, SampleSettings, ValidationSettings
 
 SAMPLES = "samples (mean images of latents from the prior, in 8 bits)"
@@ -90,7 +90,7 @@ class ImplicitVAE(Task):
         self._compared, self._images = compared, compared.images_of(self.source, self.seed)
         self.automatic_optimization = False
         self._tell: Callable[[float], None] | None = None
-        self._annealed, self._panels, self._points = 0, dict[str, Tensor](), list[Tensor]()
+        self._panels, self._points = dict[str, Tensor](), list[Tensor]()
 
     @property
     def name(self) -> str:
@@ -197,7 +197,7 @@ class ImplicitVAE(Task):
     def on_test_start(self) -> None:
         """Forget an earlier test."""
         super().on_test_start()
-        self._annealed, self._panels, self._points = 0, {}, []
+        self._panels, self._points = {}, []
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect what is known of every image, and the likelihood of the first ones."""
@@ -207,20 +207,20 @@ class ImplicitVAE(Task):
         found = self.likelihood.terms(o_BD, draws)
         if batch_idx == 0:
             self._panels = self.codes.panels(batch.x_BD[: self.shown], Draws(draws.key_B[: self.shown]))
-            found |= self.likelihood.identity(o_BD, draws)
+        if few := int((batch.index_B < WATCHED).sum()):
+            found |= self.likelihood.identity(o_BD[:few], Draws(draws.key_B[:few]))
         if self.model.z == 2:
             self._points.append(self.model.encode(batch.x_BD, 1, draws)[0])
-        if few := self.likelihood.test.wanted(self._annealed, len(o_BD)):
-            of_few = Draws(draws.key_B[:few])
-            found |= self.likelihood.estimated(o_BD[:few], of_few, self._annealed, self._told(few))
-            self._annealed += few
+        total = self.likelihood.test.wanted(self.source.count("test"))
+        if few := int((batch.index_B < total).sum()):
+            told = self._told(few, int(batch.index_B[0]), total)
+            found |= self.likelihood.estimated(o_BD[:few], Draws(draws.key_B[:few]), batch.index_B[:few], told)
         for name, value_B in found.items():
             self.collect(name, value_B, None if name in SIMULATED else batch.index_B)
 
-    def _told(self, count: int) -> Callable[[float], None] | None:
+    def _told(self, count: int, before: int, total: int) -> Callable[[float], None] | None:
         """Tell of the share of a batch of so many images as a share of all that are annealed."""
-        tell, before = self._tell, self._annealed
-        total = self.likelihood.test.wanted(0, self.source.count("test"))
+        tell = self._tell
         return tell and (lambda share: tell((before + share * count) / total))
 
     def on_test_epoch_end(self) -> None:

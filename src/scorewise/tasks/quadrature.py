@@ -72,28 +72,26 @@ class QuadratureLikelihood:
 
     def forget(self) -> None:
         """Forget an earlier test."""
-        self.done, self.worst = 0, CatMetric()
+        self.worst = CatMetric()
 
-    def of(self, x_BD: Tensor, world_size: int) -> dict[str, Tensor]:
-        """Return the numbers of a batch of smoothed examples, of as many as the likelihood is allowed.
+    def of(self, x_BD: Tensor, index_B: Tensor) -> dict[str, Tensor]:
+        """Return the numbers of a batch of smoothed examples, of the first ones, as many as the likelihood is allowed.
 
         Args:
-            x_BD: the next examples.
-            world_size: processes among which examples are dealt out.
+            x_BD: the examples.
+            index_B: their places in the split, ascending.
         """
-        share = max(1, self.likelihood.values // self.source.dims // world_size)
-        x_BD = x_BD[: max(0, share - self.done)]
+        x_BD = x_BD[: int((index_B < max(1, self.likelihood.values // self.source.dims)).sum())]
         if not len(x_BD):
             return {}
         found: dict[str, Tensor] = {}
         with torch.no_grad():
             log_q_B, outside_BD = self.likelihood.unchecked_log_prob(self.model, x_BD)
-            if self.done == 0:
-                numbers = self.likelihood.numbers(self.model, x_BD[:ERROR_OF])
+            if few := min(len(x_BD), int((index_B < ERROR_OF).sum())):
+                numbers = self.likelihood.numbers(self.model, x_BD[:few])
                 found = {name: numbers[name] for name in ERRORS if name in numbers}
         mass_B, worst_B = self.likelihood.worst(outside_BD)
         self.worst.to(x_BD.device).update(worst_B)
-        self.done += len(x_BD)
         nll_B = -log_q_B
         bits_B = bits_per_dim(nll_B, self.source.dims, self.source.log_volume)
         outside_B = self.likelihood.beyond(x_BD)

@@ -78,25 +78,25 @@ class VAELikelihood:
         return found | self.identity(o_BD, draws)
 
     def estimated(
-        self, o_BD: Tensor, draws: Draws, done: int, tell: Callable[[float], None] | None
+        self, o_BD: Tensor, draws: Draws, index_B: Tensor, tell: Callable[[float], None] | None
     ) -> dict[str, Tensor]:
         """Return the likelihood of observed images by annealing, and what it rests on.
 
         Args:
             o_BD: observed images.
             draws: of these images.
-            done: how many images were annealed before these.
+            index_B: their places in the split, ascending.
             tell: takes the share that is done.
         """
         annealed = self.vae.annealed(self.ais, o_BD, draws, self.rows, tell)
         found = {"ais": -annealed.log_marginal_B, "ais_acceptance": annealed.acceptance_B, **self._bound(o_BD, draws)}
-        if checked := min(max(0, self.test.checked - done), len(o_BD)):
+        if checked := int((index_B < self.test.checked).sum()):
             double, same = copy.deepcopy(self.vae).double(), Draws(draws.key_B[:checked])
             exact = double.annealed(replace(self.ais, rough=False), o_BD[:checked].double(), same, self.rows)
             found[IN_DOUBLE] = annealed.log_marginal_B[:checked] - exact.log_marginal_B
-        if done == 0 and self.test.simulated:
-            index_B = torch.arange(self.test.simulated, device=o_BD.device)
-            low_B, high_B = self.vae.simulated(self.ais, Draws.of(self.seed, -1, index_B), self.rows)
+        if self.test.simulated and bool((index_B == 0).any()):  # by one process of several
+            drawn_B = torch.arange(self.test.simulated, device=o_BD.device)
+            low_B, high_B = self.vae.simulated(self.ais, Draws.of(self.seed, -1, drawn_B), self.rows)
             found |= dict(zip(SIMULATED, (-low_B, -high_B, high_B - low_B), strict=True))
         return found
 

@@ -74,9 +74,9 @@ class LikelihoodSettings:
     simulated: Whole = 16
     checked: Whole = 4
 
-    def wanted(self, done: int, count: int) -> int:
-        """Return of how many of the next images the likelihood is wanted, after so many."""
-        return count if self.test_size is None else min(count, max(0, self.test_size - done))
+    def wanted(self, count: int) -> int:
+        """Return of how many of so many test images the likelihood is wanted."""
+        return count if self.test_size is None else min(count, self.test_size)
 
 
 @within_ranges
