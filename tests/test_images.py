@@ -112,6 +112,17 @@ def test_turned_upright_as_the_camera_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by 90 degrees
     assert decode(saved(sheet, exif=exif), 2, 1).tolist() == [3, 1, 4, 2]
+    sixteen = Image.fromarray(np.array([[1, 2], [3, 4]], np.uint16) * 257)
+    assert decode(saved(sixteen, exif=exif), 2, 1).tolist() == [3, 1, 4, 2]
+
+
+def test_a_transparent_level_of_sixteen_bits_is_white() -> None:
+    sheet = Image.fromarray(np.array([[0, 1], [257, 65_535]], np.uint16))  # 0 and 1 are the same byte
+    assert decode(saved(sheet, transparency=0), 2, 1).tolist() == [255, 0, 1, 255]
+    assert decode(saved(sheet, transparency=257), 2, 1).tolist() == [0, 0, 255, 255]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(saved(sheet, transparency=0, exif=exif), 2, 1).tolist() == [1, 255, 255, 0]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +277,10 @@ def test_images_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert set(members(source(images))) == {*range(1, 20), 200}
     assert members(source(images, size=4)) == members(source(images))
     assert len(list((tmp_path / "cache").iterdir())) == 2
+    before = len(decoded)
+    monkeypatch.setattr(folders, "SETTINGS", "pixels 1")  # those of an earlier release
+    source(images).prepare()
+    assert len(decoded) == before + 20, "decoded anew where decoding means something else"
 
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -28,11 +28,18 @@ def _opened(file: BinaryIO) -> Image.Image:
         raise Undecodable("no readable image") from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image whose pixels are bytes; Pillow itself cuts 16 bits off at 255."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+def _eight_bits(image: Image.Image, format: str | None) -> Image.Image:
+    """Return an image of a format whose pixels are bytes, a transparent level of 16 bits as white.
+
+    Pillow itself cuts 16 bits off at 255; and where they are rounded, other levels than the transparent one become the
+    same byte.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and format in ("PNG", "PPM")):
         levels = np.asarray(image).astype(np.int64)
-        return Image.fromarray(((levels * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
+        rounded = ((levels * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8)
+        if (transparent := image.info.get("transparency")) is not None:
+            rounded[levels == transparent] = 255
+        return Image.fromarray(rounded)
     if image.mode in ("I", "F"):
         raise Undecodable("of numbers without a known range")
     return image
@@ -65,7 +72,7 @@ def decode(file: BinaryIO, size: int, channels: int) -> Tensor:
     if min(image.size) * ENLARGED < size:
         raise Undecodable(f"smaller than {-(-size // ENLARGED)} pixels")
     try:
-        upright = ImageOps.exif_transpose(_eight_bits(image))
+        upright = _eight_bits(ImageOps.exif_transpose(image), image.format)
         coloured = _on_white(upright).convert("L" if channels == 1 else "RGB")
         fitted = ImageOps.fit(coloured, (size, size), Image.Resampling.BILINEAR)
     except Undecodable:

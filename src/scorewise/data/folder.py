@@ -24,7 +24,7 @@ READERS = 4
 """Threads that decode; each may hold one large image."""
 TAKES_LONG = 5_000
 """From how many files on it is said that decoding takes a while."""
-SETTINGS = "pixels 1"
+SETTINGS = "pixels 2"
 """What decoding means, for the fingerprint of decoded pixels: count it up when that changes."""
 
 
