@@ -356,9 +356,13 @@ def test_two_images_never_go_to_one_file() -> None:
 def test_predict_refuses_what_it_cannot_use(command: Command, tmp_path: Path) -> None:
     run = command("debug=tiny", "callbacks.progress=false").run
     (tmp_path / "images").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no image")
     for arguments, sentence in (
-        (("input=nowhere",), "nowhere is not there: give a folder of images"),
-        (("input=images",), "images is empty"),
+        (("input=nowhere",), f"input={tmp_path}/nowhere is not there: give a folder of images"),
+        (("input=text/notes.txt",), f"input={tmp_path}/text/notes.txt is a file: give a folder of images"),
+        (("input=text",), f"input={tmp_path}/text has no image that can be used"),
+        (("input=images",), f"input={tmp_path}/images is empty"),
         (("input=images", "output=images/restored"), "lies in the folder of the images themselves"),
         (("input=images", "task=density"), "use task=denoising"),
     ):

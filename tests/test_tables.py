@@ -517,13 +517,18 @@ def test_settings_of_the_command_line_and_another_dialect_in_prediction(command:
     assert command(f"run={ended.run}", "input=new.csv", "decimal=x", name="predict").err.startswith("decimal=x must be")
 
 
-def test_the_hint_of_decimal_commas_in_prediction(tmp_path: Path) -> None:
+def test_the_hints_of_decimal_commas_and_encodings_in_prediction(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a;b\n1,5;2,5\n")
     with pytest.raises(UserError) as refused:
         read_table(path, AB, Dialect(prefix=""))
     assert "decimal commas, say so: 'decimal=\",\"'." in str(refused.value)
     assert read_table(path, AB, Dialect(decimal=",", prefix="")).raw_ND.tolist() == [[1.5, 2.5]]
+    path.write_bytes(b"a,b\n1,\xe9\n")
+    for prefix in ("", "data."):
+        with pytest.raises(UserError) as refused:
+            read_table(path, AB, Dialect(prefix=prefix))
+        assert f"({prefix}encoding=latin-1 or utf-16)" in str(refused.value)
 
 
 def test_densities_are_refused_where_eval_refuses_them(command: Command, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,6 +102,8 @@ class ImageFolder(EightBitImages):
     """
 
     mean, std = 0.0, 0.5
+    setting: ClassVar[str] = "data.path"
+    """What the folder is called where it is refused."""
 
     def __init__(
         self,
@@ -213,7 +215,7 @@ class ImageFolder(EightBitImages):
                 readers.shutdown(cancel_futures=True)  # Ctrl-C waits for no other file
         if not any(images.values()):
             raise UserError(
-                f"data.path={printable(str(self.path))} has no image that can be used: {reasons_of(skipped)}."
+                f"{self.setting}={printable(str(self.path))} has no image that can be used: {reasons_of(skipped)}."
             )
         for split in SPLITS:
             images[split].sort(key=lambda one: (one.digest, one.name))
@@ -248,7 +250,7 @@ class ImageFolder(EightBitImages):
         """
         if not self.path.is_dir():
             kind = "a file" if self.path.exists() else "not there"
-            raise UserError(f"data.path={printable(str(self.path))} is {kind}: give a folder of images.")
+            raise UserError(f"{self.setting}={printable(str(self.path))} is {kind}: give a folder of images.")
         found: list[ImageFile] = []
         skipped: list[Skipped] = []
         unreadable: list[OSError] = []
@@ -266,7 +268,7 @@ class ImageFolder(EightBitImages):
                 self._sort_in(os.path.join(folder, name), found, skipped)
         skipped += [Skipped(self._below(error.filename), f"not readable ({error.strerror})") for error in unreadable]
         if not found and not skipped:
-            raise UserError(f"data.path={printable(str(self.path))} is empty: give a folder of images.")
+            raise UserError(f"{self.setting}={printable(str(self.path))} is empty: give a folder of images.")
         return sorted(found), sorted(skipped)
 
     def _sort_in(self, path: str, found: list[ImageFile], skipped: list[Skipped]) -> None:

@@ -25,6 +25,12 @@ from scorewise.store import read_config, refuse_unknown
 from scorewise.tasks.prediction import Given
 
 
+class GivenFolder(ImageFolder):
+    """The folder of images that predict is given, by another name than the one of training."""
+
+    setting = "input"
+
+
 def takes_rows(folder: Path, classes: Sequence[type] = ()) -> bool:
     """Return whether the examples of a run are rows of a table, and not images.
 
@@ -47,7 +53,7 @@ def images_of_folder(done: Finished, config: dict[str, Any], target: Path) -> Gi
         raise UserError(f"this model takes images of {shape[-1]} x {shape[-2]} pixels, and a folder gives square ones.")
     if target.resolve().is_relative_to(Path(str(config["input"])).resolve()):
         raise UserError(f"output={target} lies in the folder of the images themselves: give another one.")
-    images = ImageFolder(str(config["input"]), shape[-1], shape[0], val=0, test=1, cache=config["paths"]["cache"])
+    images = GivenFolder(str(config["input"]), shape[-1], shape[0], val=0, test=1, cache=config["paths"]["cache"])
     images.prepare()
     x_ND = images.examples("test", torch.arange(images.count("test")), -1, 0)
     left_out = [Skipped(name, reason) for name, reason in images.remarks()["left_out"].items()]

@@ -76,7 +76,7 @@ class TextTable(TableFile):
         except UnicodeError as error:
             raise UserError(
                 f"{self.label} is no text in {self.dialect.encoding}: if it is a CSV table, say in which encoding "
-                "(data.encoding=latin-1 or utf-16), else give it as CSV, .parquet or .npy."
+                f"({self.dialect.prefix}encoding=latin-1 or utf-16), else give it as CSV, .parquet or .npy."
             ) from error
         except csv.Error as error:
             raise UserError(f"{self.label} cannot be read as a CSV table ({error}): save it anew as CSV.") from error
