@@ -78,7 +78,7 @@ def test_rows_are_found_by_the_names_of_their_columns(tmp_path: Path) -> None:
         (b"", "table.csv is empty"),
         (b"A,b\n1,2\n", "has no column a, which the model was trained on (its columns are A, b)"),
         (b"alfa,b\n1,2\n", "has no column a"),
-        (b"1,2\n3,4\n", "(its first line names no columns)"),
+        (b"1,2\n3,4\n", "(it names no columns, so its columns are x_1, x_2): give a table that names its columns."),
         (b"a,b,a\n1,2,3\n", "has 2 columns named 'a': rename one."),
         (b"a,b\n", "names its columns and has no row"),
         (b"\xff\xfe\x00", "is no text in utf-8"),
@@ -436,6 +436,24 @@ def test_files_without_names_have_the_width_of_training(tmp_path: Path) -> None:
     assert read_table(tmp_path / "y.csv", columns).raw_ND.tolist() == [[2, 3]]
     old = {key: value for key, value in columns.plain().items() if key != "width"}
     assert len(read_table(tmp_path / "y.npy", Columns.of(old)).number_N) == 40, "as before"
+
+
+def test_columns_without_names_are_those_of_training_by_place(tmp_path: Path) -> None:
+    x = numbers(40, 3)
+    columns = Table(str(write(tmp_path / "named.csv", x, "w,x_1,u"))).table
+    np.save(tmp_path / "x.npy", x)
+    np.savetxt(tmp_path / "x.csv", x, delimiter=",")
+    for name in ("x.npy", "x.csv"):
+        with pytest.warns(UserWarning, match=f"{name} names no columns, .* of training in their order: w, x_1, u."):
+            assert read_table(tmp_path / name, columns).raw_ND.numpy() == pytest.approx(x)
+    np.save(tmp_path / "y.npy", numbers(40, 4))
+    with pytest.raises(UserError, match="had 3: give a table that names its columns, or as many columns in the same"):
+        read_table(tmp_path / "y.npy", columns)
+    fewer = Table(str(tmp_path / "named.csv"), drop=["u"]).table  # which of the three it was is not kept
+    with pytest.raises(UserError, match=r"no column w, .* \(it names no columns, .*\): give a table that names its"):
+        read_table(tmp_path / "x.npy", fewer)
+    with pytest.raises(UserError, match=r"had 3: give a table that names its columns\."):
+        read_table(tmp_path / "y.npy", fewer)
 
 
 def test_columns_match_but_for_the_last_digits_of_sums() -> None:

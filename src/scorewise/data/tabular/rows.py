@@ -205,6 +205,7 @@ def columns_of_text(file: TableFile) -> list[str]:
 def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> Rows:
     """Return the rows of a user's table in the columns that a model was trained on, found by name in any order.
 
+    A file that names no columns has those of training by place, where it has as many and the model is of all of them.
     Other columns are not read, but for one that names the rows: that of training, else the first one where the model
     has no use for it and no other is called so. Rows that cannot be used are left out, and named.
 
@@ -213,11 +214,8 @@ def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> 
     """
     file = open_table(path, dialect or Dialect())
     tell(file)
-    if not file.named and columns.width not in (None, len(file.names)):
-        raise UserError(
-            f"{file.label} has {len(file.names)} columns without names, and the table of training had "
-            f"{columns.width}: give a table whose first line names its columns, or as many columns in the same order."
-        )
+    if not file.named:
+        _name_by_place(file, columns)
     refuse_missing(file, columns.header, "the model was trained on")
     first = file.names[0] if file.named and file.names[0] not in columns.header else None
     index = next((name for name in (columns.index, first) if name is not None and file.names.count(name) == 1), None)
@@ -228,6 +226,29 @@ def read_table(path: Path, columns: Columns, dialect: Dialect | None = None) -> 
     if not len(rows.number_N) and file.not_numbers and _of_commas(file):
         raise UserError(_text_sentence(file, None))
     return rows
+
+
+def _name_by_place(file: TableFile, columns: Columns) -> None:
+    """Give the columns of a file without names those of training, where it is known which is which.
+
+    Raises:
+        UserError: it has another number of columns than the table of training.
+    """
+    unnamed = set(columns.header) <= {f"x_{d}" for d in range(1, (columns.width or 0) + 1)}  # those of training
+    whole = columns.width == len(columns.header) == len(columns.numeric)  # else nothing tells their places
+    if columns.width not in (None, len(file.names)):
+        alike = ", or as many columns in the same order" if unnamed or whole else ""
+        raise UserError(
+            f"{file.label} has {len(file.names)} columns without names, and the table of training had "
+            f"{columns.width}: give a table that names its columns{alike}."
+        )
+    if whole and file.names != list(columns.numeric):
+        file.names = list(columns.numeric)
+        warnings.warn(
+            f"{file.label} names no columns, so they are taken to be those of training in their order: "
+            f"{names_of(file.names)}.",
+            stacklevel=3,
+        )
 
 
 def refuse_missing(file: TableFile, wanted: Sequence[str], whose: str) -> None:
@@ -246,5 +267,7 @@ def refuse_missing(file: TableFile, wanted: Sequence[str], whose: str) -> None:
         return
     close = difflib.get_close_matches(missing[0], [name for name in file.names if name not in wanted], n=1)
     hint = f"; is it {printable(close[0])!r}?" if close else "."
-    has = f"its columns are {names_of(file.names)}" if file.named else "its first line names no columns"
+    has = f"its columns are {names_of(file.names)}"
+    if not file.named:
+        has, hint = f"it names no columns, so {has}", ": give a table that names its columns."
     raise UserError(f"{file.label} has no column {names_of(missing)}, which {whose} ({has}){hint}")
