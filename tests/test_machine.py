@@ -381,5 +381,35 @@ def test_a_place_is_judged_before_anything_is_computed(tmp_path: Path) -> None:
     with like_anyone():
         refuse_unwritable(tmp_path / "a" / "b")
         for place in ("read", "read/a/b"):
-            with pytest.raises(UserError, match="nothing was computed"):
+            with pytest.raises(UserError, match=r"\(Permission denied\), so nothing was computed"):
                 refuse_unwritable(tmp_path / place)
+    (tmp_path / "a.csv").write_text("1,2")
+    (tmp_path / "lost").symlink_to("nowhere")
+    (tmp_path / "found").symlink_to(".")
+    refuse_unwritable(tmp_path / "found" / "a")
+    before = sorted(tmp_path.iterdir())
+    for place, words in (
+        ("a.csv", "/a.csv is a file, so nothing was computed: give a folder."),
+        ("a.csv/b/c", f"/a.csv/b/c cannot be made, since {tmp_path}/a.csv is a file, so nothing was computed"),
+        ("lost", "/lost is a link to nothing, so nothing was computed"),
+        ("lost/b", f"/lost/b cannot be made, since {tmp_path}/lost is a link to nothing, so nothing"),
+        ("b" * 300, "(File name too long), so nothing was computed"),
+        ("/dev/null", "/dev/null is no folder, so nothing was computed"),
+        ("/proc/x", "/proc/x cannot be written (No such file or directory), so nothing was computed"),
+        ("/proc", "/proc cannot be written (No such file or directory), so nothing was computed"),
+    ):
+        if place.startswith("/proc") and sys.platform != "linux":
+            continue
+        with pytest.raises(UserError) as refused:
+            refuse_unwritable(tmp_path / place)
+        assert words in str(refused.value)
+        assert "\n" not in str(refused.value)
+    refuse_unwritable(tmp_path / "b" / ".." / ".." / "c")
+    assert sorted(tmp_path.iterdir()) == before, "nothing is left of the trial"
+
+
+def test_an_output_that_is_no_folder_is_refused_before_anything_is_drawn(command: Command, run: Path) -> None:
+    for name in ("predict", "sample"):
+        for output in ("rows.csv", "rows.csv/b"):
+            refused = command(*reading(run)[name], f"output={output}", name=name)
+            one_sentence(refused, "rows.csv is a file, so nothing was computed: give a folder.")

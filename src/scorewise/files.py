@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -145,13 +146,27 @@ def make_folder(folder: Path) -> None:
 def refuse_unwritable(folder: Path) -> None:
     """Refuse a folder, which need not be there yet, where nothing can be written, before anything is computed for it.
 
+    Whether it can be is tried, beside it: a folder that is made and goes again.
+
     Raises:
-        UserError: it, or the one that it would be made in, is closed.
+        UserError: it, or the one that it would be made in, is closed or is none.
     """
-    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(one))
-    asked = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
-    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK, **asked):
-        raise UserError(f"{folder} cannot be written, so nothing was computed: allow it, or use another folder.")
+    whole = folder.absolute()
+    there = next(one for one in (whole, *whole.parents) if os.path.lexists(one))
+    shown = printable(str(folder))
+    if not there.is_dir():
+        kind = "a link to nothing" if not there.exists() else "a file" if there.is_file() else "no folder"
+        what = f"is {kind}" if there == whole else f"cannot be made, since {printable(str(there))} is {kind}"
+        raise UserError(f"{shown} {what}, so nothing was computed: give a folder.")
+    trial = there / f".{secrets.token_hex(8)}{PARTIAL}"
+    try:
+        try:
+            trial.joinpath(*(part for part in whole.relative_to(there).parts if part != "..")).mkdir(parents=True)
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
+    except OSError as error:
+        mend = "make room" if error.errno in FULL else "allow it, or use another folder"
+        raise UserError(f"{shown} cannot be written ({error.strerror}), so nothing was computed: {mend}.") from error
 
 
 def plain(value: float, digits: int) -> str:
