@@ -30,7 +30,7 @@ from scorewise.run.task import build_task
 from scorewise.tasks.denoising import psnr, ssim
 from scorewise.tasks.prediction import Given
 from scorewise.tasks.restoration import Damage, Infilling, Restoration
-from scorewise.tasks.restored_images import RestoredImages, output_names
+from scorewise.tasks.restored_images import RestoredImages, output_names, unwritable
 
 Command = Callable[..., Outcome]
 SIDE = 6
@@ -351,6 +351,32 @@ def test_two_images_never_go_to_one_file() -> None:
     assert output_names(["a.jpg", "b/a.PNG"]) == ["a.jpg.png", "b/a.PNG"]
     with pytest.raises(UserError, match=r"would be written as a\.jpg\.png"):
         output_names(["a.jpg", "a.jpg.png"])
+
+
+def test_images_that_cannot_be_written_cost_no_others(command: Command, tmp_path: Path) -> None:
+    long, accents = "x" * 252, "\u00fc" * 126  # 256 bytes with .png, both
+    assert unwritable(["x" * 251, f"{'y' * 251}.png", f"more/{accents[1:]}", "a", "a.png.png/b", "B.PNG/x"]) == []
+    lost = [long, f"more/{accents}", "a"]
+    assert [one.name for one in unwritable([*lost, "a.png/b/c.png"])] == lost
+    run = command("debug=tiny", "callbacks.progress=false").run
+    (tmp_path / "images" / "a.png").mkdir(parents=True)
+    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    for name in ("good.png", long, "a", "a.png/b.png"):
+        picture.save(tmp_path / "images" / name, format="PNG")
+    asked = (f"run={run}", "input=images", "output=out", "paths.cache=cache")
+    predicted = command(*asked, name="predict")
+    assert predicted.status == 0, predicted.err
+    assert "2 of 4 images are not written: " in predicted.err
+    assert f"({long}); " in predicted.err
+    assert "a folder of the input has the name that its file would have: 1 (a)" in predicted.err
+    assert "2 restored, 2 left out" in predicted.out
+    written = {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file()}
+    assert written == {"good.png", "a.png/b.png"}
+    for name in ("good.png", "a", "a.png/b.png"):
+        (tmp_path / "images" / name).unlink()
+    refused = command(*asked, name="predict")
+    assert refused.status == 1
+    assert refused.err.startswith("no image of the input can be written: too long a name with .png behind it")
 
 
 def test_predict_refuses_what_it_cannot_use(command: Command, tmp_path: Path) -> None:
