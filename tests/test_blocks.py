@@ -149,7 +149,8 @@ def test_neighbours_are_the_patches_around_that_come_before(order: str, shape: A
     if order == "spiral" and len(shape) == 1:
         return
     backbone = PatchTransformer(shape, 3, patch, 8, 2, 1, ordering=order, neighbours=reach)
-    for part in (backbone.of_value, backbone.blocks[0].attention.output, backbone.blocks[0].perceptron[-1]):
+    block: Any = backbone.blocks[0]
+    for part in (backbone.of_value, block.attention.output, block.perceptron[-1]):
         nn.init.zeros_(part.weight)
     x = torch.randn(math.prod(shape))
     seen = torch.autograd.functional.jacobian(lambda x: backbone.block_features(x[None])[0], x).abs().amax(1)
