@@ -166,6 +166,7 @@ class BlockImages(Figure):
             self._curve(axes, found, sizes, which, text)
             if which == "fid":
                 axes.axhline(data["floor"], color="grey", ls=":", lw=1, label=text.panels["floor"])
+                axes.set_ylim(bottom=min(axes.get_ylim()[0], data["floor"] / 2))
                 axes.legend(frameon=False, fontsize=8)
         for i, (name, images) in enumerate(shown.items()):
             axes = canvas.add_subplot(places[1, 3 * i : 3 * (i + 1)])
@@ -185,8 +186,10 @@ class BlockImages(Figure):
         axes.title.set_fontsize(9)
         axes.set_xticks(list(sizes.values()), [str(b) for b in sizes.values()])
         axes.minorticks_off()
-        if which != "nats":
+        if which != "nats":  # the interval of two seeds may reach below zero: what is seen goes by the seeds
+            values = [value for of in found.values() for value in of[which]]
             axes.set_yscale("log")
+            axes.set_ylim(min(values) / 2, 2 * max(values))
         axes.grid(alpha=0.25)
 
 
