@@ -1,6 +1,7 @@
 """Runs side by side, on run folders made by hand with known numbers."""
 
 import csv
+import errno
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from PIL import Image
 from rich.console import Console
 
 from scorewise import comparison
+from scorewise.commands import commands
 from scorewise.commands.commands import compare
 from scorewise.comparison.columns import FACTS
 from scorewise.comparison.compared import compare_records
@@ -741,3 +743,26 @@ def test_the_page_in_a_browser(browser: Any, tmp_path: Path) -> None:
         page.screenshot(path=tmp_path / f"page-{width}.png", full_page=True)
         assert Image.open(tmp_path / f"page-{width}.png").width == width
         page.close()
+
+
+def test_a_comparison_that_nobody_can_take_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("scorewise.comparison.show", full)
+    make(tmp_path / "runs/a", {"nll": 1.0})
+    assert compare([str(tmp_path / "runs"), f"out={tmp_path / 'out'}"]) == 1
+    said = capsys.readouterr().err.strip()
+    assert "No space left on device" in said
+    assert "\n" not in said
+
+
+def test_warnings_of_several_processes_are_those_of_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands._show_warning("rows are left out")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    commands._show_warning("rows are left out")
+    assert capsys.readouterr().err == "warning: rows are left out\n"

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from scorewise.backbones import MADE
 from scorewise.capabilities import ContextStream
 from scorewise.config.build import build
 from scorewise.config.choices import IncompatibleChoice
+from scorewise.data.datamodule import Batch
 from scorewise.denoising.filters import median_of_known
 from scorewise.errors import UserError
 from scorewise.heads import NoisyConditionalScore
@@ -27,7 +29,7 @@ from scorewise.heads.streams import FullPassStream
 from scorewise.noise import Draws, OfRows, normal_like
 from scorewise.ordering import Ordering
 from scorewise.run.task import build_task
-from scorewise.tasks.denoising import psnr, ssim
+from scorewise.tasks.denoising import Denoising, psnr, ssim
 from scorewise.tasks.prediction import Given
 from scorewise.tasks.restoration import Damage, Infilling, Restoration
 from scorewise.tasks.restored_images import RestoredImages, output_names, unwritable
@@ -397,3 +399,24 @@ def test_predict_refuses_what_it_cannot_use(command: Command, tmp_path: Path) ->
         assert sentence in ended.err
         assert len(ended.err.strip().splitlines()) == 1
     assert not (run / "predictions").exists()
+
+
+def test_several_processes_restore_the_first_images_between_them() -> None:
+    """Each has every second image of the split, and five are wanted."""
+    taken: list[int] = []
+    x = torch.rand(8, 64)
+    task: Any = SimpleNamespace(
+        images=5,
+        seed=0,
+        source=SimpleNamespace(shape=(1, 8, 8)),
+        restoration=SimpleNamespace(
+            observe=lambda x_BD, _: SimpleNamespace(shares={}, images={"corrupted": x_BD, "restored": x_BD})
+        ),
+        collect=lambda name, _, index_B: taken.extend(index_B.tolist()) if name == "psnr_restored" else None,
+        _show=lambda _: None,
+    )
+    for rank in range(2):
+        places = torch.arange(rank, 8, 2)
+        for some in places.split(3):
+            Denoising.test_step(task, Batch(x[some], some, torch.full_like(some, -1)), 0)
+    assert sorted(taken) == [0, 1, 2, 3, 4]
