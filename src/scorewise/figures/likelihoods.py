@@ -10,7 +10,7 @@ from scorewise.data.source import Source
 from scorewise.figures import vaes
 from scorewise.figures.bench import Bench
 from scorewise.figures.finished_run import FinishedRun
-from scorewise.figures.spread import Paired, mean_and_spread
+from scorewise.figures.spread import Paired
 from scorewise.latent import AIS
 
 Once = Callable[[str, Mapping[str, Any], Callable[[Any], Any]], Any]
@@ -122,9 +122,3 @@ def gap(found: Mapping[str, Any]) -> Paired:
 def width(found: Mapping[str, Any]) -> float:
     """Return the width of the encoder relative to that of the posterior."""
     return float(found["widths"]["encoder"] / found["widths"]["posterior"])
-
-
-def means(found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the means over images: nll, and reconstruction, prior and, of an explicit encoder, iwae."""
-    names = [name for name in ("nll", "reconstruction", "prior", "iwae") if name in found]
-    return {name: mean_and_spread(found[name])[0] for name in names}

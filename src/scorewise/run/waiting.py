@@ -46,11 +46,11 @@ def settle_waiting(load: Path = LOAD) -> bool:
     """
     if "torch" in sys.modules or any(name in os.environ for name in GIVEN):
         return False
-    if not hasattr(os, "sched_getaffinity"):
+    others = others_running(load)
+    if not others:  # nor anything to ask for on another system than Linux
         return False
     ours, processors = len(os.sched_getaffinity(0)), os.cpu_count() or 1
-    others = others_running(load)
-    if not others or ours < 2 or ours + others <= processors:
+    if ours < 2 or ours + others <= processors:
         return False
     os.environ["GOMP_SPINCOUNT"] = SPINS
     return True
