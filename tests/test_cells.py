@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scorewise.estimators import GaussianRows
 from scorewise.outliers import CellFindings, conformal_p_values, discoveries, false_discovery_rates, two_sided
+from scorewise.outliers.ties import counts_below
 
 COVARIANCE = torch.tensor([[1.0, 0.8, 0.2], [0.8, 1.5, -0.3], [0.2, -0.3, 0.7]], dtype=torch.float64)
 
@@ -48,6 +49,16 @@ def test_p_values_are_counts() -> None:
     held_out = torch.tensor([1.0, 2.0, 2.0, 5.0])
     found = conformal_p_values(torch.tensor([0.0, 2.0, 3.0, 5.0, 6.0, math.inf]), held_out)
     assert (5 * found).tolist() == pytest.approx([5, 4, 2, 2, 1, 1])
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_scores_that_differ_by_rounding_tie(size: float) -> None:
+    held_out = size * torch.tensor([1.0, 2.0, 2.0, 3.0, math.inf], dtype=torch.float64)
+    for off in (-1e-8, 0.0, 1e-8):
+        below, up_to = counts_below(torch.tensor([2.0 * size * (1 + off)], dtype=torch.float64), held_out)
+        assert (int(below), int(up_to)) == (1, 3)
+    found = counts_below(size * torch.tensor([2.01, math.inf, -math.inf], dtype=torch.float64), held_out)
+    assert [counts.tolist() for counts in found] == [[3, 4, 0], [3, 5, 0]]
 
 
 def test_p_values_of_the_data_are_valid_at_every_level() -> None:

@@ -246,3 +246,15 @@ def test_values_of_few_columns_are_not_at_chance() -> None:
     odd = x[x.sum(1) % 2 == 1]
     model = ScoreDensity(steps=150, random_state=0).fit(even[:200])
     assert roc_auc_score([0] * 50 + [1] * 50, model.outlier_score(np.concatenate([even[200:250], odd[:50]]))) > 0.95
+
+
+@pytest.mark.parametrize("dtype", [str, int])
+def test_equal_rows_have_one_p_value_whatever_stands_beside_them(dtype: type) -> None:
+    drawn = np.random.default_rng(0).choice([1, 2, 3], (200, 2), p=[0.5, 0.3, 0.2]).astype(dtype)
+    detector = ScoreDensity(**QUICK | {"steps": 1, "calibration": 0.5}).fit(drawn)
+    together = detector.pvalues(drawn)
+    rows, first = np.unique(drawn.astype(str), axis=0, return_index=True)
+    assert len(rows) == 9
+    assert len({(*row, p) for row, p in zip(drawn.astype(str).tolist(), together.tolist(), strict=True)}) == 9
+    for place in first:
+        assert detector.pvalues(drawn[place : place + 1]).tolist() == [together[place]]

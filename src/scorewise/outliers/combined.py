@@ -8,6 +8,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from scorewise.outliers.ties import counts_below
+
 BODY = 0.75
 """The share of the held-out scores below which their own distribution counts; above it the tail is exponential."""
 
@@ -56,8 +58,8 @@ class Surprise:
 
     def __call__(self, score_B: Tensor) -> Tensor:
         """Return - log P(S >= s), nats, shape (B,)."""
-        score_B = score_B.double().contiguous()
-        below_B, up_to_B = (torch.searchsorted(self.ordered_N, score_B, right=right) for right in (False, True))
+        score_B = score_B.double()
+        below_B, up_to_B = counts_below(score_B, self.ordered_N)
         odder_B = 1 - 0.5 * (below_B + up_to_B).double() / len(self.ordered_N)
         tail_B = (score_B - self.threshold).clamp(min=0) / self.excess
         return (tail_B - odder_B.clamp(min=1 - BODY).log()).clamp(max=self.most)

@@ -3,12 +3,16 @@
 import torch
 from torch import Tensor
 
+from scorewise.outliers.ties import counts_below
+
 
 def conformal_p_values(score_B: Tensor, held_out_N: Tensor) -> Tensor:
     """Return (1 + #{held-out scores >= score}) / (N + 1), shape (B,), float64.
 
     For a row that is exchangeable with the held-out ones P(p <= a) <= a at every a (Vovk et al. 2005), however bad the
     model that scores, as long as it was not fitted to the held-out rows. The smallest p-value is 1 / (N + 1).
+
+    Scores that are equal up to rounding tie, which counts as at least as odd.
 
     Args:
         score_B: larger means odder.
@@ -22,9 +26,8 @@ def conformal_p_values(score_B: Tensor, held_out_N: Tensor) -> Tensor:
             f"p-values need scores that are numbers: of {len(held_out_N)} held-out ones "
             f"{int(held_out_N.isnan().sum())} are none, and of {len(score_B)} others {int(score_B.isnan().sum())}"
         )
-    ordered_N = held_out_N.double().sort().values
-    below_B = torch.searchsorted(ordered_N, score_B.double().contiguous())
-    return (1.0 + len(ordered_N) - below_B).double() / (len(ordered_N) + 1)
+    below_B, _ = counts_below(score_B, held_out_N)
+    return (1.0 + len(held_out_N) - below_B).double() / (len(held_out_N) + 1)
 
 
 def false_discovery_rates(p_B: Tensor) -> Tensor:

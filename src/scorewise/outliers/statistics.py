@@ -22,6 +22,7 @@ from scorewise.noise import geometric_ladder
 from scorewise.objectives.objective import score_field
 from scorewise.outliers.profiles import ScoreProfiles
 from scorewise.outliers.score_norms import profile
+from scorewise.outliers.ties import counts_below
 
 FIELD = (ConditionalScoreModel, BlockScoreModel, ScoreModel)
 NEEDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -158,6 +159,6 @@ def percentiles(score_B: Tensor, reference_N: Tensor) -> Tensor:
 
     Of those that are numbers; a score that is none has no place among them (NaN).
     """
-    ordered_N, score_B = reference_N[~reference_N.isnan()].double().sort().values, score_B.double().contiguous()
-    below_B, up_to_B = (torch.searchsorted(ordered_N, score_B, right=right) for right in (False, True))
-    return (50.0 * (below_B + up_to_B).double() / len(ordered_N)).masked_fill(score_B.isnan(), torch.nan)
+    known_N = reference_N[~reference_N.isnan()]
+    below_B, up_to_B = counts_below(score_B.masked_fill(score_B.isnan(), 0.0), known_N)
+    return (50.0 * (below_B + up_to_B).double() / len(known_N)).masked_fill(score_B.isnan(), torch.nan)
