@@ -238,6 +238,17 @@ def test_columns_and_rows_have_the_names_of_a_data_frame() -> None:
     assert found.rows == ["wine 0", "wine 1", "wine 2"]
 
 
+@pytest.mark.parametrize("names", [[0, 1], [("a", "x"), ("a", "y")]])
+def test_columns_without_text_for_a_name_must_come_in_their_order_too(names: list[Any]) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(gaussian(60))
+    frame.columns = pandas.Index(names)
+    found = ScoreDensity(**QUICK).fit(frame)
+    assert (found.score_samples(frame) == found.score_samples(frame.to_numpy())).all()
+    with pytest.raises(ValueError, match="give the latter, in their order"):
+        found.score_samples(frame.iloc[:, [1, 0]])
+
+
 def test_values_of_few_columns_are_not_at_chance() -> None:
     """Columns of two values each: rows of the data have the same parity, outliers the other."""
     rng = np.random.default_rng(0)
@@ -250,7 +261,7 @@ def test_values_of_few_columns_are_not_at_chance() -> None:
 
 @pytest.mark.parametrize("dtype", [str, int])
 def test_equal_rows_have_one_p_value_whatever_stands_beside_them(dtype: type) -> None:
-    drawn = np.random.default_rng(0).choice([1, 2, 3], (200, 2), p=[0.5, 0.3, 0.2]).astype(dtype)
+    drawn: np.ndarray[Any, Any] = np.random.default_rng(0).choice([1, 2, 3], (200, 2), p=[0.5, 0.3, 0.2]).astype(dtype)
     detector = ScoreDensity(**QUICK | {"steps": 1, "calibration": 0.5}).fit(drawn)
     together = detector.pvalues(drawn)
     rows, first = np.unique(drawn.astype(str), axis=0, return_index=True)

@@ -1,7 +1,7 @@
 """Reading the tables that are handed to an estimator: arrays of numbers, and data frames of anything."""
 
 from abc import ABC
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from scorewise.data.tabular.frame import Frame, is_frame
 from scorewise.densities.table_density import Array, TableDensity
+from scorewise.errors import names_of
 
 ANY = "any"
 """The ordering that asks for a model of any order, whatever the table."""
@@ -66,6 +67,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         check_is_fitted(self)
         if self.frame_ is not None and is_frame(X):
             validate_data(self, X, skip_check_array=True, reset=False)
+            self._in_order(X)
             if not len(X):  # type: ignore[arg-type]
                 raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")
             x_ND = self.frame_.numbers(X)
@@ -78,6 +80,16 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
                 "X has missing cells (NaN), and this was fitted to complete rows: fit it with ordering='any'"
             )
         return x_ND
+
+    def _in_order(self, frame: Any) -> None:
+        """Refuse other columns, or another order, where names are no text: scikit-learn compares text alone."""
+        given, known = [str(name) for name in frame.columns], list(cast(Frame, self.frame_).names)
+        text = hasattr(self, "feature_names_in_") or all(isinstance(name, str) for name in frame.columns)
+        if not text and given != known:
+            raise ValueError(
+                f"the columns are {names_of(given)}, and this was fitted to {names_of(known)}: give the latter, in "
+                "their order"
+            )
 
     def _columns(self, dims: int) -> list[str]:
         """Return the names of the columns: those of a data frame, or their places."""

@@ -44,8 +44,10 @@ class KDE:
 
     def score(self, x_BD: Tensor) -> Tensor:
         """Return grad_x log p(x) = (sum_k w_k x_k - x) / h^2, w = softmax(-|x - x_k|^2 / (2 h^2)); shape of x."""
-        means_BD = [torch.softmax(self._exponent(q_BD), -1) @ self.x_ND for q_BD in self._tiles(x_BD)]
-        return (torch.cat(means_BD) - x_BD) / self.bandwidth**2
+        centre_D = self.x_ND.mean(0)  # float32 is to lose digits to the spread of the examples, not to their mean
+        from_ND = self.x_ND - centre_D
+        means_BD = [torch.softmax(self._exponent(q_BD), -1) @ from_ND for q_BD in self._tiles(x_BD)]
+        return (torch.cat(means_BD) - (x_BD - centre_D)) / self.bandwidth**2
 
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log p(x), nats, shape (B,)."""
