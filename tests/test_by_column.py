@@ -11,6 +11,7 @@ from scorewise.capabilities import ClosedFormDensity, ConditionalSampler, Normal
 from scorewise.heads import ByColumn, Gaussian
 from scorewise.heads.columns import ColumnKind
 from scorewise.sampling import Exact, InverseCDF
+from scorewise.tasks.measures import IntervalCoverage
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -87,6 +88,19 @@ def test_draws_follow_the_model_in_any_order(sampler: Any, ordering: Any) -> Non
     ranks = below + u * (at_most - below)  # uniform where x is drawn from the conditional
     assert min(stats.kstest(column, "uniform").pvalue for column in ranks.T.numpy()) > 0.002
     assert float(x[:, 3].eq(0).double().mean()) > 0.05
+
+
+def test_coverage_is_of_numbers_and_of_nothing_else() -> None:
+    columns = [MIXED[1], MIXED[1], MIXED[0]]
+    width = ByColumn.width_needed(columns=columns, components=2)
+    assert width is not None
+    model = ByColumn(MaskedMLP((3,), width, (16,), levels=[3, 3, 0]), columns=columns, components=2)
+    x = torch.tensor([[0.0, 2.0, 0.1], [1.0, 1.0, torch.nan]])
+    found = IntervalCoverage(model).of(x)["coverage_90"]
+    assert found[0] in (0, 1)
+    assert found[1].isnan()
+    words = ByColumn(MaskedMLP((2,), 3, (16,), levels=[3, 3]), columns=columns[:2], components=2)
+    assert IntervalCoverage(words).of(x[:, :2]) == {}
 
 
 def test_the_likeliest_category_of_every_cell() -> None:

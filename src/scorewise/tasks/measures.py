@@ -97,11 +97,14 @@ class IntervalCoverage(Measure):
         self.model = model
 
     def of(self, x_BD: Tensor) -> dict[str, Tensor]:
-        """Return coverage_90, NaN for rows without a number that is modelled."""
+        """Return coverage_90, NaN for rows without a number that is modelled; nothing where no column has numbers."""
         given_D = self.model.only_read()
         cells = self.model.cells(x_BD, torch.ones_like(given_D) if not bool(given_D.any()) else given_D)
         low_BD, high_BD = (cells.quantile(u) for u in INTERVAL)
-        counts_BD = ~x_BD.isnan() & cells.ordered_D & ~given_D
+        numbers_D = cells.ordered_D & ~given_D
+        if not bool(numbers_D.any()):
+            return {}
+        counts_BD = ~x_BD.isnan() & numbers_D
         inside_BD = (low_BD <= x_BD) & (x_BD <= high_BD) & counts_BD
         return {"coverage_90": inside_BD.sum(-1) / counts_BD.sum(-1)}
 
