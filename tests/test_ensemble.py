@@ -116,6 +116,8 @@ def test_samples_come_from_the_members_in_equal_parts() -> None:
     torch.testing.assert_close(x_BD, far.sample(9000, torch.Generator().manual_seed(0)), rtol=0, atol=0)
     with pytest.raises(ValueError, match="whole number of at least 1"):
         far.sample(0)
+    with pytest.raises(UserError, match="generator=0 is no generator"):
+        far.sample(1, 0)  # type: ignore[arg-type]
     assert far.sample(1).shape == (1, 2)
 
 
@@ -137,6 +139,7 @@ def test_capabilities() -> None:
     ("members", "words"),
     [
         (lambda: [], "needs at least one member"),
+        (lambda: "digits", "'d' is no model: Ensemble takes models, and Ensemble.load takes their folders"),
         (
             lambda: [Gaussian(MADE((2,), 2, (4,))), Gaussian(MADE((3,), 2, (4,)))],
             "member 0 takes examples of shape [2], member 1 of shape [3]",
@@ -149,7 +152,7 @@ def test_capabilities() -> None:
     ],
 )
 def test_what_is_no_ensemble_is_refused_in_one_sentence(members: Any, words: str) -> None:
-    with pytest.raises(ValueError, match="member") as refused:
+    with pytest.raises(ValueError, match="nsemble") as refused:
         Ensemble(members())
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)

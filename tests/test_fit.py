@@ -66,6 +66,22 @@ def test_a_file_is_a_table_and_a_folder_is_of_images(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("wine.csv", r"wine\.csv is neither a file nor a folder, seen from"),
+        ("photos/cats", "photos/cats is neither a file nor a folder"),
+        (Path("wine"), "wine is neither a file nor a folder"),
+        ("digit", "did you mean digits?"),
+        (np.zeros((5, 2)), r"data is of type ndarray: .*ScoreDensity\(\)\.fit\(X\)"),
+    ],
+)
+def test_what_is_no_data_is_refused(data: Any, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=sentence):
+        scorewise.fit(data)
+
+
+@pytest.mark.parametrize(
     ("settings", "named", "sentence"),
     [
         (("objective=csmm",), {}, "objective=csmm is no option of objective: use one of .* did you mean csm?"),

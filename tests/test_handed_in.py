@@ -284,9 +284,23 @@ def test_noise_is_removed_in_the_way_of_the_model(name: str, shape: tuple[int, .
     several = name.startswith("noisy")
     if several:
         torch.testing.assert_close(model.denoise(y, 0.6), way(model, y, 0.6))
-    for bad in (0.0, -1.0, 2.0, np.nan, "0.3", *(() if several else (0.6,))):
+    torch.testing.assert_close(model.denoise(y, torch.tensor(0.3)), way(model, y, 0.3))
+    with pytest.raises(UserError, match=r"sigma='0\.3' is no number"):
+        model.denoise(y, "0.3")
+    for bad in (0.0, -1.0, 2.0, np.nan, *(() if several else (0.6,))):
         with pytest.raises(UserError, match=r"is not the noise that this model was trained on, which is .*\."):
-            model.denoise(y, bad)  # type: ignore[arg-type]
+            model.denoise(y, bad)
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_a_seed_is_no_generator(name: str, shape: tuple[int, ...]) -> None:
+    model, x = loaded(name, shape), examples(shape)
+    draws: list[Callable[[], Tensor]] = [lambda: model.sample(2, generator=0)]
+    if callable(getattr(type(model), "complete", None)):
+        draws.append(lambda: model.complete(x, np.arange(model.dims) < 2, 0))
+    for draw in draws:
+        with pytest.raises(UserError, match="generator=0 is no generator: give torch"):
+            draw()
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)

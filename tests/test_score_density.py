@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import ks_2samp, spearmanr
 from sklearn.datasets import load_wine
 from sklearn.metrics import roc_auc_score
@@ -269,3 +270,17 @@ def test_equal_rows_have_one_p_value_whatever_stands_beside_them(dtype: type) ->
     assert len({(*row, p) for row, p in zip(drawn.astype(str).tolist(), together.tolist(), strict=True)}) == 9
     for place in first:
         assert detector.pvalues(drawn[place : place + 1]).tolist() == [together[place]]
+
+
+def test_it_fits_in_every_mode_of_torch_and_leaves_the_rows_alone() -> None:
+    rows = gaussian(60)
+    rows.setflags(write=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = ScoreDensity(**QUICK).fit(rows).score_samples(rows)
+        for mode in (torch.inference_mode, torch.no_grad):
+            with mode():
+                found = ScoreDensity(**QUICK).fit(rows).score_samples(rows)
+                any_order = ScoreDensity(**QUICK | {"ordering": "any"}).fit(rows).score_samples(rows)
+            assert (found == expected).all()
+            assert np.isfinite(any_order).all()

@@ -67,8 +67,15 @@ def _composed(words: Sequence[str]) -> DictConfig:
 
 def _of_data(data: str | Path) -> list[str]:
     """Return the settings that choose the data."""
+    if not isinstance(data, str | Path):
+        raise UserError(
+            f"data is of type {type(data).__name__}: give the name of a data set, a file or a folder; arrays and data "
+            "frames are for scorewise.ScoreDensity().fit(X)."
+        )
     path = Path(data)
     if str(data) in catalog.options("data") or not path.exists():
+        if isinstance(data, Path) or path.suffix or len(path.parts) > 1:
+            raise UserError(f"{data} is neither a file nor a folder, seen from {Path.cwd()}.")
         return [f"data={data}"]
     chosen = "data=images" if path.is_dir() else "experiment=table"
     return [chosen, f"data.path={spelled(str(path.absolute()))}"]

@@ -130,7 +130,11 @@ def denoise(model: Smoothed, y_BD: Tensor, sigma: float | None = None) -> Tensor
     if high <= 0:
         raise UnknownNoise("this model was trained without noise and can remove none: train with data.smoothing=0.6.")
     level = low if sigma is None else sigma
-    if not is_number(level) or not low * (1 - 1e-6) <= level <= high * (1 + 1e-6):
+    if isinstance(level, Tensor) and level.numel() == 1:
+        level = level.item()
+    if not is_number(level):
+        raise UnknownNoise(f"sigma={sigma!r} is no number: give the standard deviation of the noise.")
+    if not low * (1 - 1e-6) <= level <= high * (1 + 1e-6):
         known = f"{low:g}" if low == high else f"from {low:g} to {high:g}"
         raise UnknownNoise(f"sigma={sigma!r} is not the noise that this model was trained on, which is {known}.")
     return next(way for kind, way in WAYS if isinstance(model, kind))(model, y_BD, float(level))

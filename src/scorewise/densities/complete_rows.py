@@ -33,6 +33,7 @@ class CompleteRows(TableDensity):
     scale_D: Array
 
     @classmethod
+    @torch.inference_mode(False)
     def fitted(cls, x_ND: Array, mean_D: Array, scale_D: Array, recipe: Recipe) -> Self:
         """Return what is fitted to rows in random order."""
         return cls(Views.fitted(standardised(x_ND, mean_D, scale_D), recipe), mean_D, scale_D)

@@ -13,7 +13,8 @@ from scorewise.capabilities.roles import Density
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
 from scorewise.gradients import score_of_log_density
-from scorewise.heads.examples import count_of, of_examples
+from scorewise.heads.draws_asked import count_of, generator_of
+from scorewise.heads.examples import of_examples
 from scorewise.heads.model import Model
 from scorewise.store import load
 
@@ -54,6 +55,9 @@ class Ensemble(nn.Module):
         super().__init__()
         if not members:
             raise Unmixable("an ensemble needs at least one member, and was given none")
+        for member in members:
+            if not isinstance(member, Model):
+                raise Unmixable(f"{member!r} is no model: Ensemble takes models, and Ensemble.load takes their folders")
         self.shape = members[0].shape
         self.dims = members[0].dims
         _refuse_others(members)
@@ -113,9 +117,10 @@ class Ensemble(nn.Module):
         """Return n examples, shape (n, *shape): each from a member of its own choice.
 
         Raises:
-            ValueError: a member was given no sampler, or n is no number of examples.
+            ValueError: a member was given no sampler.
+            Misfit: n is no number of examples, or generator no generator.
         """
-        n, members = count_of(n), self._members()
+        n, generator, members = count_of(n), generator_of(generator), self._members()
         device = None if generator is None else generator.device
         chosen_B = torch.randint(len(members), (n,), generator=generator, device=device)
         x_BD = members[0].mean.new_empty(n, self.dims)

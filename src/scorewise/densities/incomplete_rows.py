@@ -56,6 +56,7 @@ class IncompleteRows(TableDensity):
     width: int
 
     @classmethod
+    @torch.inference_mode(False)
     def fitted(cls, x_ND: Array, names: Sequence[str], codes: Mapping[str, tuple[str, ...]], recipe: Recipe) -> Self:
         """Return the model of rows in random order.
 

@@ -134,7 +134,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         order = np.random.default_rng(seed).permutation(len(table))
         kept, fitted = np.split(order, [min(KEPT, int(self.calibration * len(table)))])
         x_ND = self._numbers(table, fitted)
-        self.mean_, self.scale_ = self._scale(torch.as_tensor(x_ND), fitted)
+        self.mean_, self.scale_ = self._scale(torch.tensor(x_ND), fitted)
         if self.support_fraction < 1:
             fitted = fitted[self._central(x_ND[fitted])]
         recipe = self._recipe(standardised(x_ND[fitted], self.mean_, self.scale_), seed)
@@ -182,9 +182,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         """Return how to fit standardised rows."""
         rng = np.random.default_rng(seed)
         others: list[Sequence[int]] = [rng.permutation(z_ND.shape[1]).tolist() for _ in range(1, self.orders)]
-        first = "raster" if str(self.ordering) == ANY else np.asarray(self.ordering).tolist()
-        if first == "data_driven":
-            first = Ordering.data_driven(z_ND.nan_to_num()).sequence
+        given = "raster" if str(self.ordering) == ANY else np.asarray(self.ordering).tolist()
+        first = Ordering.data_driven(z_ND.nan_to_num()).sequence if given == "data_driven" else given
         schedule = Schedule(self.steps, BATCH, self.lr, WEIGHT_DECAY)
         return Recipe(self.smoothing, self.terms, self.hidden, [first, *others], schedule, seed % 2**30)
 

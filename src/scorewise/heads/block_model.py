@@ -13,6 +13,7 @@ from scorewise.backbones.norm import LayerNorm
 from scorewise.capabilities import BlockFeatures, CausalFeatures, ContextStream, StreamsFeatures
 from scorewise.heads.block_streams import FirstOfBlock, PassPerBlock, Read
 from scorewise.heads.drawing import FillsBlocks
+from scorewise.heads.draws_asked import generator_of
 from scorewise.heads.examples import Examples, mask_of, of_examples, refuse_not_finite
 from scorewise.heads.model import Model
 from scorewise.heads.streams import StandardisedStream
@@ -103,9 +104,9 @@ class BlockModel(Model, ABC):
 
         Raises:
             ValueError: a sampler that does not draw block by block, or cannot heed what is known.
-            Misfit: there are no such examples, or no such mask.
+            Misfit: there are no such examples, no such mask, or no such generator.
         """
-        examples = Examples.of(self, x_BD, finite=False)
+        examples, generator = Examples.of(self, x_BD, finite=False), generator_of(generator)
         known_D = mask_of(self, known_D)
         x_BD = torch.where(known_D, examples.rows_BD, self.mean)
         refuse_not_finite(x_BD)

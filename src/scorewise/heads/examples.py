@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from operator import index
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
@@ -220,20 +219,6 @@ def masks_of(model: TakesExamples, known: object, examples: Examples) -> Tensor:
     if value.dtype == torch.bool and tuple(value.shape) == examples.given:
         return value.reshape(examples.rows_BD.shape)
     return mask_of(model, value).expand_as(examples.rows_BD)
-
-
-def count_of(n: object) -> int:
-    """Return how many examples are asked for.
-
-    Raises:
-        Misfit: no whole number of at least 1.
-    """
-    try:
-        if (count := index(n)) >= 1:  # type: ignore[arg-type]
-            return count
-    except TypeError:
-        pass
-    raise Misfit(f"sample({n!r}) asks for no number of examples: give a whole number of at least 1.")
 
 
 def _broadcast(one: Sequence[int], other: Sequence[int]) -> bool:

@@ -21,7 +21,8 @@ from scorewise.capabilities import (
 from scorewise.denoising import denoise
 from scorewise.gradients import Derivatives
 from scorewise.heads.drawing import CompletesExamples, DrawsSamples, FillsExamples
-from scorewise.heads.examples import Examples, count_of, mask_of, masks_of, of_examples, refuse_not_finite
+from scorewise.heads.draws_asked import count_of, generator_of
+from scorewise.heads.examples import Examples, mask_of, masks_of, of_examples, refuse_not_finite
 from scorewise.heads.streams import FullPassStream, MaskedStream, StandardisedStream
 from scorewise.heads.trained import Trained
 from scorewise.likelihood.likelihood import warned
@@ -90,9 +91,10 @@ class Model(Trained, ABC):
         """Return n examples drawn from the model, shape (n, *shape), in the scale of the data it was trained on.
 
         Raises:
-            ValueError: the model was given no sampler, or n is no number of examples.
+            ValueError: the model was given no sampler.
+            Misfit: n is no number of examples, or generator no generator.
         """
-        count = count_of(n)
+        count, generator = count_of(n), generator_of(generator)
         if self.sampler is None:
             raise ValueError("this model has no sampler: set model.sampler to one of scorewise.sampling first")
         with torch.no_grad(), warned():
@@ -194,9 +196,9 @@ class CausalModel(Model, ABC):
 
         Raises:
             ValueError: known dimensions that are no prefix, or a sampler that is not ancestral.
-            Misfit: there are no such examples, or no such mask.
+            Misfit: there are no such examples, no such mask, or no such generator.
         """
-        examples = Examples.of(self, x_BD, finite=False)
+        examples, generator = Examples.of(self, x_BD, finite=False), generator_of(generator)
         if self.any_order:
             return examples.answer(self._fill(examples.rows_BD, masks_of(self, known_D, examples), generator))
         known_D = mask_of(self, known_D)

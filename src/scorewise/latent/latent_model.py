@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from scorewise.heads.examples import Examples, count_of
+from scorewise.heads.draws_asked import count_of, generator_of
+from scorewise.heads.examples import Examples
 from scorewise.heads.trained import Trained
 from scorewise.latent.encoders import Encoder
 from scorewise.latent.observations import Observation
@@ -81,9 +82,9 @@ class LatentModel(Trained, ABC):
         """Return n mean images of latents from the prior, in [-1, 1], shape (n, *shape): no pixel noise is added.
 
         Raises:
-            Misfit: n is no number of images.
+            Misfit: n is no number of images, or generator no generator.
         """
-        n, like = count_of(n), self.like
+        n, generator, like = count_of(n), generator_of(generator), self.like
         device = like.device if generator is None else generator.device
         z_ND = torch.randn(n, self.z, generator=generator, dtype=like.dtype, device=device).to(like.device)
         return torch.cat([self.decode(part) for part in z_ND.split(AT_A_TIME)]).reshape(n, *self.shape)
