@@ -33,6 +33,7 @@ FACTORS = {
     "knots": KNOTS,
     "knots, edm weight": (*KNOTS, "objective.weight=edm"),
     "knots, 4 draws": (*KNOTS, "objective.draws=4"),
+    "knots in the head too, 4 draws": (*KNOTS, "objective.draws=4", "head.init=knots"),
 }
 """Knots: a trunk whose first units bend where the data are, smooth and a layer deeper, with fewer weights."""
 COUNT, REPEATS = 10_000, 3

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from laws import gaussian_law
+from scipy import stats
 
 from scorewise.backbones import MADE, MLP
 from scorewise.capabilities import (
@@ -18,7 +19,7 @@ from scorewise.capabilities import (
     ScoreModel,
 )
 from scorewise.gradients import score_of_log_density
-from scorewise.heads import ConditionalScore, Energy, Gaussian, Mixture, Score
+from scorewise.heads import ConditionalEnergy, ConditionalScore, Energy, Gaussian, Mixture, NoisyConditionalScore, Score
 from scorewise.heads.forms import ScoreForm
 from scorewise.heads.model import CausalModel
 
@@ -128,3 +129,24 @@ def test_a_model_put_together_by_hand_says_so(tmp_path: Path) -> None:
         model.save(tmp_path)
     with pytest.raises(ValueError, match="no sampler"):
         model.sample(3)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda init: ConditionalScore(MADE((2,), 12, (8,)), hidden=(500, 8), init=init),
+        lambda init: NoisyConditionalScore(MADE((2,), 16, (8,)), hidden=(500, 8), levels=(1.0, 0.3), init=init),
+        lambda init: ConditionalEnergy(MADE((2,), 42, (8,)), hidden=(500, 8), init=init),
+    ],
+)
+def test_knots_are_kinks_all_over_the_data_and_nothing_else(made: Callable[[str], Any]) -> None:
+    torch.manual_seed(0)
+    plain = made("default")
+    torch.manual_seed(0)
+    knots = made("knots")
+    changed = {name for name, value in knots.state_dict().items() if not torch.equal(value, plain.state_dict()[name])}
+    assert changed == {"of_query", "of_context.bias"}
+    kink = (plain.of_context.bias - knots.of_context.bias) / knots.of_query
+    assert stats.kstest(kink.detach().numpy(), stats.uniform(-2, 4).cdf).pvalue > 0.01
+    assert stats.kstest(knots.of_query.detach().abs().numpy(), stats.uniform(0.5, 2.5).cdf).pvalue > 0.01
+    assert 200 < int((knots.of_query > 0).sum()) < 300

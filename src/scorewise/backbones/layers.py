@@ -39,6 +39,7 @@ class Activation(OneOf):
 
 
 ActivationName = Annotated[str, Activation()]
+FirstLayer = Annotated[str, OneOf(("default", "knots"))]
 
 
 def activation_named(name: str) -> nn.Module:
@@ -50,6 +51,19 @@ def activation_named(name: str) -> nn.Module:
     if name not in ACTIVATIONS:
         raise ValueError(f"activation={name} is none of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]()
+
+
+def put_knots(of_query_H: Tensor, bias_H: Tensor) -> None:
+    """Draw the first layer of a number in standard units so that its kinks lie all over the data, from -2 to 2.
+
+    Args:
+        of_query_H: becomes its weights, slopes of 1 to 6 per half width either way.
+        bias_H: of the units, which is moved.
+    """
+    with torch.no_grad():
+        slope_H = torch.empty_like(of_query_H).uniform_(1, 6) / 2
+        of_query_H.copy_(slope_H * torch.empty_like(slope_H).uniform_(-1, 1).sign())
+        bias_H.sub_(of_query_H * torch.empty_like(slope_H).uniform_(-2, 2))
 
 
 def perceptron(sizes: Sequence[int], activation: str) -> nn.Sequential:

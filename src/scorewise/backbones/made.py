@@ -3,14 +3,14 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import ActivationName, MaskedLinear, activation_named
+from scorewise.backbones.layers import ActivationName, FirstLayer, MaskedLinear, activation_named
 from scorewise.ordering import Ordering
-from scorewise.ranges import HiddenSizes, OneOf, Whole, within_ranges
+from scorewise.ranges import HiddenSizes, Whole, within_ranges
 
 
 def hidden_degrees(units: int, dims: int, least: int = 1) -> Tensor:
@@ -55,7 +55,7 @@ class MADE(nn.Module):
         activation: ActivationName = "relu",
         ordering: str | Sequence[int] = "raster",
         ordering_seed: Whole = 0,
-        init: Annotated[str, OneOf(("default", "knots"))] = "default",
+        init: FirstLayer = "default",
         condition: int = 0,
     ) -> None:
         super().__init__()

@@ -46,6 +46,7 @@ ADDED: dict[tuple[str, str], float | str | None] = {
     ("task", "features"): None,
     ("sampler", "order"): 1,
     ("backbone", "neighbours"): 0,
+    ("head", "init"): "default",
 }
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}

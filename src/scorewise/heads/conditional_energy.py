@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.backbones.layers import ActivationName, FirstLayer, activation_named, perceptron, put_knots
 from scorewise.gradients import Derivatives, gradient_scope
 from scorewise.heads.examples import of_queries
 from scorewise.heads.numerically_normalised import NumericallyNormalised
@@ -33,6 +33,8 @@ class ConditionalEnergy(NumericallyNormalised):
         defensive: weight of one more Gaussian in the proposal, N(0, 1) in standard units (Hesterberg 1995). With
             the confining term no importance weight exp(-E) / r is then above sqrt(2 pi) / defensive, so their
             variance is finite. 0 is the paper's proposal.
+        init: default, or knots: units of the query with slopes of 1 to 6 per half width of the data whose kinks lie
+            anywhere in it, for laws with many narrow modes.
         mean, std, noise: of the data, see `Model`.
 
     Raises:
@@ -61,6 +63,7 @@ class ConditionalEnergy(NumericallyNormalised):
         components: Annotated[int, AtLeast(1, "the proposal learns them")] = 10,
         confining: bool = True,
         defensive: Annotated[float, Between(0, 1, "it is a weight", without=("high",))] = 0.05,
+        init: FirstLayer = "default",
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,
@@ -78,6 +81,8 @@ class ConditionalEnergy(NumericallyNormalised):
         self.first = activation_named(activation)
         self.rest = perceptron(hidden, activation)
         self.last = nn.Linear(hidden[-1], 1)
+        if init == "knots":
+            put_knots(self.of_query, self.of_context.bias)
         # Equal components never part: the locations start spread over the bulk of the data.
         self.register_buffer("spread", torch.linspace(-1.5, 1.5, components) if components > 1 else torch.zeros(1))
         self.spread: Tensor

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.backbones.layers import ActivationName, FirstLayer, activation_named, perceptron, put_knots
 from scorewise.heads.examples import of_queries
 from scorewise.heads.forms import FORMS, ScoreForm
 from scorewise.heads.fused_csm import fused_csm
@@ -22,6 +22,8 @@ class ConditionalScore(NumericallyNormalised):
         activation: smooth for objectives that differentiate the score in its query.
         form: raw, denoiser, edm or auto (see `forms`).
         context: numbers per context vector; must be the backbone's width.
+        init: default, or knots: units of the query with slopes of 1 to 6 per half width of the data whose kinks lie
+            anywhere in it, for laws with many narrow modes.
         mean, std, noise: of the data, see `Model`.
 
     Raises:
@@ -46,6 +48,7 @@ class ConditionalScore(NumericallyNormalised):
         activation: ActivationName = "silu",
         form: Annotated[str, OneOf(FORMS)] = "auto",
         context: Count | None = None,
+        init: FirstLayer = "default",
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,
@@ -61,6 +64,8 @@ class ConditionalScore(NumericallyNormalised):
         self.first = activation_named(activation)
         self.rest = perceptron(hidden, activation)
         self.last = nn.Linear(hidden[-1], 1)
+        if init == "knots":
+            put_knots(self.of_query, self.of_context.bias)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)

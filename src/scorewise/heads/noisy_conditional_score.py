@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scorewise.backbones.layers import ActivationName, activation_named, perceptron
+from scorewise.backbones.layers import ActivationName, FirstLayer, activation_named, perceptron, put_knots
 from scorewise.backbones.tangents import TANGENTS
 from scorewise.heads.examples import of_queries
 from scorewise.heads.fused_csm import fused_csm
@@ -29,6 +29,8 @@ class NoisyConditionalScore(NumericallyNormalised):
         activation: smooth for objectives that differentiate the score in its query.
         context: numbers per context vector; must be the backbone's width.
         levels: the ladder, from the largest down to the smallest.
+        init: default, or knots: units of the query with slopes of 1 to 6 per half width of the data whose kinks lie
+            anywhere in it, for laws with many narrow modes.
         mean, std, noise: of the data, see `Model`; noise is the smallest level.
 
     Raises:
@@ -54,6 +56,7 @@ class NoisyConditionalScore(NumericallyNormalised):
         hidden: HiddenSizes = (64, 64, 64),
         activation: ActivationName = "silu",
         context: Count | None = None,
+        init: FirstLayer = "default",
         mean: float = 0.0,
         std: float = 1.0,
         noise: float = 0.0,
@@ -74,6 +77,8 @@ class NoisyConditionalScore(NumericallyNormalised):
         self.first = activation_named(activation)
         self.rest = perceptron(hidden, activation)
         self.last = nn.Linear(hidden[-1], 1)
+        if init == "knots":
+            put_knots(self.of_query, self.of_context.bias)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
