@@ -5,14 +5,13 @@
 The recipe is that of `figure=fig3b budget=cpu` but for fewer validations (10,000 steps of 512, 2 to 4 minutes of one
 core each). Every model is judged like there: squared MMD of 5,000 samples by reverse diffusion to fresh data, three
 samples, beside that of data to data, and nats on 10,000 held-out examples by the probability flow beside the entropy.
-Finished trainings are found again; nothing is begun after so many minutes.
+A line per density, factor and seed in docs/benchmarks/figure3b_factors.jsonl; a later call goes on.
 """
 
-import argparse
-import time
 from statistics import mean
 
 import torch
+from lines import Line, given_to, go_on, lines, options
 from record import Row, ratio_row, write
 
 import scorewise
@@ -36,17 +35,25 @@ FACTORS = {
     "knots in the head too, 4 draws": (*KNOTS, "objective.draws=4", "head.init=knots"),
 }
 """Knots: a trunk whose first units bend where the data are, smooth and a layer deeper, with fewer weights."""
+SHARPEST = "knots in the head too, 4 draws"
 COUNT, REPEATS = 10_000, 3
 
 
-def judged(toy: str, factor: str, seed: int, numbers: dict[str, float]) -> None:
-    """Train and judge one model, and note its numbers."""
+def floor(toy: str) -> float:
+    """Return the largest of three squared MMD of data to data, times 1,000."""
+    source = Toy2d(toy)
+    pairs = ([toys.smoothed(source, COUNT, n + more) for more in (0, 1000)] for n in range(REPEATS))
+    return 1e3 * max(toys.distances(*pair, source.std, 10)["mmd"] for pair in pairs)
+
+
+def judged(toy: str, factor: str, seed: int, entropy: float) -> Line:
+    """Train one model, and return what it leaves of nats and of MMD."""
     model = scorewise.fit("toy2d", f"data.name={toy}", *RECIPE, *FACTORS[factor], f"seed={seed}", quiet=True)
     source = Toy2d(toy)
     model.likelihood = FlowODE(32)
     with torch.no_grad():
         nll = -float(model.log_prob(toys.smoothed(source, COUNT, toys.HELD_OUT)).double().mean())
-    found = {"nats above entropy": nll - numbers[f"{toy}: entropy"]}
+    found = {"nats above entropy": nll - entropy}
     for name, sampler in {"mmd": ReverseDiffusion1d(200), "mmd by the flow": Flow(32)}.items():
         model.sampler = sampler
         drawn = [model.sample(COUNT, torch.Generator().manual_seed(number)).flatten(1) for number in range(REPEATS)]
@@ -54,39 +61,34 @@ def judged(toy: str, factor: str, seed: int, numbers: dict[str, float]) -> None:
             toys.distances(x_BD, toys.smoothed(source, COUNT, number), source.std, 10)["mmd"]
             for number, x_BD in enumerate(drawn)
         )
-    for name, value in found.items():
-        numbers[f"{toy}, {factor}, seed {seed}: {name}"] = value
-    size = sum(weights.numel() for weights in model.parameters())
-    print(f"{toy}, {factor}, seed {seed} ({size:,} weights): " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
+    return {"weights": sum(weights.numel() for weights in model.parameters()), **found}
+
+
+def measured(toy: str, factor: str, seed: int) -> Line:
+    """Return one line: the entropy, the floor of MMD, and what a model leaves."""
+    entropy = toys.entropy(Toy2d(toy), COUNT, 200_000)["nll"]
+    return {"entropy": entropy, "floor": floor(toy), **judged(toy, factor, seed, entropy)}
 
 
 def main() -> None:
-    """Measure, print and write docs/benchmarks/figure3b_factors.json."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Measure what is not there yet, print, and write docs/benchmarks/figure3b_factors.json."""
+    parser = options((__doc__ or "").splitlines()[0], 30.0, seeds=[0])
     parser.add_argument("--toys", nargs="+", default=["rings", "two_spirals"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--minutes", type=float, default=30.0)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    end, numbers = time.monotonic() + 60 * arguments.minutes, dict[str, float]()
+    arguments = given_to(parser)
+    cases = [(toy, factor, n) for toy in arguments.toys for factor in FACTORS for n in arguments.seeds]
+    go_on(
+        "figure3b_factors",
+        ({"toy": toy, "factor": factor, "seed": n} for toy, factor, n in cases),
+        measured,
+        arguments.minutes,
+    )
     rows: list[Row] = []
-    for toy in arguments.toys:
-        source = Toy2d(toy)
-        numbers[f"{toy}: entropy"] = toys.entropy(source, COUNT, 200_000)["nll"]
-        floors = [
-            1e3 * toys.distances(*(toys.smoothed(source, COUNT, n + more) for more in (0, 1000)), source.std, 10)["mmd"]
-            for n in range(REPEATS)
-        ]
-        numbers[f"{toy}: mmd of data to data, largest"] = max(floors)
-        for factor in FACTORS:
-            for seed in arguments.seeds:
-                if time.monotonic() < end:
-                    judged(toy, factor, seed, numbers)
-        best = [numbers.get(f"{toy}, knots, 4 draws, seed {seed}: mmd") for seed in arguments.seeds]
-        if all(value is not None for value in best):
-            beyond = [value - max(floors) for value in best if value is not None]
-            rows.append(ratio_row(f"{toy}: 1,000 squared MMD of AR-CSM, knots and 4 draws - floor", beyond, 0.0))
-    write("figure3b_factors", rows, torch.device("cpu"), numbers=numbers)
+    for toy in dict.fromkeys(line["toy"] for line in lines("figure3b_factors")):
+        for factor in ("knots, 4 draws", SHARPEST):
+            if mine := [one for one in lines("figure3b_factors") if (one["toy"], one["factor"]) == (toy, factor)]:
+                beyond = [line["mmd"] - line["floor"] for line in mine]
+                rows.append(ratio_row(f"{toy}: 1,000 squared MMD of AR-CSM, {factor} - floor", beyond, 0.0))
+    write("figure3b_factors", rows, torch.device("cpu"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ seed in docs/benchmarks/figure3b_sharp.jsonl; a later call goes on.
 """
 
 import torch
-from figure3b_factors import COUNT, REPEATS, judged
+from figure3b_factors import COUNT, floor, judged
 from lines import Line, given_to, go_on, lines, options
 from record import Row, ratio_row, write
 
@@ -40,14 +40,10 @@ def exact(toy: str, seed: int) -> float:
 
 def measured(toy: str, seed: int) -> Line:
     """Return one line: the floor of MMD, and what AR-CSM and exact likelihood leave between them and the entropy."""
-    source, numbers = Toy2d(toy), dict[str, float]()
-    entropy = numbers[f"{toy}: entropy"] = toys.entropy(source, COUNT, 200_000)["nll"]
-    pairs = ([toys.smoothed(source, COUNT, n + more) for more in (0, 1000)] for n in range(REPEATS))
-    floor = 1e3 * max(toys.distances(*pair, source.std, 10)["mmd"] for pair in pairs)
-    judged(toy, FACTOR, seed, numbers)
-    key = f"{toy}, {FACTOR}, seed {seed}: "
-    ours = {name.removeprefix(key): value for name, value in numbers.items() if name.startswith(key)}
-    return {"entropy": entropy, "floor": floor, **ours, "exact above entropy": exact(toy, seed) - entropy}
+    entropy = toys.entropy(Toy2d(toy), COUNT, 200_000)["nll"]
+    ours = judged(toy, FACTOR, seed, entropy)
+    del ours["weights"]
+    return {"entropy": entropy, "floor": floor(toy), **ours, "exact above entropy": exact(toy, seed) - entropy}
 
 
 def main() -> None:
