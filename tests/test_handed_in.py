@@ -284,7 +284,8 @@ def test_noise_is_removed_in_the_way_of_the_model(name: str, shape: tuple[int, .
     several = name.startswith("noisy")
     if several:
         torch.testing.assert_close(model.denoise(y, 0.6), way(model, y, 0.6))
-    torch.testing.assert_close(model.denoise(y, torch.tensor(0.3)), way(model, y, 0.3))
+    for same in (torch.tensor(0.3), np.float64(0.3), np.float32(0.3)):
+        torch.testing.assert_close(model.denoise(y, same), way(model, y, 0.3))
     with pytest.raises(UserError, match=r"sigma='0\.3' is no number"):
         model.denoise(y, "0.3")
     for bad in (0.0, -1.0, 2.0, np.nan, *(() if several else (0.6,))):

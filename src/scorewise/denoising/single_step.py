@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,7 +131,7 @@ def denoise(model: Smoothed, y_BD: Tensor, sigma: float | None = None) -> Tensor
     if high <= 0:
         raise UnknownNoise("this model was trained without noise and can remove none: train with data.smoothing=0.6.")
     level = low if sigma is None else sigma
-    if isinstance(level, Tensor) and level.numel() == 1:
+    if isinstance(level, np.generic) or (isinstance(level, Tensor) and level.numel() == 1):
         level = level.item()
     if not is_number(level):
         raise UnknownNoise(f"sigma={sigma!r} is no number: give the standard deviation of the noise.")
