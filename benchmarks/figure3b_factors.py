@@ -2,7 +2,7 @@
 
     python benchmarks/figure3b_factors.py [--toys rings two_spirals] [--seeds 0] [--minutes 30]
 
-The recipe is that of `figure=fig3b budget=cpu` but for fewer validations (10,000 steps of 512, 2 to 4 minutes of one
+The recipe is that of release 0.1's `figure=fig3b` but for fewer validations (10,000 steps of 512, 2 to 4 minutes of one
 core each). Every model is judged like there: squared MMD of 5,000 samples by reverse diffusion to fresh data, three
 samples, beside that of data to data, and nats on 10,000 held-out examples by the probability flow beside the entropy.
 A line per density, factor and seed in docs/benchmarks/figure3b_factors.jsonl; a later call goes on.
@@ -27,12 +27,18 @@ RECIPE = (
     *("optim.ema_decay=0.995", "trainer.check_val_every_n_epoch=50", "test=false", "callbacks.samples=16"),
 )
 KNOTS = ("backbone.init=knots", "backbone.activation=silu", "backbone.hidden=[48,48,48]")
+HEAD_TOO = (*KNOTS, "objective.draws=4", "head.init=knots")
 FACTORS = {
     "figure": (),
     "knots": KNOTS,
     "knots, edm weight": (*KNOTS, "objective.weight=edm"),
     "knots, 4 draws": (*KNOTS, "objective.draws=4"),
-    "knots in the head too, 4 draws": (*KNOTS, "objective.draws=4", "head.init=knots"),
+    "knots in the head too, 4 draws": HEAD_TOO,
+    "knots in the head too, 4 draws, 20,000 steps": (
+        *HEAD_TOO,
+        "data.epochs=500",
+        "trainer.check_val_every_n_epoch=100",
+    ),
 }
 """Knots: a trunk whose first units bend where the data are, smooth and a layer deeper, with fewer weights."""
 SHARPEST = "knots in the head too, 4 draws"
