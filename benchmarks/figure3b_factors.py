@@ -3,7 +3,7 @@
     python benchmarks/figure3b_factors.py [--toys rings two_spirals] [--seeds 0] [--minutes 30]
 
 The recipe is that of release 0.1's `figure=fig3b` but for fewer validations (10,000 steps of 512, 2 to 4 minutes of one
-core each). Every model is judged like there: squared MMD of 5,000 samples by reverse diffusion to fresh data, three
+core each). Every model is judged like there: squared MMD of 10,000 samples by reverse diffusion to fresh data, three
 samples, beside that of data to data, and nats on 10,000 held-out examples by the probability flow beside the entropy.
 A line per density, factor and seed in docs/benchmarks/figure3b_factors.jsonl; a later call goes on.
 """
