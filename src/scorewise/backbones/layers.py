@@ -53,17 +53,21 @@ def activation_named(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
+def knot_slopes(like: Tensor) -> Tensor:
+    """Return slopes of 1 to 6 per half width of the data, which is about 2 in standard units, either way."""
+    return torch.empty_like(like).uniform_(1, 6) / 2 * torch.empty_like(like).uniform_(-1, 1).sign()
+
+
 def put_knots(of_query_H: Tensor, bias_H: Tensor) -> None:
     """Draw the first layer of a number in standard units so that its kinks lie all over the data, from -2 to 2.
 
     Args:
-        of_query_H: becomes its weights, slopes of 1 to 6 per half width either way.
+        of_query_H: becomes its weights, see `knot_slopes`.
         bias_H: of the units, which is moved.
     """
     with torch.no_grad():
-        slope_H = torch.empty_like(of_query_H).uniform_(1, 6) / 2
-        of_query_H.copy_(slope_H * torch.empty_like(slope_H).uniform_(-1, 1).sign())
-        bias_H.sub_(of_query_H * torch.empty_like(slope_H).uniform_(-2, 2))
+        of_query_H.copy_(knot_slopes(of_query_H))
+        bias_H.sub_(of_query_H * torch.empty_like(of_query_H).uniform_(-2, 2))
 
 
 def perceptron(sizes: Sequence[int], activation: str) -> nn.Sequential:

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from scorewise.backbones.layers import ActivationName, FirstLayer, MaskedLinear, activation_named
+from scorewise.backbones.layers import ActivationName, FirstLayer, MaskedLinear, activation_named, knot_slopes
 from scorewise.ordering import Ordering
 from scorewise.ranges import HiddenSizes, Whole, within_ranges
 
@@ -76,10 +76,7 @@ class MADE(nn.Module):
     def _knots(self) -> None:
         """Draw the first layer: its inputs are in standard units, so the data's half width is about 2."""
         first = self.layers[0]
-        slope = (
-            torch.empty_like(first.weight).uniform_(1, 6) / 2 * torch.empty_like(first.weight).uniform_(-1, 1).sign()
-        )
-        first.weight.copy_(slope * first.mask / first.mask.sum(1, keepdim=True).clamp(min=1).sqrt())
+        first.weight.copy_(knot_slopes(first.weight) * first.mask / first.mask.sum(1, keepdim=True).clamp(min=1).sqrt())
         first.bias.copy_(-(first.weight * torch.empty_like(first.weight).uniform_(-2, 2)).sum(1))
 
     @property
