@@ -76,6 +76,8 @@ OF_RUNS = [
     ("reproduce", "figure=fig1b budget=abc", "budget=abc is no budget of figure=fig1b"),
     ("reproduce", "figure=fig1b budget=5", "budget=5 must be the name of a budget."),
     ("reproduce", "figure=fig99", "figure=fig99 is no option of figure"),
+    ("reproduce", "figure=fig1b trainer.compile=true", "trainer.compile is no setting of reproduce: the trainings of a"),
+    ("reproduce", "figure=fig1b figure.shared=[a=1]", "figure.shared=[a=1] has characters that mean something to Hydra"),
     ("reproduce", "figure=fig1b budget=tiny paths.runs=[]", "paths.runs=[] must be a path"),
     ("reproduce", "figure=fig99 hydra.run.dir=here/it/is", "figure=fig99 is no option of figure"),
     ("features", "data=digits trainer.limit_val_batches=0.001", "trainer.limit_val_batches=0.001 is less than one of"),

@@ -76,7 +76,8 @@ def _unread(error: BaseException, text: str) -> str | None:
         several = typed(key, [part.strip() for part in value.split(",")])
         return f"{printable(override)} has a comma in it: as one text {spelled}, as a list {several}."
     what = "has characters that mean something to Hydra: if the value is a text, quote it"
-    return f"{printable(str(override))} {what}, {spelled}."
+    listed = ", and if it is a list, quote its texts" if value.startswith("[") else ""
+    return f"{printable(str(override))} {what}, {spelled}{listed}."
 
 
 def _unknown_key(key: str, command: str) -> str:
@@ -86,7 +87,9 @@ def _unknown_key(key: str, command: str) -> str:
     if root in groups and root not in catalog.default_options(command):  # it is the run's
         if isinstance(own, dict):
             return f"{key} is no setting of {command}: there is {' and '.join(f'{root}.{name}' for name in own)}"
-        return f"{key} is no setting of {command}, which takes the {root} of the run: give it to train"
+        if "run" in main:
+            return f"{key} is no setting of {command}, which takes the {root} of the run: give it to train"
+        return f"{key} is no setting of {command}: the trainings of a figure have theirs in its file in conf/figure"
     if root not in top or not rest:
         return f"{key} is no setting of Scorewise{_close(root, top) or ': the groups are ' + ', '.join(groups) + '.'}"
     settings = {name: set(option) - {"_target_"} for name, option in catalog.options(root).items()}
