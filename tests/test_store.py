@@ -92,6 +92,12 @@ def test_addresses_are_refused(address: str) -> None:
         load(address)
 
 
+@pytest.mark.parametrize("given", [None, 5, ["runs/one"]])
+def test_what_is_no_path_is_refused(given: Any) -> None:
+    with pytest.raises(UserError, match="is no path: give the folder of a run or of a saved model"):
+        scorewise.load(given)
+
+
 def test_a_run_is_loaded_without_its_task(saved: Path) -> None:
     """Nor with Lightning, which tests/test_light_core.py takes away."""
     rewrite(saved, lambda config: config.update(task={"_target_": "scorewise.tasks.density.Nowhere"}))

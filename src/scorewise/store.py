@@ -4,6 +4,7 @@ import importlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,8 @@ def local_folder(folder: str | Path) -> Path:
     Raises:
         UserError: a URL, or no such folder.
     """
+    if not isinstance(folder, str | PathLike):
+        raise UserError(f"{folder!r} is no path: give the folder of a run or of a saved model.")
     if "://" in str(folder):
         raise UserError(f"{folder} is an address, and Scorewise loads from folders only: download it first.")
     path = Path(folder)
