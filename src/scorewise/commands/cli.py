@@ -10,6 +10,7 @@ import hydra
 from scorewise import catalog
 from scorewise.commands import job, searched, sweeps
 from scorewise.commands.commands import commands, compare
+from scorewise.commands.implied import with_options
 from scorewise.commands.usage import overview, usage
 from scorewise.config.refusals import one_sentence
 from scorewise.errors import UserError, machine_told
@@ -73,6 +74,7 @@ def main(command: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to here, where they become one sentence
     try:
         _refuse_several_sweeps(sys.argv[1:])
+        sys.argv[1:] = with_options(command, sys.argv[1:])
         with searched.folders_told():
             hydra.main(version_base="1.3", config_path=str(conf), config_name=command)(
                 job.ending_well(task, command, debugging)

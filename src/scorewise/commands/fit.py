@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scorewise import catalog
 from scorewise.commands.commands import train
+from scorewise.commands.implied import with_options
 from scorewise.comparison.loading import load
 from scorewise.config.refusals import one_sentence
 from scorewise.errors import UserError, machine_told, spelled
@@ -49,7 +50,7 @@ def _trained(words: Sequence[str]) -> Path:
     before = hydra.cfg
     try:
         with machine_told():
-            config = _composed(words)
+            config = _composed(with_options("train", words))
             hydra.set_config(config)
             with open_dict(config):
                 config.pop("hydra")

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scorewise import catalog
 from scorewise.catalog import Config
+from scorewise.commands.implied import with_options
 from scorewise.commands.matched import refuse_other_scores
 from scorewise.commands.search_space import space_of
 from scorewise.commands.sweeps import Row, write_table
@@ -85,6 +86,9 @@ class Study:
         self.settings, self.base = config["study"], base
         refuse_settings(config, "study")
         self.space = space_of(self.settings["space"])
+        if not {*self.space} & {*catalog.groups()}:  # what a setting implies is the same for all trials
+            words = self._words({name: part.ends[0] for name, part in self.space.items()})
+            self.base += [word for word in with_options("train", words) if word not in words]
         if config["resume"] or config["rerun"] or not config["train"]:
             raise UserError("a study trains, and finds its own runs again: leave resume, rerun and train as they are.")
         first = self._refuse_corners()
