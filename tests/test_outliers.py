@@ -463,10 +463,16 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     assert all(0 <= float(row["percentile"]) <= 100 for row in rows)
     assert all(0 < float(row["p_value"]) <= float(row["false_discovery_rate"]) <= 1 for row in rows)
     assert {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()} == before
+    with (run / "predictions" / "regions.csv").open() as file:
+        regions = list(csv.DictReader(file))
+    by_score = sorted(rows, key=lambda row: -float(row["outlier_score"]))
+    assert [row["name"] for row in regions] == [row["name"] for row in by_score]
+    assert (run / "predictions" / "outliers.html").read_text().count("data:image/png") == 3 * 4
 
     (photos / "new.png").write_bytes((photos / "b.png").read_bytes())
-    again = command(*asked, "output=elsewhere", name="predict")
+    again = command(*asked, "output=elsewhere", "task.cells=0", name="predict")
     assert "5 scored by abs_h" in again.out
+    assert [path.name for path in Path("elsewhere").iterdir()] == ["outliers.csv"]
     with open("elsewhere/outliers.csv") as file:
         grown = {row["name"]: row for row in csv.DictReader(file)}
     of_itself = ("name", "outlier_score", "percentile", "p_value")

@@ -6,9 +6,12 @@ from scorewise.outliers.conformal import conformal_p_values, discoveries, false_
 from scorewise.outliers.detection import METRICS, DetectionResults, Estimate, compare, detection, replicates
 from scorewise.outliers.examples import Examiner, refused_likelihood
 from scorewise.outliers.explanation import Explanation
+from scorewise.outliers.image_page import coloured, write_image_page
 from scorewise.outliers.incomplete import as_if_whole, usual_surprise
 from scorewise.outliers.kept_surveys import KeptSurveys
 from scorewise.outliers.nearest import NearestRows
+from scorewise.outliers.odd_images import OddImages
+from scorewise.outliers.odd_regions import OddRegions
 from scorewise.outliers.page import write_page
 from scorewise.outliers.profiles import ScoreProfiles
 from scorewise.outliers.score_norms import ScoreNorms
@@ -32,10 +35,13 @@ __all__ = [
     "Explanation",
     "KeptSurveys",
     "NearestRows",
+    "OddImages",
+    "OddRegions",
     "ScoreNorms",
     "ScoreProfiles",
     "Surprise",
     "as_if_whole",
+    "coloured",
     "combined",
     "compare",
     "conformal_p_values",
@@ -51,6 +57,7 @@ __all__ = [
     "statistics_of",
     "two_sided",
     "usual_surprise",
+    "write_image_page",
     "write_page",
 ]
 

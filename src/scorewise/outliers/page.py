@@ -4,6 +4,7 @@ One HTML file without scripts; the network is forbidden to it, and every name is
 """
 
 import math
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -34,7 +35,6 @@ def write_page(explanation: Explanation, path: Path, most: int = 30, title: str 
 def page(explanation: Explanation, most: int, title: str) -> str:
     """Return the HTML of the oddest rows."""
     places = explanation.oddest(most)
-    style = (Path(__file__).parent / "page.css").read_text()
     count = len(explanation.rows)
     listed = explanation.listed(0.1)
     rates = (
@@ -43,20 +43,31 @@ def page(explanation: Explanation, most: int, title: str) -> str:
         else f"At a false discovery rate of 10 % {listed:,} of all judged rows are on the list: of these at most "
         "a tenth should belong to the data after all."
     )
-    return "\n".join(
+    return document(
+        title,
         [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="referrer" content="no-referrer">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>",
-            f"<h1>{escape(title)}</h1>",
             f"<p>{len(places)} of {count:,} rows, the oddest first. {rates}</p>",
             _legend(),
             _overview(explanation, places),
             "<h2>Row by row</h2>\n<p>The most surprising cells of every row. The bar is the interval of 90 % given the "
             "other cells of the row, with its median; the dot is what was found.</p>",
             *(_row(explanation, place) for place in places),
+        ],
+    )
+
+
+def document(title: str, parts: Sequence[str], policy: str = POLICY) -> str:
+    """Return a page with a heading and its parts, which are HTML already."""
+    style = (Path(__file__).parent / "page.css").read_text()
+    return "\n".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="referrer" content="no-referrer">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>",
+            f"<h1>{escape(title)}</h1>",
+            *parts,
             "</main>\n</body>\n</html>\n",
         ]
     )

@@ -1,7 +1,7 @@
 """Outlier scores of a trained model: larger means odder."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from scorewise.capabilities import (
     NormalisedDensity,
     ScoreModel,
 )
-from scorewise.capabilities.roles import CausalLadder, JointNoisyScore, NoisyBlockScores
+from scorewise.capabilities.roles import CausalLadder, Levelled, NoisyBlockScores
 from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.noise import geometric_ladder
 from scorewise.objectives.objective import score_field
@@ -108,22 +108,35 @@ def _of_likelihood(model: NormalisedDensity, x_BD: Tensor) -> dict[str, Tensor]:
     return {"nll": -log_q_B, "outside": likelihood.worst(outside_BD)[0]}
 
 
-def _of_levels(model: JointNoisyScore | CausalLadder | NoisyBlockScores, x_BD: Tensor) -> dict[str, Tensor]:
+def _of_levels(model: Levelled, x_BD: Tensor) -> dict[str, Tensor]:
     levels = geometric_ladder(model.levels[0], model.levels[-1], LEVELS)
+    return {"profile": profile(scores_given(model, x_BD), x_BD, levels)}
+
+
+def scores_given(model: object, x_BD: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the scores of q (B, D) at noise levels (B,), by a model of scores at every level.
+
+    Joint ones see all of q; conditional ones, of dimensions or of blocks, have their contexts from x.
+
+    Args:
+        model: of scores at every noise level.
+        x_BD: what contexts are made of.
+    """
     if isinstance(model, NoisyScoreModel):
-        return {"profile": profile(model.noisy_score, x_BD, levels)}
+        return model.noisy_score
     if isinstance(model, NoisyBlockScoreModel):
-        return {"profile": profile(_score_of_blocks(model, x_BD), x_BD, levels)}
-    c_BDF = model.context(x_BD)
+        return _scores_of_blocks(cast(NoisyBlockScores, model), x_BD)
+    ladder = cast(CausalLadder, model)
+    c_BDF = ladder.context(x_BD)
 
     def score(q_BD: Tensor, sigma_B: Tensor) -> Tensor:
-        s_BD: Tensor = model.noisy_conditional_score(q_BD, c_BDF, sigma_B[:, None].expand_as(q_BD))
+        s_BD: Tensor = ladder.noisy_conditional_score(q_BD, c_BDF, sigma_B[:, None].expand_as(q_BD))
         return s_BD
 
-    return {"profile": profile(score, x_BD, levels)}
+    return score
 
 
-def _score_of_blocks(model: NoisyBlockScores, x_BD: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+def _scores_of_blocks(model: NoisyBlockScores, x_BD: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     c_BKF = model.block_context(x_BD)
 
     def score(q_BD: Tensor, sigma_B: Tensor) -> Tensor:

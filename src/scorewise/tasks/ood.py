@@ -40,7 +40,7 @@ class OODScoring(ScoreTask):
         noise: standard deviation of the noise that examples of every set get; None: that of the law of the model.
         resamples: of the bootstrap.
         statistic: that predict writes; None: see `OutlierSurvey.reference`.
-        cells: rows of a table whose cells predict explains, the oddest; 0: of none.
+        cells: rows of a table whose cells predict explains, and images whose places it does, the oddest; 0: of none.
 
     Raises:
         ValueError: a set of another shape, or a name that does not fit.

@@ -12,6 +12,7 @@ from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.errors import printable
 from scorewise.files import write
 from scorewise.tasks.odd_cells import OddCells
+from scorewise.tasks.odd_places import OddPlaces
 from scorewise.tasks.outlier_survey import OutlierSurvey, Reference
 from scorewise.tasks.prediction import DIGITS, Given, Prediction
 
@@ -22,7 +23,7 @@ class OutlierScores(Prediction):
     Args:
         survey: of the model.
         statistic: that is written; None: see `OutlierSurvey.reference`.
-        cells: rows of a table whose cells are explained, the oddest.
+        cells: rows of a table whose cells are explained, and images whose places are, the oddest.
     """
 
     file, by_name, keeps = "outliers.csv", True, True
@@ -30,6 +31,7 @@ class OutlierScores(Prediction):
     def __init__(self, survey: OutlierSurvey, statistic: str | None, cells: int = 0) -> None:
         self.survey, self.statistic = survey, statistic
         self.cells = OddCells(survey.model, survey.source, cells)
+        self.places = OddPlaces(survey.model, survey.source, cells, survey.examiner.seed)
         self._reference: Reference | None = None
 
     @property
@@ -73,24 +75,24 @@ class OutlierScores(Prediction):
         """Write a line for every example that has a score; images by name, rows in their order.
 
         Name, score and percentile, and where held-out examples say so, p-value and the least false discovery rate at
-        which it is on the list of outliers, of all examples that were given. Of a table, the cells of the oddest rows
-        beside that, and a page.
+        which it is on the list of outliers, of all examples that were given. Of a table the cells of the oddest rows
+        beside that, of images the places where the oddest are odd, and a page.
         """
         places = (~found.isnan()).nonzero()[:, 0].tolist()
         score_B = found[places].double().cpu()
-        columns = zip(self.percentiles(score_B).tolist(), *self.p_values(score_B), strict=True)
+        p_values = self.p_values(score_B)
+        columns = zip(self.percentiles(score_B).tolist(), *p_values, strict=True)
         named = [(printable(given.names[i]), *map(printable, given.identities()[i])) for i in places]
         lines = [(*names, score, *of) for names, score, of in zip(named, score_B.tolist(), columns, strict=True)]
         images = len(self.survey.source.shape) == 3
         first, *taken = ("name", "outlier_score", "percentile", "p_value", "false_discovery_rate")
         header = (first, *given.header([first, *taken]), *taken)
         write(folder / self.file, header, sorted(lines) if images else lines, digits=DIGITS)
-        if not images:
-            self.cells.write(given.some(places), score_B, self._p(score_B), folder)
-
-    def _p(self, score_B: Tensor) -> Tensor | None:
-        p = [one for one in self.p_values(score_B)[0] if isinstance(one, float)]
-        return torch.tensor(p, dtype=torch.float64) if len(p) == len(score_B) else None
+        p_B, rate_B = (torch.tensor([float(one or "nan") for one in found], dtype=torch.float64) for found in p_values)
+        if images:
+            self.places.write(given.some(places), score_B, p_B, rate_B, folder)
+        else:
+            self.cells.write(given.some(places), score_B, None if p_B.isnan().any() else p_B, folder)
 
     def percentiles(self, score_B: Tensor) -> Tensor:
         """Return where scores lie among those of held-out examples, 0 to 100."""
