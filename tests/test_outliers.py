@@ -468,6 +468,10 @@ def test_train_eval_and_predict_images(command: Command, photos: Path) -> None:
     by_score = sorted(rows, key=lambda row: -float(row["outlier_score"]))
     assert [row["name"] for row in regions] == [row["name"] for row in by_score]
     assert (run / "predictions" / "outliers.html").read_text().count("data:image/png") == 3 * 4
+    assert str(run / "predictions" / "outliers.html") in predicted.out.replace("\n", "")
+    unexplained = command(*asked, "task.cells=0", name="predict")
+    assert "outliers.html" not in unexplained.out
+    assert {path.name for path in (run / "predictions").iterdir()} == {"outliers.csv"}, "nothing of an earlier call"
 
     (photos / "new.png").write_bytes((photos / "b.png").read_bytes())
     again = command(*asked, "output=elsewhere", "task.cells=0", name="predict")

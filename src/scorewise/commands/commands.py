@@ -143,6 +143,8 @@ def predict(cfg: DictConfig) -> None:
     made = prediction.predict(of_one_run(cfg))
     if is_rank_zero():
         console.say(f"{made.done} {made.what}, {made.left_out} left out: {made.path}")
+        if made.page:
+            console.show_paths({"why": made.page})
 
 
 def sample(cfg: DictConfig) -> None:

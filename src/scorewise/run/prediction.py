@@ -38,12 +38,14 @@ class Predicted(NamedTuple):
         done: how many examples.
         left_out: files or rows that were not used; a warning says why.
         what: was done to the examples, a few words.
+        page: that was written too; None: none was.
     """
 
     path: Path
     done: int
     left_out: int
     what: str
+    page: Path | None = None
 
 
 class Predicting(LightningModule):
@@ -107,7 +109,9 @@ def predict(config: dict[str, Any]) -> Predicted:
         with stoppable("every file that is there is whole, and the same command starts again"):
             prediction.write(given, found, target)
     left_out = len(given.left_out) + len(unusable)
-    return Predicted(target / prediction.file, len(given.names) - len(unusable), left_out, prediction.what)
+    return Predicted(
+        target / prediction.file, len(given.names) - len(unusable), left_out, prediction.what, prediction.page
+    )
 
 
 def _keep(prediction: Prediction, done: Finished, config: dict[str, Any]) -> None:

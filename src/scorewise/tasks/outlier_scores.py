@@ -16,6 +16,10 @@ from scorewise.tasks.odd_places import OddPlaces
 from scorewise.tasks.outlier_survey import OutlierSurvey, Reference
 from scorewise.tasks.prediction import DIGITS, Given, Prediction
 
+PAGE = "outliers.html"
+EXPLAINED = ("cells.csv", "regions.csv", PAGE)
+"""What tells why examples are odd."""
+
 
 class OutlierScores(Prediction):
     """The outlier score of every example and its percentile among those of held-out in-distribution examples.
@@ -88,11 +92,14 @@ class OutlierScores(Prediction):
         first, *taken = ("name", "outlier_score", "percentile", "p_value", "false_discovery_rate")
         header = (first, *given.header([first, *taken]), *taken)
         write(folder / self.file, header, sorted(lines) if images else lines, digits=DIGITS)
+        for name in EXPLAINED:
+            (folder / name).unlink(missing_ok=True)  # it would be of other examples
         p_B, rate_B = (torch.tensor([float(one or "nan") for one in found], dtype=torch.float64) for found in p_values)
         if images:
             self.places.write(given.some(places), score_B, p_B, rate_B, folder)
         else:
             self.cells.write(given.some(places), score_B, None if p_B.isnan().any() else p_B, folder)
+        self.page = page if (page := folder / PAGE).is_file() else None
 
     def percentiles(self, score_B: Tensor) -> Tensor:
         """Return where scores lie among those of held-out examples, 0 to 100."""

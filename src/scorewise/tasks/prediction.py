@@ -60,11 +60,15 @@ class Prediction(ABC):
         file: that is written, below the folder; empty: the folder itself is filled.
         by_name: whether the noise of an example follows from its name, and not from its place among the others.
         keeps: whether there is something to keep for the next time, see `keep_in`.
+
+    Attributes:
+        page: that was written beside, to be looked at; None: none was.
     """
 
     file: ClassVar[str] = ""
     by_name: ClassVar[bool] = False
     keeps: ClassVar[bool] = False
+    page: Path | None = None
 
     @property
     def folder(self) -> str:
