@@ -45,7 +45,7 @@ def test_a_tiny_budget_runs_and_shows_the_direction(
 ) -> None:
     for module in (pictures, training):  # of its runs: its own picture is what is looked at
         monkeypatch.setattr(module, "attempt", lambda *_: None)
-    typed = ["kept=true"] if figure == "fig4_cifar" else []
+    typed = ["kept=true"] if figure in ("fig3b", "fig4_cifar") else []
     ended = command(f"figure={figure}", "budget=tiny", *typed, name="reproduce")
     assert ended.status == 0, ended.err
     folder = ended.folder / f"runs/figures/{figure}-tiny"
