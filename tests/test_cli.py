@@ -52,6 +52,25 @@ def test_a_run_folder_and_what_is_in_it(command: Command) -> None:
     assert any(not torch.equal(value, raw[name]) for name, value in model.state_dict().items())
 
 
+def test_a_finished_run_that_was_not_tested_is_tested(command: Command) -> None:
+    first = command("debug=tiny", "test=false")
+    weights = (first.run / "weights.safetensors").read_bytes()
+    assert json.loads((first.run / "summary.json").read_text())["metrics"] == {}
+    tested = command("debug=tiny")
+    assert tested.status == 0, tested.err
+    assert "This run is finished and was not tested, which follows." in tested.out
+    assert "csm" in json.loads((first.run / "summary.json").read_text())["metrics"]
+    assert (first.run / "weights.safetensors").read_bytes() == weights
+    assert "is finished (rerun=true" in command("debug=tiny").out
+
+
+def test_a_setting_that_nothing_reads_is_refused(command: Command) -> None:
+    ended = command("debug=tiny", "+sede=3")
+    assert ended.status == 1
+    assert ended.err == "sede is no setting of Scorewise; did you mean seed?\n"
+    assert command("debug=tiny", "+colour=3").err == "colour is no setting of Scorewise: leave it out.\n"
+
+
 def test_a_finished_run_is_not_run_again(command: Command) -> None:
     first = command("debug=tiny")
     assert first.status == 0, first.err
@@ -114,7 +133,7 @@ def test_one_failing_cell_of_a_sweep_does_not_stop_the_others(command: Command) 
             "objective=csm needs a backbone with causal features or features of blocks; backbone=mlp has",
         ),
         (
-            ("head.form=raw",),
+            ("objective=mle", "head.form=raw"),
             "head.form is no setting of the chosen head: choose head=block_score or conditional_score or score",
         ),
         (("optim.lr=-1",), "optim.lr=-1"),

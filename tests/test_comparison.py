@@ -456,6 +456,17 @@ def test_one_finished_seed_of_three_says_so(tmp_path: Path) -> None:
     assert page.column("seeds", "nll") == ["7.00 (0.50), n=1", "6.00 (0.50)"]
 
 
+def test_of_two_copies_of_a_seed_the_tested_one_counts(tmp_path: Path) -> None:
+    make(tmp_path / "a/0", {}, seed=0)
+    make(tmp_path / "b/0", {"nll": 4.0}, seed=0)
+    make(tmp_path / "b/1", {"nll": 5.0}, seed=1)
+    (tmp_path / "a/0/summary.json").write_text(json.dumps({"finished": True, "metrics": {}}))
+    page, _ = made(tmp_path, tmp_path)
+    (cell,) = page.column("seeds", "nll")
+    assert "4.5" in cell, cell
+    assert "n=1" not in cell
+
+
 def test_numbers_of_later_tests_are_told_apart_like_those_of_the_run(tmp_path: Path) -> None:
     later = {
         "density": {"nll": 3.0, "loss": -1.0, "nll_tail": 0.0},

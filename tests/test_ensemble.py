@@ -149,6 +149,10 @@ def test_capabilities() -> None:
             "member 0 is of data with noise 0.3, member 2 with 0.5: train them with the same data.smoothing",
         ),
         (lambda: [Score(MLP((2,), hidden=(4,)))], "Score, has no normalised density"),
+        (
+            lambda: (model for model in (Gaussian(MADE((2,), 2, (4,))), Gaussian(MADE((2,), 2, (4,))).double())),
+            "member 0 is of torch.float32, member 1 of torch.float64: call .double() or .float() of one",
+        ),
     ],
 )
 def test_what_is_no_ensemble_is_refused_in_one_sentence(members: Any, words: str) -> None:

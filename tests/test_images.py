@@ -350,6 +350,22 @@ def test_a_folder_through_the_command(command: Callable[..., Outcome], tmp_path:
     assert sum(summary["data"]["images"].values()) == 80
     tested = command(f"run={ended.run}", name="eval")
     assert tested.status == 0, tested.err
+    assert "have changed" not in tested.err
+    assert "is finished" in command(*choice, "objective=mle").out
+    run = ended.run
+    assert command(*choice, "objective=mle", "seed=1").status == 0
+    (unfinished,) = (path for path in run.parent.iterdir() if path != run)
+    (unfinished / "summary.json").unlink()
+    Image.new("L", (4, 4), 77).save(tmp_path / "images" / "one_more.png")
+    for words in ((), ("train=false",), ("seed=1",)):
+        other = command(*choice, "objective=mle", *words)
+        assert other.status == 1
+        assert "the images have changed since this run was trained on them" in other.err
+    tested = command(f"run={run}", name="eval")
+    assert tested.status == 0
+    assert "the images have changed since this run was trained on them: the numbers are new" in tested.err
+    assert command(*choice, "objective=mle", "rerun=true").status == 0
+    assert "is finished" in command(*choice, "objective=mle").out
     refused = command("data=images", "data.path=nowhere", "debug=tiny")
     assert refused.status == 1
     assert refused.err.strip().endswith("nowhere is not there: give a folder of images.")

@@ -1,12 +1,15 @@
 """ScoreDensity on data frames of every kind, and on arrays with missing cells: a zoo, and known answers."""
 
+import datetime
 import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 from scipy.stats import kstest, multivariate_normal
 
 from scorewise import ScoreDensity
@@ -123,12 +126,44 @@ def _same(one: Any, other: Any, where: Any) -> bool:
         (lambda: frame({"a": words()})[:1], "minimum of 2"),
         (lambda: frame({"a": [np.nan] * N}), "no value in any cell"),
         (lambda: np.full((N, 2), np.nan), "no value in any cell"),
+        (lambda: np.full((N, 2), "2020-01-01", "datetime64[D]"), "X holds dates .datetime64.D..: turn them into"),
+        (lambda: np.full((N, 2), 3, "timedelta64[D]"), "X holds dates"),
+        (lambda: [["x", 1.0]] * N, "could not convert .* columns of text are read from a data frame"),
+        (
+            lambda: pa.table({"a": NUMBERS[:, 0], "b": [datetime.date(2020, 1, 1), None] * (N // 2)}),
+            "column b holds dates",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(table: Callable[[], Any], says: str) -> None:
     with pytest.raises(ValueError, match=says) as refused:
         ScoreDensity(**QUICK).fit(table())
     assert "\n" not in str(refused.value)
+
+
+def test_a_table_of_arrow_is_the_data_frame_that_it_becomes() -> None:
+    columns = {"a": NUMBERS[:, 0], "b": (NUMBERS[:, 1] > 0), "c": list(words())}
+    arrow = pa.table(columns)
+    one, other = fitted(arrow, random_state=0), fitted(arrow.to_pandas(), random_state=0)
+    assert type(one.model_) is type(other.model_)
+    np.testing.assert_array_equal(one.score_samples(arrow), other.score_samples(arrow.to_pandas()))
+    assert one.explain(arrow.slice(0, 3)).rows == ["0", "1", "2"]
+    assert list(one.impute(arrow, draws=2).draws[0].columns) == list(columns)
+
+
+def test_rows_are_explained_in_whatever_they_come() -> None:
+    model = fitted(NUMBERS)
+    of_array, of_list = (model.explain(rows) for rows in (NUMBERS[:3], NUMBERS[:3].tolist()))
+    assert of_list.rows == of_array.rows == ["0", "1", "2"]
+    torch.testing.assert_close(of_list.cells.p_BD, of_array.cells.p_BD)
+
+
+def test_dates_that_are_a_category_are_one() -> None:
+    days = typed([f"202{i % 3}-01-01" for i in range(N)], "datetime64[ns]").astype("category")
+    table = frame({"a": NUMBERS[:, 0], "when": days})
+    model = fitted(table)
+    assert [str(word)[:4] for word in model.explain(table[:1]).labels[1][:3]] == ["2020", "2021", "2022"]
+    assert list(model.sample(3).dtypes) == list(table.dtypes)
 
 
 def test_the_table_decides_and_the_model_says_which() -> None:

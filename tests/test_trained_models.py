@@ -1,7 +1,9 @@
 """Models that come with the package, and folders that a model hub takes as they are."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -56,3 +58,10 @@ def test_a_saved_folder_has_a_card_with_a_header_and_keeps_what_is_known(tmp_pat
     assert repr(again) == repr(model)
     assert isinstance(again, type(model))
     assert not isinstance(again, Gaussian)
+
+
+@pytest.mark.parametrize("given", [torch.empty(0, 64), torch.empty(0, 1, 8, 8), np.empty((0, 8, 8))])
+def test_no_examples_have_no_rest(given: Any) -> None:
+    model = scorewise.load("digits")
+    assert model.complete(given, torch.arange(64) < 32).shape == given.shape
+    assert model.log_prob(given).shape == (0,)

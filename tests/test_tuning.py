@@ -146,6 +146,10 @@ def test_trials_that_are_pruned_or_fail_are_recorded(command: Command, monkeypat
             "step=0.5 is not whole, and low=1 and high=9 are",
         ),
         (("+study.space.trainer.limit_val_batches={choices: [1, 2]}",), "limit_val_batches changes what the monitored"),
+        (
+            ("+study.space.data.batch_size={choices: [8, 64]}", "trainer.limit_val_batches=1"),
+            "study.space.data.batch_size changes how many examples trainer.limit_val_batches=1 validates on",
+        ),
         (("rerun=true",), "leave resume, rerun and train as they are"),
         (("+study.space.optim.lrr={low: 1, high: 2}",), "optim.lrr is no setting of optim; did you mean lr?"),
         (("+study.space.optim.clip={choices: [1]}",), "study.space.optim.clip: choices are two values at least"),

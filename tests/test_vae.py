@@ -680,6 +680,14 @@ def test_samples_reconstructions_and_traversals() -> None:
     z_D = vae.encode(images[:1], 1, draws_of(1))[0, 0]
     z_D[1] = -2.0
     torch.testing.assert_close(along[5], vae.decode(z_D))
+    torch.testing.assert_close(vae.decode(z_D.double().numpy()), vae.decode(z_D))
+    assert vae.decode([[0.0, 1.0, 2.0]]).shape == (1, 16)
+    for z, says in ((torch.zeros(2, 5), "z has shape .2, 5., and this model takes latents"), ("z", "give latents as")):
+        with pytest.raises(ValueError, match=says):
+            vae.decode(z)
+    for count in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f"encode with count={count} asks for no number"):
+            vae.encode(images, count)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="implicit here: use AIS"):
         DenseVAE(SHAPE, z=3, method="stein").iwae(images, 3, draws_of(4))
 

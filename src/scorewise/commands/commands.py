@@ -84,17 +84,25 @@ def train(cfg: DictConfig) -> Path:
         from scorewise.comparison import typed_again
         from scorewise.config import compatibility
         from scorewise.config.identity import plain, storable
-        from scorewise.config.settings import OfTraining, refuse_of_command
+        from scorewise.config.settings import OfTraining, refuse_of_command, refuse_unread
         from scorewise.config.settle import names, settle
         from scorewise.tracking import console
 
+    refuse_unread(plain(cfg), OfTraining)
     refuse_of_command(plain(cfg), OfTraining, ("paths",))
     config, stored = (settle(view(cfg)) for view in (plain, storable))
     typed = HydraConfig.get().runtime.choices
     name = "-".join(names(config, typed)) if config["name"] is None else str(config["name"])
     folder = claim(config, stored, _place(config, name), config["resume"])
     if folder.finished and config["train"] and not config["rerun"]:
-        _refuse_another_table(config, folder)
+        with _importing():
+            from scorewise.config import choices
+            from scorewise.run import same_examples
+        same_examples.refuse_others_if_there(folder.path, choices.build_source(config))
+        if config["test"] and not folder.summary().get("metrics"):
+            console.say("This run is finished and was not tested, which follows.")
+            config = {**config, "train": False}
+    if folder.finished and config["train"] and not config["rerun"]:
         drawn = folder.section("sampler")
         same = all(drawn.get(key, value) == value for key, value in config["sampler"].items())
         how = "" if same else " Its samples were drawn by another sampler than the one that is given now."
@@ -240,24 +248,6 @@ def _place(config: Config, name: str) -> Path:
     if given.run.dir != ".":
         return Path(given.runtime.output_dir)
     return Path(config["paths"]["runs"]).absolute() / name / identity(config)
-
-
-def _refuse_another_table(config: Config, folder: RunFolder) -> None:
-    """Refuse to show the results of a table that has changed since; where it is gone they are shown.
-
-    Raises:
-        UserError: it has changed.
-    """
-    with _importing():
-        from scorewise import store
-        from scorewise.config import choices
-        from scorewise.data.tables import Table
-        from scorewise.data.tabular import columns
-
-    source = choices.build_source(config)
-    if isinstance(source, Table) and source.path.is_file():
-        trained = store.read_config(folder.path, lambda *_: None)["model"]
-        columns.refuse_another_table(trained, {"columns": source.table.plain()})
 
 
 def _refuse_impossible_launch(config: Config) -> None:

@@ -1,7 +1,8 @@
 """Which scores a loss matches: losses of other scores have other minima, so a smaller one need not be a better one."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from scorewise.capabilities import MaskedContexts
 from scorewise.catalog import Config, option_name, targets
@@ -10,6 +11,7 @@ from scorewise.config.choices import class_of
 from scorewise.errors import UserError, either
 from scorewise.objectives.objective import Objective
 from scorewise.ordering import Ordering
+from scorewise.ranges import is_whole
 from scorewise.store import import_class
 
 OF_SCORES = ("backbone", "head")
@@ -46,6 +48,20 @@ def refuse_other_scores(first: Config, others: Iterable[tuple[str, Config]]) -> 
                 "blocks of the dimensions), so that trials could not be compared by its loss: sweep over it and "
                 f"compare nll, or use objective={either(ranked)}, which rank by it."
             )
+
+
+def refuse_other_examples(space: Iterable[str], trainer: Mapping[str, Any]) -> None:
+    """Refuse batches of several sizes where validation takes so many batches: trials would be judged on other examples.
+
+    Raises:
+        UserError: the setting.
+    """
+    few = trainer.get("limit_val_batches")
+    if "data.batch_size" in space and is_whole(few, 1):
+        raise UserError(
+            f"study.space.data.batch_size changes how many examples trainer.limit_val_batches={few} validates on, so "
+            "that trials could not be compared: give a share of them, trainer.limit_val_batches=0.5 say, or null."
+        )
 
 
 def _ranks(target: str) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.commands.implied import with_options
-from scorewise.commands.matched import refuse_other_scores
+from scorewise.commands.matched import refuse_other_examples, refuse_other_scores
 from scorewise.commands.search_space import space_of
 from scorewise.commands.sweeps import Row, write_table
 from scorewise.commands.unvalidated import refuse_more_of_them, refuse_no_validation, refuse_to_end_so
@@ -102,6 +102,7 @@ class Study:
             task = catalog.option_name("task", first["task"]["_target_"])
             raise UserError(f"task={task} monitors no number in validation that a study could compare.")
         refuse_no_validation(trainer, self.monitor)
+        refuse_other_examples(self.space, trainer)
         given = self.settings["name"]
         self.name = f"study-{'-'.join(names(first))}" if given is None else str(given)
         refuse_no_folder("study.name", self.name)

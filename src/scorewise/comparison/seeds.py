@@ -64,10 +64,15 @@ def groups_of(records: Sequence[Record]) -> list[Group]:
     return [_group(records, places) for places in by_key.values()]
 
 
+def _standing(record: Record) -> tuple[bool, bool]:
+    """Return what a run is chosen by among those of its seed: the least counts."""
+    return not record.finished, not record.summary.get("metrics")
+
+
 def _group(records: Sequence[Record], places: Sequence[int]) -> Group:
-    """Return a group; of two runs of a seed the finished one counts, and of two finished ones the first."""
+    """Return a group; of two runs of a seed the finished one counts, and of these one that was tested, the first."""
     kept: dict[str, int] = {}
-    for place in sorted(places, key=lambda place: (not records[place].finished, place)):
+    for place in sorted(places, key=lambda place: (*_standing(records[place]), place)):
         kept.setdefault(repr(records[place].seed), place)
     members = tuple(sorted(kept.values(), key=lambda place: (number(records[place].seed) or 0, place)))
     return Group(members, tuple(place for place in places if place not in members))

@@ -1,9 +1,11 @@
 """Settings of a config, each refused in one sentence where it is none that its class may have."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from scorewise import catalog
 from scorewise.catalog import NONE, Config
 from scorewise.config.choices import class_of
 from scorewise.config.grouped import holders
@@ -233,6 +235,23 @@ def refuse_of_command(config: Config, command: type, groups: Iterable[str] = ())
             raise UserError(f"{name}={shown(config[name])} {sentence}.")
     for group in groups:
         refuse_settings(config, group)
+
+
+def refuse_unread(config: Config, command: type) -> None:
+    """Refuse a setting that was added (+) and that nothing reads.
+
+    Args:
+        config: of the command.
+        command: what its settings beside groups may be.
+
+    Raises:
+        UserError: the setting.
+    """
+    known = [*kinds(command), *catalog.groups(), *BESIDE_CLASSES]
+    if unread := [name for name in config if name not in known]:
+        near = difflib.get_close_matches(unread[0], known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ": leave it out."
+        raise UserError(f"{unread[0]} is no setting of Scorewise{meant}")
 
 
 def shown(value: object) -> str:

@@ -73,7 +73,10 @@ def decode(file: BinaryIO, size: int, channels: int) -> Tensor:
         raise Undecodable(f"smaller than {-(-size // ENLARGED)} pixels")
     try:
         upright = _eight_bits(ImageOps.exif_transpose(image), image.format)
-        coloured = _on_white(upright).convert("L" if channels == 1 else "RGB")
+        coloured = _on_white(upright)
+        if coloured.mode == "LAB":  # Pillow knows no way from there to grey
+            coloured = coloured.convert("RGB")
+        coloured = coloured.convert("L" if channels == 1 else "RGB")
         fitted = ImageOps.fit(coloured, (size, size), Image.Resampling.BILINEAR)
     except Undecodable:
         raise

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scorewise.data.decoding import Undecodable, decode
 from scorewise.data.eight_bit import EightBitImages
-from scorewise.data.pixels import PixelFile
+from scorewise.data.pixels import PixelFile, fingerprint
 from scorewise.data.roots import cache_root, make_cache
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split
@@ -178,6 +178,10 @@ class ImageFolder(EightBitImages):
                 stacklevel=2,
             )
         return batch
+
+    def contents(self) -> str:
+        """Return a fingerprint of the pixels of every split."""
+        return fingerprint(map(self.raw, SPLITS))
 
     def remarks(self) -> dict[str, Any]:
         """Return how many images each split has, and every file that is not used, with its reason."""

@@ -1,13 +1,25 @@
 """A file of decoded pixels in the cache."""
 
+import hashlib
 import os
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scorewise.errors import UserError
+
+
+def fingerprint(parts: Iterable[Tensor]) -> str:
+    """Return 16 hexadecimal digits that follow from the bytes of tensors and how many there are."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(f"{tuple(part.shape)}".encode())
+        found.update(part.contiguous().numpy().data)
+    return found.hexdigest()[:16]
 
 
 class PixelFile:

@@ -111,6 +111,10 @@ class Source(ABC):
         """Return sentences about training examples that noise of this standard deviation would do badly with."""
         return []
 
+    def contents(self) -> str | None:
+        """Return a fingerprint of examples that can change under the same settings; None where they cannot."""
+        return None
+
     def extent(self, seed: int) -> tuple[float, float]:
         """Return the least and the largest entry of up to 20,000 clean training examples of the first epoch."""
         self.prepare()

@@ -137,5 +137,8 @@ def denoise(model: Smoothed, y_BD: Tensor, sigma: float | None = None) -> Tensor
         raise UnknownNoise(f"sigma={sigma!r} is no number: give the standard deviation of the noise.")
     if not low * (1 - 1e-6) <= level <= high * (1 + 1e-6):
         known = f"{low:g}" if low == high else f"from {low:g} to {high:g}"
-        raise UnknownNoise(f"sigma={sigma!r} is not the noise that this model was trained on, which is {known}.")
+        raise UnknownNoise(
+            f"sigma={sigma!r} is not the noise that this model was trained on, which is {known}: give that, or "
+            "train with another."
+        )
     return next(way for kind, way in WAYS if isinstance(model, kind))(model, y_BD, float(level))

@@ -1,7 +1,7 @@
 """Several models of the same data as one mixture, for example one model per order of the dimensions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -51,8 +51,9 @@ class Ensemble(nn.Module):
         True
     """
 
-    def __init__(self, members: Sequence[Model]) -> None:
+    def __init__(self, members: Iterable[Model]) -> None:
         super().__init__()
+        members = list(members)
         if not members:
             raise Unmixable("an ensemble needs at least one member, and was given none")
         for member in members:
@@ -144,6 +145,11 @@ def _refuse_others(members: Sequence[Model]) -> None:
             raise Unmixable(
                 f"members of an ensemble are models of the same data: member 0 takes examples of shape "
                 f"{list(first.shape)}, member {i} of shape {list(member.shape)}"
+            )
+        if member.like.dtype != first.like.dtype:
+            raise Unmixable(
+                f"members of an ensemble compute in one type: member 0 is of {first.like.dtype}, member {i} of "
+                f"{member.like.dtype}: call .double() or .float() of one"
             )
         if not math.isclose(member.noise, first.noise, rel_tol=1e-6):
             raise Unmixable(

@@ -4,7 +4,7 @@ from abc import ABC
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -14,6 +14,20 @@ from scorewise.errors import names_of
 
 ANY = "any"
 """The ordering that asks for a model of any order, whatever the table."""
+
+
+def _as_pandas(table: Any) -> Any:
+    """Return a data frame of polars or a table of Arrow as pandas has it, anything else as it is.
+
+    Raises:
+        ValueError: pandas is not installed.
+    """
+    if is_frame(table) or not hasattr(table, "to_pandas"):
+        return table
+    try:
+        return table.to_pandas()
+    except ModuleNotFoundError as error:
+        raise ValueError(f"a {type(table).__name__} is read by way of pandas: pip install {error.name}") from None
 
 
 class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
@@ -36,8 +50,9 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _read(self, X: Any) -> Any:
         """Return a table with as many rows as can be fitted: a data frame as it is, else an array of numbers."""
+        X = _as_pandas(X)
         if not is_frame(X):
-            return validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite="allow-nan")
+            return self._array(X, ensure_min_samples=2)
         validate_data(self, X, skip_check_array=True)
         if len(X) < 2 or not len(X.columns):
             raise ValueError(
@@ -62,19 +77,38 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         whole = not np.isnan(x_ND).any() and (self.frame_ is None or self.frame_.plain)
         return not whole or str(self.ordering) == ANY
 
-    def _checked(self, X: ArrayLike) -> Array:
+    def _array(self, X: Any, **settings: Any) -> Array:
+        """Return an array of numbers, checked by scikit-learn.
+
+        Raises:
+            ValueError: it holds dates or text, or what scikit-learn refuses.
+        """
+        if (kind := np.asarray(X).dtype).kind in "mM":
+            raise ValueError(f"X holds dates ({kind}): turn them into numbers, days since the first of them say")
+        try:
+            found: Array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", **settings)
+        except ValueError as error:
+            if "could not convert string" not in str(error):
+                raise
+            raise ValueError(
+                f"{error}: columns of text are read from a data frame, whose other columns are numbers"
+            ) from None
+        return found
+
+    def _checked(self, X: Any) -> Array:
         """Return rows of the fitted columns as numbers."""
         check_is_fitted(self)
+        X = _as_pandas(X)
         if self.frame_ is not None and is_frame(X):
             validate_data(self, X, skip_check_array=True, reset=False)
             self._in_order(X)
-            if not len(X):  # type: ignore[arg-type]
+            if not len(X):
                 raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required")
             x_ND = self.frame_.numbers(X)
         elif self.frame_ is not None and not self.frame_.plain:
             raise ValueError("this was fitted to a data frame with categories: give a data frame with the same columns")
         else:
-            x_ND = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
+            x_ND = self._array(X, reset=False)
         if np.isnan(x_ND).any() and not self.model_.takes_missing:
             raise ValueError(
                 "X has missing cells (NaN), and this was fitted to complete rows: fit it with ordering='any'"
@@ -90,6 +124,12 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
                 f"the columns are {names_of(given)}, and this was fitted to {names_of(known)}: give the latter, in "
                 "their order"
             )
+
+    @staticmethod
+    def _index(X: Any, otherwise: Any) -> Any:
+        """Return what the rows of a data frame are called."""
+        frame = _as_pandas(X)
+        return frame.index if is_frame(frame) else otherwise
 
     def _columns(self, dims: int) -> list[str]:
         """Return the names of the columns: those of a data frame, or their places."""

@@ -248,7 +248,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         x_ND = self._checked(X)
         score_B = self.model_.outlier_score(x_ND)
         names = self._columns(x_ND.shape[1])
-        rows = [str(name) for name in getattr(X, "index", range(len(x_ND)))]
+        rows = [str(name) for name in self._index(X, range(len(x_ND)))]
         judged_N = None if judged is None else torch.as_tensor(np.asarray(judged, dtype=np.float64))
         columns, found = [names[d] for d in self.model_.used], self.model_.cells(x_ND)
         return Explanation(rows, columns, score_B, self._p(score_B), found, self._labels(), judged_N)
@@ -269,7 +269,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
             raise ValueError("this was fitted to complete rows, which lack nothing: fit it with ordering='any'")
         x_ND, generator, model = self._checked(X), self._generator(random_state), cast(IncompleteRows, self.model_)
         drawn = [model.fill(x_ND, generator) for _ in range(_count("draws", draws))]
-        ends, index = model.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2)), getattr(X, "index", None)
+        ends, index = model.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2)), self._index(X, None)
         return Imputed.of(x_ND, drawn, ends, lambda rows_ND: self._as_given(rows_ND, index))
 
     def sample(self, n_samples: int = 1, random_state: int | None = None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scorewise.heads.examples import of_examples, of_queries
+from scorewise.heads.examples import of_examples, of_queries, of_rows
 from scorewise.heads.model import CausalModel
 from scorewise.ranges import Count, Position, within_ranges
 
@@ -117,7 +117,7 @@ class Cosine(CausalModel):
         """Return log q(q_d | c_d) in nats, shape of q; leading axes of q broadcast."""
         return -self.conditional_energy(q_BD, c_BDF) - self.log_normaliser(c_BDF)
 
-    @of_examples
+    @of_rows
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,), in full precision inside `torch.autocast` too."""
         with torch.autocast(x_BD.device.type, enabled=False):

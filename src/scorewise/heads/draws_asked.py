@@ -7,8 +7,12 @@ import torch
 from scorewise.heads.examples import Misfit
 
 
-def count_of(n: object) -> int:
+def count_of(n: object, of: str = "sample") -> int:
     """Return how many examples are asked for.
+
+    Args:
+        n: how many.
+        of: the method that was called.
 
     Raises:
         Misfit: no whole number of at least 1.
@@ -18,7 +22,8 @@ def count_of(n: object) -> int:
             return count
     except TypeError:
         pass
-    raise Misfit(f"sample({n!r}) asks for no number of examples: give a whole number of at least 1.")
+    asked = f"{of}({n!r})" if of == "sample" else f"{of} with count={n!r}"
+    raise Misfit(f"{asked} asks for no number of examples: give a whole number of at least 1.")
 
 
 def generator_of(generator: object) -> torch.Generator | None:

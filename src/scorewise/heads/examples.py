@@ -28,16 +28,7 @@ class TakesExamples(Protocol):
         """Any number of the model: its type and device are those that the model computes in."""
 
 
-class TakesRows(TakesExamples, Protocol):
-    """A model whose examples may lack entries, where it is of any order."""
-
-    @property
-    def any_order(self) -> bool:
-        """Whether it has a context of any known part of an example."""
-
-
 M = TypeVar("M", bound=TakesExamples)
-R = TypeVar("R", bound=TakesRows)
 
 
 class Misfit(UserError, ValueError):
@@ -128,7 +119,7 @@ def of_examples(method: Callable[Concatenate[M, Tensor, P], Tensor]) -> Callable
     return cast("Callable[Concatenate[M, Any, P], Tensor]", taking)
 
 
-def of_rows(method: Callable[Concatenate[R, Tensor, P], Tensor]) -> Callable[Concatenate[R, Any, P], Tensor]:
+def of_rows(method: Callable[Concatenate[M, Tensor, P], Tensor]) -> Callable[Concatenate[M, Any, P], Tensor]:
     """Let a method of a model take examples as `of_examples` does, and with missing entries (NaN) where it can.
 
     That is where the model is of any order.
@@ -136,14 +127,14 @@ def of_rows(method: Callable[Concatenate[R, Tensor, P], Tensor]) -> Callable[Con
     of_whole = of_examples(method)
 
     @wraps(method)
-    def taking(self: R, x_BD: Any, *args: P.args, **kwargs: P.kwargs) -> Tensor:
-        if not self.any_order:
+    def taking(self: M, x_BD: Any, *args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if not getattr(self, "any_order", False):  # of any known part of an example: a causal model says so
             return of_whole(self, x_BD, *args, **kwargs)
         examples = incomplete_examples(self, x_BD)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not examples.plain):
             return examples.answer(method(self, examples.rows_BD, *args, **kwargs))
 
-    return cast("Callable[Concatenate[R, Any, P], Tensor]", taking)
+    return cast("Callable[Concatenate[M, Any, P], Tensor]", taking)
 
 
 def incomplete_examples(model: TakesExamples, x: object) -> Examples:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from scorewise.heads.examples import of_examples, of_queries
+from scorewise.heads.examples import of_queries, of_rows
 from scorewise.heads.model import CausalModel
 from scorewise.noise import normal_like
 
@@ -61,7 +61,7 @@ class Gaussian(CausalModel):
         z_BD = (self.standardise(q_BD) - mu_BD) * torch.exp(-log_std_BD)
         return -0.5 * z_BD.square() - log_std_BD - 0.5 * math.log(2 * math.pi) - self.scale.log()
 
-    @of_examples
+    @of_rows
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
         return self.rows_log_prob(x_BD, self.conditional_log_prob)

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from scorewise.heads.examples import of_examples, of_queries
+from scorewise.heads.examples import of_queries, of_rows
 from scorewise.heads.logistics import logistic_parts, spread_locations
 from scorewise.heads.model import CausalModel
 from scorewise.noise import uniform_like
@@ -73,7 +73,7 @@ class Mixture(CausalModel):
         share_BDK = torch.softmax(log_weight_BDK + log_f_BDK, dim=-1)
         return (share_BDK * -torch.tanh(z_BDK / 2) * torch.exp(-log_scale_BDK)).sum(-1) / self.scale
 
-    @of_examples
+    @of_rows
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,)."""
         return self.rows_log_prob(x_BD, self.conditional_log_prob)

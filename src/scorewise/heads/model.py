@@ -22,7 +22,7 @@ from scorewise.denoising import denoise
 from scorewise.gradients import Derivatives
 from scorewise.heads.drawing import CompletesExamples, DrawsSamples, FillsExamples
 from scorewise.heads.draws_asked import count_of, generator_of
-from scorewise.heads.examples import Examples, mask_of, masks_of, of_examples, refuse_not_finite
+from scorewise.heads.examples import Examples, incomplete_examples, mask_of, masks_of, of_examples, refuse_not_finite
 from scorewise.heads.streams import FullPassStream, MaskedStream, StandardisedStream
 from scorewise.heads.trained import Trained
 from scorewise.likelihood.likelihood import warned
@@ -126,7 +126,7 @@ class Model(Trained, ABC):
         Raises:
             Misfit: x is no such examples.
         """
-        examples = Examples.of(self, x)
+        examples = incomplete_examples(self, x) if self.any_order else Examples.of(self, x)
         odd = next(of for kind, of in ODDNESS if isinstance(self, kind))
         with torch.no_grad():
             return examples.answer(odd(self, examples.rows_BD))

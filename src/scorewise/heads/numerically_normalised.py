@@ -5,7 +5,7 @@ from abc import ABC
 import torch
 from torch import Tensor
 
-from scorewise.heads.examples import of_examples
+from scorewise.heads.examples import of_examples, of_rows
 from scorewise.heads.model import CausalModel, Model
 from scorewise.likelihood.likelihood import Likelihood, Normaliser
 
@@ -29,7 +29,7 @@ class WithLikelihood(Model, ABC):
         """Return examples as the model reads them."""
         return x_BD
 
-    @of_examples
+    @of_rows
     def log_prob(self, x_BD: Tensor) -> Tensor:
         """Return log q(x) in nats, shape (B,).
 
@@ -44,7 +44,7 @@ class WithLikelihood(Model, ABC):
             )
         return self.normaliser().log_prob(self, x_BD)
 
-    @of_examples
+    @of_rows
     def unchecked_log_prob(self, x_BD: Tensor, finer: float = 1) -> Tensor:
         """Return log q(x) in nats, shape (B,), never refused: early in training much mass may be outside the range.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from scorewise.heads.draws_asked import count_of, generator_of
-from scorewise.heads.examples import Examples
+from scorewise.heads.examples import Examples, Misfit
 from scorewise.heads.trained import Trained
 from scorewise.latent.encoders import Encoder
 from scorewise.latent.observations import Observation
@@ -60,16 +60,29 @@ class LatentModel(Trained, ABC):
             x_BD: images, which are observed first (binarised, say); as arrays or tensors, flat or in their shape.
             count: M.
             draws: of the images; None: new ones.
+
+        Raises:
+            Misfit: x is no such images, or count no number of draws.
         """
-        images = Examples.of(self, x_BD)
+        images, count = Examples.of(self, x_BD), count_of(count, "encode")
         x_BD = images.rows_BD
         draws = Draws(Draws.fresh(len(x_BD)).key_B.to(x_BD.device)) if draws is None else draws
         with torch.no_grad():
             z_MBD = self.latents(self.observation.observe(x_BD, draws), count, draws)
         return z_MBD.reshape(count, *images.leading, self.z)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Return mean images in [-1, 1], shape (..., D of x), of latents (..., D); without gradients."""
+    def decode(self, z: Any) -> Tensor:
+        """Return mean images in [-1, 1], shape (..., D of x), of latents (..., D); without gradients.
+
+        Raises:
+            Misfit: z has no D numbers.
+        """
+        try:
+            z = torch.as_tensor(z).to(self.like)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise Misfit(f"z is of type {type(z).__name__}: give latents as numbers, (..., {self.z}).") from error
+        if not z.ndim or z.shape[-1] != self.z:
+            raise Misfit(f"z has shape {list(z.shape)}, and this model takes latents (..., {self.z}).")
         with torch.no_grad():
             return self.observation.mean(self.decoder(z))
 

@@ -207,6 +207,8 @@ class Quadrature(Likelihood[Normalisable]):
             chunk = self.chunk(model, finer)
             befores = [None] * len(here_R) if before_R is None else before_R.split(chunk)
             rows = zip(here_RF.split(chunk), here_R.split(chunk), befores, strict=False)
+            if not len(here_R):  # a split of nothing has no part to join
+                return Found(here_R, here_R, here_R, here_R)
             parts = [say(self.conditionals(model, c_rF, finer), v_r, before_r) for c_rF, v_r, before_r in rows]
             return Found(*(torch.cat(part) for part in zip(*parts, strict=True)))
 

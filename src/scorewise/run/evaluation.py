@@ -1,6 +1,7 @@
 """Testing a finished run again."""
 
 import json
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -14,7 +15,7 @@ from scorewise.config.build import Parts, build
 from scorewise.config.choices import own_classes
 from scorewise.config.grouped import accepted
 from scorewise.config.identity import CHANGES_RESULTS, OF_THIS_MACHINE, without_plumbing
-from scorewise.config.settings import OfFinishedRun, refuse_of_command
+from scorewise.config.settings import OfFinishedRun, refuse_of_command, refuse_unread
 from scorewise.config.settle import settle
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.roots import place_of
@@ -26,6 +27,7 @@ from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.precision import restoring_precision
+from scorewise.run.same_examples import other_images
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
@@ -125,10 +127,13 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
     Raises:
         UserError: see `finished`.
     """
+    refuse_unread(config, OfFinishedRun)
     refuse_no_test(config)
     folder, stored, parts, task, trainer = finished(config)
     if "task" in config:
         refuse_unwritable(folder)
+    if other_images(parts.model.recipe, parts.source):
+        warnings.warn("the images have changed since this run was trained on them: the numbers are new.", stacklevel=2)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
     data.refuse_unusable(["test"], config["trainer"])
     with stoppable("nothing was written, and the same command starts again"), shown_progress(task.watched, task.busy):

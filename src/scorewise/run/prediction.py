@@ -11,7 +11,7 @@ from torch import Tensor
 from scorewise.catalog import default_options, settings_of
 from scorewise.config.choices import own_classes
 from scorewise.config.outlier_sets import only_for_choosing
-from scorewise.config.settings import OfPrediction, refuse_of_command
+from scorewise.config.settings import OfPrediction, refuse_of_command, refuse_unread
 from scorewise.data.datamodule import Batch
 from scorewise.errors import UserError
 from scorewise.files import refuse_outside, refuse_unwritable
@@ -81,6 +81,7 @@ def predict(config: dict[str, Any]) -> Predicted:
     Raises:
         UserError: no example can be used, output is in the input folder, or see `finished`.
     """
+    refuse_unread(config, OfPrediction)
     refuse_of_command(config, OfPrediction)
     rows = takes_rows(local_folder(config["run"]), own_classes(config))
     if rows and config["task"]["_target_"] == _of_images()["_target_"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scorewise.capabilities import BlockScoreModel, CompletesRows, ConditionalScoreModel, ScoreModel
 from scorewise.config.choices import own_classes
-from scorewise.config.settings import OfSampling, refuse_of_command
+from scorewise.config.settings import OfSampling, refuse_of_command, refuse_unread
 from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
 from scorewise.files import make_folder, put_bytes, refuse_outside, refuse_unwritable, write
@@ -33,6 +33,7 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     Raises:
         UserError: a number that is none, or what `load` refuses.
     """
+    refuse_unread(config, OfSampling)
     refuse_of_command(config, OfSampling)
     folder = local_folder(config["run"])
     target = Path(config["output"] or folder / "samples").absolute()

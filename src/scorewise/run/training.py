@@ -18,7 +18,6 @@ from scorewise.config.build import build, initialise
 from scorewise.config.identity import RESULTS
 from scorewise.config.trial import refuse_unfit
 from scorewise.data.datamodule import ScoreData
-from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
 from scorewise.files import put_text
 from scorewise.heads.trained import Trained
@@ -42,10 +41,10 @@ from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import MEANWHILE, MOST, attempt, draw_curves, draw_report, draw_samples, shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.progress import progress_bar
+from scorewise.run.same_examples import refuse_others, with_contents
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, quieten, trainer_of
-from scorewise.store import read_config
 from scorewise.stored import Unreadable
 from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.report import Report
@@ -90,12 +89,12 @@ class TrainingRun:
             initialise(config, self.parts, self.seed)
             refuse_unfit(config, self.parts, self.seed)
         if (self.resume or not config["train"]) and (folder.path / "config.yaml").is_file():
-            refuse_another_table(read_config(folder.path, lambda *_: None)["model"], self.parts.recipe)
+            refuse_others(folder.path, self.parts.recipe, self.parts.source)
         self.task: Task = build_task(config, self.parts, self.seed)
         if config["trainer"].get("compile"):
             compile_step(self.parts.model, self.parts.objective)
         self.data = ScoreData(self.parts.source, int(config["data"]["batch_size"]), self.seed)
-        self.stored = {**stored, "model": self.parts.recipe}
+        self.stored = {**stored, "model": with_contents(self.parts.recipe, self.parts.source)}
         self.table = MetricsTable(folder.path / "metrics.csv")
         every = int(config["callbacks"]["save_every_n_steps"])
         self.resume_point = ResumePoint(folder.last, every, self.table, folder.identity)

@@ -58,7 +58,7 @@ class FrameColumn:
         cells = _cells(column)
         there = [cell for cell in cells if cell is not None]
         of_categories = hasattr(column.dtype, "categories") and hasattr(column.dtype, "ordered")
-        if dates := [cell for cell in there if isinstance(cell, DATES)]:
+        if not of_categories and (dates := [cell for cell in there if isinstance(cell, DATES)]):
             raise ValueError(
                 f"column {printable(name)} holds dates ({shown(str(dates[0]))} say): turn it into numbers, "
                 "days since the first of them say, or into categories, or leave it out"
