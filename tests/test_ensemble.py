@@ -150,8 +150,8 @@ def test_capabilities() -> None:
         ),
         (lambda: [Score(MLP((2,), hidden=(4,)))], "Score, has no normalised density"),
         (
-            lambda: (model for model in (Gaussian(MADE((2,), 2, (4,))), Gaussian(MADE((2,), 2, (4,))).double())),
-            "member 0 is of torch.float32, member 1 of torch.float64: call .double() or .float() of one",
+            lambda: (model for model in (Gaussian(MADE((2,), 2, (4,))), Gaussian(MADE((2,), 2, (4,))).float())),
+            "member 0 is of torch.float64, member 1 of torch.float32: call .double() or .float() of one",
         ),
     ],
 )
