@@ -111,6 +111,17 @@ def test_an_image_has_the_same_regions_in_whatever_company() -> None:
     torch.testing.assert_close(whole.expected_BCHW[117], alone.expected_BCHW[0], rtol=0, atol=1e-14)
 
 
+def test_an_ordinary_image_ties_with_itself() -> None:
+    """In float32, where a batch of another size sums in another order."""
+    digits = Digits()
+    ordinary = digits.examples("val", torch.arange(40), -1, 0).view(-1, 1, 8, 8)
+    model = scorewise.load("digits")
+    whole = OddRegions.of(model, ordinary, ordinary).p_Bhw
+    for size in (1, 7):
+        torch.testing.assert_close(OddRegions.of(model, ordinary[:size], ordinary).p_Bhw, whole[:size], rtol=0, atol=0)
+    assert float(whole.min()) >= 2 / 41, "each is as odd as itself"
+
+
 def test_a_square_that_is_inverted_is_found() -> None:
     """In nearly all of 60 digits the oddest window is one that shares most of its pixels with the inverted square."""
     digits = Digits()

@@ -18,6 +18,8 @@ DRAWS = 4
 DETAIL = 0.5
 """The noise that is added where a model knows many levels, in standard deviations of ordinary images."""
 BATCH = 100
+ROUNDING = 1e-5
+"""Part by which the same image differs from itself in a batch of another size: what is that close ties."""
 USUAL = 0.05
 """The share of windows that is counted as odd in ordinary images."""
 
@@ -92,7 +94,7 @@ class OddRegions:
         odd_Bhw = _of_windows(x_BCHW - expected_BCHW, side)
         usual_Nhw = _of_windows(ordinary_NCHW - expected_NCHW, side)
         ordered_hwN = usual_Nhw.permute(1, 2, 0).sort(-1).values.contiguous()
-        below_hwB = torch.searchsorted(ordered_hwN, odd_Bhw.permute(1, 2, 0).contiguous())
+        below_hwB = torch.searchsorted(ordered_hwN, (odd_Bhw * (1 - ROUNDING)).permute(1, 2, 0).contiguous())
         count = len(ordinary_NCHW)
         p_Bhw = ((1 + count - below_hwB).double() / (count + 1)).permute(2, 0, 1)
         excess_Bhw = odd_Bhw / usual_Nhw.mean(0).clamp(min=torch.finfo(torch.float64).tiny)
