@@ -132,6 +132,11 @@ class Model(Trained, ABC):
             return examples.answer(odd(self, examples.rows_BD))
 
     @property
+    def any_order(self) -> bool:
+        """Whether it has a context of any known part of an example."""
+        return False
+
+    @property
     def like(self) -> Tensor:
         """A number of the model, of its type and on its device."""
         return self.scale
