@@ -20,6 +20,7 @@ from test_compose import config_of, settled
 
 from scorewise import catalog
 from scorewise.commands.commands import commands, compare
+from scorewise.commands.implied import with_options
 from scorewise.comparison.command import asked
 from scorewise.data.images import FashionMnist, Mnist
 
@@ -207,7 +208,7 @@ def test_every_command_composes(typed: Typed, monkeypatch: pytest.MonkeyPatch) -
         assert asked(words).folders
     elif typed.program == "train":
         for cell in cells(words):
-            settled(*cell)
+            settled(*with_options("train", cell))
     else:
         config = config_of(*words, command=typed.program)
         if typed.program == "reproduce":
