@@ -56,23 +56,19 @@ def images(count: int, seed: int, side: int = 6) -> Tensor:
     return math.sqrt(OfGaussian.v) * torch.randn(count, 1, side, side, generator=generator, dtype=torch.float64)
 
 
-def test_what_is_expected_is_the_mean_given_the_noisy_image() -> None:
-    """E[x | y] = y v / (v + sigma^2) of a Gaussian, averaged over the draws that follow from the image."""
-    x = images(3, 0)
-    found = OddRegions.of(gaussian(), x, images(5, 1))
-    draws = Draws.of_content(x.flatten(1))
-    noise = sum(draws.fork(f"regions law {number}").normal(36, dtype=x.dtype) for number in range(DRAWS)) / DRAWS
-    expected = (x.flatten(1) + NOISE * noise) * OfGaussian.v / (OfGaussian.v + NOISE**2)
-    torch.testing.assert_close(found.expected_BCHW.flatten(1), expected, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("levels", [False, True])
+def test_what_is_expected_is_the_mean_given_the_noisy_image(levels: bool) -> None:
+    """E[x | y] = y v / (v + sigma^2) of a Gaussian, averaged over the draws that follow from the image.
 
-
-def test_a_model_of_many_levels_has_half_the_spread_of_the_data_for_noise() -> None:
+    Sigma is that of the law, and of a model of many levels half the spread of ordinary images.
+    """
     x, ordinary = images(3, 0), images(5, 1)
-    found = OddRegions.of(OfLevels(MADE(SHAPE, 1, (4,)), noise=NOISE).double(), x, ordinary)
-    sigma = float(ordinary.std()) / 2
-    assert LEVELS[-1] < sigma < LEVELS[0]
+    model = OfLevels(MADE(SHAPE, 1, (4,)), noise=NOISE).double() if levels else gaussian()
+    found = OddRegions.of(model, x, ordinary)
+    sigma, which = (float(ordinary.std()) / 2, "level") if levels else (NOISE, "law")
+    assert LEVELS[-1] <= sigma < LEVELS[0]
     draws = Draws.of_content(x.flatten(1))
-    noise = sum(draws.fork(f"regions level {number}").normal(36, dtype=x.dtype) for number in range(DRAWS)) / DRAWS
+    noise = sum(draws.fork(f"regions {which} {number}").normal(36, dtype=x.dtype) for number in range(DRAWS)) / DRAWS
     expected = (x.flatten(1) + sigma * noise) * OfGaussian.v / (OfGaussian.v + sigma**2)
     torch.testing.assert_close(found.expected_BCHW.flatten(1), expected, rtol=0, atol=1e-12)
 
