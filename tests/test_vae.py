@@ -686,7 +686,7 @@ def test_samples_reconstructions_and_traversals() -> None:
         with pytest.raises(ValueError, match=says):
             vae.decode(z)
     for count in (0, -1, 1.5):
-        with pytest.raises(ValueError, match=f"encode with count={count} asks for no number"):
+        with pytest.raises(ValueError, match=rf"encode.count={count}. asks for no number"):
             vae.encode(images, count)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="implicit here: use AIS"):
         DenseVAE(SHAPE, z=3, method="stein").iwae(images, 3, draws_of(4))

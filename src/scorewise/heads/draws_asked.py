@@ -7,12 +7,12 @@ import torch
 from scorewise.heads.examples import Misfit
 
 
-def count_of(n: object, of: str = "sample") -> int:
+def count_of(n: object, call: str = "sample({})") -> int:
     """Return how many examples are asked for.
 
     Args:
         n: how many.
-        of: the method that was called.
+        call: as it was typed, with a place for n.
 
     Raises:
         Misfit: no whole number of at least 1.
@@ -22,8 +22,7 @@ def count_of(n: object, of: str = "sample") -> int:
             return count
     except TypeError:
         pass
-    asked = f"{of}({n!r})" if of == "sample" else f"{of} with count={n!r}"
-    raise Misfit(f"{asked} asks for no number of examples: give a whole number of at least 1.")
+    raise Misfit(f"{call.format(repr(n))} asks for no number of examples: give a whole number of at least 1.")
 
 
 def generator_of(generator: object) -> torch.Generator | None:

@@ -64,7 +64,7 @@ class LatentModel(Trained, ABC):
         Raises:
             Misfit: x is no such images, or count no number of draws.
         """
-        images, count = Examples.of(self, x_BD), count_of(count, "encode")
+        images, count = Examples.of(self, x_BD), count_of(count, "encode(count={})")
         x_BD = images.rows_BD
         draws = Draws(Draws.fresh(len(x_BD)).key_B.to(x_BD.device)) if draws is None else draws
         with torch.no_grad():
