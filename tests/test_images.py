@@ -125,6 +125,13 @@ def test_a_transparent_level_of_sixteen_bits_is_white() -> None:
     assert decode(saved(sheet, transparency=0, exif=exif), 2, 1).tolist() == [1, 255, 255, 0]
 
 
+def test_lab_images_are_grey_too() -> None:
+    """Pillow converts them to RGB alone; without colour, L = 128 is a grey."""
+    lab = flat("LAB", (128, 128, 128))
+    (grey,), coloured = (levels(saved(lab, "TIFF"), channels) for channels in (1, 3))
+    assert max(abs(grey - one) for one in coloured) <= 2
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
