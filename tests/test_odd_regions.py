@@ -91,7 +91,7 @@ def test_p_values_count_the_ordinary_windows_that_are_as_far_from_what_is_expect
 
 
 def test_p_values_of_ordinary_images_are_valid() -> None:
-    """P(p <= a) is a, whatever the model: here one that expects twice too much."""
+    """P(p <= a) is a, whatever the model: here one that takes the variance for four times what it is."""
     model = gaussian()
     model.v = 3.0
     p = OddRegions.of(model, images(2000, 0), images(99, 1)).p_Bhw

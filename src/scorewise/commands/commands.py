@@ -88,8 +88,9 @@ def train(cfg: DictConfig) -> Path:
         from scorewise.config.settle import names, settle
         from scorewise.tracking import console
 
-    refuse_unread(plain(cfg), OfTraining)
-    refuse_of_command(plain(cfg), OfTraining, ("paths",))
+    typed_config = plain(cfg)
+    refuse_unread(typed_config, OfTraining)
+    refuse_of_command(typed_config, OfTraining, ("paths",))
     config, stored = (settle(view(cfg)) for view in (plain, storable))
     typed = HydraConfig.get().runtime.choices
     name = "-".join(names(config, typed)) if config["name"] is None else str(config["name"])
@@ -100,14 +101,16 @@ def train(cfg: DictConfig) -> Path:
             from scorewise.run import same_examples
         same_examples.refuse_others_if_there(folder.path, choices.build_source(config))
         if config["test"] and not folder.summary().get("metrics"):
-            console.say("This run is finished and was not tested, which follows.")
+            if is_rank_zero():
+                console.say("This run is finished and was not tested, which follows.")
             config = {**config, "train": False}
-    if folder.finished and config["train"] and not config["rerun"]:
-        drawn = folder.section("sampler")
-        same = all(drawn.get(key, value) == value for key, value in config["sampler"].items())
-        how = "" if same else " Its samples were drawn by another sampler than the one that is given now."
-        _show(folder, f"This run is finished (rerun=true runs it again, train=false tests and samples it again).{how}")
-        return folder.path
+        else:
+            drawn = folder.section("sampler")
+            same = all(drawn.get(key, value) == value for key, value in config["sampler"].items())
+            how = "" if same else " Its samples were drawn by another sampler than the one that is given now."
+            again = "rerun=true runs it again, train=false tests and samples it again"
+            _show(folder, f"This run is finished ({again}).{how}")
+            return folder.path
     with _importing():
         compatibility.refuse_incompatible(config)
         _refuse_impossible_launch(config)
