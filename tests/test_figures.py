@@ -110,6 +110,21 @@ def test_an_unknown_budget_is_one_sentence(command: Callable[..., Outcome]) -> N
         assert "budget=gpu needs a CUDA device" in command("figure=fig1b", "budget=gpu", name="reproduce").err
 
 
+def test_a_part_of_a_figure_names_its_trainings(command: Callable[..., Outcome]) -> None:
+    ended = command("figure=table_wine", "budget=tiny", "figure.budgets.tiny.only=[MADE]", name="reproduce")
+    assert ended.status == 1
+    assert ended.err.strip().startswith(
+        "figure.budgets.tiny.only has 'MADE', which figure=table_wine does not train: use "
+    )
+    words = ("figure=fig5_singlestep", "+figure.budgets.tiny.only=[joint noise]")
+    ended = command(*words, "budget=tiny", name="reproduce")
+    assert ended.status == 1
+    assert ended.err.strip() == (
+        "figure=fig5_singlestep cannot do without 'noise per dimension', which figure.budgets.tiny.only leaves out: name "
+        "it too. What was trained and measured is kept."
+    )
+
+
 def test_trainings_are_every_combination_and_seed() -> None:
     figure = {"each": {"toy": ["a", "b"]}, "shared": ["x={toy}"], "trainings": {"M/{toy}": ["y=1"], "N/{toy}": ["y=2"]}}
     budget = {"seeds": 2, "shared": ["z=3"], "trainings": {"N/{toy}": ["w=4"]}}

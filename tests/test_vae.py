@@ -466,6 +466,8 @@ def test_a_vae_anneals_along_rough_gradients() -> None:
     torch.testing.assert_close(rough.log_marginal_B, exact.log_marginal_B, atol=0.1, rtol=0)
     low_B, high_B = vae.simulated(AIS(60, 8, rough=True), draws)
     torch.testing.assert_close(low_B, high_B, atol=0.2, rtol=0)
+    assert vae.annealed(AIS(5, 2), o_BD[:0], draws_of(0)).log_weight_BC.shape == (0, 2)
+    assert [len(bound_B) for bound_B in vae.simulated(AIS(5, 2), draws_of(0))] == [0, 0]
 
 
 def test_a_flat_likelihood_costs_nothing() -> None:

@@ -51,11 +51,12 @@ def listed(figure: Config, budget: Config) -> Iterator[AskedTraining]:
     A budget with `only` takes those trainings and no other.
     """
     each: dict[str, list[Any]] = {**figure.get("each", {}), **budget.get("each", {})}
+    only = budget.get("only")
     shared = [*QUIETLY, *figure.get("shared", []), *budget.get("shared", [])]
     for values in itertools.product(*each.values()):
         names = dict(zip(each, values, strict=True))
         for name, overrides in figure.get("trainings", {}).items():
-            if name not in budget.get("only", [name]):
+            if only is not None and name not in only:
                 continue
             more = budget.get("trainings", {}).get(name, [])
             words = tuple(str(word).format(**names) for word in (*shared, *overrides, *more))
@@ -108,7 +109,8 @@ def budget_of(figure: Config, wanted: str, seeds: int | None = None) -> Config:
         seeds: in place of the budget's.
 
     Raises:
-        UserError: the figure has no such budget, or not of several seeds, or this machine lacks what it needs.
+        UserError: the figure has no such budget or training, or not of several seeds, or this machine lacks what the
+            budget needs.
     """
     if wanted not in figure["budgets"]:
         budgets = " or ".join(figure["budgets"])
@@ -116,6 +118,12 @@ def budget_of(figure: Config, wanted: str, seeds: int | None = None) -> Config:
     if wanted == "gpu" and not torch.cuda.is_available():
         raise UserError("budget=gpu needs a CUDA device, and there is none here: use budget=cpu.")
     budget = dict(figure["budgets"][wanted])
+    trainings = figure.get("trainings", {})
+    if unknown := [name for name in budget.get("only") or () if name not in trainings]:
+        raise UserError(
+            f"figure.budgets.{wanted}.only has {unknown[0]!r}, which figure={figure['name']} does not train: use "
+            f"{', '.join(map(repr, trainings)) or 'none'}."
+        )
     if seeds is not None and "seeds" not in budget:
         raise UserError(f"figure={figure['name']} budget={wanted} has one training each: leave out seeds={seeds}.")
     return budget if seeds is None else {**budget, "seeds": seeds}
@@ -146,7 +154,15 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     pictures, numbers = (place, place) if aside else (Path("docs/figures"), Path("docs/results"))
     kept = KeptSeeds(numbers / "seeds" / f"{name}.jsonl") if config["kept"] else None
     figure: Figure = import_class(settings["_target_"])(**budget.get("settings", {}))
-    bench, found = _measured(figure, place / "measured", kept, lambda: all_trained(settings, budget, trained_in, kept))
+    try:
+        bench, found = _measured(figure, place / "measured", kept, lambda: all_trained(settings, budget, trained_in, kept))
+    except KeyError as missing:
+        if (left_out := missing.args[0]) not in {asked.name for asked in listed(settings, {**budget, "only": None})}:
+            raise
+        raise UserError(
+            f"figure={name} cannot do without {left_out!r}, which figure.budgets.{wanted}.only leaves out: name it too. "
+            "What was trained and measured is kept."
+        ) from None
     finished = bench.runs
     said = text.said(found, budget.get("settings", {}))
     if kept is not None:

@@ -73,11 +73,12 @@ class Annealing:
         return max(1, self.rows // self.ais.chains)
 
     def _portions(self, o_BD: Tensor, draws: Draws, tell: Tell | None) -> Iterator[Portion]:
-        for first in range(0, len(o_BD), self._size):
+        count = max(1, len(o_BD))
+        for first in range(0, count, self._size):
 
             def told(share: float, first: int = first) -> None:
                 assert tell is not None
-                tell(min(1.0, (first + share * self._size) / len(o_BD)))
+                tell(min(1.0, (first + share * self._size) / count))
 
             some = slice(first, first + self._size)
             yield Portion(o_BD[some], Draws(draws.key_B[some]), told if tell else None)
