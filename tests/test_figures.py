@@ -120,8 +120,8 @@ def test_a_part_of_a_figure_names_its_trainings(command: Callable[..., Outcome])
     ended = command(*words, "budget=tiny", name="reproduce")
     assert ended.status == 1
     assert ended.err.strip() == (
-        "figure=fig5_singlestep cannot do without 'noise per dimension', which figure.budgets.tiny.only leaves out: name "
-        "it too. What was trained and measured is kept."
+        "figure=fig5_singlestep cannot do without 'noise per dimension', which figure.budgets.tiny.only leaves out: "
+        "name it too. What was trained and measured is kept."
     )
 
 

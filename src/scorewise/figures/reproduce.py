@@ -7,6 +7,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
@@ -154,14 +155,15 @@ def reproduce_figure(cfg: DictConfig, typed: Sequence[str] = ()) -> Path:
     pictures, numbers = (place, place) if aside else (Path("docs/figures"), Path("docs/results"))
     kept = KeptSeeds(numbers / "seeds" / f"{name}.jsonl") if config["kept"] else None
     figure: Figure = import_class(settings["_target_"])(**budget.get("settings", {}))
+    train = partial(all_trained, settings, budget, trained_in, kept)
     try:
-        bench, found = _measured(figure, place / "measured", kept, lambda: all_trained(settings, budget, trained_in, kept))
+        bench, found = _measured(figure, place / "measured", kept, train)
     except KeyError as missing:
         if (left_out := missing.args[0]) not in {asked.name for asked in listed(settings, {**budget, "only": None})}:
             raise
         raise UserError(
-            f"figure={name} cannot do without {left_out!r}, which figure.budgets.{wanted}.only leaves out: name it too. "
-            "What was trained and measured is kept."
+            f"figure={name} cannot do without {left_out!r}, which figure.budgets.{wanted}.only leaves out: name it "
+            "too. What was trained and measured is kept."
         ) from None
     finished = bench.runs
     said = text.said(found, budget.get("settings", {}))
