@@ -7,7 +7,7 @@ deviation .8) in 200 test images; everything else stays. AUROC of pixels, those 
 and the share of images whose oddest window shares at least half of its pixels with the square: of `OddRegions`, and of
 the same windows of standard scores, each pixel's distance from its mean over held-out images, which needs no model.
 Three seeds of places.
-Without a run: the packaged model of digits.
+Without a run: the packaged model of digits. Results of another data set are named after it.
 """
 
 import sys
@@ -73,24 +73,25 @@ def judged(found: OddRegions, where_NHW: Tensor) -> tuple[float, float]:
     return mean(areas), mean(hits)
 
 
-def draw(found: OddRegions) -> None:
+def draw(found: OddRegions, name: str) -> None:
     """Draw what was found, what was expected, and where the two differ as they rarely do."""
     maps = [coloured(found.found_BCHW[i], found.map(i), found.ordinary) for i in range(DRAWN)]
     panels = {"found": found.found_BCHW, "expected": found.expected_BCHW, "where": torch.stack(maps)}
-    plots.images(panels, FOLDER.parent / "figures" / "odd_squares.png")
+    plots.images(panels, FOLDER.parent / "figures" / f"{name}.png")
 
 
 def main() -> None:
-    """Measure, print, write docs/benchmarks/odd_squares.json and draw docs/figures/odd_squares.png."""
+    """Measure, print, write docs/benchmarks/odd_squares*.json and draw docs/figures/odd_squares*.png."""
     run = sys.argv[1] if len(sys.argv) > 1 else None
     model = scorewise.load(run or "digits")
     source = build_source(RunFolder(run).config) if run else Digits()
     source.prepare()
+    name = "odd_squares" if run is None else f"odd_squares_{source.name}"
     ordinary, x = (
         source.examples(split, torch.arange(most), -1, 0).view(-1, *source.shape)
         for split, most in (("val", min(400, source.count("val"))), ("test", COUNT))
     )
-    draw(OddRegions.of(model, planted(x[:DRAWN], KINDS[0], 0)[0], ordinary))
+    draw(OddRegions.of(model, planted(x[:DRAWN], KINDS[0], 0)[0], ordinary), name)
     rows: list[Row] = []
     numbers: dict[str, float] = {}
     for kind in KINDS:
@@ -107,7 +108,7 @@ def main() -> None:
         behind = [theirs[0] - ours[0] for ours, theirs in pairs]
         rows.append(ratio_row(f"{source.name}, {kind}: AUROC of pixels without a model - ours", behind, 0.0))
     print(numbers)
-    write("odd_squares", rows, torch.device("cpu"), places=numbers)
+    write(name, rows, torch.device("cpu"), places=numbers)
 
 
 if __name__ == "__main__":

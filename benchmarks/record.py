@@ -42,7 +42,7 @@ def write(name: str, rows: Sequence[Row], device: torch.device, **numbers: Mappi
     FOLDER.mkdir(parents=True, exist_ok=True)
     content = {
         "name": name,
-        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "when": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
