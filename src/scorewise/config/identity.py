@@ -47,6 +47,7 @@ ADDED: dict[tuple[str, str], float | str | None] = {
     ("sampler", "order"): 1,
     ("backbone", "neighbours"): 0,
     ("head", "init"): "default",
+    ("data", "equal_rows"): "auto",
 }
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}

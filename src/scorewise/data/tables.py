@@ -9,6 +9,7 @@ from typing import Any, Unpack, cast
 import torch
 from torch import Tensor
 
+from scorewise.data.pixels import fingerprint
 from scorewise.data.roots import place_of
 from scorewise.data.skipped import Skipped, reasons_of
 from scorewise.data.source import SPLITS, Split, split_at_random
@@ -20,9 +21,8 @@ from scorewise.data.tabular.formats import open_table
 from scorewise.data.tabular.rows import columns_of_text, read_table, tell, unknown
 from scorewise.data.tabular.selection import Selected, Selection, TableSettings
 from scorewise.data.tabular.source import Tabular
-from scorewise.data.tabular.splits import split_rows
+from scorewise.data.tabular.splits import Splits
 from scorewise.errors import UserError, names_of, typed
-from scorewise.ranges import is_share
 
 STEPS, LEAST_BATCH = 5, 8
 """A small table makes so many steps an epoch, by batches of no fewer rows than that."""
@@ -34,7 +34,7 @@ class Table(Tabular):
     """A user's table: CSV, Parquet or a NumPy matrix, a row per example; log-densities are of its columns.
 
     Rows with a missing or infinite number are left out and counted, columns with one value only are left out and
-    named. Equal rows are in the same split, which follows from the values of a row and not from its place.
+    named. The split of a row follows from its values and not from its place.
 
     Args:
         path: the file, or where it is below the data folder.
@@ -44,6 +44,7 @@ class Table(Tabular):
         val: share of the rows for validation.
         test: share of the rows for testing.
         split_seed: of the split.
+        equal_rows: together in one split, apart or auto, see `scorewise.data.tabular.splits`.
         root: folder of data sets; None: $SCOREWISE_DATA or data/.
         columns: those of another table, as `Columns.plain` has them; then names and scales are theirs.
         settings: header, decimal and encoding of a CSV table, see `Dialect`. kinds, auto or the kind of some columns by
@@ -71,6 +72,7 @@ class Table(Tabular):
         val: float = 0.1,
         test: float = 0.1,
         split_seed: int = 0,
+        equal_rows: str = "together",
         root: str | None = None,
         columns: Mapping[str, Any] | None = None,
         **settings: Unpack[TableSettings],
@@ -83,11 +85,7 @@ class Table(Tabular):
             if listed is not None and not isinstance(listed, list | tuple):
                 wanted = typed(f"data.{name}", [str(listed)])
                 raise UserError(f"data.{name}={listed} must be a list of columns: {wanted}.")
-        for name, share in (("val", val), ("test", test)):
-            if not is_share(share):
-                raise UserError(f"data.{name}={share} must be a share of the rows, 0 to 1.")
-        if val + test > 1:
-            raise UserError(f"data.val={val} and data.test={test} must be at most 1 together.")
+        self.splits = Splits(val, test, split_seed, equal_rows)
         given = {} if kinds == "auto" else kinds
         if not (given is None or isinstance(given, Mapping)):
             raise UserError(f"data.kinds={kinds} must be auto, or kinds by column: 'data.kinds={{age: positive}}'.")
@@ -102,7 +100,6 @@ class Table(Tabular):
             [str(name) for name in condition or ()],
         )
         self.dialect = Dialect(prefix="data.", **cast(DialectSettings, settings))
-        self.val, self.test, self.split_seed = val, test, split_seed
         self._columns = None if columns is None else Columns.of(columns)
         self._fixed = columns is not None
         self._remarks: dict[str, Any] = {}
@@ -141,6 +138,10 @@ class Table(Tabular):
             )
         return batch
 
+    def contents(self) -> str:
+        """Return a fingerprint of what columns of categories hold and what is missing, which moments do not tell."""
+        return fingerprint(count for split in SPLITS for count in self.table.counts(self.raw(split)))
+
     def remarks(self) -> dict[str, Any]:
         """Return how many rows each split has, and the rows and columns that are not used."""
         return {"rows": {split: self.count(split) for split in SPLITS}, **self._remarks}
@@ -167,7 +168,7 @@ class Table(Tabular):
             rows = selected.rows
         if rows.skipped:
             _warn(f"{len(rows.skipped)} of {rows.total} rows of {file.label} are not used: {reasons_of(rows.skipped)}.")
-        index = split_rows(rows.raw_ND, self.val, self.test, self.split_seed)
+        index = self.splits.of(rows.raw_ND)
         self._numbers = {split: rows.number_N[index_N] for split, index_N in index.items()}
         raw = {split: rows.raw_ND[index_N] for split, index_N in index.items()}
         skipped = list(rows.skipped)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, final
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -12,7 +13,7 @@ from scorewise.backbones import MaskedMLP
 from scorewise.data.tabular.columns import moments, varies
 from scorewise.data.tabular.kinds import FoundKind
 from scorewise.data.tabular.mixed import kinds_of, of_codes
-from scorewise.densities.complete_rows import standardised
+from scorewise.densities.complete_rows import FARTHEST, standardised
 from scorewise.densities.table_density import Array, TableDensity
 from scorewise.densities.training import train
 from scorewise.densities.views import Recipe, held_out
@@ -93,7 +94,14 @@ class IncompleteRows(TableDensity):
         return [u for u, kind in enumerate(self.kinds) if kind.levels]
 
     def _standard(self, x_ND: Array) -> Tensor:
-        return standardised(x_ND[:, self.used], self.mean_U, self.scale_U)
+        """Return rows in standard deviations; whole numbers that are too far away as the last that is not."""
+        z_NU = standardised(x_ND[:, self.used], self.mean_U, self.scale_U)
+        for u, kind in enumerate(self.kinds):
+            if kind.kind == "whole":
+                steps_2 = (self.mean_U[u] + self.scale_U[u] * np.array([-FARTHEST, FARTHEST]) - kind.first) / kind.step
+                low, high = (kind.first + kind.step * np.trunc(steps_2) - self.mean_U[u]) / self.scale_U[u]
+                z_NU[:, u] = z_NU[:, u].clamp(low, high)
+        return z_NU
 
     @torch.no_grad()
     def log_prob(self, x_ND: Array) -> Array:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from scorewise.data.tabular.frame import Frame, is_frame
+from scorewise.data.tabular.frame import Frame, is_frame, names_in
 from scorewise.densities.table_density import Array, TableDensity
 from scorewise.errors import names_of
 
@@ -53,6 +53,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         X = _as_pandas(X)
         if not is_frame(X):
             return self._array(X, ensure_min_samples=2)
+        names_in(X)
         validate_data(self, X, skip_check_array=True)
         if len(X) < 2 or not len(X.columns):
             raise ValueError(
@@ -93,7 +94,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError(
                 f"{error}: columns of text are read from a data frame, whose other columns are numbers"
             ) from None
-        return found
+        return np.ascontiguousarray(found)  # torch takes no negative strides
 
     def _checked(self, X: Any) -> Array:
         """Return rows of the fitted columns as numbers."""
@@ -133,7 +134,7 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _columns(self, dims: int) -> list[str]:
         """Return the names of the columns: those of a data frame, or their places."""
-        return [str(name) for name in getattr(self, "feature_names_in_", range(dims))]
+        return list(map(str, range(dims))) if self.frame_ is None else list(self.frame_.names)
 
     def _labels(self) -> dict[int, list[str]]:
         """Return the categories of columns that have some, by their place among those that the model uses."""
@@ -145,6 +146,16 @@ class ReadsTables(BaseEstimator, ABC):  # type: ignore[misc]
         columns = () if self.frame_ is None else self.frame_.columns
         return {one.name: tuple(map(str, one.words)) for one in columns if one.words}
 
-    def _as_given(self, x_ND: Array, index: Any = None) -> Any:
-        """Return rows as a table like the one that was fitted, an array or a data frame."""
-        return x_ND if self.frame_ is None else self.frame_.of_numbers(x_ND, index)
+    def _as_given(self, x_ND: Array, given: Any = None) -> Any:
+        """Return rows as a table like the one that was fitted, an array or a data frame.
+
+        Args:
+            x_ND: the rows.
+            given: the table that they complete, whose cells stay as they are.
+        """
+        if self.frame_ is None:
+            return x_ND
+        given = _as_pandas(given)
+        if not is_frame(given):
+            return self.frame_.of_numbers(x_ND)
+        return self.frame_.with_observed(self.frame_.of_numbers(x_ND, given.index), given)

@@ -257,7 +257,7 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
         """Return the missing cells of rows given the observed ones: draws, their means, and intervals of 90 %.
 
         Args:
-            X: the rows; a column that had no value in the fit stays as it is.
+            X: the rows; what they have stays as it is, and so does a column that had no value in the fit.
             draws: per missing cell, from one stream for all rows: beside other rows a row has others, of the same law.
             random_state: of the draws; None: that of the estimator.
 
@@ -269,8 +269,8 @@ class ScoreDensity(OutlierMixin, DensityMixin, ReadsTables):  # type: ignore[mis
             raise ValueError("this was fitted to complete rows, which lack nothing: fit it with ordering='any'")
         x_ND, generator, model = self._checked(X), self._generator(random_state), cast(IncompleteRows, self.model_)
         drawn = [model.fill(x_ND, generator) for _ in range(_count("draws", draws))]
-        ends, index = model.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2)), self._index(X, None)
-        return Imputed.of(x_ND, drawn, ends, lambda rows_ND: self._as_given(rows_ND, index))
+        ends = model.ends(x_ND, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
+        return Imputed.of(x_ND, drawn, ends, lambda rows_ND: self._as_given(rows_ND, X))
 
     def sample(self, n_samples: int = 1, random_state: int | None = None) -> Any:
         """Return new rows (n, D) in the columns' own units, those of complete rows with the noise of the smoothing.

@@ -20,14 +20,13 @@ from scorewise.config.settle import settle
 from scorewise.data.datamodule import ScoreData
 from scorewise.data.roots import place_of
 from scorewise.data.tables import Table
-from scorewise.data.tabular.columns import refuse_another_table
 from scorewise.errors import UserError, printable
 from scorewise.files import put_text, refuse_unwritable
 from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.precision import restoring_precision
-from scorewise.run.same_examples import other_images
+from scorewise.run.same_examples import other_examples, refuse_other_rows
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
 from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
@@ -85,7 +84,7 @@ def finished(config: dict[str, Any]) -> Finished:
     stored["paths"] = config["paths"]
     _find_table(stored, (config.get("data") or {}).get("path"))
     parts = build(stored, int(stored["seed"]))
-    refuse_another_table(model.recipe, parts.recipe)
+    refuse_other_rows(model.recipe, parts.recipe, parts.source)
     if isinstance(model, WithLikelihood) and model.likelihood is None:
         model.likelihood = cast(WithLikelihood, parts.model).likelihood
     parts = parts._replace(model=model)
@@ -132,7 +131,7 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
     folder, stored, parts, task, trainer = finished(config)
     if "task" in config:
         refuse_unwritable(folder)
-    if other_images(parts.model.recipe, parts.source):
+    if other_examples(parts.model.recipe, parts.source):
         warnings.warn("the images have changed since this run was trained on them: the numbers are new.", stacklevel=2)
     data = ScoreData(parts.source, int(stored["data"]["batch_size"]), int(stored["seed"]))
     data.refuse_unusable(["test"], config["trainer"])

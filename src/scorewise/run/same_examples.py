@@ -9,11 +9,12 @@ from scorewise.data.folder import ImageFolder
 from scorewise.data.source import Source
 from scorewise.data.tables import Table
 from scorewise.data.tabular.columns import refuse_another_table
+from scorewise.data.tabular.source import Tabular
 from scorewise.errors import UserError
 from scorewise.store import read_config
 
 CONTENTS = "contents"
-"""Where the recipe of a run's model has the fingerprint of its images."""
+"""Where the recipe of a run's model has the fingerprint of its examples."""
 
 
 def with_contents(recipe: Config, source: Source) -> Config:
@@ -22,14 +23,33 @@ def with_contents(recipe: Config, source: Source) -> Config:
     return recipe if contents is None else {**recipe, CONTENTS: contents}
 
 
-def other_images(trained: Mapping[str, Any], source: Source) -> bool:
-    """Return whether a data set has other images than those that a model was trained on.
+def other_examples(trained: Mapping[str, Any], source: Source) -> bool:
+    """Return whether a data set has other examples than those that a model was trained on.
 
     Args:
         trained: recipe of the model; those of earlier releases do not say.
         source: the data set now.
     """
     return CONTENTS in trained and trained[CONTENTS] != source.contents()
+
+
+def refuse_other_rows(trained: Mapping[str, Any], recipe: Mapping[str, Any], source: Source) -> None:
+    """Refuse a table that has changed since a model was trained on it.
+
+    Args:
+        trained: recipe of the model.
+        recipe: the one that its config gives now.
+        source: the data set now.
+
+    Raises:
+        UserError: it has changed.
+    """
+    refuse_another_table(trained, recipe)
+    if isinstance(source, Tabular) and other_examples(trained, source):
+        raise UserError(
+            "the table has changed since this run was trained on it (how often its columns have each category, or lack "
+            "a cell): put the old one back, or train again with rerun=true."
+        )
 
 
 def refuse_others(folder: Path, recipe: Mapping[str, Any], source: Source) -> None:
@@ -44,8 +64,8 @@ def refuse_others(folder: Path, recipe: Mapping[str, Any], source: Source) -> No
         UserError: it has changed.
     """
     trained = read_config(folder, lambda *_: None)["model"]
-    refuse_another_table(trained, recipe)
-    if other_images(trained, source):
+    refuse_other_rows(trained, recipe, source)
+    if other_examples(trained, source):
         raise UserError(
             "the images have changed since this run was trained on them (files were added, removed or changed): put "
             "the old ones back, or train again with rerun=true."

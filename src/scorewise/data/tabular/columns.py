@@ -1,7 +1,7 @@
 """Columns of a table: what the numbers of an example are, and their scale."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -113,6 +113,12 @@ class Columns:
         codes = enumerate(self.codes.items(), len(self.numeric))
         counts = {name: int((raw_BD[:, d] >= len(values)).sum()) for d, (name, values) in codes}
         return {name: count for name, count in counts.items() if count}
+
+    def counts(self, raw_BD: Tensor) -> Iterator[Tensor]:
+        """Return how many cells of each column are missing, and how often each category of columns of codes occurs."""
+        yield raw_BD.isnan().sum(0)
+        for code_B in raw_BD[:, len(self.numeric) : self.single].T:
+            yield code_B[~code_B.isnan()].long().bincount()
 
     @property
     def single(self) -> int:

@@ -23,7 +23,7 @@ class FarValue(NamedTuple):
         row: the place of the row.
         value: in the column's own units.
         noise: standard deviation of the smoothing, in these units.
-        width: the interquartile range; of the distinct values where that is 0.
+        width: the interquartile range; where that is 0, of the other distinct values.
     """
 
     column: int
@@ -38,6 +38,11 @@ class FarValue(NamedTuple):
         size = abs(self.value)
         return self.value in CODES or any(abs(size - code) <= ROUNDED * code for code in FILLS)
 
+    @property
+    def hides(self) -> bool:
+        """Whether the smoothing hides the others; of two values neither hides the other."""
+        return self.noise > self.width > 0
+
     def sentence(self, column: str, row: str) -> str:
         """Return what is wrong with the column, as one sentence.
 
@@ -45,10 +50,9 @@ class FarValue(NamedTuple):
             column: its name.
             row: the row's number.
         """
-        hides = self.noise > self.width
         smoothing = f": the smoothing, {self.noise:.3g}, hides the others, half of which lie within {self.width:.3g}"
         code = f"; {self.value:.6g} is a usual code for a missing value, so leave such cells blank"
-        ending = (smoothing if hides else "") + (code if self.is_code else "; if it is an error, leave it out")
+        ending = (smoothing if self.hides else "") + (code if self.is_code else "; if it is an error, leave it out")
         return f"column {printable(column)} has {self.value:.6g} in row {row}{ending}."
 
 
@@ -65,17 +69,19 @@ def far_values(raw_ND: Tensor, scale_D: Tensor, smoothing: float, columns: Seque
     for d in columns:
         there_N = (~raw_ND[:, d].isnan()).nonzero()[:, 0]
         x_N = raw_ND[there_N, d]
-        width, away_N = _width(x_N), 0.5 * x_N - 0.5 * x_N.median()  # the difference itself may be too large
+        away_N = 0.5 * x_N - 0.5 * x_N.median()  # the difference itself may be too large
         place = int(away_N.abs().argmax())
+        width = _width(x_N, x_N[place])
         one = FarValue(d, int(there_N[place]), float(x_N[place]), smoothing * float(scale_D[d]), width)
-        if float(away_N[place].abs()) > 0.5 * FAR * width and (one.noise > width or one.is_code):
+        if float(away_N[place].abs()) > 0.5 * FAR * width and (one.hides or one.is_code):
             found.append(one)
     return found
 
 
-def _width(x_N: Tensor) -> float:
-    """Return the interquartile range, of the distinct values where more than half of all are equal."""
-    for values in (x_N, x_N.unique()):
+def _width(x_N: Tensor, farthest: Tensor) -> float:
+    """Return the interquartile range, of the other distinct values than the farthest where more than half are equal."""
+    others = x_N[x_N != farthest].unique()
+    for values in (x_N, others if len(others) else x_N):
         ordered = values.sort().values
         count = len(ordered)
         width = float(ordered[(3 * count) // 4 if count > 1 else 0] - ordered[count // 4])

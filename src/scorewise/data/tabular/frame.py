@@ -24,6 +24,18 @@ def is_frame(table: object) -> bool:
     return hasattr(table, "iloc") and hasattr(table, "columns") and hasattr(table, "dtypes")
 
 
+def names_in(table: Any) -> list[str]:
+    """Return the names of the columns of a data frame.
+
+    Raises:
+        ValueError: two columns have one name.
+    """
+    names = [str(name) for name in table.columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"several columns are named {names_of(twice)}: rename all but one")
+    return names
+
+
 @final
 @dataclass(frozen=True)
 class FrameColumn:
@@ -141,9 +153,11 @@ class Frame:
 
     Args:
         columns: each of them.
+        labels: what they are called in the data frame, texts or not; None: as they are named.
     """
 
     columns: tuple[FrameColumn, ...]
+    labels: Any = None
 
     @classmethod
     def found(cls, table: Any, fitted: NDArray[np.int64]) -> Self:
@@ -154,12 +168,11 @@ class Frame:
             fitted: the places of the rows whose categories count.
 
         Raises:
-            ValueError: two columns have one name, or see `FrameColumn.found`.
+            ValueError: see `names_in` and `FrameColumn.found`.
         """
-        names = [str(name) for name in table.columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"several columns are named {names_of(twice)}: rename all but one")
-        return cls(tuple(FrameColumn.found(name, table.iloc[:, d], fitted) for d, name in enumerate(names)))
+        names = names_in(table)
+        columns = (FrameColumn.found(name, table.iloc[:, d], fitted) for d, name in enumerate(names))
+        return cls(tuple(columns), table.columns)
 
     def numbers(self, table: Any) -> Array:
         """Return the rows of a data frame, or of an array, with these columns, shape (N, D)."""
@@ -171,7 +184,28 @@ class Frame:
         pandas = importlib.import_module("pandas")
         series = {column.name: column.series(x_ND[:, d]) for d, column in enumerate(self.columns)}
         found = pandas.DataFrame(series)
+        if self.labels is not None:
+            found.columns = self.labels
         return found if index is None else found.set_axis(index)
+
+    @staticmethod
+    def with_observed(found: Any, given: Any) -> Any:
+        """Return a data frame whose cells are those of another one wherever that has some, to the last digit.
+
+        Args:
+            found: the data frame.
+            given: the other one, of the same columns and rows.
+        """
+        pandas = importlib.import_module("pandas")
+        columns = []
+        for d in range(found.shape[1]):
+            mine, theirs = found.iloc[:, d], given.iloc[:, d].set_axis(found.index)
+            dtype, cells = mine.dtype, theirs.astype(object).where(theirs.notna(), mine.astype(object))
+            if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
+                others = [word for word in cells.dropna().unique() if word not in dtype.categories]
+                dtype = pandas.CategoricalDtype([*dtype.categories, *others], dtype.ordered)
+            columns.append(cells.astype(dtype))
+        return pandas.concat(columns, axis=1).set_axis(found.columns, axis=1)
 
     @property
     def plain(self) -> bool:
