@@ -319,6 +319,10 @@ def test_columns_that_are_only_read(command: Command, table: Path) -> None:
     completed = lines_of(done.run / "predictions" / "completed.csv")
     assert [(row["age"], row["region"]) for row in completed] == [("30", "south"), ("70", "north")]
     assert all(row["income"] for row in completed)
+    given.write_text("age,income,region,kids,rain,smoker,member\n30,1e4,elsewhere,1,0,yes,1\n")
+    new = command(f"run={done.run}", f"input={given}", name="predict").err
+    assert "training did not have, which says no more there than that it is none of those, by column: region 1." in new
+    assert "impossible" not in new
     given.write_text("age,income,region,kids,rain,smoker,member\n31,,south,,,,\n70,,north,,,,\n,1e4,north,,,,\n")
     ended = command(f"run={done.run}", f"input={given}", "task=impute", "task.draws=3", name="predict")
     assert ended.status == 0, ended.err
@@ -394,3 +398,6 @@ def test_odd_rows_of_numbers_have_odd_cells(command: Command, tmp_path: Path) ->
     assert float(of["2", "a"]["p_value"]) < 0.1 < 0.3 < float(of["1", "a"]["p_value"])
     assert float(of["2", "a"]["high"]) < 9
     assert (done.run / "predictions" / "outliers.html").is_file()
+    images = command(f"run={done.run}", "task=ood", name="eval")
+    assert images.status == 1
+    assert "a table is compared with tables, 'task.out=[{data: table, path: other.csv, name: other}]'" in images.err

@@ -89,6 +89,15 @@ def test_a_density_without_a_score_has_its_gradient() -> None:
     torch.testing.assert_close(found[1](x_N2), CENTRE - x_N2, rtol=0, atol=STEP**2)
 
 
+def test_what_is_no_image_and_no_point_is_one_sentence() -> None:
+    for x, shape in ((np.zeros((0, 9)), (1, 3, 3)), (np.zeros((2, 8)), (1, 3, 3)), (np.zeros((2, 9)), None)):
+        with pytest.raises(ValueError, match=r"^digits has the shape .* give one at least"):
+            plots.images({"digits": x}, shape=shape)
+    for x in (np.zeros((5, 3)), np.zeros((0, 2))):
+        with pytest.raises(ValueError, match=r"are no points of the plane"):
+            plots.plane(None, {"data": x})
+
+
 @pytest.mark.parametrize("draw", [plots.density, plots.scores])
 def test_a_model_without_either_is_refused(draw: Any) -> None:
     with pytest.raises(ValueError, match="object has n"):

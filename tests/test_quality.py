@@ -93,6 +93,8 @@ def test_kid_of_gaussian_features_is_the_closed_form() -> None:
     x, y = torch.randn(20_000, 1).double(), mean + std * torch.randn(20_000, 1).double()
     second, third = mean**2 + std**2, mean**3 + 3 * mean * std**2
     closed = 3 * mean**2 + 3 * (second - 1) ** 2 + third**2
+    with pytest.raises(ValueError, match=r"^subsets of 1 have no distance without bias: take 2 at least$"):
+        kid(y, x, 2, 1, 0)
     found, spread = kid(y, x, 40, 500, 0)
     assert found == pytest.approx(closed, rel=0.25)  # of sixth moments, whose estimate is wide
     assert 0 < spread < closed

@@ -82,6 +82,11 @@ def outside_sources(
             refuse_settings({"data": part}, "data")
             found[name] = build_source({"data": part})
         except UserError as error:
+            if columns is not None:
+                raise UserError(
+                    f"task.out: {name} cannot be had as rows of {shape[0]} numbers ({error}): a table is compared with "
+                    "tables, 'task.out=[{data: table, path: other.csv, name: other}]'."
+                ) from error
             raise UserError(f"task.out: {name} cannot be had in the shape {list(shape)}: {error}") from error
     return found
 

@@ -40,6 +40,9 @@ def images(
         title: above everything.
         shape: of one image; None: as the sets have it.
         columns: images in a row of a set, by label; a square where it is not given.
+
+    Raises:
+        ValueError: a set has no image, or numbers that are none of that shape.
     """
     wide = across(len(panels))
     picture = Drawing(3.6 * wide, 3.9 * math.ceil(len(panels) / wide) + 0.4 * bool(title))
@@ -47,6 +50,11 @@ def images(
         axes = picture.add_subplot(math.ceil(len(panels) / wide), wide, i)
         x_N = numbers(x)
         axes_of_one = tuple(shape or x_N.shape[1:])
+        if not len(x_N) or not 2 <= len(axes_of_one) <= 3 or math.prod(axes_of_one) != math.prod(x_N.shape[1:]):
+            raise ValueError(
+                f"{label} has the shape {list(x_N.shape)}, and images of {list(axes_of_one)} were asked for: give one "
+                "at least, and as many numbers each as shape says"
+            )
         x_NCHW = x_N.reshape(-1, *(1,) * (3 - len(axes_of_one)), *axes_of_one)
         axes.imshow(grid(x_NCHW, (columns or {}).get(label)), cmap="gray", vmin=0, vmax=1)
         axes.set_axis_off()

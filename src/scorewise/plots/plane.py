@@ -64,7 +64,13 @@ class Window(NamedTuple):
 
     @classmethod
     def around(cls, x_N2: Array) -> "Window":
-        """Return a square around all but the outermost points."""
+        """Return a square around all but the outermost points.
+
+        Raises:
+            ValueError: there is no point of the plane.
+        """
+        if x_N2.ndim != 2 or x_N2.shape[1] != 2 or not np.isfinite(x_N2).all(-1).any():
+            raise ValueError(f"examples of the shape {list(x_N2.shape)} are no points of the plane: give some, (N, 2)")
         low_2, high_2 = np.percentile(x_N2[np.isfinite(x_N2).all(-1)], (0.5, 99.5), axis=0)
         side = 1.3 * float((high_2 - low_2).max()) or 1.0
         left, bottom = (low_2 + high_2) / 2 - side / 2

@@ -61,11 +61,13 @@ def kid(samples_BF: Tensor, references_RF: Tensor, subsets: int, subset_size: in
         mean and standard deviation over the subsets, which overlap, so the second is no standard error.
 
     Raises:
-        ValueError: a subset is larger than one of the sets, or a feature is not finite.
+        ValueError: a subset is larger than one of the sets or of fewer than two, or a feature is not finite.
     """
     from torchmetrics.image.kid import KernelInceptionDistance
 
     _refuse(samples_BF, references_RF)
+    if subset_size < 2:
+        raise ValueError(f"subsets of {subset_size} have no distance without bias: take 2 at least")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*will save all extracted features.*")
         metric = KernelInceptionDistance(

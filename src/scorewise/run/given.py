@@ -83,18 +83,29 @@ def rows_of_table(done: Finished, config: dict[str, Any]) -> Given:
         warnings.warn(
             f"{len(left_out)} of {table.total} rows of {path} are left out: {reasons_of(left_out)}.", stacklevel=2
         )
-    if isinstance(source, Tabular) and (new := source.table.unknown(table.raw_ND[fine_N])):
-        counts = ", ".join(f"{printable(name)} {count}" for name, count in new.items())
-        warnings.warn(
-            f"rows of {printable(str(path))} with a category that training did not have, which counts as all but "
-            f"impossible, by column: {counts}.",
-            stacklevel=2,
-        )
+    if isinstance(source, Tabular):
+        _tell_of_new_categories(path, source.table, table.raw_ND[fine_N])
     places = fine_N.nonzero()[:, 0].tolist()
     ids = [(table.ids[i],) if table.id_column is not None else () for i in places]
     id_column = () if table.id_column is None else (table.id_column or "index",)
     names = [str(number) for number in table.number_N[fine_N].tolist()]
     return Given(names, x_ND[fine_N], left_out, id_column, ids, table.raw_ND[fine_N])
+
+
+def _tell_of_new_categories(path: Path, columns: Columns, raw_ND: Tensor) -> None:
+    """Warn of rows with a category that training did not have."""
+    new, read = columns.unknown(raw_ND), () if columns.mixed is None else columns.mixed.given
+    for what, some in (
+        ("counts as all but impossible", [name for name in new if name not in read]),
+        ("says no more there than that it is none of those", [name for name in new if name in read]),
+    ):
+        if some:
+            counts = ", ".join(f"{printable(name)} {new[name]}" for name in some)
+            warnings.warn(
+                f"rows of {printable(str(path))} with a category that training did not have, which {what}, by column: "
+                f"{counts}.",
+                stacklevel=3,
+            )
 
 
 class GivenBatches:
