@@ -26,6 +26,7 @@ import scorewise
 from scorewise.backbones import MADE
 from scorewise.data.images import Mnist
 from scorewise.heads import ConditionalScore, Mixture
+from scorewise.heads.model import Model
 from scorewise.noise import Draws, smoothing_noise
 from scorewise.objectives import CSM, MLE
 
@@ -103,9 +104,16 @@ def measure(method: str, seed: int) -> Line:
     seconds = time.process_time() - started
     with torch.no_grad():
         nll_B = -torch.cat([model.log_prob(part).double() for part in x_BD.split(100)])
+        csm_B = torch.cat([_csm(model, part) for part in x_BD.split(100)])
     shutil.rmtree(runs)
     error = float(nll_B.std()) / IMAGES**0.5
-    return {"steps": steps, "nats": float(nll_B.mean()), "s.e. over images": error, "seconds": round(seconds, 1)}
+    about = {"s.e. over images": error, "seconds": round(seconds, 1)}
+    return {"steps": steps, "nats": float(nll_B.mean()), "csm": float(csm_B.mean()), **about}
+
+
+def _csm(model: Model, x_BD: Tensor) -> Tensor:
+    """Return eq. 5 of AR-CSM of every example."""
+    return CSM().per_example(model, x_BD, Draws.of(0, 0, torch.arange(len(x_BD)))).double()
 
 
 def summarise() -> None:

@@ -11,6 +11,7 @@ Without a run: the packaged model of digits. Results of another data set are nam
 """
 
 import sys
+from pathlib import Path
 from statistics import mean
 
 import torch
@@ -24,7 +25,7 @@ from scorewise import plots
 from scorewise.config.choices import build_source
 from scorewise.data import Digits
 from scorewise.outliers import OddRegions, coloured
-from scorewise.run.folder import RunFolder
+from scorewise.stored import read_yaml
 
 COUNT, DRAWN, SEEDS = 200, 16, (0, 1, 2)
 KINDS = ("inverted", "grey", "from another image", "noisy")
@@ -59,7 +60,7 @@ def without_a_model(x_NCHW: Tensor, ordinary_NCHW: Tensor, window: int) -> OddRe
         for one in (x_NCHW, ordinary_NCHW)
     )
     p = (1 + (usual[None] >= far[:, None]).double().sum(1)) / (len(usual) + 1)
-    return OddRegions(x_NCHW, mean_CHW.expand_as(x_NCHW), p, far / usual.mean(0).clamp(min=1e-12), window, len(usual))
+    return OddRegions(x_NCHW, mean_CHW.expand_as(x_NCHW), p, far - usual.mean(0), window, len(usual))
 
 
 def judged(found: OddRegions, where_NHW: Tensor) -> tuple[float, float]:
@@ -84,7 +85,7 @@ def main() -> None:
     """Measure, print, write docs/benchmarks/odd_squares*.json and draw docs/figures/odd_squares*.png."""
     run = sys.argv[1] if len(sys.argv) > 1 else None
     model = scorewise.load(run or "digits")
-    source = build_source(RunFolder(run).config) if run else Digits()
+    source = build_source(read_yaml(Path(run) / "config.yaml")) if run else Digits()
     source.prepare()
     name = "odd_squares" if run is None else f"odd_squares_{source.name}"
     ordinary, x = (

@@ -60,16 +60,19 @@ def images(count: int, seed: int, side: int = 6) -> Tensor:
 def test_what_is_expected_is_the_mean_given_the_noisy_image(levels: bool) -> None:
     """E[x | y] = y v / (v + sigma^2) of a Gaussian, averaged over the draws that follow from the image.
 
-    Sigma is that of the law, and of a model of many levels half the spread of ordinary images.
+    Sigma is that of the law, and of a model of many levels half the spread of ordinary images and twice that, of which
+    the mean is taken.
     """
     x, ordinary = images(3, 0), images(5, 1)
     model = OfLevels(MADE(SHAPE, 1, (4,)), noise=NOISE).double() if levels else gaussian()
     found = OddRegions.of(model, x, ordinary)
-    sigma, which = (float(ordinary.std()) / 2, "level") if levels else (NOISE, "law")
-    assert LEVELS[-1] <= sigma < LEVELS[0]
+    std = float(ordinary.std())
+    sigmas, which = ([std / 2, 2 * std], "level") if levels else ([NOISE], "law")
+    assert LEVELS[-1] <= min(sigmas) <= max(sigmas) < LEVELS[0]
     draws = Draws.of_content(x.flatten(1))
     noise = sum(draws.fork(f"regions {which} {number}").normal(36, dtype=x.dtype) for number in range(DRAWS)) / DRAWS
-    expected = (x.flatten(1) + sigma * noise) * OfGaussian.v / (OfGaussian.v + sigma**2)
+    each = [(x.flatten(1) + sigma * noise) * OfGaussian.v / (OfGaussian.v + sigma**2) for sigma in sigmas]
+    expected = torch.stack(each).mean(0)
     torch.testing.assert_close(found.expected_BCHW.flatten(1), expected, rtol=0, atol=1e-12)
 
 
@@ -88,6 +91,26 @@ def test_p_values_count_the_ordinary_windows_that_are_as_far_from_what_is_expect
         for top, left in ((0, 0), (1, 3), (3, 2)):
             odder = sum(far(others, n, top, left) >= far(found, image, top, left) for n in range(9))
             assert float(found.p_Bhw[image, top, left]) == pytest.approx((1 + odder) / 10, abs=1e-12)
+
+
+def test_levels_count_in_their_usual_sizes() -> None:
+    """Of levels s the error at a pixel is a^2 (x - noise)^2 with a linear filter, each divided by its mean over all."""
+    x, ordinary = images(4, 0), images(9, 1)
+    model = OfLevels(MADE(SHAPE, 1, (4,)), noise=NOISE).double()
+    found = OddRegions.of(model, x, ordinary)
+    std = float(ordinary.std())
+
+    def errors(some: Tensor) -> Tensor:
+        draws = Draws.of_content(some.flatten(1))
+        noise = sum(draws.fork(f"regions level {number}").normal(36, dtype=x.dtype) for number in range(DRAWS)) / DRAWS
+        kept = [OfGaussian.v / (OfGaussian.v + sigma**2) for sigma in (std / 2, 2 * std)]
+        away = [some.flatten(1) * (1 - k) - k * s * noise for k, s in zip(kept, (std / 2, 2 * std), strict=True)]
+        return torch.stack(away).reshape(2, -1, 6, 6).square().unfold(2, 3, 1).unfold(3, 3, 1).mean((-2, -1))
+
+    odd, usual = errors(x), errors(ordinary)
+    unit = usual.mean((1, 2, 3), keepdim=True)
+    odder = ((usual / unit).sum(0)[None] >= (odd / unit).sum(0)[:, None]).double().sum(1)
+    torch.testing.assert_close(found.p_Bhw, (1 + odder) / 10, rtol=0, atol=1e-12)
 
 
 def test_p_values_of_ordinary_images_are_valid() -> None:
@@ -134,6 +157,17 @@ def test_a_square_that_is_inverted_is_found() -> None:
     assert float(found.share_B.mean()) > 0.15
 
 
+def test_of_several_least_p_values_the_one_furthest_beyond_is_called_the_oddest() -> None:
+    """By how far, and not by how often as far: where ordinary images hardly differ, next to nothing is far."""
+    x, ordinary = images(1, 0), images(9, 1)
+    ordinary[:, :, :3] *= 1e-3
+    ordinary[:, :, 3:] *= 20.0
+    x[:, :, :3], x[:, :, 3:] = 6.0, 80.0
+    found = OddRegions.of(gaussian(), x, ordinary)
+    assert float(found.p_Bhw[0, 0].max()) == float(found.p_Bhw[0, 3].max()) == 0.1
+    assert found.region(0).top == 3
+
+
 def test_the_map_has_the_window_around_every_pixel() -> None:
     found = OddRegions.of(gaussian(), images(1, 0, 8), images(9, 1, 8))
     drawn = found.map(0)
@@ -147,7 +181,7 @@ def test_the_map_has_the_window_around_every_pixel() -> None:
 def test_windows_fit_images_of_any_size(side: int) -> None:
     model = OfGaussian(MADE((1, side, side), 1, (4,)), noise=NOISE).double()
     found = OddRegions.of(model, images(2, 0, side), images(3, 1, side))
-    assert found.window == min(side, max(3, side // 8 | 1))
+    assert found.window == min(side, max(3, side // 6 | 1))
     assert found.map(0).shape == (side, side)
     assert found.region(1).top + found.window <= side
 

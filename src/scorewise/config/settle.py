@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from scorewise.catalog import NONE, Config, is_own, option_name, options, settings_of, targets
 from scorewise.config.choices import (
     IncompatibleChoice,
+    build_source,
     class_of,
     has_any,
     has_none,
@@ -14,7 +15,7 @@ from scorewise.config.choices import (
     that_have,
 )
 from scorewise.data.source import Source
-from scorewise.errors import WHAT_IT_MUST_HAVE, either
+from scorewise.errors import WHAT_IT_MUST_HAVE, UserError, either
 from scorewise.heads.model import Model
 from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.latent import encoder_for, reads_conditionals
@@ -62,7 +63,7 @@ def names(config: Config, typed: Mapping[str, str] | None = None) -> list[str]:
 
 
 def settle(config: Config) -> Config:
-    """Return the config with head=auto and sampler=auto replaced by what they stand for.
+    """Return the config with head=auto and sampler=auto replaced by what they stand for, and sizes that follow from D.
 
     A config with latents is of a VAE, which keeps of the other groups only those that it has a use for.
 
@@ -70,7 +71,7 @@ def settle(config: Config) -> Config:
         IncompatibleChoice: no head of the objective's list fits the backbone.
     """
     config = dict(config)
-    return _settle_vae(config) if "latent" in config else _settle_model(config)
+    return _settle_vae(config) if "latent" in config else _settle_model(config, _dims(config))
 
 
 def _settle_vae(config: Config) -> Config:
@@ -78,7 +79,7 @@ def _settle_vae(config: Config) -> Config:
     latent = config["latent"]
     conditional = False
     if latent["method"] == "score":
-        config = _settle_model({**config, "sampler": NONE}) | {"likelihood": NONE}
+        config = _settle_model({**config, "sampler": NONE}, latent.get("z")) | {"likelihood": NONE}
         head = class_of(config, "head", Model)
         conditional = reads_conditionals(head, config["objective"].get("field", "auto"))
     else:
@@ -111,7 +112,17 @@ def _preferred_heads(config: Config) -> dict[str, type]:
     return {name: import_class(known[name]) for name in names}
 
 
-def _settle_model(config: Config) -> Config:
+def _dims(config: Config) -> int | None:
+    """Return how many numbers an example has, None where only a table tells."""
+    if class_of(config, "data", Source).of_columns:  # type: ignore[attr-defined]
+        return None
+    try:
+        return build_source(config).dims
+    except UserError:  # which building says in its place
+        return None
+
+
+def _settle_model(config: Config, dims: int | None) -> Config:
     backbone = class_of(config, "backbone")
     if config["head"]["_target_"] == "auto":
         wanted = _preferred_heads(config)
@@ -124,6 +135,9 @@ def _settle_model(config: Config) -> Config:
                 f"Use backbone={either(that_have('backbone', needs))}."
             )
         config["head"] = settings_of("head", fitting[0])
+    sizes = getattr(class_of(config, "head", Model), "hidden_for", None)
+    if sizes is not None and config["head"].get("hidden") is None:
+        config["head"] = {**config["head"], "hidden": list(sizes(dims))}
     if config["sampler"]["_target_"] == "auto":
         head = class_of(config, "head", Model)
         for name in AUTO_SAMPLERS:

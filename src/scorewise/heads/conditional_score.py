@@ -12,13 +12,17 @@ from scorewise.heads.fused_csm import fused_csm
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.ranges import Count, HiddenSizes, OneOf, within_ranges
 
+SIZES, SIZES_OF_MANY, MANY = (64, 64), (64,), 256
+"""Hidden layers unless others are given: of few dimensions, and from so many on, where a step is mostly the head."""
+
 
 class ConditionalScore(NumericallyNormalised):
     """An autoregressive conditional score model (AR-CSM, section 4.1): ConditionalScoreModel, FusedCSMModel.
 
     Args:
         backbone: causal features; their width is the size c of a context vector.
-        hidden: sizes of the hidden layers of the shared head.
+        hidden: sizes of the hidden layers of the shared head; None: 64 and 64, from 256 dimensions on one of 64, which
+            comes further in the same time (benchmarks/equal_time.py).
         activation: smooth for objectives that differentiate the score in its query.
         form: raw, denoiser, edm or auto (see `forms`).
         context: numbers per context vector; must be the backbone's width.
@@ -44,7 +48,7 @@ class ConditionalScore(NumericallyNormalised):
         self,
         backbone: nn.Module,
         *,
-        hidden: HiddenSizes = (64, 64),
+        hidden: HiddenSizes | None = None,
         activation: ActivationName = "silu",
         form: Annotated[str, OneOf(FORMS)] = "auto",
         context: Count | None = None,
@@ -55,6 +59,7 @@ class ConditionalScore(NumericallyNormalised):
     ) -> None:
         super().__init__(backbone, mean=mean, std=std, noise=noise)
         self.activation, self.compiles = activation, False
+        hidden = self.hidden_for(self.dims) if hidden is None else hidden
         self.form = ScoreForm(form, std, noise)
         width = self.backbone.width
         if context is not None and context != width:
@@ -76,6 +81,11 @@ class ConditionalScore(NumericallyNormalised):
     def width_needed(**settings: Any) -> int | None:
         """Return the size of a context vector."""
         return int(settings.get("context", 12))
+
+    @staticmethod
+    def hidden_for(dims: int | None) -> tuple[int, ...]:
+        """Return the sizes of the hidden layers for so many dimensions; None: not known."""
+        return SIZES_OF_MANY if dims is not None and dims >= MANY else SIZES
 
     @of_queries
     def conditional_score(self, q_BD: Tensor, c_BDF: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Where images are odd: windows of pixels that are further from what a model expected than they usually are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self, cast
 
@@ -15,8 +16,11 @@ from scorewise.outliers.statistics import scores_given
 
 DRAWS = 4
 """Of noise, over which what is expected is averaged."""
-DETAIL = 0.5
-"""The noise that is added where a model knows many levels, in standard deviations of ordinary images."""
+DETAILS = (0.5, 2.0)
+"""The noises that are added where a model knows many levels, in standard deviations of ordinary images.
+
+Of little noise a model restores what is there, fine detail apart; of much it says what belongs there.
+"""
 BATCH = 100
 ROUNDING = 1e-5
 """Part by which the same image differs from itself in a batch of another size: what is that close ties."""
@@ -45,15 +49,16 @@ class OddRegions:
     """How surely every window of some images is odd, beside what a model expected there.
 
     Noise is added and removed again by the scores, E[x | x + sigma z] = x + sigma z + sigma^2 s (Tweedie's formula),
-    the mean over four draws. How far what was found is from that, in mean square over a window, is compared with the
-    same window of ordinary images: p = (1 + #{ordinary >= found}) / (N + 1). Of a new ordinary image P(p <= a) <= a,
-    however bad the model, where it was not trained on these N.
+    the mean over four draws; by a model that knows many levels at two of them. How far what was found is from that, in
+    mean square over a window, of several levels the mean of each in its usual size, is compared with the same window
+    of ordinary images: p = (1 + #{ordinary >= found}) / (N + 1). Of a new ordinary image P(p <= a) <= a, however bad
+    the model, where it was not trained on these N.
 
     Args:
         found_BCHW: the images, in [-1, 1].
-        expected_BCHW: by the model.
+        expected_BCHW: by the model, the mean over the levels.
         p_Bhw: of every window, by its first pixel.
-        excess_Bhw: its mean square beside the mean of ordinary images there.
+        excess_Bhw: its mean square less the mean of ordinary images there, both in the usual size.
         window: pixels along a side.
         ordinary: images that these are compared with; no p-value is below 1 / (1 + ordinary).
 
@@ -88,17 +93,20 @@ class OddRegions:
         """
         if not len(ordinary_NCHW):
             raise ValueError("odd regions need ordinary images to compare with, and there are none")
-        sigma = _level(model, float(ordinary_NCHW.std()))
-        side = min(*x_BCHW.shape[-2:], max(3, x_BCHW.shape[-1] // 8 | 1))
-        expected_BCHW, expected_NCHW = (_expected(model, one, sigma) for one in (x_BCHW, ordinary_NCHW))
-        odd_Bhw = _of_windows(x_BCHW - expected_BCHW, side)
-        usual_Nhw = _of_windows(ordinary_NCHW - expected_NCHW, side)
+        sigmas = _levels(model, float(ordinary_NCHW.std()))
+        side = min(*x_BCHW.shape[-2:], max(3, x_BCHW.shape[-1] // 6 | 1))
+        expected_LBCHW, expected_LNCHW = (_expected(model, one, sigmas) for one in (x_BCHW, ordinary_NCHW))
+        odd_LBhw = _of_windows(x_BCHW - expected_LBCHW, side)
+        usual_LNhw = _of_windows(ordinary_NCHW - expected_LNCHW, side)
+        tiny = torch.finfo(torch.float64).tiny
+        unit_L111 = usual_LNhw.mean((1, 2, 3), keepdim=True).clamp(min=tiny)  # one number: windows are compared as such
+        odd_Bhw, usual_Nhw = ((far / unit_L111).mean(0) for far in (odd_LBhw, usual_LNhw))
         ordered_hwN = usual_Nhw.permute(1, 2, 0).sort(-1).values.contiguous()
         below_hwB = torch.searchsorted(ordered_hwN, (odd_Bhw * (1 - ROUNDING)).permute(1, 2, 0).contiguous())
         count = len(ordinary_NCHW)
         p_Bhw = ((1 + count - below_hwB).double() / (count + 1)).permute(2, 0, 1)
-        excess_Bhw = odd_Bhw / usual_Nhw.mean(0).clamp(min=torch.finfo(torch.float64).tiny)
-        return cls(x_BCHW, expected_BCHW, p_Bhw, excess_Bhw, side, count)
+        excess_Bhw = odd_Bhw - usual_Nhw.mean(0)
+        return cls(x_BCHW, expected_LBCHW.mean(0), p_Bhw, excess_Bhw, side, count)
 
     @property
     def share_B(self) -> Tensor:
@@ -125,19 +133,21 @@ class OddRegions:
         return functional.pad(p_11hw, (before, after, before, after), mode="replicate")[0, 0]
 
 
-def _level(model: Smoothed, std: float) -> float | None:
-    """Return the noise to add; None: that of the law of a model that knows no other."""
+def _levels(model: Smoothed, std: float) -> Sequence[float | None]:
+    """Return the noises to add; None: that of the law of a model that knows no other."""
     if not isinstance(model, NoisyScoreModel | NoisyConditionalScoreModel | NoisyBlockScoreModel):
-        return None
+        return [None]
     levels = cast(Levelled, model).levels
-    return min(max(DETAIL * std, levels[-1]), levels[0])
+    return sorted({min(max(detail * std, levels[-1]), levels[0]) for detail in DETAILS})
 
 
 @torch.no_grad()
-def _expected(model: Smoothed, x_BCHW: Tensor, sigma: float | None) -> Tensor:
-    """Return what a model expects of images, by noise that follows from each image."""
-    parts = [_expected_of(model, x_BD, sigma) for x_BD in x_BCHW.flatten(1).split(BATCH)]
-    return torch.cat(parts).reshape(x_BCHW.shape) if parts else x_BCHW
+def _expected(model: Smoothed, x_BCHW: Tensor, sigmas: Sequence[float | None]) -> Tensor:
+    """Return what a model expects of images at every level, by noise that follows from each image, (L, B, C, H, W)."""
+    parts = [[_expected_of(model, x_BD, sigma) for x_BD in x_BCHW.flatten(1).split(BATCH)] for sigma in sigmas]
+    return torch.stack([torch.cat(of_level) if of_level else x_BCHW.flatten(1) for of_level in parts]).reshape(
+        -1, *x_BCHW.shape
+    )
 
 
 def _expected_of(model: Smoothed, x_BD: Tensor, sigma: float | None) -> Tensor:
@@ -155,7 +165,6 @@ def _expected_of(model: Smoothed, x_BD: Tensor, sigma: float | None) -> Tensor:
     return total_BD / DRAWS
 
 
-def _of_windows(difference_BCHW: Tensor, side: int) -> Tensor:
-    """Return the mean square over windows and channels, float64, shape (B, h, w)."""
-    square_B1HW = difference_BCHW.double().square().mean(1, keepdim=True)
-    return functional.avg_pool2d(square_B1HW, side, stride=1)[:, 0]
+def _of_windows(difference_LBCHW: Tensor, side: int) -> Tensor:
+    """Return the mean square over windows and channels, float64, shape (L, B, h, w)."""
+    return functional.avg_pool2d(difference_LBCHW.double().square().mean(2), side, stride=1)
