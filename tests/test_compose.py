@@ -22,14 +22,17 @@ from composition import (
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from test_objectives import TABLE
+from torch import nn
 
 from scorewise import catalog
+from scorewise.backbones import MADE
 from scorewise.config import compatibility
 from scorewise.config.build import build
 from scorewise.config.choices import IncompatibleChoice
 from scorewise.config.identity import plain
 from scorewise.config.settle import settle
 from scorewise.errors import UserError
+from scorewise.heads import ConditionalScore
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -411,3 +414,26 @@ def test_weights_follow_the_seed_and_nothing_else() -> None:
 def test_the_noise_of_the_model_is_that_of_its_law() -> None:
     assert build(settled("objective=dsm", "objective.sigma=0.4"), 0).model.noise == pytest.approx(0.5)
     assert build(settled(), 0).model.noise == 0.3
+
+
+@pytest.mark.parametrize(
+    ("choice", "sizes"),
+    [
+        ((), [64, 64]),
+        (("data=mnist",), [64]),
+        (("data=mnist", "head=conditional_score", "head.hidden=[64,64]"), [64, 64]),
+        (("data=gaussian", "data.dims=255"), [64, 64]),
+        (("data=gaussian", "data.dims=256"), [64]),
+        (("data=images", "data.path=nowhere", "data.size=16", "data.channels=1"), [64]),
+        (("experiment=table", "objective=csm", "data.path=nowhere.csv", "head=conditional_score"), [64, 64]),
+        (("experiment=vae_mnist",), [64, 64]),  # of eight latents
+    ],
+)
+def test_sizes_of_the_shared_head_follow_from_the_dimensions(choice: tuple[str, ...], sizes: list[int]) -> None:
+    """They are stored, so that a later rule changes no run."""
+    config = settle(config_of(*choice)) if "data.path" in str(choice) else settled(*choice)
+    assert config["head"]["hidden"] == sizes
+    for dims, wanted in ((255, [64, 64]), (256, [64])):
+        model = ConditionalScore(MADE((dims,), 4, (8,)), noise=0.3)
+        layers = [model.of_context, *(one for one in model.rest if isinstance(one, nn.Linear))]
+        assert [layer.out_features for layer in layers] == wanted

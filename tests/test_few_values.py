@@ -154,6 +154,17 @@ def test_imputing_leaves_what_is_there_to_the_last_digit() -> None:
     assert str(filled[0].dtype) == "Int64"
 
 
+def test_imputing_leaves_fractions_in_a_column_of_whole_numbers() -> None:
+    g = np.random.default_rng(0)
+    table = pd.DataFrame({"count": g.poisson(4, 200), "kind": g.choice(list("xy"), 200)})
+    given = pd.DataFrame({"count": [2.5, np.nan, 3.0], "kind": ["x", "y", None]})
+    filled = ScoreDensity(**QUICK).fit(table).impute(given, draws=1).draws[0]
+    assert filled["count"].tolist()[::2] == [2.5, 3.0]
+    assert float(filled["count"][1]).is_integer()
+    whole = given.iloc[1:]
+    assert ScoreDensity(**QUICK).fit(table).impute(whole, draws=1).draws[0]["count"].dtype == table["count"].dtype
+
+
 def test_a_farther_whole_number_is_never_less_odd() -> None:
     g = np.random.default_rng(0)
     table = pd.DataFrame({"count": g.poisson(4, 300), "kind": g.choice(list("xy"), 300)})

@@ -204,7 +204,7 @@ class Frame:
             if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
                 others = [word for word in cells.dropna().unique() if word not in dtype.categories]
                 dtype = pandas.CategoricalDtype([*dtype.categories, *others], dtype.ordered)
-            columns.append(cells.astype(dtype))
+            columns.append(cells.astype(theirs.dtype if _fractions(theirs, dtype) else dtype))
         return pandas.concat(columns, axis=1).set_axis(found.columns, axis=1)
 
     @property
@@ -221,6 +221,12 @@ class Frame:
 def _kind(dtype: Any) -> str:
     """Return the letter of a type: i, u, f for numbers, b for yes and no."""
     return str(getattr(dtype, "kind", "O"))
+
+
+def _fractions(column: Any, dtype: Any) -> bool:
+    """Return whether a column of numbers has some that are not whole, where a type has whole ones alone."""
+    there = column.dropna()
+    return _kind(dtype) in "iu" and _kind(column.dtype) == "f" and bool((there % 1 != 0).any())
 
 
 def _of_numbers(dtype: Any) -> bool:
