@@ -4,13 +4,14 @@
 
 A step is the loss of 64 examples of 784 dimensions, its gradient and Adam; no clipping, no averaging. MADE 2 x 1000,
 context 32, head 2 x 64 silu. The reference multiplies masks at every forward pass, differentiates twice and uses
-Adam's default for-loop. The mixture has 10 components on the same trunk by blocks, with fused Adam. All variants are
-timed in turn in one process (process time on a CPU: every thread counts); ratios are taken within a round, and every
-timed step follows an untimed one of its own kind.
+Adam's default for-loop. The mixture has 10 components on the same trunk by blocks, with fused Adam. `csm_narrow` is
+the same trunk with context 12 and one hidden layer of 64, which has fewer nats after equal time
+(benchmarks/equal_time.py). All variants are timed in turn in one process (process time on a CPU: every thread counts);
+ratios are taken within a round, and every timed step follows an untimed one of its own kind.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 
@@ -50,9 +51,9 @@ def reference(module: ReferenceARCSM) -> Callable[[Tensor], None]:
     return partial(step_with, lambda x_BD: module.loss(x_BD) / DIMS, optimizer)
 
 
-def conditional_score() -> ConditionalScore:
+def conditional_score(context: int = CONTEXT, head: Sequence[int] = HEAD) -> ConditionalScore:
     """Return AR-CSM on a MADE."""
-    return ConditionalScore(MADE((DIMS,), CONTEXT, TRUNK), hidden=HEAD, noise=NOISE)
+    return ConditionalScore(MADE((DIMS,), context, TRUNK), hidden=head, noise=NOISE)
 
 
 def steps(device: torch.device) -> dict[str, Callable[[Tensor], None]]:
@@ -63,6 +64,7 @@ def steps(device: torch.device) -> dict[str, Callable[[Tensor], None]]:
         "reference": reference(ReferenceARCSM(DIMS, CONTEXT, TRUNK, HEAD).to(device)),
         "csm_eager": ours(conditional_score().to(device), CSM()),
         "csm_compiled": ours(compiled, CSM()),
+        "csm_narrow": ours(conditional_score(12, (64,)).to(device), CSM()),
         "mol10": ours(Mixture(MADE((DIMS,), 30, TRUNK), noise=NOISE).to(device), MLE()),
     }
 
@@ -110,6 +112,8 @@ def main() -> None:
         ratio_row("CSM step, compiled / reference step", ratios("csm_compiled", "reference"), 0.28),
         ratio_row("CSM step / MoL-10 MLE step", ratios("csm_eager", "mol10"), 1.9),
         ratio_row("CSM step, compiled / MoL-10 MLE step", ratios("csm_compiled", "mol10"), 1.45),
+        ratio_row("CSM step, context 12, head of one layer / reference step", ratios("csm_narrow", "reference"), 0.20),
+        ratio_row("CSM step, context 12, head of one layer / MoL-10 MLE step", ratios("csm_narrow", "mol10"), 1.1),
     ]
     milliseconds = {name: median(values) for name, values in taken.items()}
     print(", ".join(f"{name} {value:.0f} ms" for name, value in milliseconds.items()))
