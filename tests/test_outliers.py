@@ -323,7 +323,7 @@ def test_noise_is_that_of_the_example_and_its_set() -> None:
         (("task.out=[celeba]",), "task.out: celeba cannot be had in the shape [1, 8, 8]: data.size=8 is none of"),
         (
             ("data=wine", "task.out=[uniform]"),
-            "task.out: uniform cannot be had in the shape [13]: data.shape",
+            "task.out: uniform cannot be had as rows of 13 numbers (data.shape",
         ),
         (("task.out=[{data:images,pth:photos}]",), "task.out: pth is no setting of images: there are path, size"),
         (("task.out=[{data:uniform,batch_size:3}]",), "task.out: batch_size is no setting of uniform"),
