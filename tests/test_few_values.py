@@ -68,6 +68,14 @@ def test_equal_rows_are_apart_where_they_are_many(rows: torch.Tensor, apart: boo
     assert len(torch.cat(values)) == len(x.unique()), "equal rows are in one split"
 
 
+def test_zero_has_no_sign_in_a_split() -> None:
+    x = torch.stack([torch.arange(50.0), torch.zeros(50)], 1).double()
+    twins = torch.cat([x, x * torch.tensor([1.0, -1.0])])
+    assert torch.signbit(twins[50:, 1]).all()
+    for places in Splits(0.2, 0.2, 0, "together").of(twins).values():
+        assert sorted((places[places < 50] + 50).tolist()) == sorted(places[places >= 50].tolist())
+
+
 def test_an_unknown_way_to_split_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data.equal_rows=never must be one of auto, together, apart"):
         Table(str(tmp_path / "x.csv"), equal_rows="never")
