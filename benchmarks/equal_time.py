@@ -69,7 +69,6 @@ SIZES: Mapping[str, Size] = {
     "CSM 2 x 1000, context 12, head 64": Size(1000, 12, (64,)),
     "ten logistics, 2 x 1000": Size(1000),
     "CSM 2 x 512, context 12, head 32 32": Size(512, 12, (32, 32)),
-    "CSM 2 x 512, context 12, head 32": Size(512, 12, (32,)),
 }
 DEFAULT, WIDE = "CSM 2 x 512, context 12, head 64 64", "CSM 2 x 1000, context 32, head 64 64"
 
