@@ -1,6 +1,6 @@
 """A config with every auto replaced by the option that it stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from scorewise.catalog import NONE, Config, is_own, option_name, options, settings_of, targets
 from scorewise.config.choices import (
@@ -71,7 +71,7 @@ def settle(config: Config) -> Config:
         IncompatibleChoice: no head of the objective's list fits the backbone.
     """
     config = dict(config)
-    return _settle_vae(config) if "latent" in config else _settle_model(config, _dims(config))
+    return _settle_vae(config) if "latent" in config else _settle_model(config, lambda: _dims(config))
 
 
 def _settle_vae(config: Config) -> Config:
@@ -79,7 +79,7 @@ def _settle_vae(config: Config) -> Config:
     latent = config["latent"]
     conditional = False
     if latent["method"] == "score":
-        config = _settle_model({**config, "sampler": NONE}, latent.get("z")) | {"likelihood": NONE}
+        config = _settle_model({**config, "sampler": NONE}, lambda: latent.get("z")) | {"likelihood": NONE}
         head = class_of(config, "head", Model)
         conditional = reads_conditionals(head, config["objective"].get("field", "auto"))
     else:
@@ -122,7 +122,7 @@ def _dims(config: Config) -> int | None:
         return None
 
 
-def _settle_model(config: Config, dims: int | None) -> Config:
+def _settle_model(config: Config, dims: Callable[[], int | None]) -> Config:
     backbone = class_of(config, "backbone")
     if config["head"]["_target_"] == "auto":
         wanted = _preferred_heads(config)
@@ -137,7 +137,7 @@ def _settle_model(config: Config, dims: int | None) -> Config:
         config["head"] = settings_of("head", fitting[0])
     sizes = getattr(class_of(config, "head", Model), "hidden_for", None)
     if sizes is not None and config["head"].get("hidden") is None:
-        config["head"] = {**config["head"], "hidden": list(sizes(dims))}
+        config["head"] = {**config["head"], "hidden": list(sizes(dims()))}
     if config["sampler"]["_target_"] == "auto":
         head = class_of(config, "head", Model)
         for name in AUTO_SAMPLERS:
