@@ -55,6 +55,8 @@ def test_few_distinct_rows_are_split_one_by_one(tmp_path: Path) -> None:
         (torch.cat([torch.arange(60.0), torch.arange(20.0).repeat_interleave(2) + 100]), False),  # 40 of 100
         (torch.cat([torch.arange(95.0), torch.zeros(5) - 1]), True),  # a twentieth of the table
         (torch.cat([torch.arange(96.0), torch.zeros(4) - 1]), False),
+        (torch.arange(20.0), False),  # each is a twentieth, and has no equal one
+        (torch.cat([torch.arange(16.0), torch.zeros(4) - 1]), False),
     ],
 )
 def test_equal_rows_are_apart_where_they_are_many(rows: torch.Tensor, apart: bool) -> None:
@@ -63,7 +65,7 @@ def test_equal_rows_are_apart_where_they_are_many(rows: torch.Tensor, apart: boo
     for split, places in found.items():
         assert torch.equal(places, (alone if apart else one)[split])
     assert sorted(torch.cat(list(alone.values())).tolist()) == list(range(len(x)))
-    assert (len(alone["val"]), len(alone["test"])) == (10, 30)
+    assert (len(alone["val"]), len(alone["test"])) == (0.1 * len(x), 0.3 * len(x))
     values = [x[i].unique() for i in one.values()]
     assert len(torch.cat(values)) == len(x.unique()), "equal rows are in one split"
 

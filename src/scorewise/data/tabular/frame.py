@@ -69,7 +69,7 @@ class FrameColumn:
             return cls(name, column.dtype, (False, True))
         cells = _cells(column)
         there = [cell for cell in cells if cell is not None]
-        of_categories = hasattr(column.dtype, "categories") and hasattr(column.dtype, "ordered")
+        of_categories = _of_categories(column.dtype)
         if not of_categories and (dates := [cell for cell in there if isinstance(cell, DATES)]):
             raise ValueError(
                 f"column {printable(name)} holds dates ({shown(str(dates[0]))} say): turn it into numbers, "
@@ -201,7 +201,7 @@ class Frame:
         for d in range(found.shape[1]):
             mine, theirs = found.iloc[:, d], given.iloc[:, d].set_axis(found.index)
             dtype, cells = mine.dtype, theirs.astype(object).where(theirs.notna(), mine.astype(object))
-            if hasattr(dtype, "categories") and hasattr(dtype, "ordered"):
+            if _of_categories(dtype):
                 others = [word for word in cells.dropna().unique() if word not in dtype.categories]
                 dtype = pandas.CategoricalDtype([*dtype.categories, *others], dtype.ordered)
             columns.append(cells.astype(theirs.dtype if _fractions(theirs, dtype) else dtype))
@@ -221,6 +221,10 @@ class Frame:
 def _kind(dtype: Any) -> str:
     """Return the letter of a type: i, u, f for numbers, b for yes and no."""
     return str(getattr(dtype, "kind", "O"))
+
+
+def _of_categories(dtype: Any) -> bool:
+    return hasattr(dtype, "categories") and hasattr(dtype, "ordered")
 
 
 def _fractions(column: Any, dtype: Any) -> bool:

@@ -12,8 +12,8 @@ from scorewise.noise import Draws
 from scorewise.ranges import is_share
 
 EQUAL_ROWS = ("auto", "together", "apart")
-MANY, COMMON = 0.5, 0.05
-"""The share of rows with an equal one from which equal rows are split, and the share of the rows that one may be."""
+MANY, COMMON, COPIES = 0.5, 0.05, 5
+"""From which on equal rows are split: the share of rows with an equal one; the share of one row, so many at least."""
 
 
 @final
@@ -29,7 +29,7 @@ class Splits:
         seed: of the hash.
         equal_rows: together, so that no held-out row is one that was trained on; apart, each on its own, which columns
             of few values need: else whole combinations of these are in one split; auto: apart where at least half of
-            the rows have an equal one, or one makes up a twentieth of them.
+            the rows have an equal one, or one makes up a twentieth of them, five rows at least.
 
     Raises:
         UserError: a share is none, or they are more than the whole, or equal_rows is none of these.
@@ -79,7 +79,7 @@ class Splits:
             return key_N
         _, group_N, count_G = key_N.unique(return_inverse=True, return_counts=True)
         equals = float((count_G[group_N] > 1).double().mean())
-        if self.equal_rows == "auto" and equals < MANY and int(count_G.max()) < COMMON * len(key_N):
+        if self.equal_rows == "auto" and equals < MANY and int(count_G.max()) < max(COMMON * len(key_N), COPIES):
             return key_N
         order_N = group_N.argsort(stable=True)
         copy_N = torch.empty_like(group_N)
