@@ -128,6 +128,8 @@ def test_an_image_has_the_same_regions_in_whatever_company() -> None:
     whole, alone = (OddRegions.of(gaussian(), some, ordinary) for some in (x, x[117:118]))
     torch.testing.assert_close(whole.p_Bhw[117], alone.p_Bhw[0], rtol=0, atol=0)
     torch.testing.assert_close(whole.expected_BCHW[117], alone.expected_BCHW[0], rtol=0, atol=1e-14)
+    none = OddRegions.of(gaussian(), x[:0], ordinary)
+    assert (none.p_Bhw.shape, none.expected_BCHW.shape) == ((0, 4, 4), (0, 1, 6, 6))
 
 
 def test_an_ordinary_image_ties_with_itself() -> None:

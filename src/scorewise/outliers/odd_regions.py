@@ -145,9 +145,7 @@ def _levels(model: Smoothed, std: float) -> Sequence[float | None]:
 def _expected(model: Smoothed, x_BCHW: Tensor, sigmas: Sequence[float | None]) -> Tensor:
     """Return what a model expects of images at every level, by noise that follows from each image, (L, B, C, H, W)."""
     parts = [[_expected_of(model, x_BD, sigma) for x_BD in x_BCHW.flatten(1).split(BATCH)] for sigma in sigmas]
-    return torch.stack([torch.cat(of_level) if of_level else x_BCHW.flatten(1) for of_level in parts]).reshape(
-        -1, *x_BCHW.shape
-    )
+    return torch.stack([torch.cat(of_level) for of_level in parts]).reshape(len(sigmas), *x_BCHW.shape)
 
 
 def _expected_of(model: Smoothed, x_BD: Tensor, sigma: float | None) -> Tensor:
@@ -167,4 +165,6 @@ def _expected_of(model: Smoothed, x_BD: Tensor, sigma: float | None) -> Tensor:
 
 def _of_windows(difference_LBCHW: Tensor, side: int) -> Tensor:
     """Return the mean square over windows and channels, float64, shape (L, B, h, w)."""
-    return functional.avg_pool2d(difference_LBCHW.double().square().mean(2), side, stride=1)
+    square_X1HW = difference_LBCHW.double().square().mean(2, keepdim=True).flatten(0, 1)
+    of_windows_Xhw = functional.avg_pool2d(square_X1HW, side, stride=1)[:, 0]
+    return of_windows_Xhw.reshape(*difference_LBCHW.shape[:2], *of_windows_Xhw.shape[1:])
