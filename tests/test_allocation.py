@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from scorewise.run import allocation
+from scorewise.run.trainer import trainer_of
 
 FAULTS = """
 import resource
@@ -76,3 +78,21 @@ def test_an_older_glibc_refuses_a_large_threshold_and_takes_a_smaller_one(monkey
     monkeypatch.setattr(ctypes, "CDLL", lambda _: Library())
     assert allocation.settle_allocation()
     assert asked == [(-3, 1 << 30), (-3, 1 << 25), (-1, 1 << 30)]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it is for machines without CUDA devices")
+def test_steps_do_not_look_for_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def counted() -> int:
+        looked.append(1)
+        return 0
+
+    monkeypatch.setattr(torch.cuda, "device_count", counted)
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as Lightning has it
+    assert torch.accelerator.current_accelerator(check_available=True) is None  # what every step of Adam asks
+    assert looked or not torch.backends.cuda.is_built()
+    trainer_of(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    looked.clear()
+    assert torch.accelerator.current_accelerator(check_available=True) is None
+    assert not looked

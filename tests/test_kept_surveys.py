@@ -39,6 +39,14 @@ def surveyed(folder: Path, model: Gaussian, about: str = "a", noise: float = 0.0
     return found["nll"], Counting.looked > 0
 
 
+def test_a_survey_tells_the_share_that_is_done(tmp_path: Path, model: Gaussian) -> None:
+    told: list[float] = []
+    examiner, source = Examiner(model, 0.0, 0, 100), Source(dims=2, held_out=250)
+    for _ in range(2):
+        KeptSurveys(tmp_path, "a").survey(examiner, source, "val", ["nll"], 250, tell=told.append)
+    assert told == pytest.approx([1 / 3, 2 / 3, 1])  # and nothing where it was kept
+
+
 def test_a_survey_is_made_once(tmp_path: Path, model: Gaussian) -> None:
     first, looked = surveyed(tmp_path / "surveys", model)
     assert looked

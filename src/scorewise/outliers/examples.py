@@ -1,6 +1,6 @@
 """The quantities that outlier scores follow from, of the examples of a data set."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,16 +89,36 @@ class Examiner:
         return found | {name: as_if_whole(found[name], x_BD, self.usual_D) for name in ("nll",) if name in found}
 
     def survey(
-        self, source: Source, split: Split, label: str, wanted: Collection[str], images: int, last: bool = False
+        self,
+        source: Source,
+        split: Split,
+        label: str,
+        wanted: Collection[str],
+        images: int,
+        last: bool = False,
+        tell: Callable[[float], None] | None = None,
     ) -> dict[str, Tensor]:
-        """Return the wanted quantities of the first examples of a split of a data set, or of the last ones."""
+        """Return the wanted quantities of the first examples of a split of a data set, or of the last ones.
+
+        Args:
+            source: the data set.
+            split: the part of it.
+            label: of the set, see `noisy`.
+            wanted: names of quantities.
+            images: examples, at most.
+            last: whether they are the last ones.
+            tell: is told the share that is done, after every batch.
+        """
         parts: dict[str, list[Tensor]] = {}
         device = self.model.mean.device
         count = source.count(split)
-        for index_B in self.places(source, split, images, last):
+        places = self.places(source, split, images, last)
+        for i, index_B in enumerate(places, 1):
             x_BD = source.examples(split, index_B, -1, self.seed).to(device)
             for name, value_B in self.look(x_BD, index_B.to(device), label, wanted, count if last else images).items():
                 parts.setdefault(name, []).append(value_B.cpu())
+            if tell is not None:
+                tell(i / len(places))
         return {name: torch.cat(part) for name, part in parts.items()}
 
     def places(self, source: Source, split: Split, images: int, last: bool = False) -> Sequence[Tensor]:

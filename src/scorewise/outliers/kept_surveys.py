@@ -48,6 +48,7 @@ class KeptSurveys:
         wanted: Collection[str],
         images: int,
         last: bool = False,
+        tell: Callable[[float], None] | None = None,
     ) -> dict[str, Tensor]:
         """Return the wanted quantities of examples of a split, see `Examiner.survey`; read where they were kept."""
         of = (examiner.noise, examiner.seed, examiner.likelihoods, split, sorted(wanted), images, last)
@@ -61,7 +62,7 @@ class KeptSurveys:
         for index_B in examiner.places(source, split, images, last):
             content.update(_bytes(source.examples(split, index_B, -1, examiner.seed)))
         path = self.folder / f"{content.hexdigest()[:NAMED]}.safetensors"
-        return _once(path, lambda: examiner.survey(source, split, split, wanted, images, last))
+        return _once(path, lambda: examiner.survey(source, split, split, wanted, images, last, tell))
 
 
 def _bytes(value: Tensor) -> bytes:

@@ -26,6 +26,7 @@ from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.precision import restoring_precision
+from scorewise.run.progress import progress_bar
 from scorewise.run.same_examples import other_examples, refuse_other_rows
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
@@ -33,6 +34,7 @@ from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.task import Task
+from scorewise.tracking import console
 
 
 class Finished(NamedTuple):
@@ -91,7 +93,14 @@ def finished(config: dict[str, Any]) -> Finished:
     task = build_task(stored, parts, int(stored["seed"]))
     settings = {key: value for key, value in config["trainer"].items() if key not in (*OURS, "max_epochs")}
     settings["precision"] = stored["trainer"]["precision"]
-    trainer = trainer_of(**settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    watched = console.console.is_terminal and task.watched is None  # which shows what takes long itself
+    trainer = trainer_of(
+        **settings,
+        logger=False,
+        callbacks=[progress_bar()] if watched else [],
+        enable_checkpointing=False,
+        enable_progress_bar=watched,
+    )
     return Finished(folder, stored, parts, task, trainer)
 
 

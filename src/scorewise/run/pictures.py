@@ -29,7 +29,7 @@ def shown_progress(working: object, doing: str = "sampling") -> Iterator[None]:
 
     Args:
         working: a sampler, a task, or nothing.
-        doing: what it does, one word.
+        doing: what it does, few words.
     """
     if not isinstance(working, Watched):
         yield

@@ -19,6 +19,7 @@ from scorewise.heads.trained import Trained
 from scorewise.run.code_version import code_version
 from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import GivenBatches, images_of_folder, rows_of_table, takes_rows
+from scorewise.run.pictures import shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.stopping import stoppable
 from scorewise.store import local_folder
@@ -62,7 +63,8 @@ class Predicting(LightningModule):
 
     def on_predict_start(self) -> None:
         """Compute what predictions refer to."""
-        self.prediction.begin()
+        with shown_progress(self.prediction, "comparing with held-out examples"):
+            self.prediction.begin()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return what is predicted for every example of a batch."""

@@ -1,6 +1,7 @@
 """Outlier scores of a user's examples."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -52,6 +53,10 @@ class OutlierScores(Prediction):
     def keep_in(self, folder: Path, about: str) -> None:
         """Keep what the model says of its own data, see `KeptSurveys`."""
         self.survey.kept = outliers.KeptSurveys(folder, about)
+
+    def watch_with(self, tell: Callable[[float], None] | None) -> None:
+        """Tell somebody the share of the held-out examples that are scored, see `begin`; None: nobody."""
+        self.survey.tell = tell
 
     def begin(self) -> None:
         """Score held-out in-distribution examples.

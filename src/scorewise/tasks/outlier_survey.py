@@ -1,7 +1,7 @@
 """A model's outlier scores of its own data and of sets of outliers, and how well they tell these apart."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, cast
 
@@ -92,6 +92,8 @@ class OutlierSurvey:
         self.examiner, self.statistics = examiner, outliers.statistics_of(type(model))
         self.kept: outliers.KeptSurveys | None = None
         """Where surveys of the model's own data are kept; None: they are made anew."""
+        self.tell: Callable[[float], None] | None = None
+        """Is told the share of a survey of the model's own data that is done."""
 
     def begin(self) -> None:
         """Find out what cells usually add to nll, of a model of incomplete rows, so that these can be compared."""
@@ -182,8 +184,8 @@ class OutlierSurvey:
 
     def _own(self, split: Split, wanted: Sequence[str], last: bool = False) -> dict[str, Tensor]:
         if self.kept is not None:
-            return self.kept.survey(self.examiner, self.source, split, wanted, self.images, last)
-        return self.examiner.survey(self.source, split, split, wanted, self.images, last)
+            return self.kept.survey(self.examiner, self.source, split, wanted, self.images, last, self.tell)
+        return self.examiner.survey(self.source, split, split, wanted, self.images, last, self.tell)
 
     def _held_out_split(self) -> Split:
         return "val" if self.source.count("val") else "train"
