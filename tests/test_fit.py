@@ -65,6 +65,15 @@ def test_a_file_is_a_table_and_a_folder_is_of_images(tmp_path: Path, monkeypatch
         scorewise.fit("photos", debug="tiny")
 
 
+@pytest.mark.parametrize("name", ["a\tb.csv", "a\nb.csv", "${x}.csv", "a${oc.env:HOME}.csv"])
+def test_names_that_no_setting_can_hold_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="has a name that no setting can hold"):
+        scorewise.fit(name, debug="tiny")
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [

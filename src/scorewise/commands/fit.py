@@ -19,7 +19,7 @@ from scorewise.commands.commands import train
 from scorewise.commands.implied import with_options
 from scorewise.comparison.loading import load
 from scorewise.config.refusals import one_sentence
-from scorewise.errors import UserError, machine_told, spelled
+from scorewise.errors import UserError, machine_told, printable, spelled
 from scorewise.tracking import console
 
 
@@ -78,8 +78,13 @@ def _of_data(data: str | Path) -> list[str]:
         if isinstance(data, Path) or path.suffix or len(path.parts) > 1:
             raise UserError(f"{data} is neither a file nor a folder, seen from {Path.cwd()}.")
         return [f"data={data}"]
-    chosen = "data=images" if path.is_dir() else "experiment=table"
-    return [chosen, f"data.path={spelled(str(path.absolute()))}"]
+    chosen, full = "data=images" if path.is_dir() else "experiment=table", str(path.absolute())
+    if "${" in full or printable(full) != full:
+        raise UserError(
+            f"{printable(full)} has a name that no setting can hold (a tab, a line break, a character of no encoding "
+            "or ${): rename it, or give a link to it that has another name."
+        )
+    return [chosen, f"data.path={spelled(full)}"]
 
 
 def _dotted(name: str) -> str:
