@@ -364,6 +364,12 @@ def test_help_is_quick() -> None:
     assert time.monotonic() - started < 3 * (1 + os.getloadavg()[0])
 
 
+def test_a_training_warns_of_nothing_that_a_user_cannot_act_on(command: Command) -> None:
+    ended = command("data.epochs=1", "trainer.max_steps=2", "test=false", "callbacks.progress=false")
+    assert ended.status == 0, ended.err
+    assert "warning" not in ended.out + ended.err
+
+
 def test_the_slides_mixture_at_its_defaults_ends(command: Command) -> None:
     ended = command("data=mixture1d", "data.epochs=1", "callbacks.progress=false")
     assert ended.status == 0, ended.err

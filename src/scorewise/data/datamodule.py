@@ -182,6 +182,13 @@ class ScoreData(LightningDataModule):
         """Whether the same training batches are taken again and again, see `overfit_batches`."""
         return bool(self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Return a batch on a device; as it is where it lies there, without a look at everything that it could hold."""
+        if batch.x_BD.device == device:
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def train_dataloader(self) -> Batches:
         """Return training batches in a new order each epoch."""
         return self._batches("train")

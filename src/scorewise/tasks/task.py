@@ -4,7 +4,6 @@ import warnings
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-import torch
 from lightning import LightningModule
 from torch import Tensor
 
@@ -133,13 +132,6 @@ class Task(LightningModule, ABC):
 
     def _names(self, split: Split) -> list[str]:
         return self.source.names(split)
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Return a batch on a device; as it is where it lies there, without a look at everything that it could hold."""
-        if batch.x_BD.device == device:
-            return batch
-        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return moved
 
     def on_predict_start(self) -> None:
         """Compute what predictions refer to."""
