@@ -116,8 +116,9 @@ def test_a_part_of_a_figure_names_its_trainings(command: Callable[..., Outcome])
     assert ended.err.strip().startswith(
         "figure.budgets.tiny.only has 'MADE', which figure=table_wine does not train: use "
     )
+    little = 'figure.budgets.tiny.shared=["data=digits","backbone.hidden=[8]","data.epochs=1","test=false"]'
     words = ("figure=fig5_singlestep", "+figure.budgets.tiny.only=[joint noise]")
-    ended = command(*words, "budget=tiny", name="reproduce")
+    ended = command(*words, little, "budget=tiny", name="reproduce")
     assert ended.status == 1
     assert ended.err.strip() == (
         "figure=fig5_singlestep cannot do without 'noise per dimension', which figure.budgets.tiny.only leaves out: "
