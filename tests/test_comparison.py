@@ -84,6 +84,19 @@ def found(*folders: Path) -> list[Record]:
     return [read_record(path, path.name) for path in find_runs(folders).runs]
 
 
+def test_a_trial_that_its_study_gave_up_is_not_unfinished(tmp_path: Path) -> None:
+    for name in ("kept", "pruned", "killed"):
+        make(tmp_path / name, {"nll": 1.0} if name == "kept" else None)
+    rows = "trial,status,folder,sentence\n0,finished,kept,\n1,pruned,pruned,\n2,unfinished,killed,\n"
+    (tmp_path / "trials.csv").write_text(rows)
+    kept, killed, pruned = (read_record(tmp_path / name, name).problems for name in ("kept", "killed", "pruned"))
+    assert not kept
+    assert pruned == ("pruned by its study (last logged step 19), see trials.csv there",)
+    assert "the command that began it continues it" in killed[0]
+    (tmp_path / "trials.csv").write_bytes(b"folder\xff\x00")
+    assert "continues it" in read_record(tmp_path / "pruned", "pruned").problems[0]
+
+
 class Page(HTMLParser):
     """A page's tables, elements and ids."""
 

@@ -341,6 +341,11 @@ def test_train_eval_and_predict(command: Command) -> None:
     assert "broken.png" in predicted.err
     folder = run / "predictions" / "denoising-gaussian-parallel"
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) == ["a.png", "more/b.bmp.png"]
+    assert "other images" not in predicted.err
+    (images.parent / "one").mkdir()
+    Image.fromarray(grey[2]).save(images.parent / "one" / "c.png")
+    beside = command(f"run={run}", f"input={images.parent / 'one'}", "paths.cache=cache", name="predict")
+    assert "denoising-gaussian-parallel has 2 other images, a.png, b.bmp.png, which stay there" in beside.err
     written = torch.from_numpy(np.array(Image.open(folder / "a.png")))
     model = scorewise.load(run)
     x = torch.from_numpy(grey[0]).float().reshape(1, -1) / 127.5 - 1

@@ -450,3 +450,12 @@ def test_queries_in_the_shape_of_the_data_are_no_repetition(name: str, shape: tu
         assert found.shape == x.shape
         torch.testing.assert_close(found.flatten(1), flat)
         torch.testing.assert_close(asked(x.flatten(1)[:, None].transpose(0, 1), c)[0], flat)  # a leading axis repeats
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_examples_made_in_inference_mode_are_examples(name: str, shape: tuple[int, ...]) -> None:
+    model, x = loaded(name, shape), examples(shape, 2)
+    with torch.inference_mode():
+        made = x.clone()
+    for what, call in calls(model):
+        torch.testing.assert_close(call(made), call(x), msg=lambda text, what=what: f"{what}: {text}")

@@ -303,3 +303,13 @@ def test_it_recovers_a_gaussian_in_sign_and_scale(name: str) -> None:
     assert loss == pytest.approx(recovery.minimum, rel=recovery.tolerance, abs=0.005)
     bent = curvature(recovery, x_ND, found, gradient)
     assert torch.linalg.eigvalsh(bent + bent.T).min() > 0, "the loss rises on all sides"
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("name", RECOVERIES)
+def test_a_batch_without_examples_is_refused(name: str) -> None:
+    recovery = RECOVERIES[name]
+    x_ND = examples(recovery.smoothing, 50)
+    recovery.objective.refer_to(x_ND[: recovery.objective.references])
+    with pytest.raises(ValueError, match="this batch has none"):
+        loss_and_gradient(recovery, x_ND[:0], torch.zeros(2))

@@ -251,3 +251,10 @@ def test_the_table_and_the_page(tmp_path: Path) -> None:
     assert "c.png" in page
     assert "a.png" not in page.replace("data:", "")
     assert "lighter than expected" in odd.told(1)
+
+
+def test_a_name_that_no_page_can_hold_is_escaped(tmp_path: Path) -> None:
+    model, x = scorewise.load("digits"), Digits().examples("val", torch.arange(30), -1, 0).view(-1, 1, 8, 8)
+    one, regions = torch.ones(1), OddRegions.of(model, x[:1], x[1:])
+    write_image_page(OddImages(["bad\udcff<b>.png"], one, one, one, regions), tmp_path / "page.html")
+    assert "<h3>bad\\udcff&lt;b&gt;.png</h3>" in (tmp_path / "page.html").read_text()

@@ -86,10 +86,31 @@ def test_resamples_count_as_the_library_does() -> None:
         target, rank = _ranked(inside, outside)
         counts = torch.zeros(2, int(rank.max()) + 1, dtype=torch.float64)
         counts.index_put_((target, rank), torch.ones(len(rank), dtype=torch.float64), accumulate=True)
-        one = _of_counts(counts[:1].flip(1), counts[1:].flip(1))
+        one = _of_counts(counts[:1].flip(1), counts[1:].flip(1), counts[1].flip(0))
         assert {name: float(value) for name, value in one.items()} == pytest.approx(
             outliers.detection(inside, outside), abs=1e-6
         )
+
+
+def test_an_outlier_that_is_drawn_twice_is_no_tie() -> None:
+    """All outliers below all data: AUPR is the mean of k / (k + n) over k = 1 .. n, whatever is drawn."""
+    for n in (10, 60, 300):
+        scores = torch.arange(2 * n, dtype=torch.float64)
+        k = torch.arange(1, n + 1)
+        drawn = outliers.replicates(scores[n:], scores[:n], 50, (0, 1))["aupr"]
+        torch.testing.assert_close(drawn, (k / (k + n)).mean().double().expand(50), rtol=1e-6, atol=0)
+
+
+def test_the_interval_of_aupr_is_around_it() -> None:
+    """The middle of resamples is the number itself, and their spread that of new samples."""
+    generator, found = torch.Generator().manual_seed(0), []
+    for seed in range(60):
+        inside, outside = (torch.randn(40, generator=generator, dtype=torch.float64) + mean for mean in (0, 1))
+        drawn = outliers.replicates(inside, outside, 200, (seed, seed + 1))["aupr"]
+        found.append((outliers.detection(inside, outside)["aupr"], float(drawn.mean()), float(drawn.std())))
+    value, middle, spread = torch.tensor(found, dtype=torch.float64).T
+    assert float((middle - value).mean()) == pytest.approx(0, abs=0.005)
+    assert float(spread.mean()) == pytest.approx(float(value.std()), rel=0.3)
 
 
 def test_the_bootstrap_has_the_spread_of_the_theory() -> None:

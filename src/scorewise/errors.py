@@ -162,6 +162,7 @@ def spelled(value: str) -> str:
     value = printable(value)
     if re.fullmatch(r"[A-Za-z_]\w*", value, re.ASCII) and value.lower() not in ("true", "false", "null", "nan", "inf"):
         return value
+    value = value.replace("${", "\\${")  # which would be an interpolation
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)  # Hydra reads a backslash as one but before a quotation mark
     return f'"{escaped}{chr(92) * (len(escaped) - len(escaped.rstrip(chr(92))))}"'
 

@@ -137,13 +137,27 @@ def read_record(path: Path, label: str) -> Record:
     if config and not summary and not problems:
         steps = max((points[-1][0] for points in curves.values()), default=None)
         reached = "before its first logged step" if steps is None else f"last logged step {steps}"
-        problems.append(f"unfinished, or running: no summary.json ({reached}); the command that began it continues it")
+        problems.append(
+            f"pruned by its study ({reached}), see trials.csv there"
+            if _pruned(path)
+            else f"unfinished, or running: no summary.json ({reached}); the command that began it continues it"
+        )
     elif summary and summary.get("finished") is not True:
         problems.append("unfinished: its summary.json does not say that it has ended")
     for name, points in curves.items():
         if name.endswith("/loss") and points and not math.isfinite(points[-1][1]):
             problems.append(f"{printable(name)} is {points[-1][1]} at step {points[-1][0]}")
     return Record(path, label, config, summary, later, curves, tuple(problems))
+
+
+def _pruned(path: Path) -> bool:
+    """Return whether the run is a trial that its study has given up."""
+    try:
+        with (path.parent / "trials.csv").open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            return any(row.get("folder") == path.name and row.get("status") == "pruned" for row in rows)
+    except (OSError, ValueError, csv.Error):
+        return False
 
 
 def read_result(path: Path, label: str) -> Record:

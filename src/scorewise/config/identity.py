@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from scorewise.catalog import NONE, Config, original, settings_of
+from scorewise.errors import UserError, printable
+from scorewise.stored import leaves
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -77,10 +79,20 @@ def plain(cfg: "DictConfig") -> Config:
 
 
 def storable(cfg: "DictConfig") -> Config:
-    """Return a config as plain resolved values without any value from the environment and without paths."""
+    """Return a config as plain resolved values without any value from the environment and without paths.
+
+    Raises:
+        UserError: a text that would be an interpolation when it is read again.
+    """
     with _without_environment():
         config = plain(cfg)
     config.pop("paths", None)
+    for path, value in leaves(config):
+        if "${" in str(value):
+            raise UserError(
+                f"{path}={printable(str(value))} has ${{ in it, which no stored config may hold: rename what it names, "
+                "or write another text."
+            )
     for section in OF_THIS_MACHINE:
         config[section] = without_plumbing(section, config[section])
     return config

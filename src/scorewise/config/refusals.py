@@ -56,6 +56,9 @@ def _of_hydra(error: BaseException, command: str) -> str:
     if match := re.search(r"No match in the defaults list|Could not load '([^']+)'", text):
         name = match.group(1) or text.split("'")[1] if "'" in text else text
         return _unknown_key(str(name), command)
+    if match := re.search(r"Interpolation key '([^']+)' not found\s+full_key: (\S+)", text):
+        key, where = match.groups()
+        return f"{where} has ${{{key}}}, and there is no setting {key}: for the text itself write \\${{{key}}}"
     if match := re.search(r"[Mm]issing mandatory value: ?(\S*)", text):
         return f"{match.group(1) or 'run'} must be given: python src/{command}.py {match.group(1) or 'run'}=..."
     return " ".join(line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line)

@@ -223,8 +223,15 @@ def _in_shape(model: TakesExamples, q_BD: Tensor, c_BDF: Tensor) -> bool:
 
 
 def _computable(model: TakesExamples, x: Tensor) -> bool:
-    """Return whether a tensor is of the type of the model, or autocast sees to it."""
+    """Return whether a tensor is of the type of the model, or autocast sees to it, and a gradient can be kept of it."""
+    if _of_inference(x):
+        return False
     return x.dtype == model.like.dtype or (x.is_floating_point() and torch.is_autocast_enabled(x.device.type))
+
+
+def _of_inference(x: Tensor) -> bool:
+    """Return whether a tensor was made in inference mode, which is over: it can be in no graph."""
+    return x.is_inference() and not torch.is_inference_mode_enabled()
 
 
 def _shapes(model: TakesExamples) -> tuple[tuple[int, ...], ...]:
@@ -240,7 +247,7 @@ def _expected(model: TakesExamples) -> str:
 
 def _array(model: TakesExamples, x: object) -> Tensor:
     if isinstance(x, Tensor):
-        return x.to(model.like.device)
+        return (x.clone() if _of_inference(x) else x).to(model.like.device)
     try:
         array = np.asarray(x)
         if array.dtype == object:  # tensors, arrays or numbers of one shape

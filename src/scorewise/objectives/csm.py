@@ -11,7 +11,7 @@ from scorewise.gradients import elementwise_derivative, exact_trace
 from scorewise.noise import Draws
 from scorewise.objectives.any_order import known_part
 from scorewise.objectives.conditional import BlockwiseObjective
-from scorewise.objectives.objective import Loss, score_gain
+from scorewise.objectives.objective import Loss, refuse_empty, score_gain
 
 
 class CSM(BlockwiseObjective[ConditionalScores]):
@@ -56,6 +56,7 @@ class CSM(BlockwiseObjective[ConditionalScores]):
         self, model: ConditionalScores | InBlocks, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None
     ) -> Loss:
         """Return the loss of a batch, in one fused pass where the model has one; x is data there."""
+        refuse_empty(x_BD)
         fused = self.fused(model)
         if x_BD.requires_grad or fused is None:
             return super().__call__(model, x_BD, draws, weight_B)

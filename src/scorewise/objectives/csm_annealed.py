@@ -13,7 +13,7 @@ from scorewise.objectives.any_order import known_part, of_any_order
 from scorewise.objectives.conditional import BlockwiseObjective
 from scorewise.objectives.log_normal import LogNormalLevels
 from scorewise.objectives.multiscale import WEIGHTS, Multiscale, beside_sigma2
-from scorewise.objectives.objective import Loss
+from scorewise.objectives.objective import Loss, refuse_empty
 from scorewise.ranges import Count, OneOf, Position, PositiveNumber, within_ranges
 
 TARGETS = ("csm", "dsm")
@@ -130,6 +130,7 @@ class CSMAnnealed(BlockwiseObjective[CausalLadder], Multiscale[CausalLadder]):
         self, model: CausalLadder | InBlocks, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None
     ) -> Loss:
         """Return the loss of a batch, in one fused pass where the model has one for target=csm; x is data there."""
+        refuse_empty(x_BD)
         fused = self.fused(model)
         if x_BD.requires_grad or fused is None:
             return super().__call__(model, x_BD, draws, weight_B)

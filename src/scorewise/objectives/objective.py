@@ -176,11 +176,26 @@ class Objective(ABC, Generic[M]):
         return 1.0
 
     def __call__(self, model: M, x_BD: Tensor, draws: Draws, weight_B: Tensor | None = None) -> Loss:
-        """Return the loss of a batch; weights default to 1/B."""
+        """Return the loss of a batch; weights default to 1/B.
+
+        Raises:
+            ValueError: the batch has no example.
+        """
+        refuse_empty(x_BD)
         loss_B = self.per_example(model, x_BD, draws)
         weight_B = torch.full_like(loss_B, 1 / len(loss_B)) if weight_B is None else weight_B
         logs = {name: (weight_B * value_B).sum() for name, value_B in self.numbers(loss_B.detach()).items()}
         return Loss((weight_B * loss_B).sum(), loss_B.detach(), logs)
+
+
+def refuse_empty(x_BD: Tensor) -> None:
+    """Refuse a batch without examples, whose mean is no number.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if not len(x_BD):
+        raise ValueError("a loss is the mean over the examples of a batch, and this batch has none")
 
 
 def score_gain(model: Scaled) -> float:

@@ -23,8 +23,7 @@ class Estimate(NamedTuple):
 
     Args:
         value: of all examples.
-        low, high: the 2.5th and 97.5th percentiles of the resamples; of few examples AUPR's are a little too high,
-            because examples that are drawn twice are ranked together.
+        low, high: the 2.5th and 97.5th percentiles of the resamples.
         se: their standard deviation.
 
     Example:
@@ -95,6 +94,7 @@ def replicates(inside_N: Tensor, outside_N: Tensor, resamples: int, seeds: tuple
     groups, count = int(rank_N.max()) + 1, len(inside_N)
     column_N = groups - 1 - rank_N  # from the largest score down
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    of_outliers_G = torch.bincount(column_N[count:], minlength=groups).double()
     chunk = max(1, AT_ONCE // groups)
     parts: list[dict[str, Tensor]] = []
     for done in range(0, resamples, chunk):
@@ -103,7 +103,7 @@ def replicates(inside_N: Tensor, outside_N: Tensor, resamples: int, seeds: tuple
             _drawn(column_n, rows, groups, generator)
             for column_n, generator in zip((column_N[:count], column_N[count:]), generators, strict=True)
         )
-        parts.append(_of_counts(false_RG, true_RG))
+        parts.append(_of_counts(false_RG, true_RG, of_outliers_G))
     return {name: torch.cat([part[name] for part in parts]) for name in METRICS}
 
 
@@ -113,16 +113,29 @@ def _drawn(column_n: Tensor, rows: int, groups: int, generator: torch.Generator)
     return torch.zeros(rows, groups).scatter_add_(1, drawn_Rn, torch.ones(()).expand(drawn_Rn.shape)).double()
 
 
-def _of_counts(false_RG: Tensor, true_RG: Tensor) -> dict[str, Tensor]:
-    """Return the three numbers from how many of each set have every score, from the largest down, each (R,)."""
+def _of_counts(false_RG: Tensor, true_RG: Tensor, of_outliers_G: Tensor) -> dict[str, Tensor]:
+    """Return the three numbers from how many of each set have every score, from the largest down, each (R,).
+
+    An outlier that is drawn several times counts for average precision as so many outliers with scores just below each
+    other, and several outliers with one score as a tie, in which all are found at once, as in the examples themselves.
+
+    Args:
+        false_RG: examples of the data.
+        true_RG: outliers.
+        of_outliers_G: outliers with every score before they are drawn.
+    """
     fp_RG, tp_RG = false_RG.cumsum(1), true_RG.cumsum(1)
     negatives_R, positives_R = fp_RG[:, -1], tp_RG[:, -1]
     above_RG = negatives_R[:, None] - fp_RG + 0.5 * false_RG
-    precision_RG = tp_RG / (tp_RG + fp_RG).clamp(min=1)
+    before_RG = tp_RG - true_RG
+    # Of m outliers with scores just below each other: the sum over j = 1 .. m of (before + j) / (before + j + fp).
+    later_RG = (before_RG + fp_RG + true_RG + 1).digamma() - (before_RG + fp_RG + 1).digamma()
+    tied_RG = true_RG * tp_RG / (tp_RG + fp_RG).clamp(min=1)
+    precise_RG = torch.where(of_outliers_G > 1, tied_RG, true_RG - fp_RG * later_RG)
     first_R1 = (tp_RG >= FOUND * positives_R[:, None] - 1e-9).int().argmax(1, keepdim=True)
     return {
         "auroc": (true_RG * above_RG).sum(1) / (negatives_R * positives_R),
-        "aupr": (true_RG * precision_RG).sum(1) / positives_R,
+        "aupr": precise_RG.sum(1) / positives_R,
         "fpr95": fp_RG.gather(1, first_R1).squeeze(1) / negatives_R,
     }
 

@@ -5,7 +5,6 @@ One HTML file without scripts, its pictures inside; the network is forbidden to 
 
 import math
 from base64 import b64encode
-from html import escape
 from io import BytesIO
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from scorewise.files import put_text
 from scorewise.outliers.odd_images import OddImages
-from scorewise.outliers.page import POLICY, document
+from scorewise.outliers.page import POLICY, document, safe
 
 STRONGEST = torch.tensor([232.0, 101.0, 43.0]) / 255
 """The colour of the least p-value that there can be."""
@@ -63,7 +62,7 @@ def coloured(x_CHW: Tensor, p_HW: Tensor, ordinary: int) -> Tensor:
 
 
 def _image(odd: OddImages, place: int) -> str:
-    regions, name = odd.regions, escape(odd.names[place])
+    regions, name = odd.regions, safe(odd.names[place])
     tiles = {
         "found": regions.found_BCHW[place],
         "expected": regions.expected_BCHW[place],
@@ -73,7 +72,7 @@ def _image(odd: OddImages, place: int) -> str:
         f'<figure><img src="{_png(x_CHW)}" alt="{name}: {what}"><figcaption>{what}</figcaption></figure>'
         for what, x_CHW in tiles.items()
     )
-    return f'<section><h3>{name}</h3>\n<p>{escape(odd.told(place))}</p>\n<div class="tiles">{figures}</div></section>'
+    return f'<section><h3>{name}</h3>\n<p>{safe(odd.told(place))}</p>\n<div class="tiles">{figures}</div></section>'
 
 
 def _png(x_CHW: Tensor) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from scorewise.errors import printable
 from scorewise.files import put_text
 from scorewise.outliers.explanation import Explanation
 
@@ -56,6 +57,11 @@ def page(explanation: Explanation, most: int, title: str) -> str:
     )
 
 
+def safe(text: str) -> str:
+    """Return a text as it can stand in a page, with what no page can hold escaped."""
+    return escape(printable(text))
+
+
 def document(title: str, parts: Sequence[str], policy: str = POLICY) -> str:
     """Return a page with a heading and its parts, which are HTML already."""
     style = (Path(__file__).parent / "page.css").read_text()
@@ -65,8 +71,8 @@ def document(title: str, parts: Sequence[str], policy: str = POLICY) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="referrer" content="no-referrer">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>",
-            f"<h1>{escape(title)}</h1>",
+            f"<title>{safe(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>",
+            f"<h1>{safe(title)}</h1>",
             *parts,
             "</main>\n</body>\n</html>\n",
         ]
@@ -100,10 +106,10 @@ def _colour(p: float) -> str:
 
 def _overview(explanation: Explanation, places: list[int]) -> str:
     """Return the table of all cells of the oddest rows."""
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("row", "p-value", *explanation.columns))
+    heads = "".join(f'<th scope="col">{safe(name)}</th>' for name in ("row", "p-value", *explanation.columns))
     lines = []
     for place in places:
-        name = f'<th scope="row"><a href="#row{place}">{escape(explanation.rows[place])}</a></th>'
+        name = f'<th scope="row"><a href="#row{place}">{safe(explanation.rows[place])}</a></th>'
         cells = "".join(_cell(explanation, place, column) for column in range(len(explanation.columns)))
         lines.append(f"<tr>{name}<td>{_p(float(explanation.p_B[place]), 3)}</td>{cells}</tr>")
     body = "\n".join(lines)
@@ -115,9 +121,7 @@ def _cell(explanation: Explanation, place: int, column: int) -> str:
     found, expected = (
         explanation.shown(float(x_BD[place, column]), column) for x_BD in (cells.found_BD, cells.expected_BD)
     )
-    return (
-        f'<td style="{_colour(p)}" title="p = {_p(p, 2)}"><b>{escape(found)}</b><small>{escape(expected)}</small></td>'
-    )
+    return f'<td style="{_colour(p)}" title="p = {_p(p, 2)}"><b>{safe(found)}</b><small>{safe(expected)}</small></td>'
 
 
 def _row(explanation: Explanation, place: int) -> str:
@@ -129,7 +133,7 @@ def _row(explanation: Explanation, place: int) -> str:
     listed = "" if math.isnan(rate) else f"; on the list from a false discovery rate of {rate:.3g} on"
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("column", "found", "expected", "", "p-value", "share"))
     return (
-        f'<section id="row{place}"><h3>{escape(explanation.rows[place])}</h3>\n'
+        f'<section id="row{place}"><h3>{safe(explanation.rows[place])}</h3>\n'
         f"<p>Outlier score {float(explanation.score_B[place]):.4g}, p-value {_p(p, 3)}{listed}.</p>\n"
         f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n'
         "</tbody></table></div></section>"
@@ -142,10 +146,10 @@ def _line(explanation: Explanation, place: int, column: int) -> str:
         float(x_BD[place, column]) for x_BD in (cells.found_BD, cells.expected_BD, cells.low_BD, cells.high_BD)
     )
     p, share = float(cells.p_BD[place, column]), float(cells.share_BD[place, column])
-    shown = [escape(explanation.shown(value, column)) for value in (found, expected, low, high)]
+    shown = [safe(explanation.shown(value, column)) for value in (found, expected, low, high)]
     interval = "" if math.isnan(low) else f" <small>{shown[2]} to {shown[3]}</small>"
     return (
-        f'<tr><th scope="row">{escape(explanation.columns[column])}</th><td style="{_colour(p)}"><b>{shown[0]}</b></td>'
+        f'<tr><th scope="row">{safe(explanation.columns[column])}</th><td style="{_colour(p)}"><b>{shown[0]}</b></td>'
         f"<td>{shown[1]}{interval}</td><td>{_drawing(found, expected, low, high)}</td>"
         f"<td>{p:.2g}</td><td>{100 * share:.0f} %</td></tr>"
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scorewise.data.datamodule import Batch
 from scorewise.data.skipped import Skipped, reasons_of
-from scorewise.errors import UserError
+from scorewise.errors import UserError, names_of, printable
 from scorewise.files import LONGEST, make_folder, put_bytes, refuse_outside
 from scorewise.noise import Draws
 from scorewise.tasks.prediction import Given, Prediction
@@ -107,8 +107,16 @@ class RestoredImages(Prediction):
         return left_out
 
     def write(self, given: Given, found: Tensor, folder: Path) -> None:
-        """Write every image as a PNG under its own name, if it can be written."""
+        """Write every image as a PNG under its own name, if it can be; a warning counts others that are there."""
         left_out = {one.name for one in unwritable(given.names)}
+        written = {folder / name for name in output_names(given.names)}
+        if others := [path for path in folder.rglob("*") if path.suffix.lower() == ".png" and path not in written]:
+            named = names_of(sorted(path.name for path in others), 3)
+            warnings.warn(
+                f"{printable(str(folder))} has {len(others)} other images, {named}, which stay there: give "
+                "output=<another folder>, or remove what is in this one.",
+                stacklevel=2,
+            )
         for given_name, name, x_D in zip(given.names, output_names(given.names), found, strict=True):
             if given_name in left_out:
                 continue
