@@ -264,6 +264,9 @@ def test_evaluation_finds_the_same_numbers(command: Command) -> None:
     assert with_error("csm", metrics) in tested.out
     assert with_error("fisher_error", metrics) in tested.out
     assert command("run=nowhere", name="eval").status == 1
+    empty = command("run=", name="eval")
+    assert empty.status == 1
+    assert empty.err.strip() == "run= is empty: give the folder of a run, or one that holds a single run."
     assert "run must be given" in command(name="eval").err
 
 
