@@ -20,6 +20,7 @@ from scorewise.figures.packed_images import packed, unpacked
 from scorewise.figures.results import Claim, Results, ResultTable, Text
 from scorewise.figures.spread import apart, judged, said, seeds_said
 from scorewise.plots import grid
+from scorewise.plots.style import wrapped
 from scorewise.quality import ColourDistance, Distance, ReferenceImages, describe, draw, eight_bits
 
 SPLIT: Split = "test"
@@ -166,8 +167,9 @@ class Fig4(Figure):
                 axes.stairs(by_channel[c], np.arange(0, 257, 8), label=name, **style)
             axes.set(xlabel=f"mean {channel} of an image", yticks=[])
             if c == 0:
-                axes.legend(frameon=False, fontsize=7)
-        canvas.suptitle(f"{text.title}\n{data['facts']}", fontsize=10)
+                lines, names = axes.get_legend_handles_labels()
+                canvas.legend(lines, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=8)
+        canvas.suptitle(f"{text.title}\n{wrapped(data['facts'], 40 * len(panels))}", fontsize=10)
 
 
 def _plain(one: Distance | ColourDistance) -> dict[str, Any]:
