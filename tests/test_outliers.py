@@ -636,6 +636,24 @@ def test_every_kind_of_model(
     assert all(np.isfinite(value) for value in metrics.values())
 
 
+@pytest.mark.parametrize(
+    ("words", "statistic"),
+    [
+        (("objective=dsm_multiscale", "backbone=noisy_mlp"), "multiscale_norms"),
+        (("objective=csm_annealed", "objective.levels=3"), "multiscale_norms"),
+        (("objective=mle",), "typicality"),
+        (("objective=dsm", "backbone=mlp"), "abs_h"),
+    ],
+)
+def test_the_statistic_where_none_is_named(
+    words: tuple[str, ...], statistic: str, command: Command, photos: Path
+) -> None:
+    run = small_run(command, "test=false", *words)
+    ended = command(f"run={run}", "task=ood", f"input={photos}", "paths.cache=cache", name="predict")
+    assert ended.status == 0, ended.err
+    assert f"scored by {statistic}" in ended.out
+
+
 def test_annealed_models_are_looked_at_with_their_smallest_noise(command: Command) -> None:
     config = settled("objective=csm_annealed", "task=ood", "debug=tiny")
     task: Any = build_task(config, build(config, 0), 0)

@@ -20,8 +20,8 @@ from scorewise.outliers.names import INSIDE
 from scorewise.tasks.judged import Judged
 
 OF_LIKELIHOOD = ("nll", "typicality")
-BY_DEFAULT = ("typicality", "abs_h")
-"""The statistic that predict writes where none is named: the first of these that the model has. Both are two-sided."""
+BY_DEFAULT = ("multiscale_norms", "typicality", "abs_h")
+"""The statistic that predict writes where none is named: the first of these that the model has. All are two-sided."""
 
 
 class Ordinary(NamedTuple):
