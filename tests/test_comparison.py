@@ -569,6 +569,7 @@ def test_a_setting_that_follows_another_or_came_later_does_not_differ(tmp_path: 
             {},
         ),
         ("objective=csm head=mixture data=images tags=[a,b-c]", {"path": "my $(touch x) \"and\" 'photos\\'"}),
+        ("objective=csm +trainer.accumulate_grad_batches=3 +trainer.val_check_interval=7 trainer.max_steps=5", {}),
         ("task=implicit_vae latent.method=elbo latent.z=4 data=mnist data.smoothing=0 optim=rmsprop", {"epochs": 7}),
     ],
 )

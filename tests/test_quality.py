@@ -423,7 +423,9 @@ def test_the_features_command(command: Command, cached: str) -> None:
     assert command(*asked, name="features").status == 0
     assert [path.name for path in (ended.folder / "cache/features").iterdir()] == [folder.name], "the same weights"
     assert command(*asked, "seed=1", name="features").status == 0
-    assert len(list((ended.folder / "cache/features").iterdir())) == 2
+    some = command(*asked, "seed=2", "trainer.limit_test_batches=1", name="features")
+    assert " % of 64 test images" in some.out
+    assert len(list((ended.folder / "cache/features").iterdir())) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Every setting of Lightning's trainer works, or is refused with what to use instead."""
 
 import inspect
+import json
 from collections.abc import Callable
 
 import pytest
@@ -67,3 +68,84 @@ def test_a_finished_run_is_not_held_to_what_its_training_would_be() -> None:
         refuse_incompatible(config)
     with pytest.raises(UserError, match="no third derivative"):
         refuse_incompatible(settle(config_of(*KINKED)))
+
+
+SMALL = (
+    *("data=gaussian", "data.dims=3", "data.held_out=256", "data.batch_size=64", "data.examples_per_epoch=640"),
+    *("objective=mle", "head=gaussian", "backbone.hidden=[8]", "callbacks.samples=4", "callbacks.progress=false"),
+)
+"""Ten batches of training an epoch, and 256 examples for a test."""
+
+
+def test_intervals_longer_than_an_epoch_are_refused(command: Command) -> None:
+    ended = command(*SMALL, "data.epochs=2", "+trainer.val_check_interval=11")
+    assert ended.status == 1
+    assert ended.err.startswith(
+        "trainer.val_check_interval=11 is more than the 10 training batches of an epoch: use 10 "
+    )
+    assert len(ended.err.splitlines()) == 1
+    assert not list(ended.folder.glob("*runs/*"))
+    words = ("test=false", "+trainer.val_check_interval=11")
+    assert command(*SMALL, "data.epochs=2", "trainer.check_val_every_n_epoch=null", *words).status == 0
+    few = command(*SMALL, "trainer.limit_train_batches=4", "+trainer.val_check_interval=5").err
+    assert "more than the 4 training batches" in few
+
+
+@pytest.mark.parametrize(
+    ("words", "kept", "told"),
+    [
+        (("data.epochs=3", "trainer.max_steps=25"), 20, "the last one was after step 20 of 25"),
+        (("data.epochs=3", "trainer.check_val_every_n_epoch=2"), 20, "the last one was after step 20 of 30"),
+        (("data.epochs=2",), None, None),
+        (("data.epochs=2", "trainer.max_steps=7"), 7, None),
+        (("data.epochs=3", "trainer.max_steps=25", "trainer.limit_val_batches=0"), 25, None),
+    ],
+)
+def test_steps_that_are_not_in_the_weights_are_told(
+    words: tuple[str, ...], kept: int | None, told: str | None, command: Command
+) -> None:
+    ended = command(*SMALL, "test=false", *words)
+    assert ended.status == 0, ended.err
+    assert (told in ended.err) if told else ("validations say" not in ended.err)
+    summary = json.loads((ended.run / "summary.json").read_text())
+    assert kept is None or summary["weights_of_step"] == kept
+
+
+def test_a_test_of_some_examples_says_so(command: Command) -> None:
+    ended = command(*SMALL, "data.epochs=1", "trainer.limit_test_batches=0.5")
+    assert ended.status == 0, ended.err
+    assert (
+        "the held-out numbers are of the first 128 of 256 test examples, by trainer.limit_test_batches=0.5" in ended.err
+    )
+    summary = json.loads((ended.run / "summary.json").read_text())
+    assert summary["data"]["tested"] == "the first 128 of 256 test examples"
+    again = command(f"run={ended.run}", "task=ood", "task.out=[gaussian]", "trainer.limit_test_batches=1", name="eval")
+    assert again.status == 0, again.err
+    assert "the first 64 of 256" in again.err
+    assert json.loads((ended.run / "ood.json").read_text())["data"]["tested"] == "the first 64 of 256 test examples"
+    whole = command(f"run={ended.run}", name="eval")
+    assert "of 256 test examples" not in whole.err
+
+
+def test_a_test_of_nothing_and_a_training_without_end_are_refused(command: Command) -> None:
+    none = command(*SMALL, "trainer.limit_test_batches=0")
+    assert none.status == 1
+    assert "trainer.limit_test_batches=0 tests nothing" in none.err
+    assert not list(none.folder.glob("*runs/*"))
+    assert command(*SMALL, "data.epochs=1", "trainer.limit_test_batches=0", "test=false").status == 0
+    with pytest.raises(UserError, match=r"^trainer\.max_epochs=null has no end"):
+        settled("trainer.max_epochs=null")
+    settled("trainer.max_epochs=null", "trainer.max_steps=3")
+    settled("trainer.max_epochs=null", "+trainer.max_time=00:00:01:00")
+
+
+def test_a_finished_run_is_not_trained_by_eval(command: Command) -> None:
+    run = command(*SMALL, "data.epochs=1", "test=false").run
+    for words in (("trainer.precision=64-true",), ("trainer.max_steps=5",), ("+trainer.accumulate_grad_batches=2",)):
+        ended = command(f"run={run}", *words, name="eval")
+        assert ended.status == 1
+        assert "is a setting of training, and this run is trained: leave it out." in ended.err
+    assert command(f"run={run}", "trainer.limit_test_batches=1", name="eval").status == 0
+    noiseless = command(f"run={run}", "n=3", "denoise=true", name="sample")
+    assert noiseless.status == 1
+    assert "this model has none: denoise=false" in noiseless.err

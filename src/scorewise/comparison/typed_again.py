@@ -11,6 +11,7 @@ import yaml
 from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.config.identity import FROM_ENVIRONMENT, PLUMBING
+from scorewise.config.trainer import TAKEN
 from scorewise.ranges import has_shape
 from scorewise.tracking.choice import Choice
 
@@ -105,6 +106,9 @@ def _changed(group: str, part: Config, option: Config, config: Config) -> list[s
     words = []
     for key, value in part.items():
         if key == "_target_" or key in PLUMBING.get(group, ()):
+            continue
+        if key not in option and group == "trainer" and key in TAKEN:
+            words.append(f"+trainer.{key}={_word(value)}")
             continue
         if key not in option:
             raise NotTyped(f"this version has no {group}.{key}")

@@ -44,6 +44,12 @@ def refuse_trainer_settings(config: Config) -> None:
         if name not in INSTEAD:
             raise UserError(f"trainer.{name} is no setting of lightning.Trainer: leave it out.")
         raise UserError(f"trainer.{name}={trainer[name]} has no effect on a run: use {INSTEAD[name]}.")
+    ends = trainer.get("max_epochs", 1) is not None or trainer.get("max_steps", -1) != -1 or trainer.get("max_time")
+    if not ends:
+        raise UserError(
+            "trainer.max_epochs=null has no end: give data.epochs or trainer.max_epochs, trainer.max_steps, or "
+            "+trainer.max_time."
+        )
     if patience is not None and trainer.get("limit_val_batches") == 0:
         raise UserError(
             f"callbacks.patience={patience} stops by the held-out loss, and trainer.limit_val_batches=0 has none: use "

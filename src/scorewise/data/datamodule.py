@@ -151,16 +151,35 @@ class ScoreData(LightningDataModule):
 
         Args:
             stages: of a run, fit or test.
-            limits: settings of the trainer, of which `overfit_batches` and `limit_train_batches` and its kin are read.
+            limits: settings of the trainer, of which those are read that count batches.
 
         Raises:
-            UserError: they are not there, or too few, also for the share of them that a limit asks for.
+            UserError: they are not there, or too few, also for what a setting asks of them.
         """
         self.prepare_data()
         for stage in stages:
             self.setup(stage)
             for split in NEEDED[stage]:
                 self._refuse_share_of_none(split, limits)
+            if stage == "fit":
+                self._refuse_interval(limits)
+
+    @property
+    def tested(self) -> int:
+        """How many examples the trainer tests, or has tested."""
+        batches = sum(self.trainer.num_test_batches) if self.trainer else math.inf
+        return int(min(self.source.count("test"), batches * self.batch_size))
+
+    def _refuse_interval(self, limits: Mapping[str, Any]) -> None:
+        interval, limit = limits.get("val_check_interval"), limits.get("limit_train_batches")
+        count = len(self._batches("train"))
+        least = min(count, limit if isinstance(limit, int) else int(count * (1 if limit is None else limit)))
+        within = limits.get("check_val_every_n_epoch") is not None and not limits.get("overfit_batches")
+        if within and isinstance(interval, int) and interval > least:
+            raise UserError(
+                f"trainer.val_check_interval={interval} is more than the {least} training batches of an epoch: use "
+                f"{least} or less, or count batches over epochs by trainer.check_val_every_n_epoch=null."
+            )
 
     def _refuse_share_of_none(self, split: Split, limits: Mapping[str, Any]) -> None:
         overfits = split != "test" and limits.get("overfit_batches")

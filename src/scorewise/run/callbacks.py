@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoi
 from torch import Tensor
 
 from scorewise.data.datamodule import Batches
-from scorewise.errors import Stopped, UserError
+from scorewise.errors import Stopped
 from scorewise.run.elapsed import Elapsed
 from scorewise.run.lightning_internals import (
     average_due,
@@ -263,26 +263,6 @@ class Reports(Callback):
         """Report the number, which is of the averaged weights where there are any."""
         every = trainer.check_val_every_n_epoch or 1
         self.tell(float(trainer.callback_metrics[self.monitor]), (trainer.current_epoch + 1) // every - 1)
-
-
-def weights_to_keep(trainer: Trainer, best: Path, last: Path) -> Path:
-    """Return the checkpoint with the weights that a run ends with: the last one where it never validated.
-
-    Args:
-        trainer: that has trained.
-        best: where the best weights are, if there are any.
-        last: where the last ones are.
-
-    Raises:
-        UserError: there were best weights, and they are gone.
-    """
-    if best.is_file():
-        return best
-    if any(isinstance(callback, Best) and callback.best_model_path for callback in trainer.checkpoint_callbacks):
-        raise UserError(
-            f"{best} with the best weights is gone: put it back, or remove {best.parent} to start the run again."
-        )
-    return last
 
 
 def trackers(trainer: Trainer) -> list[Tracker]:

@@ -146,6 +146,11 @@ def weights_of(checkpoint: Path) -> dict[str, Tensor]:
     return weights
 
 
+def step_of(checkpoint: Path) -> int:
+    """Return how many steps of optimisers a checkpoint has behind it, as a summary counts them."""
+    return int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"])
+
+
 def steps_made(checkpoint: Path) -> int:
     """Return the number of the next step after a checkpoint, as it is logged."""
     return logged_step_of(torch.load(checkpoint, weights_only=True, mmap=True))

@@ -30,7 +30,7 @@ from scorewise.run.progress import progress_bar
 from scorewise.run.same_examples import other_examples, refuse_other_rows
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
-from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
+from scorewise.run.trainer import OURS, quieten, refuse_no_test, refuse_of_training, trainer_of
 from scorewise.store import import_class, load, local_folder, read_config, refuse_unknown
 from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.task import Task
@@ -59,6 +59,7 @@ def finished(config: dict[str, Any]) -> Finished:
     """
     quieten()
     refuse_of_command(config, OfFinishedRun, ("trainer", "paths", "data", "task"))
+    refuse_of_training(config)
     folder = local_folder(config["run"])
     own = own_classes(config)
     refuse = partial(refuse_unknown, classes=own)

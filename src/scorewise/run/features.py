@@ -73,7 +73,7 @@ def train_extractor(config: dict[str, Any], place: Path | None = None) -> Traine
     with stoppable("nothing was saved, and the same command starts again"):
         trainer.fit(task, data)
         (results,) = trainer.test(task, data, verbose=False)
-    accuracy, count = float(results["test/accuracy"]), source.count("test")
+    accuracy, count = float(results["test/accuracy"]), data.tested
     network.accuracy = round(accuracy, 4)
     facts = {
         "test_images": count,

@@ -63,11 +63,11 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
 
 
 def _denoised(model: Trained, x_ND: Tensor) -> Tensor:
-    if issubclass(type(model), (BlockScoreModel, ConditionalScoreModel, ScoreModel)):
-        return tweedie(model, x_ND)
-    if model.noise:
+    if not model.noise:
+        raise UserError("denoise=true takes the noise of a smoothed law away, and this model has none: denoise=false.")
+    if not issubclass(type(model), (BlockScoreModel, ConditionalScoreModel, ScoreModel)):
         raise UserError(f"denoise=true: {type(model).__name__} has no score to denoise with.")
-    raise UserError("denoise=true takes the noise of a smoothed law away, and this model has none: denoise=false.")
+    return tweedie(model, x_ND)
 
 
 def _images(x_ND: Tensor, shape: tuple[int, ...], target: Path) -> list[Path]:

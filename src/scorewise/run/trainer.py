@@ -9,6 +9,7 @@ import torch
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from scorewise import catalog
 from scorewise.catalog import Config
 from scorewise.errors import UserError, printable
 
@@ -20,6 +21,12 @@ TRAINER_SETTINGS: dict[str, Any] = {
     "log_every_n_steps": 10,
 }
 
+OF_TRAINING = (
+    *("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps", "limit_train_batches", "limit_val_batches"),
+    *("overfit_batches", "accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval", "precision"),
+)
+"""Settings of Lightning's trainer that a run is trained with, its precision too, and that nothing reads later."""
+MISSING = object()
 OURS = ("_target_", "compile")
 """Settings of the trainer group that are not lightning.Trainer's."""
 
@@ -69,6 +76,18 @@ def _settle_check() -> None:
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
+def refuse_of_training(config: Config) -> None:
+    """Refuse settings of the trainer that a finished run has had, where it is only tested or asked.
+
+    Raises:
+        UserError: the setting.
+    """
+    plain = [{**option, "max_epochs": 1} for option in catalog.options("trainer").values()]  # nothing says data.epochs
+    for name, value in config["trainer"].items():
+        if name in OF_TRAINING and all(option.get(name, MISSING) != value for option in plain):
+            raise UserError(f"trainer.{name}={value} is a setting of training, and this run is trained: leave it out.")
+
+
 def refuse_no_test(config: Config) -> None:
     """Refuse a test of no batches, where a test is all that is asked for.
 
@@ -76,4 +95,7 @@ def refuse_no_test(config: Config) -> None:
         UserError: the setting.
     """
     if config["trainer"].get("limit_test_batches") == 0:
-        raise UserError("trainer.limit_test_batches=0 tests nothing: use null for all batches, or some of them.")
+        raise UserError(
+            "trainer.limit_test_batches=0 tests nothing: use null for all batches, or some of them, and test=false to "
+            "train without a test."
+        )

@@ -1,6 +1,7 @@
 """One training run in its folder: fit, test, pictures, summary."""
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,20 +23,12 @@ from scorewise.errors import UserError, printable
 from scorewise.files import put_text
 from scorewise.heads.trained import Trained
 from scorewise.run import checkpoint, failures
-from scorewise.run.callbacks import (
-    Averaging,
-    Best,
-    Patience,
-    ResumePoint,
-    SampleGrids,
-    ScoreHistograms,
-    trackers,
-    weights_to_keep,
-)
+from scorewise.run.callbacks import Averaging, Best, Patience, ResumePoint, SampleGrids, ScoreHistograms, trackers
 from scorewise.run.code_version import code_version
 from scorewise.run.compiler import compile_step
 from scorewise.run.conventions import conventions, meant
 from scorewise.run.folder import RunFolder, is_rank_zero
+from scorewise.run.kept_weights import not_judged, weights_to_keep
 from scorewise.run.label import chosen_trackers, label_of
 from scorewise.run.lightning_internals import logged_step, set_logged_step
 from scorewise.run.pictures import MEANWHILE, MOST, attempt, draw_curves, draw_report, draw_samples, shown_progress
@@ -44,7 +37,7 @@ from scorewise.run.progress import progress_bar
 from scorewise.run.same_examples import refuse_others, with_contents
 from scorewise.run.stopping import stoppable
 from scorewise.run.task import build_task
-from scorewise.run.trainer import OURS, quieten, trainer_of
+from scorewise.run.trainer import OURS, quieten, refuse_no_test, trainer_of
 from scorewise.stored import Unreadable
 from scorewise.tasks.held_out import finite_metrics
 from scorewise.tasks.report import Report
@@ -100,6 +93,8 @@ class TrainingRun:
         self.resume_point = ResumePoint(folder.last, every, self.table, folder.identity)
         self.code = code_version()
         self.trainer = self._trainer(name)
+        if config["test"]:
+            refuse_no_test(config)
         if is_rank_zero():
             stages = [stage for stage, key in (("fit", "train"), ("test", "test")) if config[key]]
             self.data.refuse_unusable(stages, config["trainer"])
@@ -165,6 +160,10 @@ class TrainingRun:
         self._catch_up()
         kept = weights_to_keep(self.trainer, self.folder.best, self.folder.last)  # averaged, where that is asked for
         self.task.load_state_dict(checkpoint.weights_of(kept))
+        self.kept_step = checkpoint.step_of(kept)
+        judged_by = self.config["task"]["monitor"] if kept == self.folder.best else None
+        if judged_by and (said := not_judged(self.table.rows, judged_by, logged_step(self.trainer))):
+            warnings.warn(said, stacklevel=2)
 
     def _catch_up(self) -> None:
         self.table.reload()
@@ -226,6 +225,7 @@ class TrainingRun:
             "seed": self.seed,
             "tags": self.stored["tags"],
             "steps": self.trainer.global_step if self.config["train"] else before.get("steps"),
+            "weights_of_step": self.kept_step if self.config["train"] else before.get("weights_of_step"),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             **{name: round(of, 1) if self.config["train"] else before.get(name) for name, of in seconds.items()},
             "metrics": metrics or before.get("metrics", {}),

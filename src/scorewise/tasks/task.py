@@ -48,6 +48,7 @@ class Task(LightningModule, ABC):
         self.smoothing, self.seed, self.monitor = bundle.smoothing, bundle.seed, bundle.monitor
         self.held_out: dict[str, HeldOutNumber] = {}
         self._without_number, self._warned = dict[str, str](), set[str]()
+        self._cut: str | None = None
 
     @property
     @abstractmethod
@@ -78,7 +79,8 @@ class Task(LightningModule, ABC):
 
     def remarks(self) -> dict[str, Any]:
         """Return what a summary says of the examples of the last test: how many have no number, and which."""
-        return {"without_number": dict(self._without_number)} if self._without_number else {}
+        lost = {"without_number": dict(self._without_number)} if self._without_number else {}
+        return lost | ({"tested": self._cut} if self._cut else {})
 
     def collect(self, name: str, values_B: Tensor, index_B: Tensor | None = None) -> None:
         """Collect one held-out number per example; its mean and standard error are logged at the end.
@@ -92,8 +94,13 @@ class Task(LightningModule, ABC):
         number.add(values_B, None if index_B is None else index_B[: len(values_B)])
 
     def on_test_start(self) -> None:
-        """Forget the numbers of an earlier test."""
-        self.held_out, self._without_number = {}, {}
+        """Forget the numbers of an earlier test, and warn where this one is of some of the test examples."""
+        self.held_out, self._without_number, self._cut = {}, {}, None
+        count = self.source.count("test")
+        if (tested := getattr(getattr(self.trainer, "datamodule", None), "tested", count)) < count:
+            self._cut = f"the first {tested} of {count} test examples"
+            setting = f"trainer.limit_test_batches={self.trainer.limit_test_batches}"
+            warnings.warn(f"the held-out numbers are of {self._cut}, by {setting}.", stacklevel=2)
 
     def on_test_epoch_end(self) -> None:
         """Log the mean and the standard error of every held-out number, of the examples that have one."""
