@@ -127,11 +127,11 @@ def _of_counts(false_RG: Tensor, true_RG: Tensor, of_outliers_G: Tensor) -> dict
     fp_RG, tp_RG = false_RG.cumsum(1), true_RG.cumsum(1)
     negatives_R, positives_R = fp_RG[:, -1], tp_RG[:, -1]
     above_RG = negatives_R[:, None] - fp_RG + 0.5 * false_RG
-    before_RG = tp_RG - true_RG
+    precise_RG = true_RG * tp_RG / (tp_RG + fp_RG).clamp(min=1)
     # Of m outliers with scores just below each other: the sum over j = 1 .. m of (before + j) / (before + j + fp).
-    later_RG = (before_RG + fp_RG + true_RG + 1).digamma() - (before_RG + fp_RG + 1).digamma()
-    tied_RG = true_RG * tp_RG / (tp_RG + fp_RG).clamp(min=1)
-    precise_RG = torch.where(of_outliers_G > 1, tied_RG, true_RG - fp_RG * later_RG)
+    again_RG = (true_RG > 1) & (of_outliers_G == 1)
+    m_n, fp_n, last_n = true_RG[again_RG], fp_RG[again_RG], (tp_RG + fp_RG)[again_RG] + 1
+    precise_RG[again_RG] = m_n - fp_n * (last_n.digamma() - (last_n - m_n).digamma())
     first_R1 = (tp_RG >= FOUND * positives_R[:, None] - 1e-9).int().argmax(1, keepdim=True)
     return {
         "auroc": (true_RG * above_RG).sum(1) / (negatives_R * positives_R),
