@@ -175,12 +175,6 @@ def test_a_loss_that_is_not_finite_is_one_sentence(command: Command) -> None:
     assert "try a smaller optim.lr" in ended.err
 
 
-def test_two_optimisers_leave_no_step_out_of_the_weights(command: Command) -> None:
-    ended = command(*SMALL, "data.epochs=2", "trainer.limit_train_batches=3", "test=false")
-    assert ended.status == 0, ended.err
-    assert "validations say" not in ended.err
-
-
 def test_latents_of_a_users_images(command: Command, tmp_path: Path) -> None:
     ended = command(*SMALL, "trainer.max_steps=10", "test=false")
     assert ended.status == 0, ended.err

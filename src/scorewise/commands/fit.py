@@ -79,10 +79,10 @@ def _of_data(data: str | Path) -> list[str]:
             raise UserError(f"{data} is neither a file nor a folder, seen from {Path.cwd()}.")
         return [f"data={data}"]
     chosen, full = "data=images" if path.is_dir() else "experiment=table", str(path.absolute())
-    if "${" in full or printable(full) != full:
+    if printable(full) != full:  # what has ${ in it is refused as every such setting is
         raise UserError(
-            f"{printable(full)} has a name that no setting can hold (a tab, a line break, a character of no encoding "
-            "or ${): rename it, or give a link to it that has another name."
+            f"{printable(full)} has a name that no setting can hold (a tab, a line break, a character of no encoding): "
+            "rename it, or give a link to it that has another name."
         )
     return [chosen, f"data.path={spelled(full)}"]
 

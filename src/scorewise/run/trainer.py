@@ -70,7 +70,7 @@ def trainer_of(**settings: Any) -> Trainer:
 def _settle_check() -> None:
     """Let a machine without CUDA devices know so at once.
 
-    As Lightning sets it, every step of Adam loads the driver's library to look for them, .2 ms where there is none.
+    As Lightning sets it, every step of Adam loads the driver's library to look for them.
     """
     if not torch.cuda.is_available():
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
