@@ -36,6 +36,12 @@ def test_every_model_with_conditional_scores_has_csm_and_nll(command: Command) -
     assert [step for step, _ in found["val/nll"]] == [2 * epoch - 1 for epoch in (2, 4, 6, 8, 10, 12)]
 
 
+def test_epochs_are_counted_where_gradients_of_several_batches_make_a_step(command: Command) -> None:
+    ended = command(*SHORT, "data=gaussian", "objective=csm", "test=false", "+trainer.accumulate_grad_batches=2")
+    assert ended.status == 0, ended.err
+    assert [step for step, _ in curves(ended.run)["val/nll"]] == [epoch - 1 for epoch in (2, 4, 6, 8, 10, 12)]
+
+
 def test_dsm_has_an_axis_in_common_with_csm_and_with_itself(command: Command) -> None:
     words = ("objective=dsm", "objective.sigma=0.5", "objective.sigma_power=2")
     ended = command(*SHORT, "data=gaussian", *words)

@@ -84,6 +84,28 @@ def test_signs_are_where_uniform_numbers_are_below_a_half() -> None:
         assert torch.equal(draws.signs(2, 7, dtype=dtype), expected)
 
 
+def test_numbers_in_half_precision_are_inside_the_interval_and_finite() -> None:
+    class Least(Draws):
+        """Draws whose uniform numbers begin at the two ends."""
+
+        def _bits(self, count: int) -> torch.Tensor:
+            bits_BN = super()._bits(count)
+            bits_BN[:, 0], bits_BN[:, 1] = 0, -1
+            return bits_BN
+
+    draws = Least.fresh(3, torch.Generator().manual_seed(0))
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        uniform_BN = draws.uniform(4000, dtype=dtype)
+        assert uniform_BN.dtype == dtype
+        assert uniform_BN.min() > 0
+        assert uniform_BN.max() < 1
+        normal_BN = draws.normal(4000, dtype=dtype)
+        assert normal_BN.dtype == dtype
+        assert normal_BN.isfinite().all()
+        exact_BN = draws.normal(4000, dtype=torch.float64)
+        torch.testing.assert_close(normal_BN.double(), exact_BN, rtol=torch.finfo(dtype).eps, atol=1e-5)
+
+
 def test_keys_are_mixed_as_splitmix64_does_on_every_device() -> None:
     """The first outputs of SplitMix64 with seed 0, and the same integers by torch's operations."""
     z = torch.tensor([1, 2], dtype=torch.int64) * noise._GOLDEN

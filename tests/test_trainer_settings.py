@@ -46,7 +46,8 @@ def test_what_would_do_nothing_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_is_taken_runs(name: str, command: Command) -> None:
-    ended = command("debug=tiny", "test=false", "callbacks.progress=false", f"+trainer.{name}={VALUES[name]}")
+    more = ("callbacks.patience=3",) if name.startswith("min_") else ()
+    ended = command("debug=tiny", "test=false", "callbacks.progress=false", f"+trainer.{name}={VALUES[name]}", *more)
     assert ended.status == 0, ended.err
 
 
@@ -59,6 +60,36 @@ def test_patience_needs_a_validation() -> None:
     settled("callbacks.patience=1")
     with pytest.raises(UserError, match=r"trainer\.limit_val_batches=0 has none: use callbacks\.patience=null"):
         settled("callbacks.patience=1", "trainer.limit_val_batches=0")
+
+
+def test_what_another_setting_takes_the_effect_of() -> None:
+    for words, said in (
+        (
+            ("trainer.overfit_batches=2", "trainer.limit_val_batches=3"),
+            r"trainer\.limit_val_batches=3 has no effect be",
+        ),
+        (
+            ("trainer.overfit_batches=2", "trainer.limit_train_batches=3"),
+            r"trainer\.limit_train_batches=3 has no effec",
+        ),
+        (("+trainer.min_epochs=2",), r"trainer\.min_epochs=2 has no effect where nothing ends a training early"),
+        (("+trainer.min_steps=2",), r"trainer\.min_steps=2 has no effect"),
+        (
+            ("+trainer.min_epochs=9", "data.epochs=2", "callbacks.patience=1"),
+            r"is more than trainer\.max_epochs=2",
+        ),
+        (
+            ("+trainer.min_steps=9", "trainer.max_steps=8", "callbacks.patience=1"),
+            r"is more than trainer\.max_steps=8",
+        ),
+        (("trainer.precision=16-mixed",), r"would compute in bf16-mixed under its name"),
+    ):
+        with pytest.raises(UserError, match=said):
+            settled(*words)
+    settled("trainer.overfit_batches=2")
+    settled("+trainer.min_epochs=2", "data.epochs=2", "callbacks.patience=1")
+    settled("+trainer.min_steps=9", "+trainer.max_time=00:00:01:00")
+    settled("trainer.precision=16-mixed", "trainer.accelerator=gpu")
 
 
 def test_a_finished_run_is_not_held_to_what_its_training_would_be() -> None:

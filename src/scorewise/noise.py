@@ -212,7 +212,8 @@ class Draws:
         """Return uniform numbers strictly between 0 and 1, shape (B, *shape)."""
         dtype = dtype or torch.get_default_dtype()
         u = _shift(self._bits(math.prod(shape)), 12).to(torch.float64).add_(0.5).mul_(2.0**-52)
-        return u.to(dtype).clamp(max=1 - torch.finfo(dtype).eps / 2).reshape(len(self), *shape)
+        least, most = torch.finfo(dtype).tiny, 1 - torch.finfo(dtype).eps / 2
+        return u.to(dtype).clamp(least, most).reshape(len(self), *shape)
 
     def signs(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return -1 and +1 by even chance, shape (B, *shape): +1 where `uniform` is below .5."""
@@ -229,10 +230,10 @@ class Draws:
         dtype = dtype or torch.get_default_dtype()
         count = math.prod(shape)
         half = (count + 1) // 2
-        u = self.uniform(2 * half, dtype=torch.float64).to(dtype)
+        u = self.uniform(2 * half, dtype=torch.float64).to(torch.promote_types(dtype, torch.float32))
         radius, angle = u[:, :half].log().mul_(-2).sqrt_(), 2 * math.pi * u[:, half:]
         z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
-        return z[:, :count].reshape(len(self), *shape)
+        return z[:, :count].reshape(len(self), *shape).to(dtype)
 
     def choice(self, weights: Tensor, *, dtype: torch.dtype = torch.float64) -> Tensor:
         """Return one index per example, drawn with the given weights (K,); shape (B,)."""

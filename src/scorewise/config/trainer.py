@@ -1,5 +1,8 @@
 """Settings of lightning.Trainer: those that a run takes, and what to use in place of the others."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from scorewise.catalog import Config, settings_of
 from scorewise.errors import UserError
 
@@ -31,6 +34,9 @@ INSTEAD = {
 }
 """Settings that would do nothing, or would take away what a run rests on, and what does what they are for."""
 
+OF_GPUS = ("16-mixed", "16")
+"""Precisions that Lightning replaces by another one on a CPU."""
+
 
 def refuse_trainer_settings(config: Config) -> None:
     """Refuse settings of Lightning's trainer that would be accepted and do nothing.
@@ -55,3 +61,40 @@ def refuse_trainer_settings(config: Config) -> None:
             f"callbacks.patience={patience} stops by the held-out loss, and trainer.limit_val_batches=0 has none: use "
             "callbacks.patience=null, or validate."
         )
+    _refuse_beside_overfitting(trainer)
+    _refuse_least(trainer, patience)
+    if str(trainer.get("precision")) in OF_GPUS and trainer.get("accelerator") == "cpu":
+        raise UserError(
+            f"trainer.precision={trainer['precision']} is for GPUs, and trainer.accelerator=cpu would compute in "
+            "bf16-mixed under its name: use trainer.precision=bf16-mixed, or 32-true."
+        )
+
+
+def _refuse_beside_overfitting(trainer: Mapping[str, Any]) -> None:
+    """Refuse numbers of batches that overfitting takes no notice of."""
+    if not (overfit := trainer.get("overfit_batches")):
+        return
+    for name in ("limit_train_batches", "limit_val_batches"):
+        if trainer.get(name) is not None:
+            raise UserError(
+                f"trainer.{name}={trainer[name]} has no effect beside trainer.overfit_batches={overfit}, which trains "
+                "and validates on the same batches: leave one of them out."
+            )
+
+
+def _refuse_least(trainer: Mapping[str, Any], patience: int | None) -> None:
+    """Refuse a least length of a training that nothing ends early, or that ends before."""
+    for name, most in (("min_epochs", "max_epochs"), ("min_steps", "max_steps")):
+        least, limit = trainer.get(name), trainer.get(most)
+        if not least:
+            continue
+        if patience is None and not trainer.get("max_time"):
+            raise UserError(
+                f"trainer.{name}={least} has no effect where nothing ends a training early: leave it out, or give "
+                "callbacks.patience or +trainer.max_time."
+            )
+        if limit is not None and 0 <= limit < least:
+            raise UserError(
+                f"trainer.{name}={least} is more than trainer.{most}={limit}, where the training ends: use {limit} or "
+                "less, or a longer training (data.epochs, trainer.max_steps)."
+            )

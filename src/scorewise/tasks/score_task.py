@@ -168,7 +168,8 @@ class ScoreTask(Task, ABC):
 
     def _due(self) -> list[Glimpse]:
         steps, batches = float(self.trainer.estimated_stepping_batches), float(self.trainer.num_training_batches)
-        epochs = math.ceil(steps / batches) if math.isfinite(steps) and 0 < batches < math.inf else math.inf
+        known = math.isfinite(steps) and 0 < batches < math.inf
+        epochs = math.ceil(steps / math.ceil(batches / self.trainer.accumulate_grad_batches)) if known else math.inf
         return [glimpse for glimpse in self.glimpses if glimpse.due(self.current_epoch + 1, epochs)]
 
     def without_constant(self, loss_B: Tensor, x_BD: Tensor, draws: Draws) -> dict[str, Tensor]:

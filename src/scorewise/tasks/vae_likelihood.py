@@ -107,7 +107,7 @@ class VAELikelihood:
         """Return what every number means."""
         test, law = self.test, self.vae.observation.describe()
         rows = f"{self.ais.temperatures} temperatures x {self.ais.chains} chains"
-        images = "all test images" if test.test_size is None else f"the first {test.test_size} test images"
+        images = "all images tested" if test.test_size is None else f"the first {test.test_size} test images"
         return {
             "reconstruction": f"- log p(x|z), nats per image, one draw of z; {law}",
             "prior": "- log p(z), nats, mean over draws of q(z|x)",
