@@ -39,10 +39,10 @@ class Exact(nn.Module):
         return self.law.smoothed(float(sigma_B[0])).score(x_BD)
 
 
-def two_modes() -> Exact:
+def two_modes(dims: int = 2) -> Exact:
     """Return modes of .3 and .7 of the mass, of which the start knows the moments of an entry."""
-    covariance = 0.05 * torch.eye(2).expand(2, 2, 2)
-    law = GaussianMixtureLaw(torch.tensor([0.3, 0.7]), CORNERS, covariance)
+    covariance = 0.05 * torch.eye(dims).expand(2, dims, dims)
+    law = GaussianMixtureLaw(torch.tensor([0.3, 0.7]), CORNERS[:, :1].expand(2, dims), covariance)
     model = Exact(law, math.sqrt(0.05 + 0.84))
     model.mean = torch.tensor(0.4)
     return model
@@ -242,15 +242,32 @@ def test_a_density_integrates_to_one() -> None:
 
 
 def test_projections_agree_with_the_exact_trace_within_their_error() -> None:
-    model = two_modes()
+    model = two_modes(dims=40)
     x_BD = model.law.smoothed(LOW).sample(Draws.of(1, 0, torch.arange(200)))
     exact_B, none_B = JointFlow(steps=24).log_prob(model, x_BD)
-    value_B, error_B = JointFlow(24, probes=64).log_prob(model, x_BD, torch.Generator().manual_seed(4))
+    value_B, error_B = JointFlow(24, probes=32).log_prob(model, x_BD, torch.Generator().manual_seed(4))
     assert (none_B == 0).all()
     z_B = (value_B - exact_B) / error_B
     assert 0.8 < float(z_B.std()) < 1.25
     assert abs(float(z_B.mean())) < 0.3
     assert JointFlow(4, probes=1).log_prob(model, x_BD).trace_error_B.isnan().all(), "one projection tells no error"
+
+
+def test_as_many_projections_as_dimensions_are_the_exact_trace() -> None:
+    """Which costs no more, and has no error."""
+    model = two_modes()
+    x_BD = model.law.smoothed(LOW).sample(Draws.of(1, 0, torch.arange(20)))
+    exact_B, _ = JointFlow(steps=6).log_prob(model, x_BD)
+    for probes in (2, 8):
+        value_B, error_B = JointFlow(6, probes).log_prob(model, x_BD)
+        assert torch.equal(value_B, exact_B)
+        assert not error_B.any()
+    assert not torch.equal(JointFlow(6, 1).log_prob(model, x_BD).value_B, exact_B)
+    source: Any = SimpleNamespace(dims=2, log_volume=0.0)
+    for probes, has in ((1, True), (2, False)):
+        of = FlowLikelihood(cast(Any, model), JointFlow(6, probes), source, LOW, 6)
+        found = of.of(x_BD[:6], Draws.of(0, -1, torch.arange(6)), torch.arange(6))
+        assert ("nll_trace_error" in found) == has
 
 
 def test_a_correlated_gaussian_is_recovered_at_levels_between_the_rungs() -> None:

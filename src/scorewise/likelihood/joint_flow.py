@@ -44,7 +44,7 @@ class JointFlow:
     Args:
         steps: Heun steps, even in log sigma; two scores with their traces each.
         probes: random directions of +-1 whose mean estimates the trace (Hutchinson), drawn once per example and kept
-            along the flow; None for the exact trace by D backward passes.
+            along the flow; None for the exact trace by D backward passes, which is also taken where D is no more.
 
     Raises:
         ValueError: no step, or no probe.
@@ -65,6 +65,10 @@ class JointFlow:
     def __init__(self, steps: Count = 32, probes: Count | None = None) -> None:
         self.steps, self.probes = steps, probes
 
+    def exact(self, dims: int) -> bool:
+        """Return whether the trace in so many dimensions is exact."""
+        return self.probes is None or self.probes >= dims
+
     def log_prob(
         self, model: JointNoisyScore, x_BD: Tensor, generator: Generator | None = None, finer: int = 1
     ) -> JointLogProb:
@@ -76,11 +80,10 @@ class JointFlow:
             generator: of the probes.
             finer: factor of the steps.
         """
-        probes_MBD = None
-        if self.probes is not None:
-            probes_MBD = torch.stack([signs_like(x_BD, generator) for _ in range(self.probes)])
+        probes = 0 if self.probes is None or self.exact(x_BD.shape[1]) else self.probes
+        probes_MBD = torch.stack([signs_like(x_BD, generator) for _ in range(probes)]) if probes else None
         ladder = geometric_ladder(model.levels[0], model.levels[-1], self.steps * finer + 1)[::-1]
-        grown_MB = x_BD.new_zeros((self.probes or 1, len(x_BD)), dtype=torch.float64)
+        grown_MB = x_BD.new_zeros((probes or 1, len(x_BD)), dtype=torch.float64)
         y_BD = x_BD
         for low, high in itertools.pairwise(ladder):
             step = math.log(high / low)
@@ -92,10 +95,10 @@ class JointFlow:
         square_B = (y_BD.double() - model.mean.double()).square().sum(-1)
         gaussian_B = -0.5 * (square_B / top + model.dims * (2 * math.pi * top).log())
         log_q_MB = gaussian_B + grown_MB
-        if self.probes is None or self.probes == 1:
-            error_B = torch.full_like(square_B, 0.0 if self.probes is None else torch.nan)
+        if probes > 1:
+            error_B = log_q_MB.std(0) / math.sqrt(probes)
         else:
-            error_B = log_q_MB.std(0) / math.sqrt(self.probes)
+            error_B = torch.full_like(square_B, torch.nan if probes else 0.0)
         return JointLogProb(log_q_MB.mean(0), error_B)
 
 

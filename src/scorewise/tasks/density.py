@@ -42,7 +42,7 @@ class DensityEstimation(ScoreTask):
         flow_examples: of how many held-out examples the nll is measured by the probability flow, for joint scores at
             every noise level, with its errors by the steps and by the trace: see `JointFlow`.
         flow_steps: of it.
-        flow_probes: random projections for its trace; None for the exact trace.
+        flow_probes: random projections for its trace; None, or at least as many as dimensions, for the exact trace.
 
     Raises:
         UserError: such a likelihood is asked of a model that has none.

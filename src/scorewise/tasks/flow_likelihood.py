@@ -71,7 +71,7 @@ class FlowLikelihood:
         with torch.autocast(x_BD.device.type, enabled=False):
             value_B, error_B = self.flow.log_prob(self.model, x_BD, OfRows(Draws(probes.key_B[: len(x_BD)])))
             found = {"nll": -value_B, "bits_per_dim": bits_per_dim(-value_B, self.source.dims, self.source.log_volume)}
-            if self.flow.probes is not None:
+            if not self.flow.exact(self.source.dims):
                 found["nll_trace_error"] = error_B
             if few_of := min(len(x_BD), int((index_B < ERROR_OF).sum())):
                 few_BD, few = x_BD[:few_of], Draws(probes.key_B[:few_of])
