@@ -171,12 +171,14 @@ def test_a_test_of_nothing_and_a_training_without_end_are_refused(command: Comma
 
 
 def test_a_finished_run_is_not_trained_by_eval(command: Command) -> None:
-    run = command(*SMALL, "data.epochs=1", "test=false").run
+    run = command(*SMALL, "data.epochs=1", "trainer.max_steps=6", "test=false").run
     for words in (("trainer.precision=64-true",), ("trainer.max_steps=5",), ("+trainer.accumulate_grad_batches=2",)):
         ended = command(f"run={run}", *words, name="eval")
         assert ended.status == 1
         assert "is a setting of training, and this run is trained: leave it out." in ended.err
     assert command(f"run={run}", "trainer.limit_test_batches=1", name="eval").status == 0
+    as_trained = command(f"run={run}", "trainer.max_steps=6", "trainer.precision=32-true", name="eval")
+    assert as_trained.status == 0, "an option of one's own may say it"
     noiseless = command(f"run={run}", "n=3", "denoise=true", name="sample")
     assert noiseless.status == 1
     assert "this model has none: denoise=false" in noiseless.err

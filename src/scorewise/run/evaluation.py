@@ -59,7 +59,6 @@ def finished(config: dict[str, Any]) -> Finished:
     """
     quieten()
     refuse_of_command(config, OfFinishedRun, ("trainer", "paths", "data", "task"))
-    refuse_of_training(config)
     folder = local_folder(config["run"])
     own = own_classes(config)
     refuse = partial(refuse_unknown, classes=own)
@@ -77,6 +76,7 @@ def finished(config: dict[str, Any]) -> Finished:
         stored["task"] = config["task"]
     stored = settle(stored)  # a run of an earlier version has no likelihood
     compatibility.refuse_incompatible(stored, training=False)
+    refuse_of_training(config, stored)
     double = str(stored["trainer"]["precision"]).startswith("64")
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     model = load(folder, own)

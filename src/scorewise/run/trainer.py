@@ -76,15 +76,19 @@ def _settle_check() -> None:
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
-def refuse_of_training(config: Config) -> None:
-    """Refuse settings of the trainer that a finished run has had, where it is only tested or asked.
+def refuse_of_training(config: Config, stored: Config) -> None:
+    """Refuse settings of the trainer that a finished run has not had, where it is only tested or asked.
+
+    Args:
+        config: what was asked for.
+        stored: the run's own; an option of the user's with what it was trained with is no mistake.
 
     Raises:
         UserError: the setting.
     """
     plain = [{**option, "max_epochs": 1} for option in catalog.options("trainer").values()]  # nothing says data.epochs
     for name, value in config["trainer"].items():
-        if name in OF_TRAINING and all(option.get(name, MISSING) != value for option in plain):
+        if name in OF_TRAINING and all(option.get(name, MISSING) != value for option in (*plain, stored["trainer"])):
             raise UserError(f"trainer.{name}={value} is a setting of training, and this run is trained: leave it out.")
 
 
