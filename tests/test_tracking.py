@@ -166,6 +166,8 @@ def test_an_offline_run_that_was_killed_and_continued(command: Command, monkeypa
     assert set(rows) == set(logged) == {9, 19, 29, 30}
     for step, row in rows.items():
         assert {name: logged[step][name] for name in row} == pytest.approx(row)
+    assert {step: logged[step]["epoch"] for step in rows} == {row["step"]: row["epoch"] for row in second.history}
+    assert rows.keys() == {row["step"] for row in second.history}, "also what the killed one may have lost"
     names = {name for row in rows.values() for name in row}
     assert names >= SHARED | OWN_PANELS | {"train/loss", "val/loss", "train/grad_norm", "test/nll"}
     assert all(row["train/loss"] == row["train/loss/csm"] for row in rows.values() if "train/loss" in row)
@@ -397,6 +399,34 @@ def test_what_wandb_cannot_take_is_refused_before_training(command: Command, set
     assert ended.err.startswith(sentence)
     assert ended.out == ""
     assert not list(ended.folder.iterdir())
+
+
+def test_a_tracker_that_comes_later_has_what_was_before_it(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for step, logger in ((12, "tensorboard"), (22, "csv")):
+        with monkeypatch.context() as patch:
+            at_step(patch, step, kill)
+            with pytest.raises(Killed):
+                command(*SMALL, f"logger={logger}")
+    with monkeypatch.context() as patch:
+        at_step(patch, 25, kill)
+        with pytest.raises(Killed):
+            command(*SMALL, "logger=wandb")
+    ended = command(*SMALL, "logger=tensorboard")
+    assert ended.status == 0, ended.err
+    events = EventAccumulator(str(ended.run / "tensorboard")).Reload()
+    curves = read_metrics(ended.run / "metrics.csv")
+    assert set(events.Tags()["scalars"]) == {*curves, "epoch"}
+    for name, points in curves.items():
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        assert [step for step, _ in found] == [step for step, _ in points], "each once"
+        assert [value for _, value in found] == pytest.approx([value for _, value in points])
+    (offline,) = offline_runs(ended.run)
+    whole = table_of(ended.run)
+    for row in offline.history:
+        assert {name: row[name] for name in whole[row["step"]] if name in row} == pytest.approx(whole[row["step"]])
+    assert [row["step"] for row in offline.history] == [9, 19]
 
 
 # TensorBoard and metrics.csv.

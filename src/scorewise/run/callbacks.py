@@ -104,7 +104,7 @@ class ResumePoint(Checkpoint):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Handle SIGINT and SIGTERM, and put loader and table where the run continues from."""
+        """Handle SIGINT and SIGTERM, and put loader, table and trackers where the run continues from."""
         try:
             self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:  # not in the main thread: signals belong to somebody else
@@ -116,6 +116,8 @@ class ResumePoint(Checkpoint):
         if done and done >= trainer.num_training_batches:
             begin_epoch(trainer)
         self.table.rewind(trainer.global_step - 1)
+        for tracker in trackers(trainer):
+            tracker.catch_up(self.table.rows)
         self.saved_step = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,6 +1,6 @@
 """A run as TensorBoard shows it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -32,7 +32,8 @@ class TensorBoard(Tracker):
 
     @sheltered
     def begin(self, step: int) -> None:
-        """Open a new event file, which takes the place of what an earlier one holds from the step on."""
+        """Open a new event file, which takes the place of what earlier ones hold from the step on."""
+        self.last = max((one for one in _steps_of_numbers(self.folder) if one < step), default=-1)
         self.writer = SummaryWriter(str(self.folder), purge_step=step)
         self.writer.add_text("config", _block(self.label.config), step)
 
@@ -73,6 +74,16 @@ class TensorBoard(Tracker):
     def abandon(self) -> None:
         """Drop what a failure leaves."""
         self.writer = None
+
+
+def _steps_of_numbers(folder: Path) -> Iterator[int]:
+    """Yield the steps of the numbers in the event files of a folder, without what a killed run left half written."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(file)).Load():
+            if any(value.metadata.plugin_data.plugin_name == "scalars" for value in event.summary.value):
+                yield int(event.step)
 
 
 def _block(config: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ class Tracker(Logger, ABC):
 
     @abstractmethod
     def begin(self, step: int) -> None:
-        """Open the tracker for a run that has made so many steps: 0 for a new one."""
+        """Open the tracker for a run that has made so many steps, 0 for a new one, and note which it has, in `last`."""
 
     @abstractmethod
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -107,10 +107,15 @@ class Tracker(Logger, ABC):
         """Drop what a failure leaves; it may fail itself."""
 
     def catch_up(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add the rows of metrics.csv that are later than what it has: those of forked processes."""
+        """Add the rows of metrics.csv that are later than what it has.
+
+        Those of forked processes, and of a run that is resumed those of the time before: it may not have been there
+        then, or have been killed with what it had not written yet.
+        """
         for row in rows:
             if int(row["step"]) > self.last and (values := measured(row)):
-                self.log_metrics(values, int(row["step"]))
+                epoch = {"epoch": float(row["epoch"])} if row.get("epoch") not in (None, "") else {}
+                self.log_metrics({**values, **epoch}, int(row["step"]))
 
 
 T = TypeVar("T", bound=Tracker)
