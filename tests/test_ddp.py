@@ -12,6 +12,8 @@ from children import trained_by_two
 from conftest import Outcome
 from safetensors.torch import load_file
 
+from scorewise.tracking.metrics_table import read_metrics
+
 SETTINGS = (
     "debug=tiny", "data=gaussian", "data.dims=6", "data.batch_size=64", "data.held_out=129",
     "trainer.precision=64-true", "trainer.max_steps=20",
@@ -46,5 +48,10 @@ def test_two_processes_end_with_the_weights_of_one(
     summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two")]
     assert summaries[0]["steps"] == summaries[1]["steps"] == 20
     assert summaries[0]["identity"] == summaries[1]["identity"]
+    one_by_one, by_two = (read_metrics(tmp_path / name / "metrics.csv") for name in ("one", "two"))
+    assert one_by_one.keys() == by_two.keys() >= {"train/loss", "train/loss/csm", "train/grad_norm", "val/loss"}
+    for name, points in one_by_one.items():
+        assert [step for step, _ in by_two[name]] == [step for step, _ in points], name
+        assert [value for _, value in by_two[name]] == pytest.approx([value for _, value in points], abs=1e-6), name
     for name, value in summaries[0]["metrics"].items():
         assert abs(value - summaries[1]["metrics"][name]) < 1e-6, name

@@ -121,10 +121,11 @@ class ScoreTask(Task, ABC):
         if self.trainer.world_size == 1 and not torch.isfinite(loss.total):
             raise NotFinite(f"the loss became {loss.total.item()} at step {self.global_step + 1}")
         if self.logs_now:
-            self.log("train/loss", loss.total.detach(), prog_bar=True, batch_size=len(x_BD))
-            self.log(f"train/loss/{self.objective.name}", loss.total.detach(), batch_size=len(x_BD))
+            loss_now, size = loss.total.detach(), len(x_BD)  # every process has an equal part of the batch
+            self.log("train/loss", loss_now, prog_bar=True, batch_size=size, sync_dist=True)
+            self.log(f"train/loss/{self.objective.name}", loss_now, batch_size=size, sync_dist=True)
             for name, value in loss.logs.items():
-                self.log(f"train/{name}", value, batch_size=len(x_BD))
+                self.log(f"train/{name}", value, batch_size=size, sync_dist=True)
         return loss.total * (self.objective.gain(self.model) / self.model.dims)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
