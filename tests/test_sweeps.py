@@ -18,7 +18,7 @@ import yaml
 from conftest import Outcome
 from test_resume import CLOSED, Killed, kill
 
-from scorewise.commands.sweeps import Sweep, note_of
+from scorewise.commands.sweeps import NOTES, Sweep, note_of
 from scorewise.config.identity import identity
 from scorewise.tasks.score_task import ScoreTask
 
@@ -90,6 +90,17 @@ def test_a_sweep_killed_in_its_third_run_skips_and_resumes(
         with pytest.raises(Killed):
             command(*FOUR)
     ends_as_if_it_had_not_been_killed(command, rows, before=2)
+
+
+def test_the_same_sweep_of_another_process_takes_no_outcome_away(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It forgets notes when it begins and when it ends, and those are by cell."""
+    with monkeypatch.context() as patch:
+        kill_at_training_step(patch, 18, lambda: shutil.rmtree(tmp_path / "debug_runs" / "sweep" / NOTES))
+        ended = command(*FOUR)
+    assert ended.status == 0, ended.err
+    assert [row["status"] for row in table(tmp_path)] == ["finished"] * 4
 
 
 @pytest.mark.slow

@@ -96,6 +96,14 @@ def test_a_trial_that_another_command_writes_is_left_to_it(command: Command, mon
     assert [row["status"] for row in trials(refused.folder)] == ["finished"]
 
 
+def test_a_study_that_another_process_is_at_is_left_to_it(command: Command, tmp_path: Path) -> None:
+    with RunFolder(tmp_path / PLACE, "the other").held():
+        refused = command(*STUDY, "study.trials=1", name="tune")
+    assert refused.status == 1
+    assert refused.err.strip() == f"{tmp_path / PLACE} is being written by another process: wait for it, or stop it."
+    assert command(*STUDY, "study.trials=1", name="tune").status == 0
+
+
 def test_validations_are_counted_and_not_epochs() -> None:
     told: list[int] = []
     reports = Reports("val/loss", lambda _, number: told.append(number))

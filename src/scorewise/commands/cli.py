@@ -44,11 +44,10 @@ def console() -> None:
 
 def run(command: str) -> None:
     """Run a command with its arguments, and end the process with a sentence where the user can help it."""
-    from dotenv import load_dotenv
+    from scorewise.commands.environment import load_environment
 
     try:
-        with machine_told():
-            load_dotenv(Path.cwd() / ".env")
+        load_environment()
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from dotenv import load_dotenv
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -16,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scorewise import catalog
 from scorewise.commands.commands import train
+from scorewise.commands.environment import load_environment
 from scorewise.commands.implied import with_options
 from scorewise.comparison.loading import load
 from scorewise.config.refusals import one_sentence
@@ -39,7 +39,7 @@ def fit(
         UserError: what `train.py` refuses, in the same sentence.
     """
     words = [*_of_data(data), *settings, *(f"{_dotted(name)}={_value(value)}" for name, value in named.items())]
-    load_dotenv(Path.cwd() / ".env")
+    load_environment()
     # The command shows warnings its own way.
     with warnings.catch_warnings(), console.saying_nothing() if quiet else nullcontext():
         return load(_trained(words), classes)

@@ -52,10 +52,11 @@ def run_study(cfg: DictConfig, typed: Sequence[str]) -> Path:
 
     Raises:
         UserError: what the user can mend, or no trial has finished.
+        Held: another process is at this study.
         Stopped: by Ctrl-C or SIGTERM; the same command goes on.
     """
     study = Study(plain(cfg), [word for word in typed if not re.match(r"[+~]*(study[.=]|hydra[./]|study$)", word)])
-    with study.stored():
+    with study.stored(), RunFolder(study.place, study.name).held():
         rows = study.run_trials()
     path = study.place / "trials.csv"
     console.show_cells(

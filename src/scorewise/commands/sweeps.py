@@ -5,7 +5,7 @@ import json
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,13 @@ class Sweep:
         place: folder of their run folders.
         cells: what was chosen for each of them, as key=value.
         made: folders that were not there before, the innermost first.
+        seen: how cells ended that this process has run; of the others there are notes.
     """
 
     place: Path
     cells: tuple[tuple[str, ...], ...]
     made: tuple[Path, ...] = ()
+    seen: dict[tuple[str, ...], Outcome] = field(default_factory=dict)
 
     @property
     def table(self) -> Path:
@@ -73,8 +75,9 @@ class Sweep:
     def outcomes(self) -> Iterator[Outcome | None]:
         """Return how every cell ended; None where it has not said."""
         for cell in self.cells:
-            note = note_of(self.place, cell)
-            yield Outcome(**json.loads(note.read_text())) if note.is_file() else None
+            note = note_of(self.place, cell)  # which the same sweep may take away that another process runs
+            noted = Outcome(**json.loads(note.read_text())) if cell not in self.seen and note.is_file() else None
+            yield self.seen.get(cell, noted)
 
     def rows(self) -> list[Row]:
         """Return the table: choices, status, held-out numbers, run folder and, where it failed, the sentence."""
@@ -177,6 +180,8 @@ class Notes(Callback):
         if str(config.hydra.mode) != "RunMode.MULTIRUN" or not isinstance(outcome, Outcome):
             return
         note = note_of(Path(config.hydra.sweep.dir), config.hydra.overrides.task)
+        if announced:
+            announced[-1].seen[tuple(config.hydra.overrides.task)] = outcome
         note.parent.mkdir(parents=True, exist_ok=True)
         put_text(note, json.dumps(asdict(outcome)))
 

@@ -112,7 +112,7 @@ class FrameColumn:
         else:
             cells = _cells(column)
             if odd := [cell for cell in cells if cell is not None and not _is_number(cell)]:
-                raise ValueError(f"column {printable(self.name)} holds numbers, and {shown(str(odd[0]))} is none")
+                raise ValueError(f"column {printable(self.name)} holds numbers, and {_spelled(odd[0])} is none")
             number_N = np.array([math.nan if cell is None else float(cell) for cell in cells])
         if np.isinf(number_N).any():
             raise ValueError(f"column {printable(self.name)} holds an infinite number: leave such cells blank")
@@ -251,3 +251,8 @@ def _cells(column: Any) -> list[Any]:
     cells = np.asarray(column, dtype=object).tolist()
     missing = column.isna().tolist() if hasattr(column, "isna") else [cell is None or cell != cell for cell in cells]
     return [None if gap else cell for cell, gap in zip(cells, missing, strict=True)]
+
+
+def _spelled(cell: Any) -> str:
+    """Return a cell as it can stand in a sentence; text in quotes, which may read like a number."""
+    return f"'{shown(cell)}', which is text," if isinstance(cell, str) else shown(str(cell))
