@@ -63,7 +63,7 @@ FITS: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 """By the first words of a row: what is typed beside the objective, and the likelihood and sampler that follow."""
 CALLED = {
-    "none": ("closed form", "no"),
+    "none": ("closed form", "no", "estimated, `task.flow_examples`"),
     "quadrature": ("quadrature",),
     "flow_ode": ("probability flow",),
     "block_flow_ode": ("probability flow",),
@@ -83,6 +83,7 @@ def test_the_table_of_what_can_be_fitted(begins: str) -> None:
     typed, likelihood, sampler = FITS[begins]
     (row,) = (rest for first, rest in table_of_fits().items() if first.startswith(begins))
     assert row[1] in CALLED[likelihood]
+    assert ("flow_examples" in row[1]) == (begins == "a joint score at")  # run in test_every_objective.py
     objectives = re.findall(r"`(\w+)`", row[0])
     assert objectives
     for objective in objectives:
