@@ -223,7 +223,7 @@ def test_a_study_whose_database_is_broken(command: Command) -> None:
     with closed(database, 0o444):
         one_sentence(command(*STUDY, "study.trials=2", name="tune"), "study.db cannot be used")
     with closed(database.parent, 0o555):
-        one_sentence(command(*STUDY, name="tune"), "trials.csv cannot be written")
+        one_sentence(command(*STUDY, name="tune"), "cannot be written")
     database.unlink()
     ended = command(*STUDY, name="tune")  # begins again and finds its run
     assert ended.status == 0, ended.err

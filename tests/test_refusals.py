@@ -30,7 +30,10 @@ TRAINING = [
     ("trainer.limit_train_batches=0.2", "trainer.limit_train_batches=0.2 is less than one of 4 batches: use 0.25"),
     ("trainer.limit_val_batches=0.5", "trainer.limit_val_batches=0.5 is less than one of 1 batches"),
     ("trainer.limit_test_batches=0.5", "trainer.limit_test_batches=0.5 is less than one of 1 batches"),
-    ("trainer.overfit_batches=0.1", "trainer.overfit_batches=0.1 is less than one of 4 batches"),
+    (
+        "trainer.overfit_batches=0.1 trainer.limit_train_batches=null trainer.limit_val_batches=null",
+        "trainer.overfit_batches=0.1 is less than one of 4 batches",
+    ),
     ("name=a/b", "name=a/b is no name of a folder"),
     ("resume=nowhere", "nowhere is not a folder"),
     ("train=false", "train=false tests a finished run"),

@@ -13,9 +13,9 @@ def load_environment() -> None:
     Raises:
         UserError: the file cannot be read, or is no text.
     """
-    path = Path.cwd() / ".env"
     try:
         with machine_told():
-            load_dotenv(path)
+            load_dotenv(Path.cwd() / ".env")
     except UnicodeDecodeError as error:
+        path = Path.cwd() / ".env"
         raise UserError(f"{path} is no text in UTF-8 ({error.reason}): save it as UTF-8, or remove it.") from error

@@ -78,7 +78,7 @@ def _refuse_beside_overfitting(trainer: Mapping[str, Any]) -> None:
         if trainer.get(name) is not None:
             raise UserError(
                 f"trainer.{name}={trainer[name]} has no effect beside trainer.overfit_batches={overfit}, which trains "
-                "and validates on the same batches: leave one of them out."
+                f"and validates on the same batches: use trainer.{name}=null."
             )
 
 
