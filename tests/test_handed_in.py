@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +16,28 @@ from torch import Tensor
 
 import scorewise
 from scorewise import denoising, heads, outliers
-from scorewise.capabilities import protocols
+from scorewise.capabilities import NoisyBlockScoreModel, protocols
+from scorewise.denoising.single_step import parallel_blocks, sequential_blocks
 from scorewise.errors import UserError
 from scorewise.heads.described import CALLS
 from scorewise.heads.numerically_normalised import NumericallyNormalised
 from scorewise.latent import DenseVAE
+from scorewise.likelihood import BlockFlowODE
+from scorewise.noise import Draws
+from scorewise.objectives import (
+    CSM,
+    CSMDSM,
+    DSM,
+    FDSSM,
+    MLE,
+    SM,
+    SSM,
+    SSMVR,
+    BlockMLE,
+    CSMAnnealed,
+    DSMMultiscale,
+    Objective,
+)
 from scorewise.store import assemble, import_class
 
 IMAGE, ROW = (1, 4, 4), (3,)
@@ -36,6 +54,7 @@ def of(head: str, backbone: Mapping[str, Any], sampler: str, noise: float = 0.3,
 
 
 QUADRATURE = {"likelihood": {"_target_": "scorewise.likelihood.quadrature.Quadrature", "low": -8.0, "high": 8.0}}
+BLOCKWISE = "blockwise.BlockLangevin"
 INVERSE, EXACT = "inverse_cdf.InverseCDF", "ancestral.Exact"
 NOISY = {"_target_": "scorewise.backbones.noisy_mlp.NoisyMLP", "hidden": [8]}
 GLOW = {"_target_": "scorewise.backbones.glow.Glow", "levels": 1, "steps": 1, "filters": 4, "init": "default"}
@@ -51,12 +70,24 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "discretised_mixture": of("discretised_mixture.DiscretisedMixture", MADE, EXACT, noise=0.0, components=2),
     "by_column": of("by_column.ByColumn", MADE, EXACT, noise=0.0, components=2, columns=[{"kind": "continuous"}] * 3),
     "conditional_energy": of("conditional_energy.ConditionalEnergy", MADE, INVERSE, **SMALL, components=2) | QUADRATURE,
+    "block_score": of("block_score.BlockScore", MADE, BLOCKWISE, block=2, hidden=8, layers=1),
+    "block_energy": of("block_energy.BlockEnergy", MADE, BLOCKWISE, block=2, hidden=8, layers=1),
+    "noisy_block_score": of(
+        "noisy_block_score.NoisyBlockScore", MADE, "blockwise.BlockFlow", block=2, hidden=8, layers=1
+    )
+    | {
+        "levels": list(LEVELS),
+        "likelihood": {"_target_": "scorewise.likelihood.block_flow_ode.BlockFlowODE", "steps": 4},
+    },
     "energy": of("energy.Energy", MLP, "langevin.Langevin", confining=True),
     "score": of("score.Score", MLP, "langevin.Langevin"),
     "noisy_score": of("noisy_score.NoisyScore", NOISY, "langevin.Langevin") | {"levels": list(LEVELS)},
     "flow": of("flow.NormalisingFlow", GLOW, "pushforward.Pushforward"),
 }
 NOT_OF = {"flow": ROW, "by_column": IMAGE}
+LADDER: Mapping[str, Any] = {"sigma_max": 1.0, "sigma_min": 0.3, "levels": 3, "smoothing": 0.3}
+OBJECTIVES: tuple[Objective, ...] = (CSM(), SM(), SSM(), SSMVR(), FDSSM(), DSM(0.3), CSMDSM(0.3), CSMAnnealed(**LADDER))
+OBJECTIVES += (CSMAnnealed(target="dsm", **LADDER), BlockMLE(**LADDER), DSMMultiscale(**LADDER), MLE())
 CASES = [(name, shape) for name in RECIPES for shape in (IMAGE, ROW) if NOT_OF.get(name) != shape]
 WHOLE = ("log_prob", "score", "energy", "context", "denoise", "outlier_score", "quadrature_error", "unchecked_log_prob")
 
@@ -216,7 +247,7 @@ def test_a_tensor_with_a_missing_value_gets_no_number(name: str, shape: tuple[in
     x[1, 0] = torch.nan
     for call in ("log_prob", "energy", "outlier_score"):
         if callable(getattr(type(model), call, None)):
-            if call == "outlier_score" or isinstance(model, NumericallyNormalised):
+            if call == "outlier_score" or isinstance(model, (NumericallyNormalised, NoisyBlockScoreModel)):
                 with pytest.raises(ValueError, match="row 1"):
                     getattr(model, call)(x)
                 continue
@@ -278,8 +309,13 @@ def test_noise_is_removed_in_the_way_of_the_model(name: str, shape: tuple[int, .
         with pytest.raises(UserError, match="trained without noise"):
             model.denoise(y)
         return
-    ladder = name.startswith("noisy_conditional")
-    way = denoising.sequential if ladder else denoising.parallel if "context" in model.calls() else denoising.joint
+    way: Any = denoising.parallel if "context" in model.calls() else denoising.joint
+    way = {
+        "noisy_conditional_score": denoising.sequential,
+        "noisy_block_score": sequential_blocks,
+        "block_score": parallel_blocks,
+        "block_energy": parallel_blocks,
+    }.get(name, way)
     torch.testing.assert_close(model.denoise(y), way(model, y, 0.3))
     several = name.startswith("noisy")
     if several:
@@ -326,6 +362,39 @@ def test_a_model_says_what_it_is_and_what_it_has(name: str, shape: tuple[int, ..
         assert not hasattr(model, call)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         model.nonsense  # noqa: B018
+
+
+DENSITIES: tuple[str, ...] = (
+    "conditional_score",
+    "noisy_conditional_score",
+    "mixture",
+    "gaussian",
+    "cosine",
+    "by_column",
+)
+DENSITIES += ("conditional_energy", "noisy_block_score")
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_the_joint_score_is_the_slope_of_the_log_density(name: str) -> None:
+    model, x, step = deepcopy(loaded(name, ROW)).double(), examples(ROW).double(), 1e-4
+    if name == "noisy_block_score":
+        model.likelihood = BlockFlowODE(steps=20)
+    found = denoising.joint_score(model, x)
+    if name == "noisy_block_score":
+        model.likelihood = BlockFlowODE(steps=7)  # COARSE of the steps
+    for d, moved in enumerate(step * torch.eye(3, dtype=torch.float64)):
+        with torch.no_grad():
+            slope = (model.log_prob(x + moved) - model.log_prob(x - moved)) / (2 * step)
+        torch.testing.assert_close(found[:, d], slope, rtol=1e-6, atol=1e-6)
+
+
+def test_levels_have_no_score() -> None:
+    model = loaded("discretised_mixture", ROW)
+    with pytest.raises(AttributeError, match=r"outlier_score\.$"):
+        model.score(examples(ROW))
+    with pytest.raises(ValueError, match="constant around each, so it has no score"):
+        denoising.joint_score(model, examples(ROW))
 
 
 def test_a_conditional_model_says_how_to_get_the_joint_score() -> None:
@@ -459,3 +528,16 @@ def test_examples_made_in_inference_mode_are_examples(name: str, shape: tuple[in
         made = x.clone()
     for what, call in calls(model):
         assert torch.allclose(call(made), call(x)), what
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "flow"])
+def test_losses_of_longer_numbers_are_those_of_the_model(name: str) -> None:
+    """What trains in plain PyTorch on arrays of numpy: rows in float64, weights in float32."""
+    model, x, draws = loaded(name, ROW), examples(ROW).clamp(-1, 1), Draws.of(0, 0, torch.arange(4))
+    fitted = 0
+    for objective in OBJECTIVES:
+        if any(isinstance(model, need) for need in objective.needs):
+            found, expected = objective.per_example(model, x.double(), draws), objective.per_example(model, x, draws)
+            torch.testing.assert_close(found, expected.to(found.dtype), rtol=1e-4, atol=1e-4)
+            fitted += 1
+    assert fitted

@@ -10,6 +10,7 @@ from torch import Tensor
 from scorewise.capabilities import (
     BlockScoreModel,
     ConditionalScoreModel,
+    DiscreteDensity,
     NoisyBlockScoreModel,
     NoisyConditionalScoreModel,
     NoisyScoreModel,
@@ -33,12 +34,20 @@ def joint_score(model: ScoreModel | NormalisedDensity, x_BD: Tensor, sigma: floa
         model: with a joint score, one at every noise level, or a log-density that can be differentiated.
         x_BD: where.
         sigma: the noise level, for models of several; None: the smallest.
+
+    Raises:
+        ValueError: the model has probabilities of levels, or no log-density.
     """
     with torch.no_grad():
         if isinstance(model, NoisyScoreModel) and sigma is not None:
             return model.noisy_score(x_BD, torch.full_like(x_BD[:, 0], sigma))
         if isinstance(model, ScoreModel):
             return model.score(x_BD)
+    if isinstance(model, DiscreteDensity):
+        raise ValueError(
+            f"{type(model).__name__} has probabilities of levels, a density that is constant around each, so it has no "
+            "score: take a model with a density of continuous values, head=mixture for one"
+        )
     if isinstance(model, UncheckedDensity):
         return log_density_and_score(lambda y_BD: model.unchecked_log_prob(y_BD, COARSE), x_BD)[1]
     return log_density_and_score(model.log_prob, x_BD)[1]

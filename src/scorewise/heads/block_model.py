@@ -14,7 +14,7 @@ from scorewise.capabilities import BlockFeatures, CausalFeatures, ContextStream,
 from scorewise.heads.block_streams import FirstOfBlock, PassPerBlock, Read
 from scorewise.heads.drawing import FillsBlocks
 from scorewise.heads.draws_asked import generator_of
-from scorewise.heads.examples import Examples, mask_of, of_examples, refuse_not_finite
+from scorewise.heads.examples import Examples, in_type_of, mask_of, of_examples, refuse_not_finite
 from scorewise.heads.model import Model
 from scorewise.heads.streams import StandardisedStream
 from scorewise.likelihood.likelihood import warned
@@ -67,8 +67,8 @@ class BlockModel(Model, ABC):
         return FirstOfBlock(self.backbone, self.ordering, self.mean)
 
     def split(self, x_BD: Tensor) -> Tensor:
-        """Return examples by blocks, shape (..., K, b), padded with the mean where a block is smaller."""
-        return self.blocks.split(x_BD, self.mean)
+        """Return examples by blocks in the type of the model, shape (..., K, b), smaller ones padded with the mean."""
+        return self.blocks.split(in_type_of(self, x_BD), self.mean)
 
     def join(self, x_BKb: Tensor) -> Tensor:
         """Return blocks as examples, shape (..., D)."""

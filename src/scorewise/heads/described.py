@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from scorewise.capabilities import DiscreteDensity
 from scorewise.errors import names_of
 from scorewise.ranges import has_shape
 
@@ -93,5 +94,6 @@ class Described(nn.Module, ABC):
                 raise
             instead = f"has no {name}, which is {CALLS[name]}: it has {', '.join(self.calls())}"
             joint = "; scorewise.denoising.joint_score(model, x) differentiates its log_prob"
-            hint = joint if name == "score" and "log_prob" in self.calls() else ""
+            differentiable = "log_prob" in self.calls() and not isinstance(self, DiscreteDensity)
+            hint = joint if name == "score" and differentiable else ""
             raise AttributeError(f"{type(self).__name__} {instead}{hint}.") from None

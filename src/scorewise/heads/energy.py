@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scorewise.capabilities import Features, GradientFeatures, LaplacianFeatures
 from scorewise.gradients import Derivatives, exact_trace, score_of_log_density
-from scorewise.heads.examples import of_examples
+from scorewise.heads.examples import in_type_of, of_examples
 from scorewise.heads.model import Model
 
 
@@ -79,7 +79,7 @@ class Energy(Model):
         if not isinstance(self.backbone, LaplacianFeatures):
             return exact_trace(self.score, x_BD)
         with torch.autocast(x_BD.device.type, enabled=False):
-            u_BD, weight_F = self.standardise(x_BD), self.last.weight[0]
+            u_BD, weight_F = self.standardise(in_type_of(self, x_BD)), self.last.weight[0]
             _, gradient_DBF, laplacian_BF = self.backbone.laplacian_features(u_BD)
             gradient_BD, laplacian_B = (gradient_DBF @ weight_F).t(), laplacian_BF @ weight_F
             if self.confining:

@@ -212,6 +212,11 @@ def masks_of(model: TakesExamples, known: object, examples: Examples) -> Tensor:
     return mask_of(model, value).expand_as(examples.rows_BD)
 
 
+def in_type_of(model: TakesExamples, x: Tensor) -> Tensor:
+    """Return a tensor in the type that a model computes in, which has a gradient of it."""
+    return x if _computable(model, x) else (x.clone() if _of_inference(x) else x).to(model.like)
+
+
 def _broadcast(one: Sequence[int], other: Sequence[int]) -> bool:
     """Return whether two shapes can be repeated to one."""
     return all(n == m or 1 in (n, m) for n, m in zip(reversed(one), reversed(other), strict=False))

@@ -82,11 +82,12 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
     def unchecked_log_prob(self, model: NoisyBlockScores, x_BD: Tensor, finer: float = 1) -> tuple[Tensor, Tensor]:
         """Return log q(x) in nats, (B,), and no mass outside a range, which there is none of, (B, 1).
 
-        With gradients, and the steps for these, while a model is trained.
+        With gradients where x wants them, and, with the steps for these, while a model is trained.
         """
         graph = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-        if graph and model.training and any(weight.requires_grad for weight in model.parameters()):
-            log_q_MB = self._with_gradients(model, x_BD, finer)
+        trained = model.training and any(weight.requires_grad for weight in model.parameters())
+        if graph and (trained or x_BD.requires_grad):
+            log_q_MB = self._with_gradients(model, x_BD, finer * (self.in_training if trained else 1))
         else:
             log_q_MB = self.by_projection(model, x_BD, finer)
         return log_q_MB.mean(0).to(x_BD.dtype), torch.zeros_like(x_BD[:, :1])
@@ -106,7 +107,7 @@ class BlockFlowODE(Normaliser[NoisyBlockScores]):
         return torch.cat(parts, -1)
 
     def _with_gradients(self, model: NoisyBlockScores, x_BD: Tensor, finer: float) -> Tensor:
-        steps = math.ceil(self.steps * finer * self.in_training)
+        steps = math.ceil(self.steps * finer)
         with torch.autocast(x_BD.device.type, enabled=False):
             return log_density_of_blocks(model, x_BD, steps, _by_tangents_through)
 
