@@ -15,7 +15,7 @@ import yaml
 from torch import Tensor
 
 import scorewise
-from scorewise import denoising, heads, outliers
+from scorewise import denoising, heads, outliers, sampling
 from scorewise.capabilities import NoisyBlockScoreModel, protocols
 from scorewise.denoising.single_step import parallel_blocks, sequential_blocks
 from scorewise.errors import UserError
@@ -541,3 +541,23 @@ def test_losses_of_longer_numbers_are_those_of_the_model(name: str) -> None:
             torch.testing.assert_close(found, expected.to(found.dtype), rtol=1e-4, atol=1e-4)
             fitted += 1
     assert fitted
+
+
+def test_a_sampler_that_needs_what_a_model_has_not_is_refused_when_it_is_set() -> None:
+    model: Any = deepcopy(loaded("conditional_score", ROW))
+    kept = model.sampler
+    with pytest.raises(UserError, match=r"^BlockFlow needs a model with scores of blocks at every noise level, and "):
+        model.sampler = sampling.BlockFlow()
+    with pytest.raises(ValueError, match=r"has none: set model\.likelihood to another one of scorewise\.likelihood\.$"):
+        model.likelihood = BlockFlowODE()
+    assert model.sampler is kept
+    model.sampler = None
+    model.sampler = sampling.Langevin1d(steps=3)
+    assert model.sample(2).shape == (2, *ROW)
+
+    class Zeros:
+        def draw(self, model: Any, n: int, generator: Any) -> Tensor:
+            return torch.zeros(n, model.dims)
+
+    model.sampler = Zeros()
+    assert not model.sample(2).any()

@@ -14,6 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from scorewise import plots
+from scorewise.backbones import MADE
+from scorewise.heads import BlockScore, DiscretisedMixture
 from scorewise.plots.columns import MOST
 from scorewise.plots.plane import STEP, Window, score_of
 from scorewise.plots.style import BLUE, MODEL
@@ -102,6 +104,20 @@ def test_what_is_no_image_and_no_point_is_one_sentence() -> None:
 def test_a_model_without_either_is_refused(draw: Any) -> None:
     with pytest.raises(ValueError, match="object has n"):
         draw(object(), points())
+
+
+def test_what_is_proposed_in_place_of_a_picture_can_be_drawn() -> None:
+    blocks = BlockScore(MADE((2,), 8, (8,), "silu"), block=2, hidden=8, noise=0.3)
+    with pytest.raises(ValueError, match="to draw: try plots.scores$"):
+        plots.density(blocks, points())
+    assert plots.scores(blocks, points()).axes[0].get_title() == "scores of the blocks"
+    levels = DiscretisedMixture(MADE((2,), 6, (8,)), components=2)
+    with pytest.raises(ValueError, match="no scores to draw: try plots.density$"):
+        plots.scores(levels, points())
+    plots.density(levels, points().clamp(-1, 1))
+    for draw in (plots.density, plots.scores):
+        with pytest.raises(ValueError, match="to draw$"):
+            draw(object(), points())
 
 
 def test_several_models_have_a_panel_each_on_the_axes_of_the_data() -> None:

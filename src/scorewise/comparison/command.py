@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scorewise.comparison.compared import Compared, compare_records
-from scorewise.comparison.finding import RunFolders, find_runs, is_run
+from scorewise.comparison.finding import RunFolders, find_runs, in_a_run, is_run
 from scorewise.comparison.order import in_order
 from scorewise.comparison.record import Record, read_record
 from scorewise.comparison.spreadsheet import runs_csv, seeds_csv
@@ -69,8 +69,8 @@ def asked(arguments: Sequence[str]) -> Asked:
     out = out or _default_out(folders)
     if out.exists() and not out.is_dir():
         raise UserError(f"out={out} is a file: give a folder.")
-    if is_run(out):
-        raise UserError(f"out={out} is the folder of a run, which is only read: give another one.")
+    if in_a_run(out):
+        raise UserError(f"out={out} is the folder of a run or below it, which is only read: give another one.")
     return Asked(folders, out)
 
 

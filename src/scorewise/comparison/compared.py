@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from scorewise.comparison.labels import label_of, short_names, telling
-from scorewise.comparison.law import Law, laws_of, other_examples
+from scorewise.comparison.law import Law, laws_of, other_examples, other_tests
 from scorewise.comparison.metrics import Metric, metrics_of, objective_of
 from scorewise.comparison.record import Record
 from scorewise.comparison.seeds import Group, groups_of
@@ -152,6 +152,7 @@ def caveats(compared: Compared, most: int = NAMED) -> list[Caveat]:
         *(f"{count:,} more {what} are left out: only {MOST:,} are shown." for what, count in compared.left_out.items()),
         *_scales(compared),
         *other_examples(compared.records),
+        *other_tests(compared.records),
     ]
     found += [Caveat(sentence, []) for sentence in sentences]
     if repeated := _repeated(compared):

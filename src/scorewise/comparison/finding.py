@@ -30,6 +30,12 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
 
 
+def in_a_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run, or lies below one."""
+    above = [one for one in folder.absolute().parents if (one / FILES[0]).is_file()]  # a project may have a config.yaml
+    return is_run(folder) or any((one / name).is_file() for one in above for name in FILES[1:])
+
+
 def find_runs(folders: Sequence[Path]) -> RunFolders:
     """Return the run folders among folders and below them; a link to a folder is followed once.
 

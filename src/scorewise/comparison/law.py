@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from scorewise.comparison.record import Record, number
 from scorewise.comparison.settings import as_key, shown
 from scorewise.comparison.typed_again import option_or_class
-from scorewise.config.identity import PLUMBING
+from scorewise.config.identity import PLUMBING, of_a_test
+from scorewise.errors import printable
 from scorewise.ranges import is_whole, mapping_in
 
 NOT_THE_LAW = (
@@ -88,6 +89,20 @@ def other_examples(records: Sequence[Record]) -> list[str]:
     held_out = [shown(record.config["data"].get("held_out")) for record in records]
     if any(len({held_out[place] for place in law.members}) > 1 for law in laws_of(records)):
         found.append(f"Runs differ in data.held_out: they {tested}.")
+    return found
+
+
+def other_tests(records: Sequence[Record]) -> list[str]:
+    """Return sentences about the settings by which later tests of one name differ between runs."""
+    found = []
+    for test in dict.fromkeys(name for record in records for name in record.later):
+        tests = [record.later[test] for record in records if test in record.later]
+        asked = [of_a_test(mapping_in(one.get("task"))) for one in tests]
+        asked = [one | {"tested": mapping_in(test.get("data")).get("tested")} for one, test in zip(asked, tests)]
+        known = [key for key in asked[0] if all(key in one for one in asked)]  # others came with a later version
+        if names := [key for key in known if any(as_key(one[key]) != as_key(asked[0][key]) for one in asked)]:
+            what = ", ".join("the examples tested" if name == "tested" else f"task.{name}" for name in names)
+            found.append(f"Runs differ in {printable(what)} of {printable(test)}: it is not one test of all of them.")
     return found
 
 

@@ -40,9 +40,10 @@ def runs_csv(compared: Compared) -> str:
     shown = {metric.name for metric in compared.metrics}
     names = dict.fromkeys(name for record in compared.records for name in record.metrics)
     metrics = [name for name in names if name in shown or about(name, shown)]
+    facts = [fact for fact in FACTS if fact.name not in compared.differing]
     header = [
         *("run", "status", "problems", "group", "law", "seed", *compared.differing, *metrics),
-        *(fact.name for fact in FACTS),
+        *(fact.name for fact in facts),
     ]
     rows: list[list[Value]] = []
     for place, record in enumerate(compared.records):
@@ -55,7 +56,7 @@ def runs_csv(compared: Compared) -> str:
                 record.seed if seed is not None else str(record.seed),
                 *(_setting(compared, place, name) for name in compared.differing),
                 *(record.metrics.get(name) for name in metrics),
-                *(fact.of(compared, place) for fact in FACTS),
+                *(fact.of(compared, place) for fact in facts),
             ]
         )
     for record in compared.unreadable:

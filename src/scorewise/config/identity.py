@@ -54,6 +54,8 @@ ADDED: dict[tuple[str, str], float | str | None] = {
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
 """Settings of a likelihood, at the values that runs had before these were counted."""
+NOT_OF_A_TEST = ("_target_", "monitor", "shown", "cells", "statistic", "extractor", *PLUMBING["task"])
+"""Settings of a task that change no number of a later test of a run, or are in its name: an extractor by its hash."""
 FROM_ENVIRONMENT = "from the environment"
 
 
@@ -101,6 +103,11 @@ def storable(cfg: "DictConfig") -> Config:
 def without_plumbing(section: str, settings: Config) -> Config:
     """Return the settings of a section that say what is computed, and not where or how."""
     return {key: value for key, value in settings.items() if key not in PLUMBING.get(section, ())}
+
+
+def of_a_test(task: Config) -> Config:
+    """Return the settings of a task that decide what a later test of a run finds."""
+    return {key: value for key, value in task.items() if key not in NOT_OF_A_TEST}
 
 
 def what_counts(config: Config) -> Config:

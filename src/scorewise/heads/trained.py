@@ -4,13 +4,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import yaml
 from torch import Generator, Tensor
 
 from scorewise.files import make_folder, put_text
 from scorewise.heads.described import Described
+from scorewise.heads.parts import PARTS, refuse_unfit
 from scorewise.weights import write_weights
 
 
@@ -22,6 +23,16 @@ class Trained(Described, ABC):
     """
 
     tags: ClassVar[Sequence[str]] = ("score-matching", "density-estimation")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a parameter, a module or a number, or a part that must fit.
+
+        Raises:
+            Unfit: a sampler or a likelihood that needs what the model does not have.
+        """
+        if name in PARTS:
+            refuse_unfit(self, name, value)
+        super().__setattr__(name, value)
 
     @abstractmethod
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:

@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from scorewise.capabilities import (
+    BlockScoreModel,
     ClosedFormDensity,
     ConditionalScoreModel,
+    DiscreteDensity,
     EnergyModel,
     NormalisedDensity,
     ScoreModel,
@@ -108,7 +110,8 @@ def density(model: Any, x: Any, path: str | Path | None = None, *, title: str = 
     """
     log_q = log_density(model)
     if log_q is None:
-        raise ValueError(f"{type(model).__name__} has neither a density nor an energy to draw: try plots.scores")
+        instead = ": try plots.scores" if score_of(model) else ""
+        raise ValueError(f"{type(model).__name__} has neither a density nor an energy to draw{instead}")
     picture, x_N2 = Drawing(4.4, 4.6), numbers(x)
     axes, window = picture.add_subplot(), Window.around(x_N2)
     _draw_density(axes, window, log_q, _device(x))
@@ -137,7 +140,8 @@ def scores(model: Any, x: Any, path: str | Path | None = None, *, title: str = "
     for label, one in model.items() if several else [(title, model)]:
         found = score_of(one)
         if found is None:
-            raise ValueError(f"{type(one).__name__} has no scores to draw: try plots.density")
+            instead = ": try plots.density" if log_density(one) else ""
+            raise ValueError(f"{type(one).__name__} has no scores to draw{instead}")
         draw = partial(_draw_arrows, window=window, field=found[1], device=device, under_N2=x_N2)
         panels.append((label or found[0], draw))
     return finished(_side_by_side(panels, window, title if several else ""), path)
@@ -192,10 +196,14 @@ def score_of(model: Any) -> tuple[str, Field] | None:
     """Return the scores of a model and what they are: grad log q where it can be had; None where there are none."""
     if isinstance(model, (ScoreModel, ClosedFormDensity)):
         return "scores, grad log q", score_field(model, "joint")
+    if isinstance(model, DiscreteDensity):
+        return None
     if (log_q := log_density(model)) is not None:
         return "scores, grad log q", lambda x_B2: _differences(log_q, x_B2)
     if isinstance(model, ConditionalScoreModel):
         return "scores of the conditionals", score_field(model)
+    if isinstance(model, BlockScoreModel):
+        return "scores of the blocks", score_field(model)
     return None
 
 

@@ -24,6 +24,7 @@ from scorewise.errors import UserError, printable
 from scorewise.files import put_text, refuse_unwritable
 from scorewise.heads.numerically_normalised import WithLikelihood
 from scorewise.run.conventions import conventions, meant
+from scorewise.run.later_test import name_beside
 from scorewise.run.pictures import draw_report, shown_progress
 from scorewise.run.precision import restoring_precision
 from scorewise.run.progress import progress_bar
@@ -152,6 +153,7 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
     metrics = finite_metrics(logged | dict(report.intervals))
     objective = catalog.option_name("objective", stored["objective"]["_target_"])
     texts = conventions(parts.source, float(stored["data"]["smoothing"]), objective, parts.model) | task.conventions()
+    name = task.name
     if "task" in config and trainer.is_global_zero:
         content = {
             "task": without_plumbing("task", config["task"]),
@@ -159,6 +161,7 @@ def evaluate(config: dict[str, Any]) -> tuple[dict[str, float], dict[str, str], 
             "conventions": meant(texts, metrics),
             **({"data": remarks} if (remarks := dict(report.remarks) | task.remarks()) else {}),
         }
-        put_text(folder / f"{task.name}.json", json.dumps(content, indent=2) + "\n")
-    picture = draw_report(report, task.name, parts.source.shape, folder) if trainer.is_global_zero else None
+        name = name_beside(folder, name, content)
+        put_text(folder / f"{name}.json", json.dumps(content, indent=2) + "\n")
+    picture = draw_report(report, name, parts.source.shape, folder) if trainer.is_global_zero else None
     return metrics, texts, picture

@@ -32,14 +32,17 @@ def psnr(x_BD: Tensor, clean_BD: Tensor) -> Tensor:
 
 
 def ssim(x_BD: Tensor, clean_BD: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return the structural similarity per image, Gaussian window, range 2, shape (B,) (Wang et al. 2004)."""
+    """Return the structural similarity per image, Gaussian window, shape (B,) (Wang et al. 2004, eq. 13).
+
+    Of intensities from 0 to 1: its term of luminance compares means, which a shift to [-1, 1] would change.
+    """
     if not len(x_BD):
         return x_BD.new_empty(0)
     found_B = structural_similarity_index_measure(
-        x_BD.reshape(-1, *shape),
-        clean_BD.reshape(-1, *shape),
+        (0.5 + 0.5 * x_BD).reshape(-1, *shape),
+        (0.5 + 0.5 * clean_BD).reshape(-1, *shape),
         sigma=1.5 if min(shape[1:]) >= NEIGHBOURS else 0.75,
-        data_range=2.0,
+        data_range=1.0,
         reduction="none",
     )
     return torch.as_tensor(found_B).reshape(-1)
@@ -135,7 +138,7 @@ class Denoising(ScoreTask):
         images = self.restoration.describe()
         return {
             **{f"psnr_{name}": f"dB, mean over images, range 2: {text}" for name, text in images.items()},
-            **{f"ssim_{name}": f"mean over images: {text}" for name, text in images.items()},
+            **{f"ssim_{name}": f"mean over images, in [0, 1]: {text}" for name, text in images.items()},
             "wrongly_kept": "share of entries that were changed and not found",
             "wrongly_taken": "share of entries that were not changed and taken for outliers",
         }
