@@ -39,8 +39,8 @@ def ssim(x_BD: Tensor, clean_BD: Tensor, shape: tuple[int, ...]) -> Tensor:
     if not len(x_BD):
         return x_BD.new_empty(0)
     found_B = structural_similarity_index_measure(
-        (0.5 + 0.5 * x_BD).reshape(-1, *shape),
-        (0.5 + 0.5 * clean_BD).reshape(-1, *shape),
+        (0.5 + 0.5 * x_BD.double()).reshape(-1, *shape),
+        (0.5 + 0.5 * clean_BD.double()).reshape(-1, *shape),
         sigma=1.5 if min(shape[1:]) >= NEIGHBOURS else 0.75,
         data_range=1.0,
         reduction="none",
@@ -137,7 +137,10 @@ class Denoising(ScoreTask):
         """Return what every metric means."""
         images = self.restoration.describe()
         return {
-            **{f"psnr_{name}": f"dB, mean over images, range 2: {text}" for name, text in images.items()},
+            **{
+                f"psnr_{name}": f"dB, mean over images, range 2, {EXACT:g} where exact: {text}"
+                for name, text in images.items()
+            },
             **{f"ssim_{name}": f"mean over images, in [0, 1]: {text}" for name, text in images.items()},
             "wrongly_kept": "share of entries that were changed and not found",
             "wrongly_taken": "share of entries that were not changed and taken for outliers",
