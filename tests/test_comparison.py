@@ -29,7 +29,7 @@ from scorewise.comparison.columns import FACTS
 from scorewise.comparison.compared import compare_records
 from scorewise.comparison.curves import panels, thinned
 from scorewise.comparison.finding import find_runs
-from scorewise.comparison.law import other_examples
+from scorewise.comparison.law import other_examples, other_tests
 from scorewise.comparison.metrics import Metric, meanings
 from scorewise.comparison.order import in_order
 from scorewise.comparison.record import Record, read_record
@@ -554,6 +554,35 @@ def test_other_examples_through_the_batch_size_and_the_number_held_out(tmp_path:
     assert not said(data__held_out=[100, 200], data__dims=[1, 2]), "another law says more"
 
 
+def test_later_tests_of_other_settings_are_told(tmp_path: Path) -> None:
+    def said(*tests: dict[str, Any]) -> list[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for i, content in enumerate(tests):
+            run = make(folder / str(i), {"nll": 1.0}, seed=i)
+            (run / "denoising.json").write_text(json.dumps(content | {"metrics": {"psnr_restored": 20.0 + i}}))
+        return other_tests(found(folder))
+
+    usual = {"task": {"_target_": "a", "images": 500, "share": 0.1, "shown": 16}}
+    assert not said(usual, usual, usual)
+    assert not said(usual, {"task": usual["task"] | {"shown": 4}}), "pictures alone"
+    assert not said(usual, {"task": {"images": 500}}), "of a version that had no more settings"
+    assert said(usual, {"task": usual["task"] | {"images": 20}}) == [
+        "Runs differ in task.images of denoising: it is not one test of all of them."
+    ]
+    (sentence,) = said(usual, usual | {"data": {"tested": "the first 64 of 300 test examples"}})
+    assert "differ in the examples tested of denoising" in sentence
+
+
+def test_the_facts_of_a_run_have_one_column_each(tmp_path: Path) -> None:
+    make(tmp_path / "r/a", {"nll": 1.0})
+    make(tmp_path / "r/b", {"nll": 1.0}, objective={"_target_": "scorewise.objectives.mle.MLE"})
+    assert compare([str(tmp_path / "r"), f"out={tmp_path / 'out'}"]) == 0
+    with (tmp_path / "out/comparison.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert len(set(header)) == len(header)
+    assert {row[header.index("objective")] for row in rows} == {"csm", "mle"}
+
+
 def test_a_setting_that_follows_another_or_came_later_does_not_differ(tmp_path: Path) -> None:
     make(tmp_path / "a")
     make(tmp_path / "b", data__epochs=7, trainer__max_epochs=7, backbone__init="default", trainer__devices=2)
@@ -609,6 +638,7 @@ def test_devices_loggers_and_pictures_are_not_typed_again() -> None:
         ([".", "out="], "names no folder"),
         ([".", "out=file"], "out=file is a file"),
         ([".", "out=run"], "is the folder of a run"),
+        ([".", "out=run/pages/today"], "is the folder of a run or below it"),
         (["run", "out=file/x"], "cannot be written"),
     ],
 )

@@ -285,6 +285,19 @@ def test_psnr_and_ssim_on_arrays_made_by_hand() -> None:
         (("objective=mle", "head=discretised_mixture", "data.smoothing=0"), "DiscretisedMixture has none: use head="),
         (("task.corruption=blur",), "task.corruption=blur is none of gaussian, salt_and_pepper"),
         (("task.mask=guessed",), "task.mask=guessed is none of known, blind"),
+        (
+            ("task.mask=blind",),
+            "with task.corruption=gaussian: leave it out, or use task.corruption=salt",
+        ),
+        (("task.share=0.7",), "task.share=0.7 has no effect with task.corruption=gaussian"),
+        (
+            ("task.corruption=salt_and_pepper", "task.sigma=0.3"),
+            "task.sigma=0.3 has no effect with task.corr",
+        ),
+        (
+            ("task.corruption=salt_and_pepper", "task.draws=3"),
+            "with task.mode=auto: leave it out, or use task.mode",
+        ),
     ],
 )
 def test_pairs_that_do_not_fit_are_refused_in_one_sentence(choice: tuple[str, ...], sentence: str) -> None:

@@ -108,15 +108,15 @@ def test_a_model_without_either_is_refused(draw: Any) -> None:
 
 def test_what_is_proposed_in_place_of_a_picture_can_be_drawn() -> None:
     blocks = BlockScore(MADE((2,), 8, (8,), "silu"), block=2, hidden=8, noise=0.3)
-    with pytest.raises(ValueError, match="to draw: try plots.scores$"):
+    with pytest.raises(ValueError, match=r"to draw: try plots\.scores$"):
         plots.density(blocks, points())
     assert plots.scores(blocks, points()).axes[0].get_title() == "scores of the blocks"
     levels = DiscretisedMixture(MADE((2,), 6, (8,)), components=2)
-    with pytest.raises(ValueError, match="no scores to draw: try plots.density$"):
+    with pytest.raises(ValueError, match=r"no scores to draw: try plots\.density$"):
         plots.scores(levels, points())
     plots.density(levels, points().clamp(-1, 1))
     for draw in (plots.density, plots.scores):
-        with pytest.raises(ValueError, match="to draw$"):
+        with pytest.raises(ValueError, match=r"to draw$"):
             draw(object(), points())
 
 

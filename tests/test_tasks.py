@@ -70,6 +70,34 @@ def written(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_later_test_of_other_settings_stands_beside_the_first(command: Command) -> None:
+    run = command("debug=tiny").run
+    words = (f"run={run}", "task=denoising", *FEW)
+
+    def did(*more: str) -> str:
+        ended = command(*words, *more, name="eval")
+        assert ended.status == 0, ended.err
+        return ended.err
+
+    first = run / "denoising-gaussian-parallel.json"
+    assert "stays" not in did("task.images=8")
+    kept = first.read_bytes()
+    for _ in range(2):  # the second time in the place of the same
+        said = did("task.images=9", "task.shown=3")
+        assert (
+            "is of other settings (images=8) and stays: these numbers are in denoising-gaussian-parallel-images=9"
+            in said
+        )
+    assert first.read_bytes() == kept
+    assert "stays" not in did("task.images=8", "task.shown=2"), "another picture of the same test"
+    assert json.loads(first.read_text())["metrics"] == json.loads(kept)["metrics"]
+    beside = json.loads((run / "denoising-gaussian-parallel-images=9.json").read_text())
+    assert beside["task"]["images"] == 9
+    assert (run / "denoising-gaussian-parallel-images=9.png").is_file()
+    first.write_text("{")
+    assert "stays" not in did("task.images=9"), "what cannot be read is of nobody"
+
+
 def test_children_of_tasks_test_and_predict_as_their_parents(command: Command, photos: Path) -> None:
     run = command("debug=tiny").run
     for task, (child, file, settings) in TESTS.items():

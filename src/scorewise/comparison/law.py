@@ -97,10 +97,12 @@ def other_tests(records: Sequence[Record]) -> list[str]:
     found = []
     for test in dict.fromkeys(name for record in records for name in record.later):
         tests = [record.later[test] for record in records if test in record.later]
-        asked = [of_a_test(mapping_in(one.get("task"))) for one in tests]
-        asked = [one | {"tested": mapping_in(test.get("data")).get("tested")} for one, test in zip(asked, tests)]
+        asked = [
+            of_a_test(mapping_in(one.get("task"))) | {"tested": mapping_in(one.get("data")).get("tested")}
+            for one in tests
+        ]
         known = [key for key in asked[0] if all(key in one for one in asked)]  # others came with a later version
-        if names := [key for key in known if any(as_key(one[key]) != as_key(asked[0][key]) for one in asked)]:
+        if names := [key for key in known if any(repr(one[key]) != repr(asked[0][key]) for one in asked)]:
             what = ", ".join("the examples tested" if name == "tested" else f"task.{name}" for name in names)
             found.append(f"Runs differ in {printable(what)} of {printable(test)}: it is not one test of all of them.")
     return found

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,7 @@ def without_plumbing(section: str, settings: Config) -> Config:
     return {key: value for key, value in settings.items() if key not in PLUMBING.get(section, ())}
 
 
-def of_a_test(task: Config) -> Config:
+def of_a_test(task: Mapping[str, Any]) -> Config:
     """Return the settings of a task that decide what a later test of a run finds."""
     return {key: value for key, value in task.items() if key not in NOT_OF_A_TEST}
 

@@ -44,7 +44,7 @@ def _asked(content: object) -> Config:
     """Return what decides the numbers of a later test, as its file says it."""
     found: Mapping[str, Any] = mapping_in(content)
     tested = re.search(r"\d+", str(mapping_in(found.get("data")).get("tested", "")))
-    return of_a_test(dict(mapping_in(found.get("task")))) | {"tested": tested.group() if tested else "all"}
+    return of_a_test(mapping_in(found.get("task"))) | {"tested": tested.group() if tested else "all"}
 
 
 def _said(settings: Config) -> str:

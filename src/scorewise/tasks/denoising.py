@@ -1,6 +1,7 @@
 """Denoising: corrupted images restored, beside what filters make of them."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, final
 
 import torch
@@ -19,8 +20,25 @@ from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 NEIGHBOURS = 11
 """Width of the window of SSIM (Wang et al. 2004); smaller images have one of 7."""
 USUAL_DAMAGE, USUAL_INFILLING = Damage(), Infilling()
+OF_NOISE, OF_HITS = ("sigma",), ("share", "mask", "steps", "jump", "draws")
+"""Settings of Gaussian noise, and of salt and pepper."""
+OTHER = {"gaussian": "salt_and_pepper", "salt_and_pepper": "gaussian"}
 EXACT = 100.0
 """PSNR of an image that is restored exactly, dB."""
+
+
+def _without_effect(corruption: str, mode: str, settings: Mapping[str, Any]) -> str | None:
+    """Return why a setting that is not at its usual value changes nothing, as one sentence, or None."""
+    usual = asdict(USUAL_DAMAGE) | asdict(USUAL_INFILLING)
+    gaussian = corruption == "gaussian"
+    where = dict.fromkeys(OF_HITS if gaussian else OF_NOISE, f"task.corruption={corruption}")
+    if not gaussian and mode != "sequential":
+        where["draws"] = f"task.mode={mode}"
+    for name, without in where.items():
+        if (value := settings.get(name, usual[name])) != usual[name]:
+            other = "mode=sequential" if name == "draws" and not gaussian else f"corruption={OTHER[corruption]}"
+            return f"task.{name}={value} has no effect with {without}: leave it out, or use task.{other}"
+    return None
 
 
 def psnr(x_BD: Tensor, clean_BD: Tensor) -> Tensor:
@@ -93,7 +111,7 @@ class Denoising(ScoreTask):
         cls, head: type, *, corruption: str = "gaussian", mode: str = "auto", mask: str = "known", **settings: Any
     ) -> str | None:
         """Return why models of a head cannot restore images in such a way, as one sentence, or None where they can."""
-        return refusal(head, corruption, mode, mask)
+        return refusal(head, corruption, mode, mask) or _without_effect(corruption, mode, {"mask": mask, **settings})
 
     @property
     def name(self) -> str:
