@@ -260,6 +260,8 @@ def test_a_table_is_trained_tested_drawn_from_and_completed(command: Command, ta
     income = imputed[0]
     assert float(income["low"]) < float(income["mean"]) < float(income["high"])
     assert len({income[f"draw_{k}"] for k in range(1, 8)}) == 7
+    kids = next(row for row in imputed if row["column"] == "kids")
+    assert float(kids["mean"]) == pytest.approx(sum(int(kids[f"draw_{k}"]) for k in range(1, 8)) / 7, abs=6e-9)
     region = next(row for row in imputed if row["column"] == "region")
     assert region["mean"] == region["low"] == ""
     assert region["draw_1"] in {"north", "south", "east"}

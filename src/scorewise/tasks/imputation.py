@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, cast, final
 
 import torch
@@ -84,11 +85,11 @@ class Imputations(Prediction):
         table = cast(Tabular, self.source).table
         words = [None] * len(table.numeric) + list(table.codes)
         low, high, *drawn = (table.cells(found[:, k]) for k in range(found.shape[1]))
-        mean_ND = table.original(found[:, 2:].double().mean(1))
         lines = []
         for i, d in given.x_ND[:, : table.single].isnan().nonzero().tolist():
             ordered = words[d] is None
-            ends = (table.to_scale(d, float(mean_ND[i, d])), low[i][d], high[i][d]) if ordered else ("", "", "")
+            mean = table.to_scale(d, fmean(float(rows[i][d]) for rows in drawn)) if ordered else ""
+            ends = (mean, low[i][d], high[i][d]) if ordered else ("", "", "")
             lines.append(
                 (int(given.names[i]), *given.identities()[i], table.header[d], *ends, *(rows[i][d] for rows in drawn))
             )
