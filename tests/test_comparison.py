@@ -567,7 +567,7 @@ def test_later_tests_of_other_settings_are_told(tmp_path: Path) -> None:
     assert not said(usual, {"task": usual["task"] | {"shown": 4}}), "pictures alone"
     assert not said(usual, {"task": {"images": 500}}), "of a version that had no more settings"
     assert said(usual, {"task": usual["task"] | {"images": 20}}) == [
-        "Runs differ in task.images of denoising: it is not one test of all of them."
+        "Runs differ in task.images of denoising: its numbers are not of one test."
     ]
     (sentence,) = said(usual, usual | {"data": {"tested": "the first 64 of 300 test examples"}})
     assert "differ in the examples tested of denoising" in sentence
