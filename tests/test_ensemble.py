@@ -200,6 +200,11 @@ def test_members_of_tables_in_other_units_are_refused() -> None:
         Ensemble([one, image])
 
 
+def test_one_folder_is_no_list_of_them() -> None:
+    with pytest.raises(UserError, match=r"one per member: Ensemble\.load\(\['runs/one'\]\)\."):
+        Ensemble.load("runs/one")
+
+
 def test_a_density_by_quadrature_has_no_joint_score() -> None:
     model: Model = ConditionalScore(MADE((2,), 8, (4,)), noise=0.3)
     with pytest.raises(ValueError, match="no density in closed form"):

@@ -56,6 +56,18 @@ ENCODER = {
 }
 
 
+def test_validation_images_are_annealed_beyond_the_first_batch(command: Command) -> None:
+    few = (*SMALL, "latent.method=elbo", "data.batch_size=16", "trainer.max_steps=2", "test=false")
+    words = (*few, "task.val_temperatures=3", "trainer.limit_val_batches=3", "+trainer.val_check_interval=2")
+    found = {}
+    for size in (16, 40, 500):
+        ended = command(*words, f"task.val_size={size}", f"hydra.run.dir=of{size}")
+        assert ended.status == 0, ended.err
+        with (ended.folder / f"of{size}/metrics.csv").open() as file:
+            found[size] = [row["val/ais"] for row in csv.DictReader(file) if row["val/ais"]]
+    assert len({tuple(rows) for rows in found.values()}) == 3, "the first batch, two and a half, and all that there are"
+
+
 @pytest.mark.pictures
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_is_tested(method: str, command: Command) -> None:
@@ -153,7 +165,8 @@ def test_a_finished_run_is_tested_with_other_settings_of_ais(command: Command) -
         f"run={ended.run}", *few, "task=implicit_vae", "task.samples=70", "task.features=untrained", name="eval"
     )
     assert judged.status == 0, judged.err
-    found = json.loads((ended.run / "implicit_vae.json").read_text())
+    (beside,) = ended.run.glob("implicit_vae-*.json")
+    found = json.loads(beside.read_text())
     assert found["metrics"]["fid"] > found["metrics"]["fid_floor"] > 0
     assert "70 samples (mean images of latents from the prior" in found["conventions"]["fid"]
     assert found["conventions"]["kid_sd"].startswith("standard deviation over the subsets")
@@ -286,6 +299,7 @@ def test_celeba_composes_at_its_published_sizes() -> None:
         (("data.smoothing=0.3",), "task=implicit_vae is a model of images without noise"),
         (("trainer.devices=2",), "task=implicit_vae trains in one process"),
         (("trainer.precision=bf16-mixed",), "task=implicit_vae trains in full precision"),
+        (("+trainer.accumulate_grad_batches=2",), "task=implicit_vae takes its steps itself, one per batch, and"),
         (("callbacks.patience=3",), "task=implicit_vae has no held-out number to stop by"),
         (("latent.z=0",), "latent.z=0 must be a whole number of at least 1."),
         (("latent.particles=1",), "latent.particles=1 must be a whole number of at least 2."),

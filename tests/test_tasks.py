@@ -70,6 +70,16 @@ def written(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_test_of_no_single_images_says_nothing_of_fewer(command: Command) -> None:
+    run = command("debug=tiny").run
+    quality = ("task=sample_quality", "task.samples=40", "task.extractor=untrained")
+    ended = command(f"run={run}", *quality, *FEW, name="eval")
+    assert ended.status == 0, ended.err
+    assert "held-out numbers are of the first" not in ended.err
+    (found,) = run.glob("sample_quality-*.json")
+    assert "tested" not in json.loads(found.read_text()).get("data", {})
+
+
 def test_a_later_test_of_other_settings_stands_beside_the_first(command: Command) -> None:
     run = command("debug=tiny").run
     words = (f"run={run}", "task=denoising", *FEW)

@@ -51,6 +51,22 @@ def test_what_is_taken_runs(name: str, command: Command) -> None:
     assert ended.status == 0, ended.err
 
 
+def test_what_goes_by_the_number_of_steps_says_where_nothing_says_it(command: Command) -> None:
+    endless = (
+        "debug=tiny",
+        "test=false",
+        "trainer.max_steps=-1",
+        "trainer.max_epochs=null",
+        "callbacks.progress=false",
+    )
+    ended = command(*endless, "objective=csm_mle", "+trainer.max_time=00:00:00:01")
+    assert ended.status == 0, ended.err
+    assert "optim.schedule=cosine goes by the number of steps, which nothing says" in ended.err
+    assert "objective=csm_mle goes by the share of the steps that are done" in ended.err
+    constant = command(*endless, "optim.schedule=constant", "+trainer.max_time=00:00:00:01")
+    assert "which nothing says" not in constant.err
+
+
 def test_what_is_no_setting_at_all() -> None:
     with pytest.raises(UserError, match=r"^trainer\.max_stepz is no setting of lightning\.Trainer: leave it out\.$"):
         settled("+trainer.max_stepz=3")

@@ -243,6 +243,7 @@ def test_a_short_trial_beside_longer_ones_does_not_end_a_study(command: Command)
     assert ended.status == 0, ended.err
     found = {(row["trainer.max_steps"], row["status"]) for row in trials(ended.folder)}
     assert found == {("2", "failed"), ("5", "finished")}
+    assert "warning: trainer.max_steps of study.space is typed as well, which has no effect" in ended.err
 
 
 def test_a_study_with_no_validation_at_all_is_refused(command: Command) -> None:

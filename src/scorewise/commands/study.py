@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,9 @@ class Study:
         self.place = Path(config["paths"]["multirun"]).absolute() / self.name
         build_source(first).prepare()
         refuse_other_scores(first, self._neighbours())
+        if both := sorted({word.lstrip("+").partition("=")[0] for word in base} & {*self.space}):
+            said = f"{', '.join(both)} of study.space is typed as well, which has no effect (~study.space.{both[0]})."
+            warnings.warn(said, stacklevel=2)
         self.study = self._open(identity(first))
 
     def _refuse_corners(self) -> Config:

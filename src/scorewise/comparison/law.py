@@ -102,7 +102,7 @@ def other_tests(records: Sequence[Record]) -> list[str]:
             for one in tests
         ]
         known = [key for key in asked[0] if all(key in one for one in asked)]  # others came with a later version
-        if names := [key for key in known if any(repr(one[key]) != repr(asked[0][key]) for one in asked)]:
+        if names := [key for key in known if any(one[key] != asked[0][key] for one in asked)]:
             what = ", ".join("the examples tested" if name == "tested" else f"task.{name}" for name in names)
             found.append(f"Runs differ in {printable(what)} of {printable(test)}: its numbers are not of one test.")
     return found

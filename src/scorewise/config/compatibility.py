@@ -170,6 +170,11 @@ def _refuse_vae(config: Config) -> None:
             "trainer.compile=true compiles the fused step of composite score matching, which task=implicit_vae does "
             "not take: use trainer.compile=false."
         )
+    if (batches := trainer.get("accumulate_grad_batches", 1)) != 1:
+        raise IncompatibleChoice(
+            f"task=implicit_vae takes its steps itself, one per batch, and trainer.accumulate_grad_batches={batches}: "
+            "leave it out, or use a larger data.batch_size."
+        )
     if patience is not None:
         raise IncompatibleChoice(
             f"task=implicit_vae has no held-out number to stop by, and callbacks.patience={patience}: use "

@@ -54,7 +54,10 @@ ADDED: dict[tuple[str, str], float | str | None] = {
 """Settings that came later, at the value that computes what there was before: old runs stay the same runs."""
 AS_EVER = {"order": 8, "in_training": 0.35, "largest_tail": 1e-4, "values": 2_000_000, "steps": 32}
 """Settings of a likelihood, at the values that runs had before these were counted."""
-NOT_OF_A_TEST = ("_target_", "monitor", "shown", "cells", "statistic", "extractor", *PLUMBING["task"])
+NOT_OF_A_TEST = (
+    *("_target_", "monitor", "shown", "cells", "statistic", "extractor", "score_lr", "encodings", "rows"),
+    *("val_size", "val_temperatures", "val_chains", *PLUMBING["task"]),
+)
 """Settings of a task that change no number of a later test of a run, or are in its name: an extractor by its hash."""
 FROM_ENVIRONMENT = "from the environment"
 

@@ -78,8 +78,12 @@ class Ensemble(nn.Module):
             classes: your own classes that their configs name.
 
         Raises:
-            UserError: what is missing, damaged or refused.
+            UserError: what is missing, damaged or refused; one folder that is in no list.
         """
+        if isinstance(folders, str | Path):
+            raise UserError(
+                f"Ensemble.load takes a list of folders, one per member: Ensemble.load([{str(folders)!r}])."
+            )
         return cls([load(folder, classes) for folder in folders]).eval()
 
     def _members(self) -> Sequence[Member]:

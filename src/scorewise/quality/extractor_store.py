@@ -52,22 +52,23 @@ class ExtractorStore:
             return None
         return ClassifierFeatures.load(max(saved, key=lambda path: path.stat().st_mtime_ns).parent)
 
-    def take(self, choice: str | None, source: Source) -> FeatureExtractor:
+    def take(self, choice: str | None, source: Source, setting: str = "task.extractor") -> FeatureExtractor:
         """Return the extractor that a user chose for the images of a data set.
 
         Args:
             choice: a folder of a saved one, inception, untrained, or None for the newest one of the data set.
             source: the data set.
+            setting: that says the choice, for sentences.
 
         Raises:
             UserError: there is none, or it does not fit.
         """
-        extractor = self._chosen(choice, source)
+        extractor = self._chosen(choice, source, setting)
         if reason := extractor.refusal(source.shape):
-            raise UserError(f"{reason}: give another task.extractor, or inception.")
+            raise UserError(f"{reason}: give another {setting}, or inception.")
         return extractor
 
-    def _chosen(self, choice: str | None, source: Source) -> FeatureExtractor:
+    def _chosen(self, choice: str | None, source: Source, setting: str) -> FeatureExtractor:
         if choice == "inception":
             return InceptionFeatures(find_weights(self.folder))
         if choice == "untrained":
@@ -77,11 +78,11 @@ class ExtractorStore:
         if not isinstance(source, Labelled):
             raise UserError(
                 "this data has no labels, so there is no classifier of it whose features could be compared: use "
-                "task.extractor=inception, untrained, or the folder of one for images of the same shape."
+                f"{setting}=inception, untrained, or the folder of one for images of the same shape."
             )
         if newest := self.newest(source.name):
             return newest
         raise UserError(
             f"there is no feature extractor for {source.name} in {self.folder}: make one with make features "
-            f"DATA={source.name} (python src/features.py data={source.name}), or use task.extractor=inception."
+            f"DATA={source.name} (python src/features.py data={source.name}), or use {setting}=inception."
         )

@@ -29,7 +29,7 @@ def name_beside(folder: Path, name: str, content: Config) -> str:
         before, now = _asked(read_json(folder / f"{name}.json")), _asked(json.loads(json.dumps(content)))
     except (OSError, Unreadable):
         return name  # there is none, or it cannot be read
-    differing = {key: value for key, value in now.items() if key in before and repr(before[key]) != repr(value)}
+    differing = {key: value for key, value in now.items() if key in before and before[key] != value}
     if not differing:
         return name
     kept = ", ".join(f"{key}={before[key]}" for key in differing)

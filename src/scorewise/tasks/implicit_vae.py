@@ -189,7 +189,9 @@ class ImplicitVAE(Task):
         o_BD, draws = self.likelihood.observed(batch)
         found = self.likelihood.terms(o_BD, draws)
         if batch_idx == 0:
-            found |= self.likelihood.validated(o_BD, draws)
+            found |= self.likelihood.identity(o_BD, draws)
+        if few := int((batch.index_B < self.likelihood.validation.val_size).sum()):
+            found |= self.likelihood.validated(o_BD[:few], Draws(draws.key_B[:few]))
         for name, value_B in found.items():
             self.notice(name, value_B, batch.index_B)
             self.log(f"val/{name}", value_B.mean(), batch_size=len(value_B), on_epoch=True)

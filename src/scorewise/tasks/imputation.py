@@ -22,6 +22,8 @@ from scorewise.tasks.measures import INTERVAL
 from scorewise.tasks.prediction import Given, Prediction
 from scorewise.tasks.score_task import ScoreBundle, ScoreTask
 
+Hidden = Annotated[float, Between(0, 1, without=("low",))]
+
 
 class Imputations(Prediction):
     """Every missing cell of a user's rows: draws given the observed ones, their mean, and a 90 % interval.
@@ -125,7 +127,7 @@ class Imputation(ScoreTask):
     needs = (CompletesRows,)
 
     @within_ranges
-    def __init__(self, bundle: ScoreBundle, hide: Annotated[float, Between(0, 1)] = 0.3, draws: Count = 20) -> None:
+    def __init__(self, bundle: ScoreBundle, hide: Hidden = 0.3, draws: Count = 20) -> None:
         super().__init__(bundle)
         if not of_any_order(bundle.model):
             raise ValueError("a model of one order completes no rows: train with backbone=masked_mlp")

@@ -1,6 +1,7 @@
 """How parameters move: optimiser, schedule, clipping and averaging."""
 
 import math
+import warnings
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -51,7 +52,13 @@ class Optimisation:
         return fused(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
     def scheduler(self, optimizer: Optimizer, total_steps: float) -> LambdaLR:
-        """Return the schedule over a run of so many steps."""
+        """Return the schedule over a run of so many steps; of one without a number of steps, which a warning says."""
+        if self.schedule == "cosine" and math.isinf(total_steps):
+            warnings.warn(
+                "optim.schedule=cosine goes by the number of steps, which nothing says (trainer.max_epochs=null): the "
+                "learning rate stays what it is after warming up, as by optim.schedule=constant.",
+                stacklevel=2,
+            )
 
         def factor(step: int) -> float:
             warm = min(1.0, (step + 1) / (self.warmup_steps + 1))

@@ -71,6 +71,8 @@ class SampleQuality(ScoreTask):
         UserError: there is no such extractor.
     """
 
+    one_by_one = False
+
     @within_ranges
     def __init__(
         self,

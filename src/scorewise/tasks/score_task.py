@@ -191,7 +191,14 @@ class ScoreTask(Task, ABC):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule by step."""
         optimizer = self.optimisation.optimizer(self.parameters())
-        scheduler = self.optimisation.scheduler(optimizer, self.trainer.estimated_stepping_batches)
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total) and type(self.objective).progress is not Objective.progress:
+            warnings.warn(
+                f"objective={self.objective.name} goes by the share of the steps that are done, and nothing says how "
+                "many there are (trainer.max_epochs=null): it stays at its beginning.",
+                stacklevel=2,
+            )
+        scheduler = self.optimisation.scheduler(optimizer, total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 

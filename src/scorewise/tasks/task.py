@@ -30,6 +30,7 @@ class Task(LightningModule, ABC):
         curves: metrics that curves.png shows, with their labels.
         axis: what they are.
         busy: what the model does in a test that takes long, one word.
+        one_by_one: whether its test is of single test examples, so that fewer batches are fewer of them.
 
     Args:
         bundle: model, objective, optimisation, data and seed.
@@ -41,6 +42,7 @@ class Task(LightningModule, ABC):
     )
     axis: ClassVar[str] = "loss per example (sum over dimensions)"
     busy: ClassVar[str] = "sampling"
+    one_by_one: ClassVar[bool] = True
 
     def __init__(self, bundle: Bundle[Trained, Objective | None]) -> None:
         super().__init__()
@@ -96,6 +98,8 @@ class Task(LightningModule, ABC):
     def on_test_start(self) -> None:
         """Forget the numbers of an earlier test, and warn where this one is of some of the test examples."""
         self.held_out, self._without_number, self._cut = {}, {}, None
+        if not self.one_by_one:
+            return
         count = self.source.count("test")
         if (tested := getattr(getattr(self.trainer, "datamodule", None), "tested", count)) < count:
             self._cut = f"the first {tested} of {count} test examples"

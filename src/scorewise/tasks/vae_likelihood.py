@@ -69,13 +69,9 @@ class VAELikelihood:
         return {"score_identity": self.vae.identity(o_BD[:WATCHED], IDENTITY, few, self.field)}
 
     def validated(self, o_BD: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Return a short estimate of the first validation images, and Stein's identity."""
-        found: dict[str, Tensor] = {}
-        if size := self.validation.val_size:
-            few_BD, few = o_BD[:size], Draws(draws.key_B[:size])
-            found["ais"] = -self.vae.annealed(self.val_ais, few_BD, few, self.rows).log_marginal_B
-            found |= self._bound(few_BD, few)
-        return found | self.identity(o_BD, draws)
+        """Return a short estimate of the likelihood of validation images."""
+        annealed = self.vae.annealed(self.val_ais, o_BD, draws, self.rows)
+        return {"ais": -annealed.log_marginal_B, **self._bound(o_BD, draws)}
 
     def estimated(
         self, o_BD: Tensor, draws: Draws, index_B: Tensor, tell: Callable[[float], None] | None
@@ -107,7 +103,9 @@ class VAELikelihood:
         """Return what every number means."""
         test, law = self.test, self.vae.observation.describe()
         rows = f"{self.ais.temperatures} temperatures x {self.ais.chains} chains"
-        images = "all images tested" if test.test_size is None else f"the first {test.test_size} test images"
+        images = "all images tested"
+        if test.test_size is not None:
+            images = f"the first {test.test_size} test images, or as many as were tested"
         return {
             "reconstruction": f"- log p(x|z), nats per image, one draw of z; {law}",
             "prior": "- log p(z), nats, mean over draws of q(z|x)",

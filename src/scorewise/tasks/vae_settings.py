@@ -122,6 +122,6 @@ class SampleSettings:
         if self.samples is None:
             return None
         store = ExtractorStore(cache_root(self.cache) / "features")
-        images = ReferenceImages(store.take(self.features, source), source, "test", seed=seed)
+        images = ReferenceImages(store.take(self.features, source, "task.features"), source, "test", seed=seed)
         images.warn_if_few(self.samples)
         return images
