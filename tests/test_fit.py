@@ -53,6 +53,12 @@ def test_quiet_leaves_out_what_is_printed_and_keeps_what_is_wrong(
     assert "is finished" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("word", ["sweep=dsm_sigma", "hydra.run.dir=here", "+hydra/launcher=joblib"])
+def test_what_is_of_the_command_line_is_refused(word: str) -> None:
+    with pytest.raises(UserError, match=r"is for the command line: scorewise\.fit trains one run, below paths\.runs"):
+        scorewise.fit("digits", word)
+
+
 def test_a_file_is_a_table_and_a_folder_is_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "run=1 [x].csv"

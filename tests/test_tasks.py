@@ -80,6 +80,25 @@ def test_a_test_of_no_single_images_says_nothing_of_fewer(command: Command) -> N
     assert "tested" not in json.loads(found.read_text()).get("data", {})
 
 
+def test_results_in_the_place_of_others_are_told(command: Command, photos: Path) -> None:
+    run = command("debug=tiny").run
+    told = "was there with other content, which is gone: output=<another folder> keeps both"
+
+    def said(*words: str, name: str) -> str:
+        ended = command(f"run={run}", *words, name=name)
+        assert ended.status == 0, ended.err
+        return ended.err
+
+    assert told not in said("n=2", name="sample")
+    assert told not in said("n=2", name="sample"), "the same again"
+    assert f"samples.npz {told}" in said("n=3", name="sample")
+    scores = ("task=ood", "task.statistic=abs_h", "task.cells=0")
+    assert told not in said(f"input={photos}", *scores, name="predict")
+    (photos / "0.png").unlink()
+    assert told in said(f"input={photos}", *scores, name="predict")
+    assert told not in said(f"input={photos}", *scores, f"output={photos.parent / 'more'}", name="predict")
+
+
 def test_a_later_test_of_other_settings_stands_beside_the_first(command: Command) -> None:
     run = command("debug=tiny").run
     words = (f"run={run}", "task=denoising", *FEW)

@@ -39,6 +39,12 @@ def fit(
         UserError: what `train.py` refuses, in the same sentence.
     """
     words = [*_of_data(data), *settings, *(f"{_dotted(name)}={_value(value)}" for name, value in named.items())]
+    for word in words:
+        if (name := word.lstrip("+~").partition("=")[0]) == "sweep" or name.startswith(("hydra.", "hydra/")):
+            raise UserError(
+                f"{printable(word)} is for the command line: scorewise.fit trains one run, below paths.runs. Leave it "
+                "out, or use python src/train.py."
+            )
     load_environment()
     # The command shows warnings its own way.
     with warnings.catch_warnings(), console.saying_nothing() if quiet else nullcontext():

@@ -21,6 +21,7 @@ from scorewise.run.evaluation import Finished, finished
 from scorewise.run.given import GivenBatches, images_of_folder, rows_of_table, takes_rows
 from scorewise.run.pictures import shown_progress
 from scorewise.run.precision import restoring_precision
+from scorewise.run.replaced import told_if_replaced
 from scorewise.run.stopping import stoppable
 from scorewise.store import local_folder
 from scorewise.tasks.prediction import Given, Prediction
@@ -109,7 +110,8 @@ def predict(config: dict[str, Any]) -> Predicted:
         found = _found(done, prediction, given)
     unusable = prediction.unusable(given, found)
     if done.trainer.is_global_zero:
-        with stoppable("every file that is there is whole, and the same command starts again"):
+        whole = stoppable("every file that is there is whole, and the same command starts again")
+        with whole, told_if_replaced(target / prediction.file):
             prediction.write(given, found, target)
     left_out = len(given.left_out) + len(unusable)
     return Predicted(

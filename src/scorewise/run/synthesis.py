@@ -15,6 +15,7 @@ from scorewise.data.tabular.columns import Columns
 from scorewise.errors import UserError
 from scorewise.files import make_folder, put_bytes, refuse_outside, refuse_unwritable, write
 from scorewise.heads.trained import Trained
+from scorewise.run.replaced import told_if_replaced
 from scorewise.run.stopping import stoppable
 from scorewise.sampling.denoise import tweedie
 from scorewise.store import load, local_folder
@@ -58,7 +59,8 @@ def synthesise(config: dict[str, Any]) -> list[Path]:
     else:
         dims = x_ND.shape[1]
         columns = Columns(tuple(f"x_{d}" for d in range(1, dims + 1)), {}, (0.0,) * dims, (1.0,) * dims)
-    write(target / "samples.csv", columns.header, columns.cells(x_ND))
+    with told_if_replaced(target / "samples.csv"):
+        write(target / "samples.csv", columns.header, columns.cells(x_ND))
     return [target / "samples.csv"]
 
 
@@ -76,6 +78,7 @@ def _images(x_ND: Tensor, shape: tuple[int, ...], target: Path) -> list[Path]:
 
     packed = io.BytesIO()
     np.savez_compressed(packed, images=x_ND.float().reshape(-1, *shape).numpy())
-    put_bytes(target / "samples.npz", packed.getbuffer())
+    with told_if_replaced(target / "samples.npz"):
+        put_bytes(target / "samples.npz", packed.getbuffer())
     plots.samples({f"{min(SHOWN, len(x_ND))} of {len(x_ND)} samples": x_ND[:SHOWN]}, shape, target / "samples.png", "")
     return [target / "samples.npz", target / "samples.png"]
