@@ -54,7 +54,8 @@ def of(head: str, backbone: Mapping[str, Any], sampler: str, noise: float = 0.3,
 
 
 QUADRATURE = {"likelihood": {"_target_": "scorewise.likelihood.quadrature.Quadrature", "low": -8.0, "high": 8.0}}
-BLOCKWISE = "blockwise.BlockLangevin"
+BLOCKS: Mapping[str, Any] = {"block": 2, "hidden": 8, "layers": 1}
+LANGEVIN = {"sampler": {"_target_": "scorewise.sampling.blockwise.BlockLangevin", "steps": 3}}
 INVERSE, EXACT = "inverse_cdf.InverseCDF", "ancestral.Exact"
 NOISY = {"_target_": "scorewise.backbones.noisy_mlp.NoisyMLP", "hidden": [8]}
 GLOW = {"_target_": "scorewise.backbones.glow.Glow", "levels": 1, "steps": 1, "filters": 4, "init": "default"}
@@ -70,14 +71,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "discretised_mixture": of("discretised_mixture.DiscretisedMixture", MADE, EXACT, noise=0.0, components=2),
     "by_column": of("by_column.ByColumn", MADE, EXACT, noise=0.0, components=2, columns=[{"kind": "continuous"}] * 3),
     "conditional_energy": of("conditional_energy.ConditionalEnergy", MADE, INVERSE, **SMALL, components=2) | QUADRATURE,
-    "block_score": of("block_score.BlockScore", MADE, BLOCKWISE, block=2, hidden=8, layers=1),
-    "block_energy": of("block_energy.BlockEnergy", MADE, BLOCKWISE, block=2, hidden=8, layers=1),
-    "noisy_block_score": of(
-        "noisy_block_score.NoisyBlockScore", MADE, "blockwise.BlockFlow", block=2, hidden=8, layers=1
-    )
+    "block_score": of("block_score.BlockScore", MADE, "", **BLOCKS) | LANGEVIN,
+    "block_energy": of("block_energy.BlockEnergy", MADE, "", **BLOCKS) | LANGEVIN,
+    "noisy_block_score": of("noisy_block_score.NoisyBlockScore", MADE, "", **BLOCKS)
     | {
         "levels": list(LEVELS),
-        "likelihood": {"_target_": "scorewise.likelihood.block_flow_ode.BlockFlowODE", "steps": 4},
+        "sampler": {"_target_": "scorewise.sampling.blockwise.BlockFlow", "steps": 2, "particles": 2},
+        "likelihood": {"_target_": "scorewise.likelihood.block_flow_ode.BlockFlowODE", "steps": 2},
     },
     "energy": of("energy.Energy", MLP, "langevin.Langevin", confining=True),
     "score": of("score.Score", MLP, "langevin.Langevin"),
