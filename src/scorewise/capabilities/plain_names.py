@@ -53,3 +53,8 @@ PLAIN_NAMES: dict[type, str] = {
     ConditionalSampler: "exact draws from its conditionals",
 }
 """How a sentence to the user names a capability."""
+
+
+def named(needs: tuple[type, ...]) -> str:
+    """Return capabilities in plain words, of which one is needed; those of a user's own by the name of their class."""
+    return " or ".join(PLAIN_NAMES.get(need, need.__name__) for need in needs)

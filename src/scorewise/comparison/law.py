@@ -97,10 +97,7 @@ def other_tests(records: Sequence[Record]) -> list[str]:
     found = []
     for test in dict.fromkeys(name for record in records for name in record.later):
         tests = [record.later[test] for record in records if test in record.later]
-        asked = [
-            of_a_test(mapping_in(one.get("task"))) | {"tested": mapping_in(one.get("data")).get("tested")}
-            for one in tests
-        ]
+        asked = [of_a_test(one) for one in tests]
         known = [key for key in asked[0] if all(key in one for one in asked)]  # others came with a later version
         if names := [key for key in known if any(one[key] != asked[0][key] for one in asked)]:
             what = ", ".join("the examples tested" if name == "tested" else f"task.{name}" for name in names)

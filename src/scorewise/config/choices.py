@@ -4,7 +4,6 @@ from typing import Any
 
 from hydra.errors import CompactHydraException
 
-from scorewise.capabilities import PLAIN_NAMES
 from scorewise.catalog import Config, is_own, option_name, options, targets
 from scorewise.data.source import Source
 from scorewise.errors import WHAT_IT_MUST_HAVE, UserError, either, own_code_told, printable
@@ -98,11 +97,6 @@ def of_objective(config: Config, method: str) -> Any:
 def has_any(cls: type, needs: tuple[type, ...]) -> bool:
     """Return whether a class has at least one of the capabilities, or none is needed."""
     return any(issubclass(cls, need) for need in needs) if needs else True
-
-
-def named(needs: tuple[type, ...]) -> str:
-    """Return capabilities in plain words."""
-    return " or ".join(PLAIN_NAMES[need] for need in needs)
 
 
 def has_none(group: str, option: str) -> str:

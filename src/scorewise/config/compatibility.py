@@ -14,13 +14,13 @@ from scorewise.capabilities import (
     NoisyScoreModel,
     RefusesModels,
 )
+from scorewise.capabilities.plain_names import named
 from scorewise.catalog import NONE, Config, option_name, targets
 from scorewise.config.choices import (
     IncompatibleChoice,
     class_of,
     has_any,
     has_none,
-    named,
     needs_of,
     of_objective,
     that_have,

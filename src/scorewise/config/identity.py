@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from scorewise.catalog import NONE, Config, original, settings_of
 from scorewise.errors import UserError, printable
+from scorewise.ranges import mapping_in
 from scorewise.stored import leaves
 
 if TYPE_CHECKING:
@@ -108,9 +110,12 @@ def without_plumbing(section: str, settings: Config) -> Config:
     return {key: value for key, value in settings.items() if key not in PLUMBING.get(section, ())}
 
 
-def of_a_test(task: Mapping[str, Any]) -> Config:
-    """Return the settings of a task that decide what a later test of a run finds."""
-    return {key: value for key, value in task.items() if key not in NOT_OF_A_TEST}
+def of_a_test(content: object) -> Config:
+    """Return what decides the numbers of a later test of a run, by its file: settings, and how many examples."""
+    found: Mapping[str, Any] = mapping_in(content)
+    tested = re.search(r"\d+", str(mapping_in(found.get("data")).get("tested", "")))
+    settings = {key: value for key, value in mapping_in(found.get("task")).items() if key not in NOT_OF_A_TEST}
+    return settings | {"tested": tested.group() if tested else "all"}
 
 
 def what_counts(config: Config) -> Config:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from scorewise.capabilities.plain_names import named
 from scorewise.catalog import NONE, Config, is_own, option_name, options, settings_of, targets
 from scorewise.config.choices import (
     IncompatibleChoice,
@@ -9,7 +10,6 @@ from scorewise.config.choices import (
     class_of,
     has_any,
     has_none,
-    named,
     needs_of,
     of_objective,
     that_have,

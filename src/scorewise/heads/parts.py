@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from scorewise.capabilities.plain_names import PLAIN_NAMES
+from scorewise.capabilities.plain_names import named
 from scorewise.errors import UserError
 
 PARTS: Mapping[str, str] = {"sampler": "sampling", "likelihood": "likelihood"}
@@ -26,8 +26,7 @@ def refuse_unfit(model: object, name: str, part: object) -> None:
     """
     needs: tuple[type, ...] = tuple(getattr(part, "needs", ()))
     if needs and not isinstance(model, needs):
-        wanted = " or ".join(PLAIN_NAMES.get(need, need.__name__) for need in needs)
         raise Unfit(
-            f"{type(part).__name__} needs a model with {wanted}, and {type(model).__name__} has none: set model.{name} "
-            f"to another one of scorewise.{PARTS[name]}."
+            f"{type(part).__name__} needs a model with {named(needs)}, and {type(model).__name__} has none: "
+            f"set model.{name} to another one of scorewise.{PARTS[name]}."
         )

@@ -4,13 +4,10 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from scorewise.catalog import Config
 from scorewise.config.identity import of_a_test
-from scorewise.ranges import mapping_in
 from scorewise.stored import Unreadable, read_json
 
 LONGEST = 60
@@ -26,7 +23,7 @@ def name_beside(folder: Path, name: str, content: Config) -> str:
         content: its settings (task), and what it says of its data.
     """
     try:
-        before, now = _asked(read_json(folder / f"{name}.json")), _asked(json.loads(json.dumps(content)))
+        before, now = of_a_test(read_json(folder / f"{name}.json")), of_a_test(json.loads(json.dumps(content)))
     except (OSError, Unreadable):
         return name  # there is none, or it cannot be read
     differing = {key: value for key, value in now.items() if key in before and before[key] != value}
@@ -38,13 +35,6 @@ def name_beside(folder: Path, name: str, content: Config) -> str:
         f"{name}.json is of other settings ({kept}) and stays: these numbers are in {found}.json.", stacklevel=2
     )
     return found
-
-
-def _asked(content: object) -> Config:
-    """Return what decides the numbers of a later test, as its file says it."""
-    found: Mapping[str, Any] = mapping_in(content)
-    tested = re.search(r"\d+", str(mapping_in(found.get("data")).get("tested", "")))
-    return of_a_test(mapping_in(found.get("task"))) | {"tested": tested.group() if tested else "all"}
 
 
 def _said(settings: Config) -> str:
